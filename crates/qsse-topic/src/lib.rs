@@ -1,0 +1,30 @@
+// The README is the documentation of the crate, so that its examples are tested.
+#![doc = include_str!("../README.md")]
+#![no_std]
+
+extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
+
+mod error;
+mod filter;
+mod into_filter;
+mod map;
+mod matcher;
+mod pattern;
+mod relation;
+#[cfg(feature = "serde")]
+mod serde_impls;
+mod syntax;
+mod text;
+mod topic;
+mod topic_map;
+
+pub use error::{ErrorKind, PatternError, TopicError};
+pub use filter::{Filter, FilterError};
+pub use into_filter::IntoFilter;
+pub use matcher::{Iter, Matcher, Matches};
+pub use pattern::{Pattern, PatternRef};
+pub use syntax::{MAX_SEGMENTS, MAX_TOPIC_BYTES, Segments};
+pub use topic::{Topic, TopicRef};
+pub use topic_map::{Matching, TopicIter, TopicMap};

@@ -1,0 +1,27 @@
+//! The map that the crate builds on: hashed with `std`, ordered without.
+
+#[cfg(not(feature = "std"))]
+mod imp {
+    pub(crate) use alloc::collections::BTreeMap as Map;
+    pub(crate) use alloc::collections::btree_map::Iter as MapIter;
+
+    /// An ordered map gives its memory back by itself.
+    pub(crate) fn shrink<K, V>(_map: &mut Map<K, V>) {}
+}
+
+#[cfg(feature = "std")]
+mod imp {
+    use core::hash::Hash;
+    pub(crate) use std::collections::HashMap as Map;
+    pub(crate) use std::collections::hash_map::Iter as MapIter;
+
+    /// Gives memory back once three quarters of it are unused, so that removals stay cheap on
+    /// average and a crowd that has left leaves nothing behind.
+    pub(crate) fn shrink<K: Eq + Hash, V>(map: &mut Map<K, V>) {
+        if map.is_empty() || map.len() < map.capacity() / 4 {
+            map.shrink_to(map.len() * 2);
+        }
+    }
+}
+
+pub(crate) use imp::{Map, MapIter, shrink};

@@ -1,0 +1,280 @@
+//! The matcher: which of many patterns match a topic.
+
+mod children;
+#[cfg(test)]
+mod tests;
+mod trie;
+mod walk;
+
+use crate::map::{Map, MapIter, shrink};
+use crate::pattern::{Pattern, PatternRef};
+use crate::syntax::steps;
+use crate::topic::TopicRef;
+use core::fmt;
+use core::iter::FusedIterator;
+use trie::{Entries, Node};
+use walk::Walk;
+
+/// A map from patterns to values that finds all patterns matching a topic.
+///
+/// Patterns without a wildcard are found by one hash lookup of the whole topic and are not in the
+/// way of anything else; the others form a tree of segments that is walked once. A lookup looks at
+/// no more nodes than the tree has on the paths that agree with the topic: a handful in practice,
+/// and with patterns made for the purpose at most `2^16`, for which as many patterns must have
+/// been inserted. Whoever takes patterns from strangers limits
+/// [how many wildcards](Pattern::wildcards) each may have.
+///
+/// Lookups allocate nothing. Removing a pattern gives its memory back.
+///
+/// ```
+/// use qsse_topic::{Matcher, Pattern, Topic};
+///
+/// let mut matcher = Matcher::new();
+/// matcher.insert(Pattern::new("ride.*.start")?, "starts");
+/// matcher.insert(Pattern::new("ride.7.*")?, "seven");
+/// matcher.insert(Pattern::new("ride.7.start")?, "exactly this");
+///
+/// let topic = Topic::new("ride.7.start")?;
+/// let mut found: Vec<_> = matcher.matches(&topic).map(|(_, value)| *value).collect();
+/// found.sort();
+/// assert_eq!(found, ["exactly this", "seven", "starts"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Matcher<V> {
+    /// Patterns without a wildcard.
+    exact: Map<Pattern, V>,
+    /// Patterns with one.
+    root: Node<V>,
+    /// How many patterns the tree has.
+    wild: usize,
+}
+
+impl<V> Matcher<V> {
+    /// An empty matcher; it allocates nothing before the first insert.
+    pub fn new() -> Self {
+        Self {
+            exact: Map::new(),
+            root: Node::new(),
+            wild: 0,
+        }
+    }
+
+    /// How many patterns there are.
+    pub fn len(&self) -> usize {
+        self.exact.len() + self.wild
+    }
+
+    /// Whether there is no pattern.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Puts a value under a pattern, and returns the one that was there.
+    pub fn insert(&mut self, pattern: Pattern, value: V) -> Option<V> {
+        if pattern.is_exact() {
+            return self.exact.insert(pattern, value);
+        }
+        let old = self.root.insert(pattern, value);
+        self.wild += usize::from(old.is_none());
+        old
+    }
+
+    /// Takes a pattern out, and returns its value.
+    pub fn remove<'p>(&mut self, pattern: impl Into<PatternRef<'p>>) -> Option<V> {
+        let pattern = pattern.into();
+        if pattern.is_exact() {
+            let value = self.exact.remove(pattern.as_str());
+            shrink(&mut self.exact);
+            return value;
+        }
+        let value = self.root.remove(steps(pattern.as_str()))?;
+        self.wild -= 1;
+        Some(value)
+    }
+
+    /// Takes everything out.
+    pub fn clear(&mut self) {
+        *self = Self::new();
+    }
+
+    /// The value under exactly this pattern.
+    pub fn get<'p>(&self, pattern: impl Into<PatternRef<'p>>) -> Option<&V> {
+        let pattern = pattern.into();
+        if pattern.is_exact() {
+            self.exact.get(pattern.as_str())
+        } else {
+            self.root.get(pattern)
+        }
+    }
+
+    /// The value under exactly this pattern, to be changed.
+    pub fn get_mut<'p>(&mut self, pattern: impl Into<PatternRef<'p>>) -> Option<&mut V> {
+        let pattern = pattern.into();
+        if pattern.is_exact() {
+            self.exact.get_mut(pattern.as_str())
+        } else {
+            self.root.get_mut(pattern)
+        }
+    }
+
+    /// Whether exactly this pattern is there.
+    pub fn contains_key<'p>(&self, pattern: impl Into<PatternRef<'p>>) -> bool {
+        self.get(pattern).is_some()
+    }
+
+    /// All patterns that match `topic`, with their values: each once, in no particular order.
+    ///
+    /// Neither the call nor the iterator allocates.
+    #[inline]
+    pub fn matches<'t>(&self, topic: impl Into<TopicRef<'t>>) -> Matches<'_, 't, V> {
+        let topic = topic.into();
+        Matches {
+            exact: self.exact.get_key_value(topic.as_str()),
+            walk: Walk::new(&self.root, topic.into()),
+        }
+    }
+
+    /// All patterns that [contain](Pattern::contains) `pattern`, itself included if it is there:
+    /// each once, in no particular order.
+    ///
+    /// It answers whether one of many granted patterns covers a wanted one. As with
+    /// [`matches`](Matcher::matches), nothing is allocated.
+    pub fn containing<'p>(&self, pattern: impl Into<PatternRef<'p>>) -> Matches<'_, 'p, V> {
+        let pattern = pattern.into();
+        Matches {
+            exact: self.exact.get_key_value(pattern.as_str()),
+            walk: Walk::new(&self.root, pattern),
+        }
+    }
+
+    /// All patterns with their values, in no particular order.
+    pub fn iter(&self) -> Iter<'_, V> {
+        Iter {
+            exact: self.exact.iter(),
+            wild: Entries::new(&self.root),
+            left: self.len(),
+        }
+    }
+}
+
+impl<V> Default for Matcher<V> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<V: fmt::Debug> fmt::Debug for Matcher<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self).finish()
+    }
+}
+
+impl<V> Extend<(Pattern, V)> for Matcher<V> {
+    fn extend<I: IntoIterator<Item = (Pattern, V)>>(&mut self, entries: I) {
+        for (pattern, value) in entries {
+            self.insert(pattern, value);
+        }
+    }
+}
+
+impl<V> FromIterator<(Pattern, V)> for Matcher<V> {
+    fn from_iter<I: IntoIterator<Item = (Pattern, V)>>(entries: I) -> Self {
+        let mut matcher = Self::new();
+        matcher.extend(entries);
+        matcher
+    }
+}
+
+impl<'m, V> IntoIterator for &'m Matcher<V> {
+    type Item = (&'m Pattern, &'m V);
+    type IntoIter = Iter<'m, V>;
+
+    fn into_iter(self) -> Iter<'m, V> {
+        self.iter()
+    }
+}
+
+/// The patterns that match a topic; made by [`Matcher::matches`] and [`Matcher::containing`].
+///
+/// It borrows the matcher and the question, and owns nothing.
+pub struct Matches<'m, 't, V> {
+    /// The pattern without a wildcard, until it is handed out.
+    exact: Option<(&'m Pattern, &'m V)>,
+    walk: Walk<'m, 't, V>,
+}
+
+impl<'m, V> Iterator for Matches<'m, '_, V> {
+    type Item = (&'m Pattern, &'m V);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(exact) = self.exact.take() {
+            return Some(exact);
+        }
+        self.walk.next().map(|entry| (&entry.pattern, &entry.value))
+    }
+}
+
+impl<V> FusedIterator for Matches<'_, '_, V> {}
+
+impl<V> Clone for Matches<'_, '_, V> {
+    fn clone(&self) -> Self {
+        Self {
+            exact: self.exact,
+            walk: self.walk.clone(),
+        }
+    }
+}
+
+impl<V: fmt::Debug> fmt::Debug for Matches<'_, '_, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.clone()).finish()
+    }
+}
+
+/// The entries of a matcher; made by [`Matcher::iter`].
+pub struct Iter<'m, V> {
+    exact: MapIter<'m, Pattern, V>,
+    wild: Entries<'m, V>,
+    left: usize,
+}
+
+impl<'m, V> Iterator for Iter<'m, V> {
+    type Item = (&'m Pattern, &'m V);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = match self.exact.next() {
+            Some(exact) => exact,
+            None => self
+                .wild
+                .next()
+                .map(|entry| (&entry.pattern, &entry.value))?,
+        };
+        self.left -= 1;
+        Some(next)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl<V> ExactSizeIterator for Iter<'_, V> {}
+impl<V> FusedIterator for Iter<'_, V> {}
+
+impl<V> Clone for Iter<'_, V> {
+    fn clone(&self) -> Self {
+        Self {
+            exact: self.exact.clone(),
+            wild: self.wild.clone(),
+            left: self.left,
+        }
+    }
+}
+
+impl<V: fmt::Debug> fmt::Debug for Iter<'_, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.clone()).finish()
+    }
+}

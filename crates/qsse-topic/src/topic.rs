@@ -1,0 +1,120 @@
+//! Topics: the names that events are published on.
+
+use crate::error::TopicError;
+use crate::syntax::{Segments, check};
+use crate::text::{parse_traits, text_traits};
+use alloc::sync::Arc;
+
+/// The name of one topic: segments joined by dots, as in `ride.7.start`.
+///
+/// A topic is not empty and has no empty segment, no `*` and no control character, at most
+/// [`MAX_TOPIC_BYTES`](crate::MAX_TOPIC_BYTES) bytes and at most
+/// [`MAX_SEGMENTS`](crate::MAX_SEGMENTS) segments. Everything else is allowed, and case counts.
+///
+/// A clone shares the text. Comparing, ordering and hashing are those of the text, so that maps
+/// keyed by topics can be asked with a `&str`. [`TopicRef`] is the borrowed form.
+///
+/// ```
+/// use qsse_topic::{ErrorKind, Topic};
+///
+/// let topic = Topic::new("ride.7.start")?;
+/// assert_eq!(topic.segments().collect::<Vec<_>>(), ["ride", "7", "start"]);
+///
+/// let error = Topic::new("ride..start").unwrap_err();
+/// assert_eq!((error.kind(), error.offset()), (ErrorKind::EmptySegment, 5));
+/// # Ok::<(), qsse_topic::TopicError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Topic(pub(crate) Arc<str>);
+
+/// A borrowed [`Topic`]: a checked `&str`, to look things up without making an owned one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicRef<'a>(pub(crate) &'a str);
+
+impl Topic {
+    /// Checks `name` and keeps a copy of it.
+    ///
+    /// # Errors
+    /// What is wrong with the name, and at which byte.
+    pub fn new(name: impl AsRef<str>) -> Result<Self, TopicError> {
+        TopicRef::new(name.as_ref()).map(TopicRef::to_topic)
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The borrowed form.
+    pub fn as_topic_ref(&self) -> TopicRef<'_> {
+        TopicRef(&self.0)
+    }
+
+    /// The segments, in order.
+    pub fn segments(&self) -> Segments<'_> {
+        self.as_topic_ref().segments()
+    }
+
+    /// Whether the name starts with `$`: such names belong to the server, and a wildcard in the
+    /// first segment of a pattern never matches them.
+    pub fn is_reserved(&self) -> bool {
+        self.as_topic_ref().is_reserved()
+    }
+}
+
+impl<'a> TopicRef<'a> {
+    /// Checks `name` and borrows it.
+    ///
+    /// # Errors
+    /// What is wrong with the name, and at which byte.
+    pub const fn new(name: &'a str) -> Result<Self, TopicError> {
+        match check(name, false) {
+            Ok(()) => Ok(Self(name)),
+            Err((kind, offset)) => Err(TopicError::new(kind, offset)),
+        }
+    }
+
+    /// The name as text.
+    pub const fn as_str(self) -> &'a str {
+        self.0
+    }
+
+    /// An owned copy.
+    pub fn to_topic(self) -> Topic {
+        Topic(self.0.into())
+    }
+
+    /// The segments, in order.
+    pub fn segments(self) -> Segments<'a> {
+        Segments::new(self.0)
+    }
+
+    /// Whether the name starts with `$`; see [`Topic::is_reserved`].
+    pub fn is_reserved(self) -> bool {
+        self.0.starts_with('$')
+    }
+}
+
+text_traits!(Topic);
+text_traits!(TopicRef<'a>);
+parse_traits!(Topic, TopicError);
+
+impl<'a> TryFrom<&'a str> for TopicRef<'a> {
+    type Error = TopicError;
+
+    fn try_from(name: &'a str) -> Result<Self, TopicError> {
+        Self::new(name)
+    }
+}
+
+impl<'a> From<&'a Topic> for TopicRef<'a> {
+    fn from(topic: &'a Topic) -> Self {
+        topic.as_topic_ref()
+    }
+}
+
+impl From<TopicRef<'_>> for Topic {
+    fn from(topic: TopicRef<'_>) -> Self {
+        topic.to_topic()
+    }
+}
