@@ -1,0 +1,90 @@
+//! What the log may keep.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Bounds of a [`Log`](crate::Log), all counted in allocated bytes.
+///
+/// ```
+/// let config = qsse_log::Config::default().history_events(10_000).history_bytes(8 << 20);
+/// assert_eq!(config.history_events, 10_000);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Config {
+    /// Most bytes of history. Default 256 MiB; 0 keeps no history. It is dropped in segments of a sixteenth of this
+    /// (at least 4 KiB, at most 1 MiB).
+    pub history_bytes: usize,
+    /// Most events of history. Default `u64::MAX`: only bytes and age count.
+    pub history_events: u64,
+    /// Greatest age of an event in the history, by the monotonic clock. Default none.
+    pub history_age: Option<Duration>,
+    /// Most bytes of one feed. Default 4 MiB: what a reader may be behind before it reads from the history.
+    pub feed_bytes: usize,
+    /// Most bytes of all feeds together. Default 64 MiB, shared evenly once there are more than sixteen feeds.
+    pub feeds_bytes: usize,
+    /// How long a feed without readers is kept for the next one. Default 10 s.
+    pub feed_idle: Duration,
+    /// Largest data of one event. Default 1 MiB.
+    pub max_event_bytes: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            history_bytes: 256 << 20,
+            history_events: u64::MAX,
+            history_age: None,
+            feed_bytes: 4 << 20,
+            feeds_bytes: 64 << 20,
+            feed_idle: Duration::from_secs(10),
+            max_event_bytes: qsse_proto::limits::EVENT_BYTES,
+        }
+    }
+}
+
+impl Config {
+    /// Sets [`history_bytes`](Self::history_bytes).
+    #[must_use]
+    pub fn history_bytes(mut self, bytes: usize) -> Self {
+        self.history_bytes = bytes;
+        self
+    }
+
+    /// Sets [`history_events`](Self::history_events).
+    #[must_use]
+    pub fn history_events(mut self, events: u64) -> Self {
+        self.history_events = events;
+        self
+    }
+
+    /// Sets [`history_age`](Self::history_age).
+    #[must_use]
+    pub fn history_age(mut self, age: Duration) -> Self {
+        self.history_age = Some(age);
+        self
+    }
+
+    /// Sets [`feed_bytes`](Self::feed_bytes).
+    #[must_use]
+    pub fn feed_bytes(mut self, bytes: usize) -> Self {
+        self.feed_bytes = bytes;
+        self
+    }
+
+    /// Sets [`feeds_bytes`](Self::feeds_bytes).
+    #[must_use]
+    pub fn feeds_bytes(mut self, bytes: usize) -> Self {
+        self.feeds_bytes = bytes;
+        self
+    }
+
+    /// Sets [`max_event_bytes`](Self::max_event_bytes).
+    #[must_use]
+    pub fn max_event_bytes(mut self, bytes: usize) -> Self {
+        self.max_event_bytes = bytes;
+        self
+    }
+}

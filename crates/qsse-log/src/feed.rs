@@ -1,0 +1,252 @@
+//! A feed: the live tail of one filter, in batches that all its readers share.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use qsse_proto::Timestamp;
+use qsse_proto::batch::{Batch, Builder};
+use qsse_proto::limits::BATCH_BYTES;
+use qsse_topic::Filter;
+use tokio::sync::Notify;
+
+/// What a sealed batch costs beside its bytes.
+const BATCH_OVERHEAD: usize = size_of::<Batch>() + 64;
+
+/// The live tail of one filter.
+pub(crate) struct Feed {
+    filter: Filter,
+    state: Mutex<State>,
+    /// Readers that exist; changed only under the log's lock when it grows.
+    readers: AtomicUsize,
+    /// Readers that found nothing sleep here.
+    wake: Notify,
+    /// Allocated bytes of all feeds together.
+    all_bytes: Arc<AtomicUsize>,
+}
+
+struct State {
+    /// Matching events up to here may be missing.
+    floor: u64,
+    sealed: VecDeque<Batch>,
+    open: Builder,
+    /// What this feed has added to `all_bytes`.
+    counted: usize,
+    sealed_bytes: usize,
+    /// A reader found nothing and sleeps, or is about to.
+    waiting: bool,
+}
+
+/// What a feed has for a position.
+pub(crate) enum Taken {
+    /// Batches were put out.
+    Batches,
+    /// The position is older than the feed, which begins after `floor`.
+    Below { floor: u64 },
+    /// The position is inside this batch.
+    Inside(Batch),
+    /// Nothing newer.
+    Nothing,
+}
+
+/// One event on its way into the feeds.
+#[derive(Clone, Copy)]
+pub(crate) struct Incoming<'a> {
+    pub(crate) seq: u64,
+    pub(crate) time: Timestamp,
+    pub(crate) topic: &'a str,
+    pub(crate) kind: &'a str,
+    pub(crate) data: &'a [u8],
+}
+
+impl Feed {
+    pub(crate) fn new(filter: Filter, floor: u64, all_bytes: Arc<AtomicUsize>) -> Self {
+        let state = State {
+            floor,
+            sealed: VecDeque::new(),
+            open: Builder::new(),
+            counted: 0,
+            sealed_bytes: 0,
+            waiting: false,
+        };
+        let (readers, wake) = (AtomicUsize::new(0), Notify::new());
+        Self {
+            filter,
+            state: Mutex::new(state),
+            readers,
+            wake,
+            all_bytes,
+        }
+    }
+
+    pub(crate) fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    pub(crate) fn readers(&self) -> usize {
+        self.readers.load(Ordering::Acquire)
+    }
+
+    /// Counts a reader in and seals what has gathered, so that the head is a boundary between batches.
+    pub(crate) fn join(&self) -> u64 {
+        self.readers.fetch_add(1, Ordering::AcqRel);
+        let mut state = self.state.lock();
+        state.seal();
+        state.floor
+    }
+
+    pub(crate) fn leave(&self) {
+        self.readers.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Adds an event, dropping the oldest batches beyond `budget` bytes.
+    pub(crate) fn append(&self, event: Incoming<'_>, budget: usize) {
+        let mut state = self.state.lock();
+        if self.readers() == 0 {
+            state.forget(event.seq);
+        } else {
+            let Incoming {
+                seq,
+                time,
+                topic,
+                kind,
+                data,
+            } = event;
+            if !state.open.is_empty() && !state.open.would_fit(topic, kind, data.len()) {
+                state.seal();
+            }
+            state.open.push(seq, time, topic, kind, data);
+            // A small budget gets small batches, so that more than one fits.
+            if state.open.len() >= BATCH_BYTES.min(budget / 4) {
+                state.seal();
+            }
+            state.shrink_to(budget);
+        }
+        self.count(&mut state);
+        if state.waiting {
+            state.waiting = false;
+            drop(state);
+            self.wake.notify_waiters();
+        }
+    }
+
+    /// Drops the oldest batches beyond `budget` bytes.
+    pub(crate) fn shrink_to(&self, budget: usize) {
+        let mut state = self.state.lock();
+        state.shrink_to(budget);
+        self.count(&mut state);
+    }
+
+    /// Batches after `position`, until `budget` bytes are passed.
+    pub(crate) fn take(&self, position: u64, budget: usize, out: &mut Vec<Batch>) -> Taken {
+        let mut state = self.state.lock();
+        if position < state.floor {
+            return Taken::Below { floor: state.floor };
+        }
+        if !state.has_after(position) {
+            return Taken::Nothing;
+        }
+        if state.open.last_seq().is_some_and(|last| last > position) {
+            state.seal();
+            self.count(&mut state);
+        }
+        let first = state
+            .sealed
+            .partition_point(|batch| batch.last_seq() <= position);
+        if state.sealed[first].first_seq() <= position {
+            return Taken::Inside(state.sealed[first].clone());
+        }
+        let mut room = budget;
+        for batch in state.sealed.range(first..) {
+            out.push(batch.clone());
+            room = room.saturating_sub(batch.bytes().len());
+            if room == 0 {
+                break;
+            }
+        }
+        Taken::Batches
+    }
+
+    /// Waits until there is something for `position`: newer events, or none that old any more.
+    ///
+    /// Cancel-safe.
+    pub(crate) async fn ready(&self, position: u64) {
+        loop {
+            let mut woken = std::pin::pin!(self.wake.notified());
+            woken.as_mut().enable();
+            {
+                let mut state = self.state.lock();
+                if position < state.floor || state.has_after(position) {
+                    return;
+                }
+                state.waiting = true;
+            }
+            woken.await;
+        }
+    }
+
+    /// Brings the sum of all feeds up to date with this one.
+    fn count(&self, state: &mut State) {
+        let now = state.sealed_bytes + state.open.capacity();
+        if now >= state.counted {
+            self.all_bytes
+                .fetch_add(now - state.counted, Ordering::Relaxed);
+        } else {
+            self.all_bytes
+                .fetch_sub(state.counted - now, Ordering::Relaxed);
+        }
+        state.counted = now;
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.all_bytes
+            .fetch_sub(self.state.get_mut().counted, Ordering::Relaxed);
+    }
+}
+
+impl State {
+    fn has_after(&self, position: u64) -> bool {
+        let newest = self
+            .open
+            .last_seq()
+            .or_else(|| self.sealed.back().map(Batch::last_seq));
+        newest.is_some_and(|newest| newest > position)
+    }
+
+    fn seal(&mut self) {
+        if !self.open.is_empty() {
+            let batch = self.open.finish();
+            self.sealed_bytes += batch.bytes().len() + BATCH_OVERHEAD;
+            self.sealed.push_back(batch);
+        }
+    }
+
+    fn shrink_to(&mut self, budget: usize) {
+        if self.sealed_bytes + self.open.len() <= budget {
+            return;
+        }
+        while self.sealed_bytes + self.open.len() > budget {
+            if self.sealed.is_empty() {
+                self.seal();
+            }
+            let Some(oldest) = self.sealed.pop_front() else {
+                break;
+            };
+            self.sealed_bytes -= oldest.bytes().len() + BATCH_OVERHEAD;
+            self.floor = oldest.last_seq();
+        }
+    }
+
+    /// Keeps nothing: there is nobody to keep it for.
+    fn forget(&mut self, floor: u64) {
+        self.floor = floor;
+        if !self.open.is_empty() || self.open.capacity() > 0 {
+            self.open = Builder::new();
+        }
+        self.sealed.clear();
+        self.sealed_bytes = 0;
+    }
+}

@@ -1,0 +1,147 @@
+//! All feeds of a log, found by topic when something is published.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use qsse_topic::{Filter, Matcher};
+
+use crate::config::Config;
+use crate::feed::Feed;
+
+/// Feeds without readers beyond which they are dropped at once.
+const IDLE_FEEDS: usize = 1_024;
+
+/// The feeds by filter, by slot and by pattern.
+#[derive(Default)]
+pub(crate) struct Feeds {
+    by_filter: HashMap<Filter, u32>,
+    slots: Vec<Option<Slot>>,
+    free: Vec<u32>,
+    routes: Matcher<Vec<u32>>,
+    /// Grows whenever a feed comes or goes, so that cached routes know.
+    generation: u64,
+    bytes: Arc<AtomicUsize>,
+}
+
+struct Slot {
+    feed: Arc<Feed>,
+    /// Since when a sweep has seen it without readers.
+    idle_since: Option<Duration>,
+}
+
+impl Feeds {
+    /// The feed of a filter, made with the log's head as its floor if it is new.
+    pub(crate) fn open(&mut self, filter: &Filter, head: u64, config: &Config) -> Arc<Feed> {
+        if let Some(slot) = self.by_filter.get(filter) {
+            return Arc::clone(&self.slot(*slot).feed);
+        }
+        if self.len() >= IDLE_FEEDS && self.idle() >= IDLE_FEEDS {
+            self.drop_if(|slot| slot.feed.readers() == 0);
+        }
+        let feed = Arc::new(Feed::new(filter.clone(), head, Arc::clone(&self.bytes)));
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            u32::try_from(self.slots.len() - 1).expect("feeds are bounded by memory")
+        });
+        self.slots[id as usize] = Some(Slot {
+            feed: Arc::clone(&feed),
+            idle_since: None,
+        });
+        self.by_filter.insert(filter.clone(), id);
+        for pattern in filter.patterns() {
+            match self.routes.get_mut(pattern) {
+                Some(ids) => ids.push(id),
+                None => drop(self.routes.insert(pattern.clone(), vec![id])),
+            }
+        }
+        self.generation += 1;
+        if self.bytes() > config.feeds_bytes {
+            let budget = self.budget(config);
+            self.slots
+                .iter()
+                .flatten()
+                .for_each(|slot| slot.feed.shrink_to(budget));
+        }
+        feed
+    }
+
+    /// Drops the feeds that nobody has read for `feed_idle`.
+    pub(crate) fn sweep(&mut self, now: Duration, config: &Config) {
+        for slot in self.slots.iter_mut().flatten() {
+            slot.idle_since = match slot.idle_since {
+                _ if slot.feed.readers() > 0 => None,
+                None => Some(now),
+                since => since,
+            };
+        }
+        let idle = config.feed_idle;
+        self.drop_if(|slot| {
+            slot.feed.readers() == 0
+                && slot
+                    .idle_since
+                    .is_some_and(|since| now.saturating_sub(since) >= idle)
+        });
+    }
+
+    /// What one feed may hold while there are this many.
+    pub(crate) fn budget(&self, config: &Config) -> usize {
+        config
+            .feed_bytes
+            .min(config.feeds_bytes / self.len().max(1))
+    }
+
+    pub(crate) fn routes(&self) -> (&Matcher<Vec<u32>>, u64) {
+        (&self.routes, self.generation)
+    }
+
+    pub(crate) fn get(&self, slot: u32) -> &Feed {
+        &self.slot(slot).feed
+    }
+
+    /// How many feeds there are.
+    pub(crate) fn len(&self) -> usize {
+        self.by_filter.len()
+    }
+
+    /// Allocated bytes of all feeds.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn idle(&self) -> usize {
+        self.slots
+            .iter()
+            .flatten()
+            .filter(|slot| slot.feed.readers() == 0)
+            .count()
+    }
+
+    fn drop_if(&mut self, condition: impl Fn(&Slot) -> bool) {
+        for (id, place) in self.slots.iter_mut().enumerate() {
+            let Some(slot) = place.take_if(|slot| condition(slot)) else {
+                continue;
+            };
+            let id = id as u32;
+            self.by_filter.remove(slot.feed.filter());
+            for pattern in slot.feed.filter().patterns() {
+                let Some(ids) = self.routes.get_mut(pattern) else {
+                    continue;
+                };
+                ids.retain(|other| *other != id);
+                if ids.is_empty() {
+                    self.routes.remove(pattern);
+                }
+            }
+            self.free.push(id);
+            self.generation += 1;
+        }
+    }
+
+    fn slot(&self, id: u32) -> &Slot {
+        self.slots[id as usize]
+            .as_ref()
+            .expect("a routed slot is taken")
+    }
+}

@@ -1,0 +1,188 @@
+//! The log itself: one lock around the sequencer, the history and the set of feeds.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use qsse_proto::control::Start;
+use qsse_proto::{Epoch, EventId, Timestamp};
+use qsse_topic::{Filter, Pattern, Topic, TopicRef};
+
+use crate::append::{AppendError, Appended, Appender, NewEvent};
+use crate::config::Config;
+use crate::feeds::Feeds;
+use crate::history::History;
+use crate::reader::{Reader, StartError};
+use crate::time::Now;
+use crate::topics::Topics;
+
+/// A log of events. Clones are handles of the same log.
+#[derive(Clone)]
+pub struct Log {
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    epoch: Epoch,
+    config: Config,
+    /// The last event whose append is complete.
+    pub(crate) visible: AtomicU64,
+    pub(crate) state: Mutex<State>,
+}
+
+/// Everything that the sequencer's critical section covers.
+pub(crate) struct State {
+    /// The last sequence number given out.
+    pub(crate) head: u64,
+    /// No event is older than the one before it.
+    pub(crate) last_time: Timestamp,
+    pub(crate) topics: Topics,
+    pub(crate) history: History,
+    pub(crate) feeds: Feeds,
+}
+
+/// What a log holds at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// The last sequence number given out.
+    pub head: u64,
+    /// Events in the history.
+    pub history_events: u64,
+    /// Allocated bytes of the history.
+    pub history_bytes: usize,
+    /// Feeds, with and without readers.
+    pub feeds: usize,
+    /// Allocated bytes of all feeds.
+    pub feed_bytes: usize,
+    /// Topics declared or with a kept event.
+    pub topics: usize,
+}
+
+impl Log {
+    /// An empty log. `epoch` must be random: it is how a cursor of another log is recognised.
+    pub fn new(epoch: Epoch, config: Config) -> Self {
+        let state = State {
+            head: 0,
+            last_time: Timestamp::default(),
+            topics: Topics::default(),
+            history: History::new(&config),
+            feeds: Feeds::default(),
+        };
+        let (visible, state) = (AtomicU64::new(0), Mutex::new(state));
+        Self {
+            shared: Arc::new(Shared {
+                epoch,
+                config,
+                visible,
+                state,
+            }),
+        }
+    }
+
+    /// Appends one event.
+    ///
+    /// # Errors
+    /// [`AppendError::TooLarge`].
+    pub fn append(&self, now: Now, event: NewEvent<'_>) -> Result<EventId, AppendError> {
+        self.appender(now).push(event)
+    }
+
+    /// Appends events as one step, without any other between them. `None` when there are none.
+    ///
+    /// # Errors
+    /// [`AppendError::TooLarge`]; the events before that one were appended.
+    pub fn append_all<'e>(
+        &self,
+        now: Now,
+        events: impl IntoIterator<Item = NewEvent<'e>>,
+    ) -> Result<Option<Appended>, AppendError> {
+        let mut appender = self.appender(now);
+        let mut range: Option<Appended> = None;
+        for event in events {
+            let last = appender.push(event)?;
+            let first = range.map_or(last, |range| range.first);
+            range = Some(Appended { first, last });
+        }
+        Ok(range)
+    }
+
+    /// Holds the sequencer for several events in a row.
+    pub fn appender(&self, now: Now) -> Appender<'_> {
+        Appender::new(self, self.shared.state.lock(), now)
+    }
+
+    /// A reader of the events that `filter` matches.
+    ///
+    /// # Errors
+    /// [`StartError::Unsupported`] for a start that this version does not have.
+    pub fn reader(&self, filter: &Filter, start: Start) -> Result<Reader, StartError> {
+        Reader::open(self, filter, start)
+    }
+
+    /// Keeps a topic known also while it has no events, for [`topics_matching`](Self::topics_matching).
+    pub fn declare(&self, topic: TopicRef<'_>) {
+        self.shared.state.lock().topics.pin(topic);
+    }
+
+    /// The topics that `pattern` matches among those declared or with a kept event, in order.
+    pub fn topics_matching(&self, pattern: &Pattern) -> Vec<Topic> {
+        self.shared
+            .state
+            .lock()
+            .topics
+            .matching(pattern.as_pattern_ref())
+    }
+
+    /// How many events each topic has had since the last call: what metrics count.
+    pub fn take_published(&self) -> Vec<(Topic, u64)> {
+        self.shared.state.lock().topics.take_published()
+    }
+
+    /// Applies the retention by age and drops feeds that nobody reads. Call it about once a second.
+    pub fn sweep(&self, now: Now) {
+        let State {
+            topics,
+            history,
+            feeds,
+            ..
+        } = &mut *self.shared.state.lock();
+        history.trim(&self.shared.config, now.monotonic, topics);
+        feeds.sweep(now.monotonic, &self.shared.config);
+    }
+
+    /// The log's epoch.
+    pub fn epoch(&self) -> Epoch {
+        self.shared.epoch
+    }
+
+    /// The last event whose append is complete; seq 0 before the first.
+    pub fn visible(&self) -> EventId {
+        EventId::new(
+            self.shared.epoch,
+            self.shared.visible.load(Ordering::Acquire),
+        )
+    }
+
+    /// What the log was made with.
+    pub fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    /// What the log holds now.
+    pub fn stats(&self) -> Stats {
+        let state = self.shared.state.lock();
+        Stats {
+            head: state.head,
+            history_events: state.history.events(),
+            history_bytes: state.history.bytes(),
+            feeds: state.feeds.len(),
+            feed_bytes: state.feeds.bytes(),
+            topics: state.topics.len(),
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+}

@@ -1,0 +1,228 @@
+//! Laying events one behind the other.
+
+use super::Batch;
+use super::written::{KindNames, TopicNames};
+use crate::frame::{HEADER_BYTES, kind, length_field};
+use crate::limits::{BATCH_BYTES, KIND_BYTES, TOPIC_BYTES};
+use crate::{Timestamp, varint};
+use bytes::Bytes;
+
+/// The open batch at the end of a log or a feed: takes events until it is sealed.
+///
+/// It grows from small, about as far as the batch before it got. It never closes itself: the caller
+/// asks [`would_fit`](Builder::would_fit) and seals with [`finish`](Builder::finish).
+///
+/// There is no hash map behind the names: the last topic is compared, then one place of a small
+/// table. What that misses is named again, which the format allows.
+#[derive(Debug, Default)]
+pub struct Builder {
+    /// The frame so far; empty while there are no events.
+    buf: Vec<u8>,
+    first_seq: u64,
+    last_seq: u64,
+    first_time: u64,
+    last_time: u64,
+    count: u32,
+    topics: TopicNames,
+    kinds: KindNames,
+    /// How long the last batch was: a good guess for the next.
+    last_len: usize,
+}
+
+/// The first allocation of a batch of which nothing is known.
+const FIRST_CAPACITY: usize = 256;
+/// A larger buffer is not kept for the next batch: many feeds are quiet.
+const KEPT_CAPACITY: usize = 4096;
+
+impl Builder {
+    /// An empty builder, which allocates nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An empty builder for a batch of about that many bytes.
+    pub(super) fn with_capacity(bytes: usize) -> Self {
+        Self {
+            buf: Vec::with_capacity(bytes),
+            ..Self::default()
+        }
+    }
+
+    /// Appends an event.
+    ///
+    /// `topic` and `kind` are taken as they are: they were checked where they came from. A time before
+    /// that of the event before counts as the same.
+    ///
+    /// # Panics
+    /// If `seq` is not above that of the event before, or a name is longer than its limit or empty.
+    #[inline]
+    pub fn push(&mut self, seq: u64, time: Timestamp, topic: &str, kind: &str, data: &[u8]) {
+        assert!(
+            (1..=TOPIC_BYTES).contains(&topic.len()) && (1..=KIND_BYTES).contains(&kind.len()),
+            "names are within their limits"
+        );
+        let need = self.need(topic.len() + kind.len() + data.len());
+        if self.buf.capacity() - self.buf.len() < need {
+            self.grow(need);
+        }
+        if self.count == 0 {
+            self.begin(seq, time);
+        } else {
+            assert!(seq > self.last_seq, "seqs of a batch rise");
+        }
+        let time = time.as_micros().max(self.last_time);
+
+        let (mut head, mut at) = ([0; HEAD_NUMBERS], 0);
+        varint::put(&mut head, &mut at, seq - self.last_seq);
+        varint::put(&mut head, &mut at, time - self.last_time);
+        match self.topics.find(&self.buf, topic.as_bytes()) {
+            Some(number) => varint::put(&mut head, &mut at, u64::from(number)),
+            None => {
+                varint::put(&mut head, &mut at, 0);
+                self.buf.extend_from_slice(&head[..at]);
+                at = 0;
+                self.topics.add(&mut self.buf, topic.as_bytes());
+            }
+        }
+        match self.kinds.find(&self.buf, kind) {
+            Some(number) => varint::put(&mut head, &mut at, u64::from(number)),
+            None => {
+                varint::put(&mut head, &mut at, 1);
+                self.buf.extend_from_slice(&head[..at]);
+                at = 0;
+                self.kinds.add(&mut self.buf, kind.as_bytes());
+            }
+        }
+        varint::put(&mut head, &mut at, data.len() as u64);
+        self.buf.extend_from_slice(&head[..at]);
+        self.buf.extend_from_slice(data);
+
+        self.last_seq = seq;
+        self.last_time = time;
+        self.count += 1;
+    }
+
+    /// Whether there is no event yet.
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// How long the frame would be now, its header included; 0 while it is empty.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.buf.len()
+    }
+
+    /// How many bytes of memory the builder holds: what limits on memory should count.
+    pub fn capacity(&self) -> usize {
+        self.buf.capacity() + self.topics.capacity() + self.kinds.capacity()
+    }
+
+    /// How many events there are.
+    pub const fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// The seq of the first event; `None` while it is empty.
+    pub fn first_seq(&self) -> Option<u64> {
+        (!self.is_empty()).then_some(self.first_seq)
+    }
+
+    /// The seq of the last event; `None` while it is empty.
+    pub fn last_seq(&self) -> Option<u64> {
+        (!self.is_empty()).then_some(self.last_seq)
+    }
+
+    /// Whether such an event may be appended: always to an empty batch, else if the batch surely stays
+    /// within [`BATCH_BYTES`] (`QP-6.6`).
+    #[inline]
+    pub fn would_fit(&self, topic: &str, kind: &str, data_len: usize) -> bool {
+        let need = self.need(topic.len() + kind.len() + data_len);
+        self.is_empty() || self.buf.len() + need <= BATCH_BYTES
+    }
+
+    /// Seals what has gathered and starts anew.
+    ///
+    /// A batch that fills its buffer well takes it along; from one that does not it is copied to size, so
+    /// that no batch keeps much more memory than it needs.
+    ///
+    /// # Panics
+    /// If there is no event.
+    pub fn finish(&mut self) -> Batch {
+        assert!(!self.is_empty(), "a batch has at least one event");
+        let len = self.buf.len();
+        let length = length_field(len);
+        self.buf[..length.len()].copy_from_slice(&length);
+
+        let topics = self.topics.positions();
+        let (bytes, allocated) = self.take();
+        let allocated = allocated + topics.allocated();
+        let batch = Batch {
+            bytes,
+            first_seq: self.first_seq,
+            last_seq: self.last_seq,
+            first_time: Timestamp::from_micros(self.first_time),
+            last_time: Timestamp::from_micros(self.last_time),
+            count: self.count,
+            allocated: u32::try_from(allocated).unwrap_or(u32::MAX),
+            topics,
+        };
+        self.count = 0;
+        self.last_len = len;
+        self.topics.reset();
+        self.kinds.reset();
+        batch
+    }
+
+    /// The bytes of the frame, and how much memory they keep.
+    fn take(&mut self) -> (Bytes, usize) {
+        let (len, capacity) = (self.buf.len(), self.buf.capacity());
+        if len >= capacity / 4 * 3 {
+            return (Bytes::from(std::mem::take(&mut self.buf)), capacity);
+        }
+        let bytes = Bytes::copy_from_slice(&self.buf);
+        if capacity > KEPT_CAPACITY {
+            self.buf = Vec::new();
+        } else {
+            self.buf.clear();
+        }
+        (bytes, len)
+    }
+
+    fn begin(&mut self, seq: u64, time: Timestamp) {
+        let time = time.as_micros();
+        let (mut head, mut at) = ([0; PREAMBLE], HEADER_BYTES);
+        head[HEADER_BYTES - 1] = kind::BATCH;
+        varint::put(&mut head, &mut at, seq);
+        varint::put(&mut head, &mut at, time);
+        self.buf.extend_from_slice(&head[..at]);
+        (self.first_seq, self.last_seq) = (seq, seq);
+        (self.first_time, self.last_time) = (time, time);
+    }
+
+    /// What an event takes at most, with what stands before the first one.
+    #[inline]
+    const fn need(&self, payload: usize) -> usize {
+        let before = if self.is_empty() { PREAMBLE } else { 0 };
+        before + HEAD_NUMBERS + 2 + payload
+    }
+
+    /// Makes room for an event: doubling, but not past the largest batch of several events.
+    #[cold]
+    fn grow(&mut self, need: usize) {
+        let wish = match self.buf.capacity() {
+            0 => self.last_len + self.last_len / 8,
+            capacity => 2 * capacity,
+        };
+        let capacity = wish
+            .clamp(FIRST_CAPACITY, BATCH_BYTES)
+            .max(self.buf.len() + need);
+        self.buf.reserve_exact(capacity - self.buf.len());
+    }
+}
+
+/// The frame header and the numbers before the first event, as long as they get.
+const PREAMBLE: usize = HEADER_BYTES + 2 * varint::MAX;
+/// The numbers before an event's data, as long as they get.
+const HEAD_NUMBERS: usize = 5 * varint::MAX;

@@ -1,0 +1,257 @@
+//! Getting the events out of a batch again.
+
+use super::names::Positions;
+use super::read::{Head, Name, Preamble, Reading, stopped, utf8};
+use super::{Batch, malformed};
+use crate::frame::{self, HEADER_BYTES, kind};
+use crate::limits::BATCH_BYTES;
+use crate::varint::Reader;
+use crate::{DecodeError, Epoch, Event, EventId, Kind, Timestamp};
+use bytes::Bytes;
+use std::iter::FusedIterator;
+
+/// One event of a [`Batch`], borrowed from its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventRef<'a> {
+    seq: u64,
+    time: Timestamp,
+    topic: &'a str,
+    topic_number: usize,
+    kind: &'a str,
+    data: &'a [u8],
+}
+
+impl<'a> EventRef<'a> {
+    /// Its number in the log.
+    pub const fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// When the server took it.
+    pub const fn time(&self) -> Timestamp {
+        self.time
+    }
+
+    /// The topic that it was published on.
+    pub const fn topic(&self) -> &'a str {
+        self.topic
+    }
+
+    /// Its place among [`Batch::topics`], from 1.
+    pub(super) const fn topic_number(&self) -> usize {
+        self.topic_number
+    }
+
+    /// What sort of event it is.
+    pub const fn kind(&self) -> &'a str {
+        self.kind
+    }
+
+    /// What the publisher sent.
+    pub const fn data(&self) -> &'a [u8] {
+        self.data
+    }
+}
+
+/// The events of a [`Batch`], borrowed.
+#[derive(Clone, Debug)]
+pub struct Iter<'a> {
+    rest: &'a [u8],
+    seq: u64,
+    time: u64,
+    topics: Vec<&'a str>,
+    kinds: Vec<&'a str>,
+}
+
+const CHECKED: &str = "a batch was checked when it was made";
+
+impl<'a> Iter<'a> {
+    pub(super) fn new(frame: &'a Bytes) -> Self {
+        let body = &frame[HEADER_BYTES..];
+        let preamble = Preamble::read(body).expect(CHECKED);
+        Self {
+            rest: &body[preamble.len..],
+            seq: preamble.first_seq,
+            time: preamble.first_time,
+            topics: Vec::new(),
+            kinds: Vec::new(),
+        }
+    }
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = EventRef<'a>;
+
+    fn next(&mut self) -> Option<EventRef<'a>> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let head = Head::read(self.rest).expect(CHECKED);
+        self.seq += head.seq_step;
+        self.time += head.time_step;
+        let topic_number = match head.topic {
+            Name::Number(number) => number as usize,
+            Name::New(bytes) => {
+                self.topics.push(utf8(bytes).expect(CHECKED));
+                self.topics.len()
+            }
+        };
+        let kind = match head.kind {
+            Name::Number(0) => Kind::MESSAGE_TEXT,
+            Name::Number(number) => self.kinds[number as usize - 2],
+            Name::New(bytes) => {
+                let kind = utf8(bytes).expect(CHECKED);
+                self.kinds.push(kind);
+                kind
+            }
+        };
+        let (data, rest) = self.rest[head.len..].split_at(head.data_len as usize);
+        self.rest = rest;
+        Some(EventRef {
+            seq: self.seq,
+            time: Timestamp::from_micros(self.time),
+            topic: self.topics[topic_number - 1],
+            topic_number,
+            kind,
+            data,
+        })
+    }
+}
+
+impl FusedIterator for Iter<'_> {}
+
+/// The events of a [`Batch`], each with a share of its bytes.
+#[derive(Debug)]
+pub struct Events {
+    body: Bytes,
+    at: usize,
+    epoch: Epoch,
+    reading: Reading,
+}
+
+impl Events {
+    pub(super) fn new(frame: Bytes, epoch: Epoch) -> Self {
+        let body = frame.slice(HEADER_BYTES..);
+        let preamble = Preamble::read(&body).expect(CHECKED);
+        let mut reading = Reading::new();
+        reading.begin(&preamble);
+        Self {
+            body,
+            at: preamble.len,
+            epoch,
+            reading,
+        }
+    }
+
+    fn read(&mut self) -> Result<Event, DecodeError> {
+        let rest = &self.body[self.at..];
+        let head = Head::read(rest).map_err(|stop| stopped(stop, self.body.len()))?;
+        let data = usize::try_from(head.data_len).unwrap_or(usize::MAX);
+        if data > rest.len() - head.len {
+            return Err(DecodeError::Truncated {
+                kind: kind::BATCH,
+                offset: self.body.len(),
+            });
+        }
+        let parts = self.reading.accept(&head)?;
+        let start = self.at + head.len;
+        self.at = start + data;
+        let id = EventId::new(self.epoch, parts.seq);
+        let data = self.body.slice(start..self.at);
+        Ok(Event::new(id, parts.topic, parts.kind, parts.time, data))
+    }
+}
+
+impl Iterator for Events {
+    type Item = Result<Event, DecodeError>;
+
+    /// After an error there is nothing more.
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at == self.body.len() {
+            return None;
+        }
+        let result = self.read();
+        if result.is_err() {
+            self.at = self.body.len();
+        }
+        Some(result)
+    }
+}
+
+impl FusedIterator for Events {}
+
+/// Makes a batch of a frame, if every event in it is good.
+pub(super) fn check(frame: Bytes) -> Result<Batch, DecodeError> {
+    let length = frame::length(&frame, usize::MAX)?.map(|length| length + frame::LENGTH_BYTES);
+    if length.is_none_or(|length| frame.len() < length) {
+        return Err(DecodeError::Truncated {
+            kind: frame.get(frame::LENGTH_BYTES).copied().unwrap_or_default(),
+            offset: frame.len().saturating_sub(HEADER_BYTES),
+        });
+    }
+    let kind = frame[HEADER_BYTES - 1];
+    if kind != kind::BATCH {
+        return Err(DecodeError::misplaced(kind));
+    }
+    if let Some(length) = length
+        && length < frame.len()
+    {
+        let bytes = frame.len() - length;
+        return Err(DecodeError::Leftover { kind, bytes });
+    }
+    let body = &frame[HEADER_BYTES..];
+    let preamble = Preamble::read(body).map_err(|stop| stopped(stop, body.len()))?;
+    let mut events = Events {
+        body: frame.slice(HEADER_BYTES..),
+        at: preamble.len,
+        epoch: Epoch::new(0),
+        reading: Reading::new(),
+    };
+    events.reading.begin(&preamble);
+
+    let mut topics = Vec::new();
+    let mut count = 0;
+    let (mut last_seq, mut last_time) = (0, Timestamp::default());
+    while events.at < events.body.len() {
+        if let Some(at) = name_at(&events.body[events.at..]) {
+            topics.push(position(HEADER_BYTES + events.at + at));
+        }
+        let event = events.read()?;
+        (last_seq, last_time) = (event.id().seq(), event.time());
+        count += 1;
+    }
+    if count > 1 && frame.len() > BATCH_BYTES {
+        return Err(malformed(TOO_LONG));
+    }
+    let [first, others @ ..] = &topics[..] else {
+        return Err(malformed(EMPTY));
+    };
+    let topics = Positions::new(*first, others);
+    Ok(Batch {
+        first_seq: preamble.first_seq,
+        last_seq,
+        first_time: Timestamp::from_micros(preamble.first_time),
+        last_time,
+        count,
+        allocated: position(frame.len() + topics.allocated()),
+        topics,
+        bytes: frame,
+    })
+}
+
+/// `QP-6.6`
+pub(crate) const TOO_LONG: &str = "a batch of several events is longer than 64 KiB";
+/// `QP-6.1`
+pub(crate) const EMPTY: &str = "a batch has no event";
+
+/// Where the length byte of the topic is, if this event names one.
+fn name_at(event: &[u8]) -> Option<usize> {
+    let mut reader = Reader::new(event);
+    let _steps = (reader.varint().ok()?, reader.varint().ok()?);
+    let number = reader.varint().ok()?;
+    (number == 0).then(|| event.len() - reader.rest.len())
+}
+
+fn position(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}

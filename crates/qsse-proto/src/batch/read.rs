@@ -1,0 +1,213 @@
+//! One event after the other: reading what stands before its data, and what that means.
+
+use super::malformed;
+use crate::frame::kind;
+use crate::intern::Interner;
+use crate::varint::{Reader, Stop};
+use crate::{DecodeError, Kind, Timestamp};
+use qsse_topic::Topic;
+
+/// What stands before the first event of a batch.
+pub(crate) struct Preamble {
+    pub(crate) first_seq: u64,
+    pub(crate) first_time: u64,
+    /// Its own length.
+    pub(crate) len: usize,
+}
+
+impl Preamble {
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, Stop> {
+        let mut reader = Reader::new(bytes);
+        Ok(Self {
+            first_seq: reader.varint()?,
+            first_time: reader.varint()?,
+            len: bytes.len() - reader.rest.len(),
+        })
+    }
+}
+
+/// A name, in full at its first use in a batch and by number after.
+#[derive(Clone, Copy)]
+pub(crate) enum Name<'a> {
+    New(&'a [u8]),
+    Number(u64),
+}
+
+/// What stands before the data of an event, as it is written.
+pub(crate) struct Head<'a> {
+    pub(crate) seq_step: u64,
+    pub(crate) time_step: u64,
+    pub(crate) topic: Name<'a>,
+    /// Number 0 is `message`.
+    pub(crate) kind: Name<'a>,
+    pub(crate) data_len: u64,
+    /// Its own length.
+    pub(crate) len: usize,
+}
+
+impl<'a> Head<'a> {
+    /// The longest that there is: five numbers and two names.
+    pub(crate) const MAX: usize = 5 * crate::varint::MAX + 2 * (1 + 255);
+
+    #[inline]
+    pub(crate) fn read(bytes: &'a [u8]) -> Result<Self, Stop> {
+        let mut reader = Reader::new(bytes);
+        let seq_step = reader.varint()?;
+        let time_step = reader.varint()?;
+        let topic = match reader.varint()? {
+            0 => Name::New(reader.short_bytes()?),
+            number => Name::Number(number),
+        };
+        let kind = match reader.varint()? {
+            1 => Name::New(reader.short_bytes()?),
+            number => Name::Number(number),
+        };
+        Ok(Self {
+            seq_step,
+            time_step,
+            topic,
+            kind,
+            data_len: reader.varint()?,
+            len: bytes.len() - reader.rest.len(),
+        })
+    }
+}
+
+/// The error for a head that cannot be read although all of its frame is there.
+#[cold]
+pub(crate) fn stopped(stop: Stop, offset: usize) -> DecodeError {
+    match stop {
+        Stop::Short => DecodeError::Truncated {
+            kind: kind::BATCH,
+            offset,
+        },
+        Stop::Overflow => malformed("a number does not fit"),
+    }
+}
+
+/// An event without its data.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) seq: u64,
+    pub(crate) time: Timestamp,
+    pub(crate) topic: Topic,
+    pub(crate) kind: Kind,
+}
+
+/// What one event of a batch needs to know of those before it. Topics and kinds that were seen in
+/// earlier batches are found again without an allocation.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    seq: u64,
+    time: u64,
+    first: bool,
+    topics: Vec<Topic>,
+    kinds: Vec<Kind>,
+    known_topics: Interner<Topic>,
+    known_kinds: Interner<Kind>,
+}
+
+/// Topics that are remembered from batch to batch: at most about 280 KiB with the longest names.
+const KNOWN_TOPICS: usize = 1024;
+const KNOWN_KINDS: usize = 64;
+
+impl Reading {
+    pub(crate) const fn new() -> Self {
+        Self {
+            seq: 0,
+            time: 0,
+            first: false,
+            topics: Vec::new(),
+            kinds: Vec::new(),
+            known_topics: Interner::new(KNOWN_TOPICS),
+            known_kinds: Interner::new(KNOWN_KINDS),
+        }
+    }
+
+    /// Starts a batch: names and steps begin anew (`QP-6.2`).
+    #[inline]
+    pub(crate) fn begin(&mut self, preamble: &Preamble) {
+        self.seq = preamble.first_seq;
+        self.time = preamble.first_time;
+        self.first = true;
+        self.topics.clear();
+        self.kinds.clear();
+    }
+
+    /// Whether no event of the batch has been read yet.
+    #[inline]
+    pub(crate) const fn at_first(&self) -> bool {
+        self.first
+    }
+
+    /// Goes on to the event that starts with `head`.
+    #[inline]
+    pub(crate) fn accept(&mut self, head: &Head<'_>) -> Result<Parts, DecodeError> {
+        // QP-6.3: the first event has no steps, and seqs of one batch rise.
+        if (head.seq_step == 0) != self.first || (self.first && head.time_step != 0) {
+            return Err(malformed("a step from event to event is wrong"));
+        }
+        self.first = false;
+        let (Some(seq), Some(time)) = (
+            self.seq.checked_add(head.seq_step),
+            self.time.checked_add(head.time_step),
+        ) else {
+            return Err(malformed("a step leads out of range"));
+        };
+        self.seq = seq;
+        self.time = time;
+        Ok(Parts {
+            seq,
+            time: Timestamp::from_micros(time),
+            topic: self.topic(head.topic)?,
+            kind: self.kind(head.kind)?,
+        })
+    }
+
+    #[inline]
+    fn topic(&mut self, name: Name<'_>) -> Result<Topic, DecodeError> {
+        match name {
+            // QP-6.4: numbers count from 1. Number 0 does not get here, it means a new name.
+            Name::Number(number) => usize::try_from(number - 1)
+                .ok()
+                .and_then(|at| self.topics.get(at).cloned())
+                .ok_or(malformed("a topic number was not given out")),
+            Name::New(bytes) => self.new_topic(bytes),
+        }
+    }
+
+    fn new_topic(&mut self, bytes: &[u8]) -> Result<Topic, DecodeError> {
+        let topic = self.known_topics.get(bytes, |bytes| {
+            let text = utf8(bytes)?;
+            Topic::new(text).map_err(DecodeError::from)
+        })?;
+        self.topics.push(topic.clone());
+        Ok(topic)
+    }
+
+    #[inline]
+    fn kind(&mut self, name: Name<'_>) -> Result<Kind, DecodeError> {
+        match name {
+            Name::Number(0) => Ok(Kind::MESSAGE),
+            // QP-6.5: numbers count from 2. Number 1 does not get here, it means a new name.
+            Name::Number(number) => usize::try_from(number - 2)
+                .ok()
+                .and_then(|at| self.kinds.get(at).cloned())
+                .ok_or(malformed("a kind number was not given out")),
+            Name::New(bytes) => self.new_kind(bytes),
+        }
+    }
+
+    fn new_kind(&mut self, bytes: &[u8]) -> Result<Kind, DecodeError> {
+        let kind = self.known_kinds.get(bytes, |bytes| {
+            let text = utf8(bytes)?;
+            Kind::new(text).map_err(DecodeError::from)
+        })?;
+        self.kinds.push(kind.clone());
+        Ok(kind)
+    }
+}
+
+pub(super) fn utf8(bytes: &[u8]) -> Result<&str, DecodeError> {
+    std::str::from_utf8(bytes).map_err(|_| malformed("a name is not UTF-8"))
+}

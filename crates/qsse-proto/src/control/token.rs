@@ -1,0 +1,78 @@
+//! The secret that a client shows.
+
+use crate::limits::TOKEN_BYTES;
+use serde::de::{self, Deserialize, Deserializer, Visitor};
+use serde::ser::{Serialize, Serializer};
+use std::fmt;
+
+/// A client's token: at most 4 KiB of text (`QP-4.4`), and a secret.
+///
+/// It has no `Display`, and its `Debug` form shows nothing of it.
+///
+/// ```
+/// use qsse_proto::control::Token;
+///
+/// let token = Token::new("secret")?;
+/// assert_eq!(format!("{token:?}"), "Token(…)");
+/// assert_eq!(token.expose(), "secret");
+/// # Ok::<(), qsse_proto::control::TokenTooLong>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+/// A token of more than 4 KiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("token is longer than {TOKEN_BYTES} bytes: use a shorter one")]
+pub struct TokenTooLong(());
+
+impl Token {
+    /// Takes the text, if it is not too long.
+    ///
+    /// # Errors
+    /// The text has more than 4 KiB.
+    pub fn new(text: impl Into<String>) -> Result<Self, TokenTooLong> {
+        let text = text.into();
+        if text.len() > TOKEN_BYTES {
+            return Err(TokenTooLong(()));
+        }
+        Ok(Self(text))
+    }
+
+    /// The secret itself, for those who check it. It belongs in no log and no error.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+impl Serialize for Token {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Token {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Secret)
+    }
+}
+
+/// Never names what it read in an error, as the standard visitors do.
+struct Secret;
+
+impl Visitor<'_> for Secret {
+    type Value = Token;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a token of at most {TOKEN_BYTES} bytes")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Token, E> {
+        Token::new(text).map_err(E::custom)
+    }
+}

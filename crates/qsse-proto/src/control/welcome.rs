@@ -1,0 +1,30 @@
+//! `Welcome`: the answer to `Hello`.
+
+use super::text;
+use crate::Epoch;
+use serde::{Deserialize, Serialize};
+
+/// The client is authenticated; these are the server's terms (`QP-4.5`).
+///
+/// ```text
+/// 0x11 | features v | agent text | epoch v | max event bytes v |
+///      | max subscriptions v | heartbeat ms v | idle timeout ms v |
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// Which of the client's optional parts the server knows too.
+    pub features: u64,
+    /// The name and version of the server's software, for logs. Cut to 128 bytes when sent.
+    #[serde(serialize_with = "text::agent")]
+    pub agent: String,
+    /// The log that the server's events belong to.
+    pub epoch: Epoch,
+    /// How much data an event may have.
+    pub max_event_bytes: u32,
+    /// How many subscriptions the connection may have at a time.
+    pub max_subscriptions: u32,
+    /// How long a subscription's stream is quiet before a heartbeat, in milliseconds; 0 is never.
+    pub heartbeat_ms: u32,
+    /// How long the server waits for a packet before it gives the connection up, in milliseconds.
+    pub idle_timeout_ms: u32,
+}

@@ -1,0 +1,191 @@
+//! Frames out of chunks of any size.
+
+use super::{Frame, HEADER_BYTES, LENGTH_BYTES, kind};
+use crate::DecodeError;
+use bytes::{Buf, Bytes, BytesMut};
+use std::collections::VecDeque;
+
+/// Memory is reserved at most this far ahead of what has come, so that a length alone costs nothing.
+const AHEAD: usize = 64 * 1024;
+
+/// Takes chunks as they come and gives whole frames: for control and publishing streams.
+///
+/// A frame that lies in one chunk is a slice of it; one that straddles chunks is copied once. Frames
+/// of the extension range are skipped (`QP-3.5`).
+///
+/// ```
+/// use bytes::Bytes;
+/// use qsse_proto::Frame;
+/// use qsse_proto::frame::Decoder;
+///
+/// let mut decoder = Decoder::new(1024);
+/// decoder.push(Bytes::from_static(&[3, 0, 0]));
+/// assert_eq!(decoder.next()?, None);
+/// decoder.push(Bytes::from_static(&[0, 0x03, 0xaa, 0xbb]));
+/// let body = Bytes::from_static(&[0xaa, 0xbb]);
+/// assert_eq!(decoder.next()?, Some(Frame { kind: 3, body }));
+/// assert!(decoder.is_empty());
+/// # Ok::<(), qsse_proto::DecodeError>(())
+/// ```
+#[derive(Debug)]
+pub struct Decoder {
+    max_len: usize,
+    chunks: VecDeque<Bytes>,
+    /// The beginning of a frame that straddles chunks, with its header.
+    partial: BytesMut,
+    /// Bytes of an extension frame that are still to be dropped.
+    skip: usize,
+    copied: u64,
+}
+
+impl Decoder {
+    /// A decoder for frames whose length field is at most `max_len`.
+    pub fn new(max_len: usize) -> Self {
+        Self {
+            max_len,
+            chunks: VecDeque::new(),
+            partial: BytesMut::new(),
+            skip: 0,
+            copied: 0,
+        }
+    }
+
+    /// Sets another limit, for the frames whose header has not been looked at yet.
+    ///
+    /// [`next`](Decoder::next) looks at no header before it is called, so a limit set after a frame
+    /// was returned holds for the very next one.
+    pub fn set_max_len(&mut self, max_len: usize) {
+        self.max_len = max_len;
+    }
+
+    /// Takes the next bytes of the stream.
+    pub fn push(&mut self, chunk: Bytes) {
+        if !chunk.is_empty() {
+            self.chunks.push_back(chunk);
+        }
+    }
+
+    /// The next whole frame, or `None` until more bytes are pushed.
+    ///
+    /// # Errors
+    /// A length over the limit, or a frame of length 0. The length is checked as soon as its four
+    /// bytes have come. An error is final.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "`None` is not the end, only all there is so far"
+    )]
+    pub fn next(&mut self) -> Result<Option<Frame>, DecodeError> {
+        loop {
+            self.drop_skipped();
+            if self.skip > 0 {
+                return Ok(None);
+            }
+            let Some(front) = self.chunks.front_mut() else {
+                return Ok(None);
+            };
+            let frame = if self.partial.is_empty()
+                && let Some(length) = length(front, self.max_len)?
+                && front.len() >= LENGTH_BYTES + length
+            {
+                let frame = front.split_to(LENGTH_BYTES + length);
+                if front.is_empty() {
+                    self.chunks.pop_front();
+                }
+                frame
+            } else {
+                match self.gather()? {
+                    Some(frame) => frame,
+                    None => continue,
+                }
+            };
+            let kind = frame[LENGTH_BYTES];
+            if !kind::is_extension(kind) {
+                let body = frame.slice(HEADER_BYTES..);
+                return Ok(Some(Frame { kind, body }));
+            }
+        }
+    }
+
+    /// Whether every byte pushed so far has been returned in a frame: a stream that ends otherwise
+    /// ends in the middle of one.
+    pub fn is_empty(&self) -> bool {
+        self.chunks.is_empty() && self.partial.is_empty() && self.skip == 0
+    }
+
+    /// How many bytes were copied to join chunks, and how many are reserved to do so.
+    #[doc(hidden)]
+    pub fn effort(&self) -> (u64, usize) {
+        (self.copied, self.partial.capacity())
+    }
+
+    /// Moves the first chunk's share of a straddling frame into `partial`; the frame once it is
+    /// whole, `None` if there is something else to look at.
+    fn gather(&mut self) -> Result<Option<Bytes>, DecodeError> {
+        if self.partial.len() < HEADER_BYTES {
+            self.copy(HEADER_BYTES - self.partial.len());
+        }
+        let Some(length) = length(&self.partial, self.max_len)? else {
+            return Ok(None);
+        };
+        let Some(&kind) = self.partial.get(LENGTH_BYTES) else {
+            return Ok(None);
+        };
+        let missing = LENGTH_BYTES + length - self.partial.len();
+        if kind::is_extension(kind) {
+            self.partial.clear();
+            self.skip = missing;
+            return Ok(None);
+        }
+        self.copy(missing);
+        Ok((self.partial.len() == LENGTH_BYTES + length).then(|| self.partial.split().freeze()))
+    }
+
+    /// Copies up to `missing` bytes from the first chunk.
+    fn copy(&mut self, missing: usize) {
+        let Some(front) = self.chunks.front_mut() else {
+            return;
+        };
+        let count = missing.min(front.len());
+        if self.partial.capacity() - self.partial.len() < count {
+            let ahead = self.partial.len().max(AHEAD);
+            self.partial.reserve(missing.min(ahead).max(count));
+        }
+        self.partial.extend_from_slice(&front[..count]);
+        self.copied += count as u64;
+        front.advance(count);
+        if front.is_empty() {
+            self.chunks.pop_front();
+        }
+    }
+
+    fn drop_skipped(&mut self) {
+        while self.skip > 0
+            && let Some(front) = self.chunks.front_mut()
+        {
+            let count = self.skip.min(front.len());
+            front.advance(count);
+            self.skip -= count;
+            if front.is_empty() {
+                self.chunks.pop_front();
+            }
+        }
+    }
+}
+
+/// The length field, checked, once its bytes are there (`QP-3.1`, `QP-3.2`).
+pub(crate) fn length(bytes: &[u8], max_len: usize) -> Result<Option<usize>, DecodeError> {
+    let Some(&field) = bytes.first_chunk::<LENGTH_BYTES>() else {
+        return Ok(None);
+    };
+    let length = u32::from_le_bytes(field) as usize;
+    if length == 0 {
+        return Err(DecodeError::EmptyFrame);
+    }
+    if length > max_len {
+        return Err(DecodeError::FrameTooLarge {
+            length,
+            limit: max_len,
+        });
+    }
+    Ok(Some(length))
+}

@@ -1,0 +1,169 @@
+//! What SSE calls the event type.
+
+use crate::limits::KIND_BYTES;
+use serde::de::{self, Deserialize, Deserializer};
+use serde::ser::{Serialize, Serializer};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// What sort of event this is, beside its topic: `message` unless the publisher says otherwise.
+///
+/// 1 to 64 bytes without control characters (`QP-2.9`). A clone shares the text, and the default
+/// costs nothing.
+///
+/// ```
+/// use qsse_proto::Kind;
+///
+/// assert_eq!(Kind::default(), Kind::MESSAGE);
+/// assert_eq!(Kind::new("message")?, Kind::MESSAGE);
+/// assert_eq!(Kind::new("created")?.as_str(), "created");
+/// assert!(Kind::new("two\nlines").is_err());
+/// # Ok::<(), qsse_proto::KindError>(())
+/// ```
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+// `None` is `message`; `new` never keeps that text, so that equality is that of the texts.
+pub struct Kind(Option<Arc<str>>);
+
+/// A text that is not a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum KindError {
+    /// The text is empty.
+    #[error("kind is empty: leave it out, or give it a name")]
+    Empty,
+    /// The text has more than 64 bytes.
+    #[error("kind is longer than {KIND_BYTES} bytes: shorten it")]
+    TooLong,
+    /// A control character.
+    #[error("kind has a control character at byte {offset}: remove it")]
+    ControlCharacter {
+        /// Its first byte, counted from 0.
+        offset: usize,
+    },
+}
+
+impl Kind {
+    pub(crate) const MESSAGE_TEXT: &str = "message";
+
+    /// The kind of an event whose publisher names none.
+    pub const MESSAGE: Self = Self(None);
+
+    /// Checks `text` and keeps a copy of it, unless it is `message`.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    pub fn new(text: impl AsRef<str>) -> Result<Self, KindError> {
+        let text = text.as_ref();
+        check(text)?;
+        Ok(Self((text != Self::MESSAGE_TEXT).then(|| text.into())))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        self.0.as_deref().unwrap_or(Self::MESSAGE_TEXT)
+    }
+
+    /// Whether this is `message`.
+    pub const fn is_message(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+/// Whether `text` may be a kind (`QP-2.9`).
+pub(crate) fn check(text: &str) -> Result<(), KindError> {
+    if text.is_empty() {
+        return Err(KindError::Empty);
+    }
+    if text.len() > KIND_BYTES {
+        return Err(KindError::TooLong);
+    }
+    match text.char_indices().find(|(_, char)| char.is_control()) {
+        Some((offset, _)) => Err(KindError::ControlCharacter { offset }),
+        None => Ok(()),
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Kind").field(&self.as_str()).finish()
+    }
+}
+
+impl AsRef<str> for Kind {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl PartialEq<str> for Kind {
+    fn eq(&self, other: &str) -> bool {
+        self.as_str() == other
+    }
+}
+
+impl PartialEq<&str> for Kind {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_str() == *other
+    }
+}
+
+impl FromStr for Kind {
+    type Err = KindError;
+
+    fn from_str(text: &str) -> Result<Self, KindError> {
+        Self::new(text)
+    }
+}
+
+impl TryFrom<&str> for Kind {
+    type Error = KindError;
+
+    fn try_from(text: &str) -> Result<Self, KindError> {
+        Self::new(text)
+    }
+}
+
+impl Serialize for Kind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Kind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::new(text).map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // QP-2.9
+    #[test]
+    fn limits_of_a_kind() {
+        assert_eq!(Kind::new(""), Err(KindError::Empty));
+        assert!(Kind::new("k".repeat(64)).is_ok());
+        assert_eq!(Kind::new("k".repeat(65)), Err(KindError::TooLong));
+        for (text, offset) in [("a\0", 1), ("é\n", 2), ("\u{85}", 0), ("a\u{7f}b", 1)] {
+            assert_eq!(Kind::new(text), Err(KindError::ControlCharacter { offset }));
+        }
+    }
+
+    #[test]
+    fn the_default_is_one_value() {
+        assert_eq!(Kind::new("message").unwrap(), Kind::MESSAGE);
+        assert!(Kind::new("message").unwrap().is_message());
+        assert!(!Kind::new("Message").unwrap().is_message());
+        assert_eq!(serde_json::to_string(&Kind::MESSAGE).unwrap(), "\"message\"");
+        assert!(serde_json::from_str::<Kind>("\"\"").is_err());
+    }
+}

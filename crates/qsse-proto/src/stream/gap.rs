@@ -1,0 +1,105 @@
+//! `Gap`: events that may be missing.
+
+use crate::frame::{self, kind};
+use bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+
+/// Events in `(after, to]` that match may be missing; those kept in that range still follow
+/// (`QP-7.1`).
+///
+/// ```text
+/// 0x22 | after v | to v | at most v | reason v |
+///
+/// reason: 0 retention | 1 lag | 2 skipped | 3 latest | 4 damaged
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// The last seq before the range.
+    pub after: u64,
+    /// The last seq of the range.
+    pub to: u64,
+    /// How many events of the whole log are missing in the range. How many of them would have matched
+    /// is no longer known.
+    pub at_most: u64,
+    /// Why.
+    pub reason: GapReason,
+}
+
+impl Gap {
+    /// The whole frame, as it goes on the wire.
+    pub fn encode(&self) -> Bytes {
+        frame::encode(kind::GAP, self)
+    }
+}
+
+/// Why events may be missing: an open number, whose values have names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum GapReason {
+    /// They were older than what the server keeps.
+    Retention,
+    /// The subscription fell so far behind that history had ended too.
+    Lag,
+    /// The subscription lagged and skips, as it asked to.
+    Skipped,
+    /// The subscription lagged and gets only the last event of each topic, as it asked to.
+    Latest,
+    /// The server lost them, as by an unclean end.
+    Damaged,
+    /// A reason that this version has no name for.
+    Other(u64),
+}
+
+impl GapReason {
+    /// The number, as it is sent.
+    pub const fn number(self) -> u64 {
+        match self {
+            Self::Retention => 0,
+            Self::Lag => 1,
+            Self::Skipped => 2,
+            Self::Latest => 3,
+            Self::Damaged => 4,
+            Self::Other(number) => number,
+        }
+    }
+}
+
+/// Numbers with a name become that.
+impl From<u64> for GapReason {
+    fn from(number: u64) -> Self {
+        match number {
+            0 => Self::Retention,
+            1 => Self::Lag,
+            2 => Self::Skipped,
+            3 => Self::Latest,
+            4 => Self::Damaged,
+            number => Self::Other(number),
+        }
+    }
+}
+
+impl fmt::Display for GapReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Retention => f.pad("retention"),
+            Self::Lag => f.pad("lag"),
+            Self::Skipped => f.pad("skipped"),
+            Self::Latest => f.pad("latest"),
+            Self::Damaged => f.pad("damaged"),
+            Self::Other(number) => write!(f, "reason {number}"),
+        }
+    }
+}
+
+impl Serialize for GapReason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(self.number())
+    }
+}
+
+impl<'de> Deserialize<'de> for GapReason {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        u64::deserialize(deserializer).map(Self::from)
+    }
+}

@@ -1,0 +1,286 @@
+//! Points in time, in microseconds.
+
+use serde::de::{self, Deserialize, Deserializer};
+use serde::ser::{Serialize, Serializer};
+use std::fmt;
+use std::str::FromStr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A point in time: microseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
+///
+/// The text form is RFC 3339 in UTC with six digits of fraction. Serde uses the text in formats for
+/// people and the number elsewhere.
+///
+/// ```
+/// use qsse_proto::Timestamp;
+///
+/// let time = Timestamp::from_micros(1_767_323_045_000_006);
+/// assert_eq!(time.to_string(), "2026-01-02T03:04:05.000006Z");
+/// assert_eq!("2026-01-02T04:04:05.000006+01:00".parse(), Ok(time));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(u64);
+
+/// A text that is not a point in time since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[error("not a time since 1970 in RFC 3339: write it as `2026-01-02T03:04:05Z`")]
+pub struct ParseTimestampError(());
+
+impl Timestamp {
+    /// That many microseconds after the beginning of 1970.
+    pub const fn from_micros(micros: u64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since the beginning of 1970.
+    pub const fn as_micros(self) -> u64 {
+        self.0
+    }
+
+    /// The same as the standard library's type; `None` if that cannot hold it.
+    pub fn to_system_time(self) -> Option<SystemTime> {
+        UNIX_EPOCH.checked_add(Duration::from_micros(self.0))
+    }
+
+    /// How long after `earlier` this is; zero if it is not later.
+    pub const fn saturating_since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// Fractions of a microsecond are dropped; a time before 1970 becomes its beginning.
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+    }
+}
+
+const MICROS: u64 = 1_000_000;
+const DAY: u64 = 24 * 60 * 60;
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seconds, micros) = (self.0 / MICROS, self.0 % MICROS);
+        let (year, month, day) = civil(seconds / DAY);
+        let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z"
+        )
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = ParseTimestampError;
+
+    /// RFC 3339 with any fraction and offset; digits beyond microseconds are dropped.
+    fn from_str(text: &str) -> Result<Self, ParseTimestampError> {
+        parse(text).ok_or(ParseTimestampError(()))
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            serializer.serialize_u64(self.0)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            let text = String::deserialize(deserializer)?;
+            text.parse().map_err(de::Error::custom)
+        } else {
+            u64::deserialize(deserializer).map(Self)
+        }
+    }
+}
+
+/// Days of the 400 years after which the calendar repeats.
+const ERA: u64 = 146_097;
+/// Days from 0000-03-01 to 1970-01-01. Years that begin in March have their leap day last.
+const SHIFT: u64 = 719_468;
+
+/// Year, month and day of a number of days since 1970-01-01.
+fn civil(days: u64) -> (u64, u64, u64) {
+    let days = days + SHIFT;
+    let (era, day) = (days / ERA, days % ERA);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, turn) = if month < 10 {
+        (month + 3, 0)
+    } else {
+        (month - 9, 1)
+    };
+    (era * 400 + year + turn, month, day)
+}
+
+/// Days from 1970-01-01 to that date, if it is one.
+fn days(year: u64, month: u64, day: u64) -> Option<i64> {
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let last = match month {
+        2 => 28 + u64::from(leap),
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => return None,
+    };
+    if !(1..=last).contains(&day) {
+        return None;
+    }
+    let (year, month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year.checked_sub(1)?, month + 9)
+    };
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
+    Some(i64::try_from(days).ok()? - SHIFT as i64)
+}
+
+fn parse(text: &str) -> Option<Timestamp> {
+    let (date, rest) = text.split_at_checked(10)?;
+    let (time, rest) = rest.strip_prefix(['T', 't', ' '])?.split_at_checked(8)?;
+    let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
+    let [hour, minute, second] = numbers(time, ':', [2, 2, 2])?;
+    // A leap second counts as the one after it, as in clocks that step.
+    if hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let (micros, zone) = fraction(rest)?;
+    let local = days(year, month, day)? * DAY as i64 + (hour * 3600 + minute * 60 + second) as i64;
+    let seconds = u64::try_from(local - offset(zone)?).ok()?;
+    Some(Timestamp(seconds * MICROS + micros))
+}
+
+/// Microseconds of a fraction that may be there, and what follows it.
+fn fraction(text: &str) -> Option<(u64, &str)> {
+    let Some(text) = text.strip_prefix('.') else {
+        return Some((0, text));
+    };
+    let end = text.find(|char: char| !char.is_ascii_digit())?;
+    let (digits, rest) = text.split_at(end);
+    let kept = &digits[..end.min(6)];
+    let scale = 10u64.pow(6 - kept.len() as u32);
+    Some((kept.parse::<u64>().ok()? * scale, rest))
+}
+
+/// Seconds that a zone is ahead of UTC.
+fn offset(zone: &str) -> Option<i64> {
+    let (sign, text) = match zone {
+        "Z" | "z" => return Some(0),
+        _ if zone.starts_with('+') => (1, &zone[1..]),
+        _ if zone.starts_with('-') => (-1, &zone[1..]),
+        _ => return None,
+    };
+    let [hours, minutes] = numbers(text, ':', [2, 2])?;
+    (hours < 24 && minutes < 60).then_some(sign * (hours * 3600 + minutes * 60) as i64)
+}
+
+/// Exactly these numbers of digits with `separator` between them.
+fn numbers<const N: usize>(text: &str, separator: char, widths: [usize; N]) -> Option<[u64; N]> {
+    let mut parts = text.split(separator);
+    let mut values = [0; N];
+    for (value, width) in values.iter_mut().zip(widths) {
+        let part = parts.next()?;
+        if part.len() != width || !part.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        *value = part.parse().ok()?;
+    }
+    parts.next().is_none().then_some(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Checked against the calendar of `date -u`.
+    const KNOWN: [(u64, &str); 8] = [
+        (0, "1970-01-01T00:00:00.000000Z"),
+        (951_782_400_000_000, "2000-02-29T00:00:00.000000Z"),
+        (951_868_799_999_999, "2000-02-29T23:59:59.999999Z"),
+        (1_709_164_800_000_000, "2024-02-29T00:00:00.000000Z"),
+        (1_767_225_599_000_001, "2025-12-31T23:59:59.000001Z"),
+        (1_767_323_045_000_006, "2026-01-02T03:04:05.000006Z"),
+        (4_107_542_400_000_000, "2100-03-01T00:00:00.000000Z"),
+        (253_402_300_799_999_999, "9999-12-31T23:59:59.999999Z"),
+    ];
+
+    #[test]
+    fn known_dates() {
+        for (micros, text) in KNOWN {
+            assert_eq!(Timestamp(micros).to_string(), text);
+            assert_eq!(text.parse(), Ok(Timestamp(micros)));
+            let json = format!("\"{text}\"");
+            assert_eq!(serde_json::to_string(&Timestamp(micros)).unwrap(), json);
+            assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), Timestamp(micros));
+        }
+    }
+
+    #[test]
+    fn offsets_and_fractions() {
+        let time = Timestamp(1_767_323_045_000_000);
+        for text in [
+            "2026-01-02T03:04:05Z",
+            "2026-01-02t03:04:05.0z",
+            "2026-01-02 03:04:05.0000009Z",
+            "2026-01-02T05:34:05+02:30",
+            "2026-01-01T23:04:05-04:00",
+        ] {
+            assert_eq!(text.parse(), Ok(time), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        for text in [
+            "",
+            "2026-01-02",
+            "2026-01-02T03:04:05",
+            "2026-13-02T03:04:05Z",
+            "2026-02-29T03:04:05Z",
+            "2026-01-00T03:04:05Z",
+            "2026-01-02T24:04:05Z",
+            "2026-01-02T03:04:05.Z",
+            "2026-01-02T03:04:05.5",
+            "2026-01-02T03:04:05+2:00",
+            "2026-01-02T03:04:05Z ",
+            "+026-01-02T03:04:05Z",
+            "1969-12-31T23:59:59Z",
+            "0000-01-01T00:00:00Z",
+            "éééééééééééééé",
+        ] {
+            assert_eq!(text.parse::<Timestamp>(), Err(ParseTimestampError(())), "{text}");
+        }
+    }
+
+    #[test]
+    fn system_time_and_back() {
+        let time = Timestamp(1_767_323_045_000_006);
+        assert_eq!(Timestamp::from(time.to_system_time().unwrap()), time);
+        let before = UNIX_EPOCH - Duration::from_secs(1);
+        assert_eq!(Timestamp::from(before), Timestamp(0));
+        // Far beyond what the text form can be read back from, it still prints.
+        assert!(Timestamp(u64::MAX).to_string().ends_with(":49.551615Z"));
+    }
+
+    proptest! {
+        #[test]
+        fn round_trip(micros in 0..253_402_300_800_000_000u64) {
+            let time = Timestamp(micros);
+            prop_assert_eq!(time.to_string().parse(), Ok(time));
+        }
+
+        #[test]
+        fn any_text_is_read_without_a_panic(text in ".{0,40}") {
+            let _ = text.parse::<Timestamp>();
+        }
+    }
+}

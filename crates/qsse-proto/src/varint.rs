@@ -1,0 +1,137 @@
+//! Numbers of variable length, and reading fields from borrowed bytes.
+
+/// The longest number: ten groups of seven bits hold 64.
+pub(crate) const MAX: usize = 10;
+
+/// Why a field could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// The bytes end before the field does; more may come.
+    Short,
+    /// A number that does not fit into 64 bits.
+    Overflow,
+}
+
+/// Fields, one after the other, from the front of `rest`.
+#[derive(Clone, Copy)]
+pub(crate) struct Reader<'a> {
+    pub(crate) rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    #[inline]
+    pub(crate) const fn new(rest: &'a [u8]) -> Self {
+        Self { rest }
+    }
+
+    #[inline]
+    pub(crate) fn byte(&mut self) -> Result<u8, Stop> {
+        let (&byte, rest) = self.rest.split_first().ok_or(Stop::Short)?;
+        self.rest = rest;
+        Ok(byte)
+    }
+
+    #[inline]
+    pub(crate) fn bytes(&mut self, length: usize) -> Result<&'a [u8], Stop> {
+        let (bytes, rest) = self.rest.split_at_checked(length).ok_or(Stop::Short)?;
+        self.rest = rest;
+        Ok(bytes)
+    }
+
+    /// A byte that says how many follow, and those.
+    #[inline]
+    pub(crate) fn short_bytes(&mut self) -> Result<&'a [u8], Stop> {
+        let length = self.byte()?;
+        self.bytes(usize::from(length))
+    }
+
+    /// Most numbers are one byte; the others are left to a call.
+    #[inline]
+    pub(crate) fn varint(&mut self) -> Result<u64, Stop> {
+        match self.rest {
+            [byte, rest @ ..] if *byte < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, Stop> {
+        let mut value = 0;
+        for (at, &byte) in self.rest.iter().take(MAX).enumerate() {
+            // QP-2.2: the tenth byte holds the last bit.
+            if at == MAX - 1 && byte > 1 {
+                return Err(Stop::Overflow);
+            }
+            value |= u64::from(byte & 0x7f) << (7 * at);
+            if byte < 0x80 {
+                self.rest = &self.rest[at + 1..];
+                return Ok(value);
+            }
+        }
+        Err(Stop::Short)
+    }
+}
+
+/// Writes `value` at `at` in its shortest form (`QP-2.2`) and moves `at` behind it.
+#[inline]
+pub(crate) fn put(buf: &mut [u8], at: &mut usize, mut value: u64) {
+    while value >= 0x80 {
+        buf[*at] = value as u8 | 0x80;
+        *at += 1;
+        value >>= 7;
+    }
+    buf[*at] = value as u8;
+    *at += 1;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn bytes(value: u64) -> Vec<u8> {
+        let (mut buf, mut len) = ([0; MAX], 0);
+        put(&mut buf, &mut len, value);
+        buf[..len].to_vec()
+    }
+
+    // QP-2.2
+    #[test]
+    fn exact_bytes() {
+        assert_eq!(bytes(0), [0]);
+        assert_eq!(bytes(127), [0x7f]);
+        assert_eq!(bytes(128), [0x80, 1]);
+        assert_eq!(bytes(300), [0xac, 2]);
+        assert_eq!(bytes(u64::MAX), [[0xff; 9].as_slice(), &[1]].concat());
+    }
+
+    // QP-2.2
+    #[test]
+    fn numbers_beyond_64_bits_are_refused() {
+        let mut over = [0xff; 10];
+        over[9] = 2;
+        assert_eq!(Reader::new(&over).varint(), Err(Stop::Overflow));
+        assert_eq!(Reader::new(&[0xff; 11]).varint(), Err(Stop::Overflow));
+        assert_eq!(Reader::new(&[0xff; 9]).varint(), Err(Stop::Short));
+        assert_eq!(Reader::new(&[]).varint(), Err(Stop::Short));
+    }
+
+    proptest! {
+        // QP-2.2: the same form as the control bodies have.
+        #[test]
+        fn round_trip(value: u64, shift in 0..64, tail: [u8; 3]) {
+            let value = value >> shift;
+            let mut buf = bytes(value);
+            prop_assert_eq!(&buf, &postcard::to_allocvec(&value).unwrap());
+            for cut in 0..buf.len() {
+                prop_assert_eq!(Reader::new(&buf[..cut]).varint(), Err(Stop::Short));
+            }
+            buf.extend(tail);
+            let mut reader = Reader::new(&buf);
+            prop_assert_eq!(reader.varint(), Ok(value));
+            prop_assert_eq!(reader.rest, tail);
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! [`TransportConfig`]: limits, windows and timeouts of endpoints and connections.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+mod human;
+
+/// Windows, timeouts and limits of an endpoint and its connections.
+///
+/// Plain data: [`server()`](Self::server) and [`client()`](Self::client) are the defaults of either
+/// side with every value filled in. What is left `None` (as in [`TransportConfig::default()`], or
+/// in a file that names only some keys) is filled in by the endpoint for its side. Durations are
+/// written as `"30s"` or `"500ms"`, sizes in bytes.
+///
+/// ```
+/// use std::time::Duration;
+/// use qsse_transport::TransportConfig;
+///
+/// let config = TransportConfig::client().idle_timeout(Duration::from_secs(60)).send_window(1 << 20);
+/// assert_eq!(config.keep_alive, Some(Duration::from_secs(10)));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct TransportConfig {
+    /// How long a connection may be silent before it is given up. Default 30 s; values below 10 ms
+    /// count as 10 ms. The smaller one of both sides applies.
+    #[serde(with = "human::duration")]
+    pub idle_timeout: Duration,
+    /// How long a side may be silent before it sends a keep-alive; zero turns that off. Default for
+    /// a client 10 s, shortened by up to a fifth at random so that many clients do not beat
+    /// together; for a server 15 s, which only acts for clients that send none. Never longer than a
+    /// third (client) or a half (server) of [`idle_timeout`](Self::idle_timeout), so that the side
+    /// with the shorter timeout keeps the connection up.
+    #[serde(with = "human::optional_duration")]
+    pub keep_alive: Option<Duration>,
+    /// Deadline for a handshake, on both sides. Default 5 s.
+    #[serde(with = "human::duration")]
+    pub handshake_timeout: Duration,
+    /// Bytes of a connection that may be written and not yet acknowledged: what a slow reader
+    /// costs. Default 256 KiB.
+    pub send_window: u64,
+    /// Bytes that the peer may send ahead on one stream: bounds what an unread stream keeps, and
+    /// its rate (window per round trip). Default for a server 64 KiB, for a client 1 MiB.
+    pub stream_receive_window: Option<u64>,
+    /// The same for all streams of a connection together. Default for a server 256 KiB; for a
+    /// client unlimited, because one unread subscription must not block the others (its streams are
+    /// bounded one by one).
+    pub receive_window: Option<u64>,
+    /// Bidirectional streams that the peer may have open. Default for a server 4 (control and
+    /// publishers), for a client 0.
+    pub max_remote_bidi_streams: Option<u32>,
+    /// Unidirectional streams that the peer may have open. Default for a server 1, for a client
+    /// 144: 128 subscriptions and 16 to spare. Each permitted stream costs memory, so keep it low.
+    pub max_remote_uni_streams: Option<u32>,
+    /// Bytes asked for as the socket's send and as its receive buffer; 0 leaves the system's
+    /// default. Default 4 MiB: with Linux's 208 KiB a burst to a thousand subscribers loses
+    /// datagrams. The system may give less, see
+    /// [`ServerEndpoint::udp_buffers`](crate::ServerEndpoint::udp_buffers).
+    pub udp_buffer: usize,
+    /// Size in bytes of the first packets' payload, before the path is probed for more. Default
+    /// 1,200, which QUIC guarantees.
+    pub initial_mtu: u16,
+    /// Asks the peer to acknowledge only every so many packets, when it knows how. Default `None`:
+    /// as the peer likes. It saves receive work at hundreds of events a second and nothing below
+    /// about 40.
+    pub ack_threshold: Option<u32>,
+    /// Handshakes in flight on a server before clients must prove their address by a Retry first.
+    /// Default 100.
+    pub max_handshakes: usize,
+    /// Connection attempts on a server that may wait to be accepted, and handshakes that may be in
+    /// flight, before further ones are turned away. Default 1,024.
+    pub max_incoming: usize,
+    /// Connections of a server that hold state; one more is refused. Default 10,000. Handshakes count,
+    /// and so do closed connections for the moment (three round trips, up to some seconds after a
+    /// handshake that failed) in which late packets are still answered.
+    pub max_connections: usize,
+}
+
+impl Default for TransportConfig {
+    fn default() -> Self {
+        Self {
+            idle_timeout: Duration::from_secs(30),
+            keep_alive: None,
+            handshake_timeout: Duration::from_secs(5),
+            send_window: 256 * 1024,
+            stream_receive_window: None,
+            receive_window: None,
+            max_remote_bidi_streams: None,
+            max_remote_uni_streams: None,
+            udp_buffer: 4 * 1024 * 1024,
+            initial_mtu: 1200,
+            ack_threshold: None,
+            max_handshakes: 100,
+            max_incoming: 1024,
+            max_connections: 10_000,
+        }
+    }
+}
+
+impl TransportConfig {
+    /// The defaults of a server.
+    #[must_use]
+    pub fn server() -> Self {
+        Self::default().for_server()
+    }
+
+    /// The defaults of a client.
+    #[must_use]
+    pub fn client() -> Self {
+        Self::default().for_client()
+    }
+
+    /// Fills in what is unset with a server's defaults: the effective settings.
+    #[must_use]
+    pub fn for_server(mut self) -> Self {
+        self.keep_alive.get_or_insert(Duration::from_secs(15));
+        self.stream_receive_window.get_or_insert(64 * 1024);
+        self.receive_window.get_or_insert(256 * 1024);
+        self.max_remote_bidi_streams.get_or_insert(4);
+        self.max_remote_uni_streams.get_or_insert(1);
+        self
+    }
+
+    /// Fills in what is unset with a client's defaults: the effective settings.
+    #[must_use]
+    pub fn for_client(mut self) -> Self {
+        self.keep_alive.get_or_insert(Duration::from_secs(10));
+        self.stream_receive_window.get_or_insert(1024 * 1024);
+        self.receive_window.get_or_insert(UNLIMITED);
+        self.max_remote_bidi_streams.get_or_insert(0);
+        self.max_remote_uni_streams.get_or_insert(128 + 16);
+        self
+    }
+}
+
+/// The largest number QUIC can carry; above what any connection moves.
+const UNLIMITED: u64 = (1 << 62) - 1;
+
+macro_rules! setters {
+    ($($field:ident: $type:ty),* $(,)?) => {
+        /// Setters, one per field.
+        impl TransportConfig {
+            $(
+                #[doc = concat!("Sets [`", stringify!($field), "`](Self#structfield.", stringify!($field), ").")]
+                #[must_use]
+                pub fn $field(mut self, value: $type) -> Self {
+                    self.$field = value.into();
+                    self
+                }
+            )*
+        }
+    };
+}
+
+setters! {
+    idle_timeout: Duration,
+    keep_alive: Duration,
+    handshake_timeout: Duration,
+    send_window: u64,
+    stream_receive_window: u64,
+    receive_window: u64,
+    max_remote_bidi_streams: u32,
+    max_remote_uni_streams: u32,
+    udp_buffer: usize,
+    initial_mtu: u16,
+    ack_threshold: u32,
+    max_handshakes: usize,
+    max_incoming: usize,
+    max_connections: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_name_what_they_change_and_mistakes_are_refused() {
+        let text = r#"{"idle_timeout": "1m 30s", "keep_alive": "500ms", "send_window": 1000}"#;
+        let config: TransportConfig = serde_json::from_str(text).unwrap();
+        let expected = TransportConfig::default()
+            .idle_timeout(Duration::from_secs(90))
+            .keep_alive(Duration::from_millis(500))
+            .send_window(1000);
+        assert_eq!(config, expected);
+        // What the file leaves out is the server's or the client's own.
+        assert_eq!(config.clone().for_server().max_remote_bidi_streams, Some(4));
+        assert_eq!(config.for_client().max_remote_bidi_streams, Some(0));
+
+        for (text, part) in [
+            (r#"{"idle_timeout": "30"}"#, "write a number and a unit"),
+            (r#"{"keep_alive": "soon"}"#, "\"soon\" is not a duration"),
+            (r#"{"idle_timout": "30s"}"#, "idle_timout"),
+        ] {
+            let error = serde_json::from_str::<TransportConfig>(text).unwrap_err();
+            assert!(error.to_string().contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn effective_settings_survive_a_file() {
+        for config in [
+            TransportConfig::default(),
+            TransportConfig::server(),
+            TransportConfig::client().ack_threshold(10),
+        ] {
+            let text = serde_json::to_string(&config).unwrap();
+            assert_eq!(
+                serde_json::from_str::<TransportConfig>(&text).unwrap(),
+                config
+            );
+        }
+    }
+}

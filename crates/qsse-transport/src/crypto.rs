@@ -1,0 +1,86 @@
+//! The crypto provider, random bytes, and the key of stateless resets.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+#[cfg(feature = "aws-lc-rs")]
+use aws_lc_rs::hmac;
+use quinn_proto::crypto::{CryptoError, HmacKey};
+#[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
+use ring::hmac;
+use rustls::crypto::CryptoProvider;
+
+/// The provider that every configuration made here uses: aws-lc-rs when both are compiled in.
+///
+/// Key shares are X25519 first and no post-quantum one: that would make the ClientHello span two
+/// packets.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    #[cfg(feature = "aws-lc-rs")]
+    use rustls::crypto::aws_lc_rs as backend;
+    #[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
+    use rustls::crypto::ring as backend;
+
+    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    PROVIDER
+        .get_or_init(|| {
+            Arc::new(CryptoProvider {
+                kx_groups: vec![
+                    backend::kx_group::X25519,
+                    backend::kx_group::SECP256R1,
+                    backend::kx_group::SECP384R1,
+                ],
+                ..backend::default_provider()
+            })
+        })
+        .clone()
+}
+
+/// `N` unpredictable bytes.
+pub(crate) fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    provider()
+        .secure_random
+        .fill(&mut bytes)
+        .expect("the operating system gives random bytes");
+    bytes
+}
+
+/// A 32-byte secret for one purpose, derived one-way from another secret.
+pub(crate) fn derive(secret: &[u8], purpose: &[u8]) -> [u8; 32] {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+    let mut derived = [0; 32];
+    derived.copy_from_slice(hmac::sign(&key, purpose).as_ref());
+    derived
+}
+
+/// Signs the tokens of stateless resets.
+///
+/// A server that comes back with the same key can tell the clients of its former life at once that
+/// their connection is gone; with another key they would wait out their idle timeout.
+pub(crate) struct ResetKey(hmac::Key);
+
+impl ResetKey {
+    pub(crate) fn new(secret: &[u8; 32]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
+    }
+}
+
+impl HmacKey for ResetKey {
+    fn sign(&self, data: &[u8], signature: &mut [u8]) {
+        signature.copy_from_slice(hmac::sign(&self.0, data).as_ref());
+    }
+
+    fn signature_len(&self) -> usize {
+        32
+    }
+
+    fn verify(&self, data: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
+        hmac::verify(&self.0, data, signature).map_err(|_| CryptoError)
+    }
+}
+
+impl fmt::Debug for ResetKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ResetKey(…)")
+    }
+}

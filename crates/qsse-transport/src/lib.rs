@@ -1,0 +1,103 @@
+//! QUIC transport of qsse: endpoints, framed streams and TLS set-up on quinn.
+//!
+//! # The idea
+//!
+//! One crate knows quinn, so that no other has to: servers and clients of qsse see [`Connection`]s,
+//! [`SendStream`]s, [`RecvStream`]s and errors of our own. The crate fixes what a fan-out needs and
+//! what QUIC libraries leave open: windows that bound the memory of a slow peer, keep-alives that
+//! hold a quiet connection for hours, deadlines and limits for handshakes, UDP buffers that are
+//! read back, stateless resets that survive a restart, and TLS that is verified by default.
+//!
+//! - [`ServerEndpoint`] binds a UDP socket and hands out [`Handshake`]s; it never waits for one.
+//! - [`ClientEndpoint`] connects; [`ConnectError`] tells a refused certificate from a dead port.
+//! - [`FrameReader`] and [`FrameWriter`] carry `qsse/1` frames and can be cancelled at any time.
+//! - [`tls`] makes the certificates and says whom to trust; [`ServerUrl`] names a server.
+//! - [`TransportConfig`] holds every limit and window, with its reason.
+//!
+//! 0-RTT is always off, also in rustls configurations that are handed in. The crypto provider is
+//! passed explicitly; no process-wide default is needed or installed.
+//!
+//! # Example
+//!
+//! ```
+//! use qsse_proto::Code;
+//! use qsse_transport::{ClientEndpoint, ServerEndpoint, TransportConfig, tls::{ClientTls, ServerTls}};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # #[cfg(feature = "self-signed")] {
+//! let server_tls = ServerTls::self_signed([] as [&str; 0])?;
+//! let fingerprint = server_tls.fingerprint().expect("we made the certificate");
+//! let server = ServerEndpoint::bind("127.0.0.1:0".parse()?, &server_tls, &TransportConfig::server())?;
+//! let address = server.local_addr();
+//!
+//! let serving = tokio::spawn(async move {
+//!     let connection = server.accept().await.expect("open").complete().await?;
+//!     let mut stream = connection.open_uni().await?;
+//!     stream.write_all(&mut ["hello".into()]).await?;
+//!     stream.finish();
+//!     connection.closed().await;
+//!     Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+//! });
+//!
+//! let client = ClientEndpoint::bind("127.0.0.1:0".parse()?)?;
+//! let trust = ClientTls::pinned([fingerprint]);
+//! let connection = client.connect(address, "localhost", &trust, &TransportConfig::client()).await?;
+//! let mut stream = connection.accept_uni().await?;
+//! assert_eq!(stream.read_chunk().await?.as_deref(), Some(&b"hello"[..]));
+//! connection.close(Code::NO_ERROR, "done");
+//! serving.await?.expect("served");
+//! # }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Features
+//!
+//! | feature | default | gives |
+//! |---|---|---|
+//! | `aws-lc-rs` | yes | the aws-lc-rs crypto provider; used when both are on |
+//! | `ring` | no | the ring crypto provider |
+//! | `platform-verifier` | yes | `ClientTls::platform`: the roots of the operating system |
+//! | `self-signed` | yes | `ServerTls::self_signed` and `ServerTls::dev_cert` |
+//! | `abstract-socket` | no | endpoints on a caller's own socket, for simulated networks; names quinn |
+
+#[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
+compile_error!(
+    "qsse-transport needs a crypto provider: enable the feature `aws-lc-rs` (the default) or `ring`"
+);
+
+mod client;
+mod config;
+mod connection;
+mod crypto;
+mod error;
+mod frames;
+mod quic;
+mod recv;
+mod send;
+mod server;
+mod socket;
+pub mod tls;
+mod url;
+
+pub use client::ClientEndpoint;
+pub use config::TransportConfig;
+pub use connection::{Connection, Stats};
+pub use error::{
+    BindError, CertificateProblem, ConnectError, ConnectionError, FrameError, HandshakeError,
+    ReadError, WriteError,
+};
+pub use frames::{FrameReader, FrameWriter};
+pub use recv::RecvStream;
+/// The TLS library whose configurations [`tls`] takes.
+pub use rustls;
+pub use send::{SendStream, Written};
+pub use server::{EndpointStats, Handshake, ServerEndpoint};
+pub use socket::UdpBuffers;
+pub use url::{ServerUrl, UrlError};
+
+/// Compiles the example of the README.
+#[cfg(all(doctest, feature = "self-signed"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,63 @@
+//! [`Handshake`]: a client at the door.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::admission::Ticket;
+use crate::connection::canonical;
+use crate::{Connection, ConnectionError, HandshakeError};
+
+/// A client that wants to connect and has been admitted by the limits. Dropped, it is refused.
+#[derive(Debug)]
+pub struct Handshake {
+    incoming: quinn::Incoming,
+    ticket: Ticket,
+    deadline: Instant,
+}
+
+impl Handshake {
+    pub(super) fn new(incoming: quinn::Incoming, ticket: Ticket, timeout: Duration) -> Self {
+        Self {
+            incoming,
+            ticket,
+            deadline: Instant::now() + timeout,
+        }
+    }
+
+    /// The client's address.
+    pub fn remote_address(&self) -> SocketAddr {
+        canonical(self.incoming.remote_address())
+    }
+
+    /// Does the handshake; takes about half a millisecond of CPU and some round trips.
+    ///
+    /// The deadline runs from [`ServerEndpoint::accept`](crate::ServerEndpoint::accept) on.
+    /// Dropping the future ends the attempt.
+    ///
+    /// # Errors
+    /// When the client takes too long, speaks no protocol served here, or gives up.
+    pub async fn complete(mut self) -> Result<Connection, HandshakeError> {
+        let connecting = self.incoming.accept().map_err(to_handshake_error)?;
+        self.ticket.begun();
+        let connected = tokio::time::timeout_at(self.deadline, connecting)
+            .await
+            .map_err(|_| HandshakeError::TimedOut)?;
+        let connection = connected.map_err(to_handshake_error)?;
+        self.ticket.completed();
+        Ok(Connection::new(connection))
+    }
+
+    /// Turns the client away.
+    pub fn refuse(self) {
+        self.incoming.refuse();
+    }
+}
+
+fn to_handshake_error(error: quinn::ConnectionError) -> HandshakeError {
+    match error.into() {
+        ConnectionError::AlpnMismatch => HandshakeError::AlpnMismatch,
+        other => HandshakeError::Connection(other),
+    }
+}

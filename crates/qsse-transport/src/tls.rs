@@ -1,0 +1,47 @@
+//! TLS: which certificate a server shows, and whom a client trusts.
+//!
+//! All configurations made here speak TLS 1.3 only, with X25519 as the first key share, and pass
+//! their crypto provider explicitly. Sessions are not resumed, so that every connection checks the
+//! certificate. 0-RTT is off, also in configurations that are handed in: replayed bytes must never
+//! publish anything twice.
+//!
+//! ```
+//! use qsse_transport::tls::{ClientTls, Fingerprint};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let fingerprint: Fingerprint =
+//!     "B9:4D:27:B9:93:4D:3E:08:A5:2E:52:D7:DA:7D:AB:FA:C4:84:EF:E3:7A:53:80:EE:90:88:F7:AC:E2:EF:CD:E9".parse()?;
+//! let trust = ClientTls::pinned([fingerprint]);
+//! # let _ = trust; Ok(())
+//! # }
+//! ```
+
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+
+mod client;
+pub mod dev_cert;
+mod error;
+mod fingerprint;
+mod pem;
+#[cfg(feature = "self-signed")]
+mod self_signed;
+mod server;
+mod verify;
+
+pub use client::ClientTls;
+pub use error::TlsError;
+pub use fingerprint::{Fingerprint, FingerprintError};
+pub use server::ServerTls;
+pub(crate) use verify::Verdict;
+
+/// The crypto provider used here, for rustls configurations of one's own.
+pub fn provider() -> Arc<CryptoProvider> {
+    crate::crypto::provider()
+}
+
+/// The protocols offered or served unless others are named.
+fn default_alpn() -> Vec<Vec<u8>> {
+    vec![qsse_proto::ALPN.to_vec()]
+}

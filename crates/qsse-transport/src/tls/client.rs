@@ -1,0 +1,173 @@
+//! [`ClientTls`]: whom a client trusts.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use quinn::crypto::rustls::QuicClientConfig;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::pki_types::ServerName;
+use rustls::quic::{ClientConnection, Version};
+use rustls::{ClientConfig, RootCertStore};
+
+use super::pem::{self, Source};
+use super::verify::{ByFingerprint, Recording, Verdict};
+use super::{Fingerprint, TlsError, default_alpn};
+use crate::crypto;
+
+/// Whom a client trusts to be the server, and the protocols it offers.
+#[derive(Clone)]
+pub struct ClientTls {
+    config: Arc<ClientConfig>,
+    /// `None` when the configuration was handed in: its verifier stays inside.
+    verifier: Option<Arc<dyn ServerCertVerifier>>,
+    alpn: Vec<Vec<u8>>,
+}
+
+impl ClientTls {
+    /// Trusts whom the operating system trusts: servers with certificates of public or company
+    /// authorities.
+    ///
+    /// # Errors
+    /// When the system's roots cannot be loaded.
+    #[cfg(feature = "platform-verifier")]
+    pub fn platform() -> Result<Self, TlsError> {
+        let verifier = rustls_platform_verifier::Verifier::new(crypto::provider())
+            .map_err(|error| TlsError::PlatformRoots(error.to_string()))?;
+        Ok(Self::verified_by(Arc::new(verifier)))
+    }
+
+    /// Trusts the certificates in a PEM file and those signed by them.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds no usable certificate.
+    pub fn roots_pem_file(path: impl AsRef<Path>) -> Result<Self, TlsError> {
+        let (origin, pem) = pem::read(path.as_ref())?;
+        let source = Source { origin, pem: &pem };
+        let mut roots = RootCertStore::empty();
+        for certificate in pem::certificates(&source)? {
+            roots
+                .add(certificate)
+                .map_err(|error| TlsError::BadCertificate {
+                    origin: source.origin.clone(),
+                    problem: error.to_string(),
+                })?;
+        }
+        Self::roots(roots)
+    }
+
+    /// Trusts these roots and those signed by them.
+    ///
+    /// # Errors
+    /// When there are none.
+    pub fn roots(roots: impl Into<Arc<RootCertStore>>) -> Result<Self, TlsError> {
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(roots.into(), crypto::provider())
+                .build()
+                .map_err(|_| TlsError::NoRoots)?;
+        Ok(Self::verified_by(verifier))
+    }
+
+    /// Trusts the certificates with these fingerprints and no others, whatever names and dates are
+    /// in them.
+    ///
+    /// The server still has to prove that the certificate is its own. Without fingerprints nobody
+    /// is trusted.
+    pub fn pinned(fingerprints: impl IntoIterator<Item = Fingerprint>) -> Self {
+        Self::verified_by(Arc::new(ByFingerprint {
+            pinned: Some(fingerprints.into_iter().collect()),
+            provider: crypto::provider(),
+        }))
+    }
+
+    /// Trusts anybody who answers. The connection is encrypted, but who is at its other end, nobody
+    /// knows: for tests only.
+    pub fn insecure() -> Self {
+        Self::verified_by(Arc::new(ByFingerprint {
+            pinned: None,
+            provider: crypto::provider(),
+        }))
+    }
+
+    /// A rustls configuration of one's own, for instance one with a client certificate.
+    ///
+    /// 0-RTT is switched off and the protocols are set in a copy of it; the rest stays. A refused
+    /// certificate is reported without its fingerprint.
+    ///
+    /// # Errors
+    /// When it does not offer TLS 1.3 with AES-128-GCM, which QUIC needs.
+    pub fn rustls(config: impl Into<Arc<ClientConfig>>) -> Result<Self, TlsError> {
+        let tls = Self {
+            config: config.into(),
+            verifier: None,
+            alpn: default_alpn(),
+        };
+        tls.quic_config()?;
+        Ok(tls)
+    }
+
+    /// Offers these protocols, the preferred one first, instead of `qsse/1` alone.
+    #[must_use]
+    pub fn with_alpn<P: Into<Vec<u8>>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
+        self.alpn = protocols.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The protocols offered.
+    pub fn alpn(&self) -> &[Vec<u8>] {
+        &self.alpn
+    }
+
+    /// The configuration for one connection, and the place where its verifier says why it refused.
+    pub(crate) fn quic_config(&self) -> Result<(Arc<QuicClientConfig>, Verdict), TlsError> {
+        let verdict = Verdict::default();
+        let mut config = (*self.config).clone();
+        config.enable_early_data = false;
+        config.alpn_protocols.clone_from(&self.alpn);
+        if let Some(inner) = &self.verifier {
+            let recording = Recording {
+                inner: inner.clone(),
+                verdict: verdict.clone(),
+            };
+            config
+                .dangerous()
+                .set_certificate_verifier(Arc::new(recording));
+        }
+        let config = Arc::new(config);
+        if self.verifier.is_none() {
+            // rustls checks here what quinn takes for granted when connecting.
+            let name = ServerName::try_from("localhost").expect("a host name");
+            ClientConnection::new(config.clone(), Version::V1, name, Vec::new())
+                .map_err(|error| TlsError::Unsuitable(error.to_string()))?;
+        }
+        let quic = QuicClientConfig::try_from(config)
+            .map_err(|error| TlsError::Unsuitable(error.to_string()))?;
+        Ok((Arc::new(quic), verdict))
+    }
+
+    fn verified_by(verifier: Arc<dyn ServerCertVerifier>) -> Self {
+        let mut config = ClientConfig::builder_with_provider(crypto::provider())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("the provider has TLS 1.3")
+            .dangerous()
+            .with_custom_certificate_verifier(verifier.clone())
+            .with_no_client_auth();
+        // Every connection checks the certificate.
+        config.resumption = Resumption::disabled();
+        Self {
+            config: Arc::new(config),
+            verifier: Some(verifier),
+            alpn: default_alpn(),
+        }
+    }
+}
+
+impl fmt::Debug for ClientTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientTls")
+            .field("verifier", &self.verifier)
+            .field("alpn", &self.alpn)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,98 @@
+//! The development certificate: one self-signed certificate per user, kept in their state folder.
+//!
+//! A server without a certificate of its own shows it (`ServerTls::dev_cert`), and a client on the
+//! same machine that can read the folder trusts it by its fingerprint. The folder is
+//! `$QSSE_STATE_DIR`, else `$XDG_STATE_HOME/qsse`, else `~/.local/state/qsse`. The file holds
+//! certificate and key together, so that they always match, and only its owner may read it. It is
+//! made by the first server, whole or not at all, also when several start at once; a server that
+//! starts in its last 90 days renews it.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use super::Fingerprint;
+
+#[cfg(feature = "self-signed")]
+mod keep;
+
+#[cfg(feature = "self-signed")]
+pub(super) use keep::load_or_make;
+
+/// The file's name in the state folder.
+const FILE: &str = "dev-cert.pem";
+
+/// Where the development certificate is or would be; `None` when the user has no home folder.
+pub fn path() -> Option<PathBuf> {
+    folder(|name| std::env::var_os(name), std::env::home_dir()).map(path_in)
+}
+
+/// Where it would be in `folder`.
+pub fn path_in(folder: impl AsRef<Path>) -> PathBuf {
+    folder.as_ref().join(FILE)
+}
+
+/// The fingerprint of the development certificate; `None` when there is none, or none that this
+/// user may read.
+pub fn fingerprint() -> Option<Fingerprint> {
+    fingerprint_of(&path()?)
+}
+
+/// The fingerprint of the development certificate in `folder`.
+pub fn fingerprint_in(folder: impl AsRef<Path>) -> Option<Fingerprint> {
+    fingerprint_of(&path_in(folder))
+}
+
+fn fingerprint_of(path: &Path) -> Option<Fingerprint> {
+    let pem = fs::read(path).ok()?;
+    let certificate = CertificateDer::from_pem_slice(&pem).ok()?;
+    Some(Fingerprint::of(&certificate))
+}
+
+fn folder(env: impl Fn(&str) -> Option<OsString>, home: Option<PathBuf>) -> Option<PathBuf> {
+    let set = |name| {
+        env(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    set("QSSE_STATE_DIR")
+        // The XDG specification has relative paths ignored.
+        .or_else(|| {
+            set("XDG_STATE_HOME")
+                .filter(|path| path.is_absolute())
+                .map(|path| path.join("qsse"))
+        })
+        .or_else(|| {
+            home.filter(|home| !home.as_os_str().is_empty())
+                .map(|home| home.join(".local/state/qsse"))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_follows_the_environment() {
+        let find = |set: &[(&str, &str)], home: Option<&str>| {
+            let set: Vec<_> = set.to_vec();
+            folder(
+                move |name| set.iter().find(|(n, _)| *n == name).map(|(_, v)| v.into()),
+                home.map(PathBuf::from),
+            )
+        };
+        let (ours, xdg) = (("QSSE_STATE_DIR", "here"), ("XDG_STATE_HOME", "/xdg"));
+        assert_eq!(find(&[ours, xdg], Some("/home/ada")), Some("here".into()));
+        assert_eq!(find(&[xdg], Some("/home/ada")), Some("/xdg/qsse".into()));
+        let home = Some(PathBuf::from("/home/ada/.local/state/qsse"));
+        assert_eq!(
+            find(&[("XDG_STATE_HOME", "relative")], Some("/home/ada")),
+            home
+        );
+        assert_eq!(find(&[("QSSE_STATE_DIR", "")], Some("/home/ada")), home);
+        assert_eq!(find(&[], None), None);
+    }
+}

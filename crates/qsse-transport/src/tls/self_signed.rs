@@ -1,0 +1,43 @@
+//! Certificates of our own making.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, date_time_ymd};
+
+use super::TlsError;
+
+/// How long a certificate made here is valid: long enough to be forgotten, not for ever.
+pub(super) const LIFETIME: Duration = Duration::from_secs(5 * 365 * 24 * 3600);
+
+/// Clocks of two machines may disagree by this much.
+const BACKDATED: Duration = Duration::from_secs(24 * 3600);
+
+/// Names that every certificate made here carries.
+const LOCAL_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+
+/// A certificate for this machine and `names`, and its key, as one PEM text.
+pub(super) fn make(names: Vec<String>) -> Result<String, TlsError> {
+    let mut all: Vec<String> = LOCAL_NAMES.map(String::from).to_vec();
+    for name in names {
+        if !all.contains(&name) {
+            all.push(name);
+        }
+    }
+    let made = || {
+        let mut params = CertificateParams::new(all)?;
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let epoch = date_time_ymd(1970, 1, 1);
+        params.not_before = epoch + now.saturating_sub(BACKDATED);
+        params.not_after = epoch + (now + LIFETIME);
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "qsse self-signed");
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let key = KeyPair::generate()?;
+        let certificate = params.self_signed(&key)?;
+        Ok(certificate.pem() + &key.serialize_pem())
+    };
+    made().map_err(|error: rcgen::Error| TlsError::SelfSigned(error.to_string()))
+}

@@ -1,0 +1,157 @@
+//! Verifiers of server certificates, and the record of why one was refused.
+
+use std::sync::{Arc, Mutex};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible,
+    SignatureScheme,
+};
+
+use super::Fingerprint;
+use crate::{CertificateProblem, ConnectError};
+
+/// Trusts certificates by what they are: the pinned ones, or, with `None`, any.
+///
+/// The signature of the handshake is verified in either case, so the server does own the
+/// certificate that it shows.
+#[derive(Debug)]
+pub(super) struct ByFingerprint {
+    pub(super) pinned: Option<Vec<Fingerprint>>,
+    pub(super) provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for ByFingerprint {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        match &self.pinned {
+            Some(pinned) if !pinned.contains(&Fingerprint::of(end_entity)) => {
+                Err(CertificateError::ApplicationVerificationFailure.into())
+            }
+            _ => Ok(ServerCertVerified::assertion()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(PeerIncompatible::Tls12NotOffered.into())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
+
+/// Asks another verifier and keeps what it refused for the error of this one connection.
+#[derive(Debug)]
+pub(super) struct Recording {
+    pub(super) inner: Arc<dyn ServerCertVerifier>,
+    pub(super) verdict: Verdict,
+}
+
+impl ServerCertVerifier for Recording {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.inner
+            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+            .inspect_err(|error| self.verdict.record(end_entity, error))
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner
+            .verify_tls13_signature(message, cert, dss)
+            .inspect_err(|error| self.verdict.record(cert, error))
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+
+    fn requires_raw_public_keys(&self) -> bool {
+        self.inner.requires_raw_public_keys()
+    }
+
+    fn root_hint_subjects(&self) -> Option<&[DistinguishedName]> {
+        self.inner.root_hint_subjects()
+    }
+}
+
+/// What the verifier of one connection refused, if anything.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Verdict(Arc<Mutex<Option<(Fingerprint, CertificateProblem)>>>);
+
+impl Verdict {
+    fn record(&self, certificate: &CertificateDer<'_>, error: &Error) {
+        let refused = (Fingerprint::of(certificate), error.into());
+        *self.0.lock().expect("no code panics while holding it") = Some(refused);
+    }
+
+    /// The refusal behind a failed handshake; `None` when that failed for another reason.
+    pub(crate) fn refused(&self, error: &quinn::ConnectionError) -> Option<ConnectError> {
+        let recorded = self
+            .0
+            .lock()
+            .expect("no code panics while holding it")
+            .take();
+        if let Some((fingerprint, problem)) = recorded {
+            return Some(ConnectError::CertificateRefused {
+                problem,
+                fingerprint: Some(fingerprint),
+            });
+        }
+        // A configuration that was handed in has a verifier out of our reach: its words are all
+        // there is.
+        let quinn::ConnectionError::TransportError(error) = error else {
+            return None;
+        };
+        let problem = error.reason.strip_prefix("invalid peer certificate: ")?;
+        Some(ConnectError::CertificateRefused {
+            problem: CertificateProblem::Other(problem.to_owned()),
+            fingerprint: None,
+        })
+    }
+}

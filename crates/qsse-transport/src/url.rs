@@ -1,0 +1,296 @@
+//! [`ServerUrl`]: where a server is and how to know it.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
+
+use qsse_proto::DEFAULT_PORT;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::tls::{Fingerprint, FingerprintError};
+
+/// Where a server is, and optionally the fingerprints of its certificate.
+///
+/// Read from `HOST`, `HOST:PORT` or `qsse://HOST[:PORT][?fingerprint=HEX[&fingerprint=HEX…]]`; IPv6
+/// addresses stand in brackets. The port is 4242 unless given. Shown in the long form, which is
+/// read back as the same.
+///
+/// ```
+/// use qsse_transport::ServerUrl;
+///
+/// let url: ServerUrl = "events.example.org".parse()?;
+/// assert_eq!(url.to_string(), "qsse://events.example.org:4242");
+/// assert!("[::1]:5000".parse::<ServerUrl>()?.is_loopback());
+/// # Ok::<(), qsse_transport::UrlError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ServerUrl {
+    host: String,
+    port: u16,
+    fingerprints: Vec<Fingerprint>,
+}
+
+impl ServerUrl {
+    /// A server at `host`, a name or an IP address without brackets, and `port`.
+    ///
+    /// # Errors
+    /// When `host` is neither, or `port` is 0.
+    pub fn new(host: impl Into<String>, port: u16) -> Result<Self, UrlError> {
+        let host = host.into();
+        if host.parse::<IpAddr>().is_err() {
+            check_name(&host)?;
+        }
+        if port == 0 {
+            return Err(UrlError::Port("0".into()));
+        }
+        Ok(Self {
+            host,
+            port,
+            fingerprints: Vec::new(),
+        })
+    }
+
+    /// Adds a fingerprint that the server's certificate may have.
+    #[must_use]
+    pub fn with_fingerprint(mut self, fingerprint: Fingerprint) -> Self {
+        if !self.fingerprints.contains(&fingerprint) {
+            self.fingerprints.push(fingerprint);
+        }
+        self
+    }
+
+    /// The host name or IP address, without brackets: also what the certificate must be for.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The UDP port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The fingerprints that the server's certificate may have; empty when it is verified in
+    /// another way.
+    pub fn fingerprints(&self) -> &[Fingerprint] {
+        &self.fingerprints
+    }
+
+    /// Whether the server is on this machine by its name: `localhost`, a name below it, or a
+    /// loopback address.
+    pub fn is_loopback(&self) -> bool {
+        match self.host.parse::<IpAddr>() {
+            Ok(address) => address.to_canonical().is_loopback(),
+            Err(_) => {
+                let name = self.host.trim_end_matches('.').to_ascii_lowercase();
+                name == "localhost" || name.ends_with(".localhost")
+            }
+        }
+    }
+}
+
+impl From<SocketAddr> for ServerUrl {
+    fn from(address: SocketAddr) -> Self {
+        Self {
+            host: address.ip().to_string(),
+            port: address.port(),
+            fingerprints: Vec::new(),
+        }
+    }
+}
+
+impl FromStr for ServerUrl {
+    type Err = UrlError;
+
+    fn from_str(text: &str) -> Result<Self, UrlError> {
+        if text.contains('@') {
+            return Err(UrlError::Credentials);
+        }
+        let rest = without_scheme(text.trim())?;
+        let (rest, query) = match rest.split_once('?') {
+            Some((rest, query)) => (rest, query),
+            None => (rest, ""),
+        };
+        if query.contains('#') || rest.contains('#') {
+            return Err(UrlError::Fragment);
+        }
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        if let Some((_, path)) = authority.split_once('/') {
+            return Err(UrlError::Path(path.into()));
+        }
+        let (host, port) = host_and_port(authority)?;
+        let mut url = Self::new(host, port)?;
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if key != "fingerprint" {
+                return Err(UrlError::UnknownKey(key.into()));
+            }
+            // Some programs write a colon in a query as %3A.
+            let value = value.replace("%3A", ":").replace("%3a", ":");
+            url = url.with_fingerprint(value.parse()?);
+        }
+        Ok(url)
+    }
+}
+
+fn without_scheme(text: &str) -> Result<&str, UrlError> {
+    match text.split_once("://") {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("qsse") => Ok(rest),
+        Some((scheme, rest)) if !scheme.contains(['?', '/']) => Err(UrlError::Scheme {
+            found: scheme.into(),
+            instead: format!("qsse://{rest}"),
+        }),
+        _ => Ok(text),
+    }
+}
+
+/// Host without brackets, and port.
+fn host_and_port(authority: &str) -> Result<(&str, u16), UrlError> {
+    if let Some(rest) = authority.strip_prefix('[') {
+        let (host, after) = rest.split_once(']').ok_or(UrlError::OpenBracket)?;
+        if host.parse::<Ipv6Addr>().is_err() {
+            return Err(UrlError::NotIpv6(host.into()));
+        }
+        return match after.strip_prefix(':') {
+            Some(digits) => Ok((host, port(digits)?)),
+            None if after.is_empty() => Ok((host, DEFAULT_PORT)),
+            None => Err(UrlError::Port(after.into())),
+        };
+    }
+    if authority.parse::<Ipv6Addr>().is_ok() {
+        return Err(UrlError::BareIpv6(authority.into()));
+    }
+    match authority.split_once(':') {
+        Some((host, digits)) => Ok((host, port(digits)?)),
+        None => Ok((authority, DEFAULT_PORT)),
+    }
+}
+
+fn port(digits: &str) -> Result<u16, UrlError> {
+    match digits.parse() {
+        // `parse` would take a plus sign.
+        Ok(port) if port > 0 && digits.bytes().all(|b| b.is_ascii_digit()) => Ok(port),
+        _ => Err(UrlError::Port(digits.into())),
+    }
+}
+
+fn check_name(host: &str) -> Result<(), UrlError> {
+    if host.is_empty() {
+        return Err(UrlError::NoHost);
+    }
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    match host.chars().find(|c| !allowed(*c)) {
+        Some(found) => Err(UrlError::HostCharacter {
+            host: host.into(),
+            found,
+        }),
+        None if host.len() > 253 => Err(UrlError::HostLength(host.len())),
+        None => Ok(()),
+    }
+}
+
+impl fmt::Display for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "qsse://[{}]:{}", self.host, self.port)?;
+        } else {
+            write!(f, "qsse://{}:{}", self.host, self.port)?;
+        }
+        for (i, fingerprint) in self.fingerprints.iter().enumerate() {
+            let separator = if i == 0 { '?' } else { '&' };
+            write!(f, "{separator}fingerprint={}", fingerprint.to_hex())?;
+        }
+        Ok(())
+    }
+}
+
+impl TryFrom<&str> for ServerUrl {
+    type Error = UrlError;
+
+    fn try_from(text: &str) -> Result<Self, UrlError> {
+        text.parse()
+    }
+}
+
+impl TryFrom<String> for ServerUrl {
+    type Error = UrlError;
+
+    fn try_from(text: String) -> Result<Self, UrlError> {
+        text.parse()
+    }
+}
+
+impl Serialize for ServerUrl {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ServerUrl {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// Why a text names no server.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UrlError {
+    /// Another scheme than `qsse`.
+    #[error("{found}:// is not spoken here: write {instead}")]
+    Scheme {
+        /// The scheme given.
+        found: String,
+        /// What to write.
+        instead: String,
+    },
+    /// No host.
+    #[error("the server's host is missing: write HOST, HOST:PORT or qsse://HOST:PORT")]
+    NoHost,
+    /// A character that host names do not have.
+    #[error(
+        "{found:?} cannot be in the host name {host:?}: write HOST, HOST:PORT or qsse://HOST:PORT"
+    )]
+    HostCharacter {
+        /// The host given.
+        host: String,
+        /// The character.
+        found: char,
+    },
+    /// A host name too long.
+    #[error("a host name has at most 253 characters, this has {0}")]
+    HostLength(usize),
+    /// The port is no number from 1 to 65535.
+    #[error("{0:?} is not a port: write a number from 1 to 65535")]
+    Port(String),
+    /// An IPv6 address without brackets, whose last part could be a port.
+    #[error("put the IPv6 address in brackets: [{0}] or [{0}]:4242")]
+    BareIpv6(String),
+    /// A bracket that is not closed.
+    #[error("the closing bracket is missing: write an IPv6 address as [::1] or [::1]:4242")]
+    OpenBracket,
+    /// What stands in brackets is no IPv6 address.
+    #[error("{0:?} is not an IPv6 address: only those stand in brackets, as [::1]")]
+    NotIpv6(String),
+    /// A path.
+    #[error(
+        "there is no path in a server's address: leave out /{0}; topics are named when subscribing or publishing"
+    )]
+    Path(String),
+    /// A user name or token.
+    #[error(
+        "a token does not belong in the address, where logs would show it: pass it with --token or `.token(…)`"
+    )]
+    Credentials,
+    /// A fragment.
+    #[error("there is nothing after a # in a server's address: leave it out")]
+    Fragment,
+    /// A query key that is not known.
+    #[error("{0:?} is not known in a server's address: only fingerprint=SHA256 is")]
+    UnknownKey(String),
+    /// A fingerprint that is none.
+    #[error(transparent)]
+    Fingerprint(#[from] FingerprintError),
+}
+
+#[cfg(test)]
+mod tests;
