@@ -219,7 +219,7 @@ impl State {
     fn seal(&mut self) {
         if !self.open.is_empty() {
             let batch = self.open.finish();
-            self.sealed_bytes += batch.bytes().len() + BATCH_OVERHEAD;
+            self.sealed_bytes += batch.allocated() + BATCH_OVERHEAD;
             self.sealed.push_back(batch);
         }
     }
@@ -235,7 +235,7 @@ impl State {
             let Some(oldest) = self.sealed.pop_front() else {
                 break;
             };
-            self.sealed_bytes -= oldest.bytes().len() + BATCH_OVERHEAD;
+            self.sealed_bytes -= oldest.allocated() + BATCH_OVERHEAD;
             self.floor = oldest.last_seq();
         }
     }

@@ -53,6 +53,15 @@ impl FrameReader {
         }
     }
 
+    /// The next frame if it has come in already, without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`next`](Self::next), but for those of the stream.
+    pub fn next_buffered(&mut self) -> Result<Option<Frame>, FrameError> {
+        Ok(self.decoder.next()?)
+    }
+
     /// Changes the limit for the frames that follow, for instance once the peer has been
     /// authenticated.
     pub fn set_max_len(&mut self, max_len: usize) {

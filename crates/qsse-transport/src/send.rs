@@ -139,7 +139,7 @@ impl SendStream {
     /// When the connection has ended first.
     pub fn stopped(
         &self,
-    ) -> impl Future<Output = Result<Option<Code>, ConnectionError>> + Send + Sync + 'static {
+    ) -> impl Future<Output = Result<Option<Code>, ConnectionError>> + Send + Sync + use<> {
         let stopped = self.quinn.stopped();
         async move {
             match stopped.await {

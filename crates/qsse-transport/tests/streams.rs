@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use qsse_proto::{Code, frame};
+use qsse_proto::Code;
 use qsse_transport::{
     ClientEndpoint, ConnectionError, FrameError, FrameReader, FrameWriter, ReadError, RecvStream,
     SendStream, ServerEndpoint, TransportConfig, WriteError,
@@ -308,6 +308,11 @@ async fn polled_once<F: Future>(future: F) -> Option<F::Output> {
     .await
 }
 
+/// A kind below those that readers skip when they do not know them.
+fn kind(i: usize) -> u8 {
+    (i % 0x80) as u8
+}
+
 /// The frame `kind | body` with its length in front.
 fn encode(kind: u8, body: &[u8]) -> Bytes {
     let length = (body.len() as u32 + 1).to_le_bytes();
@@ -322,7 +327,7 @@ async fn frames_survive_a_drip_and_a_reader_that_cancels_at_every_wait() {
     let body = |i: usize| vec![i as u8; i % 50];
     let dripping = async {
         for i in 0..FRAMES {
-            for byte in encode(i as u8, &body(i)) {
+            for byte in encode(kind(i), &body(i)) {
                 send.write_all(&mut [vec![byte].into()]).await.unwrap();
                 tokio::task::yield_now().await;
             }
@@ -347,14 +352,8 @@ async fn frames_survive_a_drip_and_a_reader_that_cancels_at_every_wait() {
     soon("all frames", async { tokio::join!(dripping, reading) }).await;
     assert!(cancelled > 100, "cancelled only {cancelled} times");
     assert_eq!(frames.len(), FRAMES);
-    for (
-        i,
-        frame::Frame {
-            kind, body: read, ..
-        },
-    ) in frames.into_iter().enumerate()
-    {
-        assert_eq!((kind, &read[..]), (i as u8, &body(i)[..]));
+    for (i, frame) in frames.into_iter().enumerate() {
+        assert_eq!((frame.kind, &frame.body[..]), (kind(i), &body(i)[..]));
     }
 }
 
@@ -370,7 +369,7 @@ async fn frames_stay_whole_when_their_sending_is_cancelled() {
     let mut cancelled = 0;
     let writing = async {
         for i in 0..FRAMES {
-            let sending = writer.send(encode(i as u8, &body(i)));
+            let sending = writer.send(encode(kind(i), &body(i)));
             match polled_once(sending).await {
                 Some(sent) => sent.unwrap(),
                 None => cancelled += 1,
@@ -385,7 +384,7 @@ async fn frames_stay_whole_when_their_sending_is_cancelled() {
     let mut next = 0;
     let reading = async {
         while let Some(frame) = reader.next().await.unwrap() {
-            assert_eq!((frame.kind, &frame.body[..]), (next as u8, &body(next)[..]));
+            assert_eq!((frame.kind, &frame.body[..]), (kind(next), &body(next)[..]));
             next += 1;
         }
     };

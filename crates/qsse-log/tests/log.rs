@@ -1,0 +1,337 @@
+//! What a log promises, one promise a test.
+
+use std::time::Duration;
+
+use qsse_log::{AppendError, Config, Log, NewEvent, Now, Reader, Start, StartError, Step};
+use qsse_proto::stream::Outcome;
+use qsse_proto::{Epoch, EventId, Timestamp};
+use qsse_topic::{Filter, Pattern, TopicRef};
+
+const EPOCH: Epoch = Epoch::new(5);
+
+fn log(config: Config) -> Log {
+    Log::new(EPOCH, config)
+}
+
+fn filter(pattern: &str) -> Filter {
+    Filter::from(Pattern::new(pattern).unwrap())
+}
+
+fn publish(log: &Log, topic: &str, data: &[u8]) -> EventId {
+    log.append(
+        Now::default(),
+        NewEvent::new(TopicRef::new(topic).unwrap(), data),
+    )
+    .unwrap()
+}
+
+/// Reads to the end: the seqs of all events.
+fn read(reader: &mut Reader) -> Vec<u64> {
+    let (mut seqs, mut batches) = (Vec::new(), Vec::new());
+    loop {
+        match reader.step(1 << 20, &mut batches) {
+            Step::Idle(_) => return seqs,
+            Step::Gap(gap) => panic!("an unexpected gap: {gap:?}"),
+            Step::Batches | Step::Looking => {}
+        }
+        let events = batches.drain(..).flat_map(|batch| batch.events(EPOCH));
+        seqs.extend(events.map(|event| event.unwrap().id().seq()));
+    }
+}
+
+#[test]
+fn a_quiet_feed_makes_small_batches_and_a_busy_one_full_ones() {
+    let log = log(Config::default());
+    let mut reader = log.reader(&filter("a"), Start::Live).unwrap();
+    let mut batches = Vec::new();
+    publish(&log, "a", b"x");
+    reader.step(1 << 20, &mut batches);
+    assert_eq!((batches.len(), batches[0].count()), (1, 1));
+    batches.clear();
+    for _ in 0..1_000 {
+        publish(&log, "a", &[0; 128]);
+    }
+    reader.step(1 << 30, &mut batches);
+    assert!(
+        batches.len() <= 3,
+        "a backlog of 134 KB is three batches, not {}",
+        batches.len()
+    );
+}
+
+#[test]
+fn readers_of_a_filter_share_the_bytes() {
+    let log = log(Config::default());
+    let mut one = log.reader(&filter("a.*"), Start::Live).unwrap();
+    let mut two = log.reader(&filter("a.*"), Start::Live).unwrap();
+    publish(&log, "a.b", b"shared");
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    one.step(1, &mut first);
+    two.step(1, &mut second);
+    assert_eq!(first[0].bytes().as_ptr(), second[0].bytes().as_ptr());
+    assert_eq!(log.stats().feeds, 1);
+}
+
+#[test]
+fn an_event_that_matches_twice_comes_once() {
+    let log = log(Config::default());
+    let patterns = ["a.*", "*.b"].map(|text| Pattern::new(text).unwrap());
+    let mut reader = log
+        .reader(&Filter::new(patterns).unwrap(), Start::Live)
+        .unwrap();
+    publish(&log, "a.b", b"");
+    assert_eq!(read(&mut reader), [1]);
+}
+
+#[test]
+fn a_resume_begins_exactly_behind_its_cursor_wherever_that_is() {
+    let log = log(Config::default());
+    let mut live = log.reader(&filter("*"), Start::Live).unwrap();
+    for n in 0..1_000u64 {
+        publish(&log, "a", &n.to_le_bytes());
+        if n % 70 == 0 {
+            read(&mut live);
+        }
+    }
+    for cut in 0..=1_000 {
+        let start = Start::After(EventId::new(EPOCH, cut));
+        let mut resumed = log.reader(&filter("*"), start).unwrap();
+        assert_eq!(resumed.outcome(), Outcome::Resumed);
+        let expected: Vec<u64> = (cut + 1..=1_000).collect();
+        assert_eq!(read(&mut resumed), expected, "after {cut}");
+    }
+}
+
+#[test]
+fn a_cursor_of_another_log_or_beyond_the_head_is_a_reset() {
+    let log = log(Config::default());
+    publish(&log, "a", b"1");
+    for cursor in [EventId::new(Epoch::new(6), 1), EventId::new(EPOCH, 2)] {
+        let mut reader = log.reader(&filter("a"), Start::After(cursor)).unwrap();
+        assert_eq!(reader.outcome(), Outcome::Reset);
+        assert_eq!(read(&mut reader), [1], "goes on from the oldest kept");
+    }
+}
+
+#[test]
+fn a_cursor_below_what_is_kept_is_told_so_before_the_first_event() {
+    let log = log(Config::default().history_events(3));
+    (0..10).for_each(|_| assert!(publish(&log, "a", b"").seq() > 0));
+    let start = Start::After(EventId::new(EPOCH, 2));
+    let mut reader = log.reader(&filter("a"), start).unwrap();
+    assert_eq!(reader.outcome(), Outcome::Gap);
+    let mut batches = Vec::new();
+    let Step::Gap(gap) = reader.step(1, &mut batches) else {
+        panic!("the gap comes first")
+    };
+    assert_eq!((gap.after, gap.to, gap.at_most), (2, 7, 5));
+    assert_eq!(read(&mut reader), [8, 9, 10]);
+}
+
+#[test]
+fn starts_that_are_not_there_yet_are_refused() {
+    let log = log(Config::default());
+    let starts = [Start::Since(Timestamp::from_micros(1)), Start::Last(1)];
+    for start in starts {
+        let refused = log.reader(&filter("a"), start);
+        assert!(
+            matches!(refused, Err(StartError::Unsupported(_))),
+            "{start:?}"
+        );
+    }
+    assert_eq!(log.stats().feeds, 1);
+    log.sweep(Now {
+        monotonic: Duration::from_secs(1),
+        ..Now::default()
+    });
+    log.sweep(Now {
+        monotonic: Duration::from_secs(100),
+        ..Now::default()
+    });
+    assert_eq!(
+        log.stats().feeds,
+        0,
+        "a refused reader leaves no reader behind"
+    );
+}
+
+#[test]
+fn a_feed_nobody_reads_holds_nothing_and_goes_after_a_while() {
+    let log = log(Config::default());
+    drop(log.reader(&filter("*"), Start::Live).unwrap());
+    (0..100).for_each(|_| assert!(publish(&log, "a", &[0; 1_000]).seq() > 0));
+    assert_eq!((log.stats().feeds, log.stats().feed_bytes), (1, 0));
+    log.sweep(Now {
+        monotonic: Duration::from_secs(1),
+        ..Now::default()
+    });
+    assert_eq!(log.stats().feeds, 1);
+    log.sweep(Now {
+        monotonic: Duration::from_secs(12),
+        ..Now::default()
+    });
+    assert_eq!(log.stats().feeds, 0);
+}
+
+#[test]
+fn a_stalled_reader_costs_no_more_than_the_feed() {
+    let config = Config::default().feed_bytes(1 << 20).history_bytes(4 << 20);
+    let log = log(config.clone());
+    let stalled: Vec<Reader> = (0..100)
+        .map(|_| log.reader(&filter("*"), Start::Live).unwrap())
+        .collect();
+    for _ in 0..100_000 {
+        publish(&log, "a", &[0; 200]);
+    }
+    let stats = log.stats();
+    assert!(
+        stats.feed_bytes <= config.feed_bytes + (128 << 10),
+        "{stats:?}"
+    );
+    assert!(stats.history_bytes <= config.history_bytes, "{stats:?}");
+    drop(stalled);
+}
+
+#[test]
+fn ten_thousand_filters_stay_within_the_bound_of_all_feeds() {
+    let config = Config::default().feeds_bytes(8 << 20);
+    let log = log(config.clone());
+    let readers: Vec<Reader> = (0..10_000)
+        .map(|n| {
+            log.reader(&filter(&format!("t{n}.*")), Start::Live)
+                .unwrap()
+        })
+        .collect();
+    for round in 0..30u64 {
+        for n in 0..10_000 {
+            publish(&log, &format!("t{n}.x"), &[round as u8; 100]);
+        }
+    }
+    assert!(
+        log.stats().feed_bytes <= 2 * config.feeds_bytes,
+        "{:?}",
+        log.stats()
+    );
+    drop(readers);
+}
+
+#[test]
+fn an_event_larger_than_its_feed_comes_from_the_history() {
+    let log = log(Config::default().feed_bytes(10_000));
+    let mut reader = log.reader(&filter("*"), Start::Live).unwrap();
+    publish(&log, "a", &[7; 100_000]);
+    publish(&log, "a", b"small");
+    assert_eq!(read(&mut reader), [1, 2]);
+}
+
+#[test]
+fn an_event_over_the_limit_is_refused_and_takes_no_seq() {
+    let log = log(Config::default().max_event_bytes(10));
+    let event = NewEvent::new(TopicRef::new("a").unwrap(), &[0; 11]);
+    let refused = log.append(Now::default(), event);
+    assert_eq!(
+        refused,
+        Err(AppendError::TooLarge {
+            bytes: 11,
+            limit: 10
+        })
+    );
+    assert_eq!(publish(&log, "a", &[0; 10]).seq(), 1);
+}
+
+#[test]
+fn the_time_of_events_never_goes_back() {
+    let log = log(Config::default());
+    let mut reader = log.reader(&filter("a"), Start::Live).unwrap();
+    for micros in [100, 50, 200] {
+        let now = Now {
+            wall: Timestamp::from_micros(micros),
+            ..Now::default()
+        };
+        log.append(now, NewEvent::new(TopicRef::new("a").unwrap(), b""))
+            .unwrap();
+    }
+    let mut batches = Vec::new();
+    reader.step(1 << 20, &mut batches);
+    let times = batches.iter().flat_map(|batch| batch.events(EPOCH));
+    let times: Vec<u64> = times
+        .map(|event| event.unwrap().time().as_micros())
+        .collect();
+    assert_eq!(times, [100, 100, 200]);
+}
+
+#[tokio::test]
+async fn a_reader_that_waits_is_woken_by_a_matching_event_only() {
+    let log = log(Config::default());
+    let mut reader = log.reader(&filter("a"), Start::Live).unwrap();
+    publish(&log, "b", b"");
+    let mut batches = Vec::new();
+    assert!(matches!(reader.step(1, &mut batches), Step::Idle(id) if id.seq() == 1));
+    let mut waiting = tokio_test(reader.ready());
+    assert!(waiting.poll().is_pending());
+    publish(&log, "b", b"");
+    assert!(waiting.poll().is_pending(), "not for a topic of others");
+    publish(&log, "a", b"");
+    assert!(waiting.poll().is_ready());
+}
+
+#[tokio::test]
+async fn no_wake_up_is_lost_between_publisher_and_readers() {
+    let log = log(Config::default());
+    let readers: Vec<_> = (0..10)
+        .map(|_| {
+            let mut reader = log.reader(&filter("*"), Start::Live).unwrap();
+            tokio::spawn(async move {
+                let (mut count, mut batches) = (0, Vec::new());
+                while count < 5_000 {
+                    if let Step::Idle(_) = reader.step(1 << 16, &mut batches) {
+                        reader.ready().await;
+                    }
+                    count += batches.drain(..).map(|batch| batch.count()).sum::<u32>();
+                }
+                count
+            })
+        })
+        .collect();
+    for n in 0..5_000 {
+        publish(&log, "a", b"x");
+        if n % 3 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    for reader in readers {
+        assert_eq!(reader.await.unwrap(), 5_000);
+    }
+}
+
+#[test]
+fn topics_are_known_by_declaration_or_by_a_kept_event() {
+    let log = log(Config::default().history_events(1));
+    log.declare(TopicRef::new("declared").unwrap());
+    publish(&log, "gone", b"");
+    publish(&log, "kept", b"");
+    let names = log.topics_matching(&Pattern::new("*").unwrap());
+    assert_eq!(
+        names.iter().map(|name| name.as_str()).collect::<Vec<_>>(),
+        ["declared", "kept"]
+    );
+    let counts = log.take_published();
+    assert_eq!(counts.len(), 2);
+    assert!(log.take_published().is_empty());
+}
+
+/// Polls a future by hand.
+fn tokio_test<F: Future>(future: F) -> Polled<F> {
+    Polled(Box::pin(future))
+}
+
+struct Polled<F>(std::pin::Pin<Box<F>>);
+
+impl<F: Future> Polled<F> {
+    fn poll(&mut self) -> std::task::Poll<F::Output> {
+        let waker = std::task::Waker::noop();
+        self.0
+            .as_mut()
+            .poll(&mut std::task::Context::from_waker(waker))
+    }
+}

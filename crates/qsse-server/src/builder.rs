@@ -1,0 +1,235 @@
+//! [`Builder`]: a server before it listens.
+
+use std::future::{Future, IntoFuture};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use metrics::Recorder;
+use qsse_log::Log;
+use qsse_proto::Epoch;
+use qsse_topic::PatternError;
+use qsse_transport::ServerEndpoint;
+use qsse_transport::tls::{ServerTls, TlsError};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::{AcceptAll, Authenticator, Authorizer, NameFn, SubscribeOnly, TokenFn};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::metrics::{Metrics, SharedRecorder};
+use crate::server::Server;
+use crate::shared::Shared;
+use crate::topics::Topics;
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The address is not one.
+    #[error("{address:?} is not an address to listen on: write it like 127.0.0.1:4242")]
+    Address {
+        /// What was given.
+        address: String,
+        /// What the resolver says.
+        source: std::io::Error,
+    },
+    /// A declared topic does not parse.
+    #[error("the topic {topic:?} cannot be declared")]
+    Topic {
+        /// What was given.
+        topic: String,
+        /// What is wrong with it.
+        source: PatternError,
+    },
+    /// The socket or its TLS.
+    #[error(transparent)]
+    Endpoint(#[from] qsse_transport::BindError),
+    /// The certificate or key.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// Settings of a server to be; awaiting it binds the socket.
+///
+/// Without TLS settings it makes a self-signed certificate in memory, whose fingerprint is in
+/// [`Server::url`](crate::Server::url). Cancel-safe: a future dropped early leaves nothing behind.
+#[must_use = "a server listens once its builder is awaited"]
+pub struct Builder {
+    address: Result<SocketAddr, BindError>,
+    topics: Result<Topics, BindError>,
+    tls: Option<Result<ServerTls, TlsError>>,
+    config: Config,
+    authenticator: Option<Arc<dyn Authenticator>>,
+    authorizer: Option<Arc<dyn Authorizer>>,
+    recorder: Option<SharedRecorder>,
+    endpoint: Option<ServerEndpoint>,
+    clock: Option<Clock>,
+    epoch: Option<Epoch>,
+}
+
+impl Builder {
+    pub(crate) fn new(address: impl ToSocketAddrs + std::fmt::Debug) -> Self {
+        let missing = || std::io::Error::new(std::io::ErrorKind::NotFound, "no address");
+        let resolved = address.to_socket_addrs();
+        let first = resolved.and_then(|mut all| all.next().ok_or_else(missing));
+        let address = first.map_err(|source| {
+            let address = format!("{address:?}").trim_matches('"').to_owned();
+            BindError::Address { address, source }
+        });
+        Self {
+            address,
+            topics: Ok(Topics::default()),
+            tls: None,
+            config: Config::default(),
+            authenticator: None,
+            authorizer: None,
+            recorder: None,
+            endpoint: None,
+            clock: None,
+            epoch: None,
+        }
+    }
+
+    /// Declares the topics: names, and patterns that admit names. Publishing or subscribing elsewhere is refused. Without this, any
+    /// topic may be used.
+    pub fn topics<T: AsRef<str>>(mut self, topics: impl IntoIterator<Item = T>) -> Self {
+        let declared = Topics::declare(topics);
+        self.topics = declared.map_err(|(topic, source)| BindError::Topic { topic, source });
+        self
+    }
+
+    /// The server's certificate and key.
+    pub fn tls(mut self, tls: ServerTls) -> Self {
+        self.tls = Some(Ok(tls));
+        self
+    }
+
+    /// The development certificate of this user, made if there is none: clients on this machine trust it by reading it.
+    pub fn dev_cert(mut self) -> Self {
+        self.tls = Some(ServerTls::dev_cert());
+        self
+    }
+
+    /// All settings that are plain data.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Who may connect. Without one, every client.
+    pub fn authenticator(mut self, authenticator: impl Authenticator) -> Self {
+        self.authenticator = Some(Arc::new(authenticator));
+        self
+    }
+
+    /// Who may connect, as in the Go library: a closure that accepts a token or not. No token is the empty one.
+    pub fn authenticator_fn(self, accept: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        self.authenticator(TokenFn(accept))
+    }
+
+    /// Who may do what. Without one, every client may subscribe and none may publish.
+    pub fn authorizer(mut self, authorizer: impl Authorizer) -> Self {
+        self.authorizer = Some(Arc::new(authorizer));
+        self
+    }
+
+    /// Who may subscribe, as in the Go library: a closure of token and topic. It is asked for concrete names, also under a
+    /// wildcard subscription, and never allows publishing.
+    pub fn authorizer_fn(self, allow: impl Fn(&str, &str) -> bool + Send + Sync + 'static) -> Self {
+        self.authorizer(NameFn(allow))
+    }
+
+    /// Registers the metrics here instead of with the process's recorder.
+    pub fn recorder(mut self, recorder: Arc<dyn Recorder + Send + Sync>) -> Self {
+        self.recorder = Some(recorder);
+        self
+    }
+
+    /// Uses an endpoint that is bound already; the address and TLS settings then have no effect.
+    pub fn endpoint(mut self, endpoint: ServerEndpoint) -> Self {
+        self.endpoint = Some(endpoint);
+        self
+    }
+
+    /// Takes the time of events from here, for simulations.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// The epoch of the log, for simulations: anywhere else it must be random.
+    pub fn epoch(mut self, epoch: u64) -> Self {
+        self.epoch = Some(Epoch::new(epoch));
+        self
+    }
+
+    async fn bind(self) -> Result<Server, BindError> {
+        let topics = self.topics?;
+        let (endpoint, fingerprint) = match self.endpoint {
+            Some(endpoint) => (endpoint, None),
+            None => {
+                let own = || ServerTls::self_signed([] as [&str; 0]);
+                let tls = self.tls.unwrap_or_else(own)?;
+                let transport = &self.config.transport;
+                (
+                    ServerEndpoint::bind(self.address?, &tls, transport)?,
+                    tls.fingerprint(),
+                )
+            }
+        };
+        let metrics = Metrics::new(&self.config, &topics, self.recorder);
+        let log = Log::new(
+            self.epoch.unwrap_or_else(random_epoch),
+            self.config.log.clone(),
+        );
+        topics
+            .declared()
+            .filter_map(|name| name.as_topic())
+            .for_each(|name| log.declare(name));
+        warn_of_defaults(self.authenticator.is_none(), self.authorizer.is_none());
+        Ok(Server::start(Shared {
+            endpoint,
+            fingerprint,
+            log,
+            topics,
+            clock: self.clock.unwrap_or_else(Clock::system),
+            metrics,
+            authenticator: self.authenticator.unwrap_or_else(|| Arc::new(AcceptAll)),
+            authorizer: self.authorizer.unwrap_or_else(|| Arc::new(SubscribeOnly)),
+            sessions: TaskTracker::new(),
+            draining: CancellationToken::new(),
+            closing: CancellationToken::new(),
+            closed: watch::Sender::new(None),
+            config: self.config,
+        }))
+    }
+}
+
+impl IntoFuture for Builder {
+    type Output = Result<Server, BindError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.bind())
+    }
+}
+
+/// A number that no other log has, from the seeds of the standard library's hash maps.
+fn random_epoch() -> Epoch {
+    use std::hash::{BuildHasher, RandomState};
+    Epoch::new(RandomState::new().hash_one(std::time::SystemTime::now()))
+}
+
+fn warn_of_defaults(no_authenticator: bool, no_authorizer: bool) {
+    if no_authenticator && no_authorizer {
+        tracing::warn!(
+            "no authenticator and no authorizer: anyone who can reach this server may subscribe to everything"
+        );
+    } else if no_authenticator {
+        tracing::warn!("no authenticator: anyone who can reach this server may connect");
+    } else if no_authorizer {
+        tracing::warn!("no authorizer: every client that is let in may subscribe to everything");
+    }
+}

@@ -1,0 +1,42 @@
+//! The server's clock.
+
+use std::time::SystemTime;
+
+use qsse_log::Now;
+use qsse_proto::Timestamp;
+use tokio::time::Instant;
+
+/// Where the time of events comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    started: Instant,
+    /// The wall clock at the start, when it is simulated.
+    simulated: Option<Timestamp>,
+}
+
+impl Clock {
+    /// The system's clocks.
+    pub(crate) fn system() -> Self {
+        Self {
+            started: Instant::now(),
+            simulated: None,
+        }
+    }
+
+    /// A wall clock that starts at `start` and moves with tokio's, which a test may pause.
+    pub fn simulated(start: Timestamp) -> Self {
+        Self {
+            started: Instant::now(),
+            simulated: Some(start),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        let monotonic = self.started.elapsed();
+        let wall = match self.simulated {
+            None => Timestamp::from(SystemTime::now()),
+            Some(start) => Timestamp::from_micros(start.as_micros() + monotonic.as_micros() as u64),
+        };
+        Now { wall, monotonic }
+    }
+}

@@ -1,0 +1,117 @@
+//! The settings of a server, as plain data.
+
+use std::time::Duration;
+
+use qsse_transport::TransportConfig;
+use serde::{Deserialize, Serialize};
+
+/// Settings of a [`Server`](crate::Server). Every limit has its reason beside it.
+///
+/// ```
+/// let config = qsse_server::Config::default().max_subscriptions(16);
+/// assert_eq!(config.max_subscriptions, 16);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Config {
+    /// Bounds of history and feeds.
+    pub log: qsse_log::Config,
+    /// Limits, windows and timeouts of the connections.
+    pub transport: TransportConfig,
+    /// First part of every metric's name. Default `qsse`, as in the Go library.
+    pub namespace: String,
+    /// Second part of every metric's name. Default `qsse`, as in the Go library.
+    pub subsystem: String,
+    /// Distinct `topic` labels when topics are open; the rest is counted as `_other`. Default 100: labels are memory in
+    /// every scraper too.
+    pub max_topic_labels: usize,
+    /// How often a stream without events tells its position, while the log moves. Default 10 s: what a resume after a
+    /// quiet time has to look through.
+    pub heartbeat: Duration,
+    /// Time for the first valid `Hello` after the handshake. Default 5 s: a connection that says nothing holds memory.
+    pub hello_timeout: Duration,
+    /// Time for an answer of the authenticator or authorizer; none is a no. Default 5 s.
+    pub auth_timeout: Duration,
+    /// Subscriptions of one connection. Default 128: each is a task and a stream.
+    pub max_subscriptions: u32,
+    /// Wildcards in one pattern of a client. Default 4: what a lookup costs grows with them.
+    pub max_wildcards: usize,
+    /// Publishing streams of one connection. Default 64.
+    pub max_publishers: u32,
+    /// Control frames that may come at once. Default 512.
+    pub control_burst: u32,
+    /// Control frames a second after the burst; faster ones wait. Default 100.
+    pub control_rate: u32,
+    /// Answers about topic names kept per connection. Default 4,096; over it they are asked again.
+    pub max_decisions: usize,
+    /// Time for streams to finish when the server drains. Default 10 s.
+    pub drain_timeout: Duration,
+    /// The delay that clients are told when the server drains. Default 1 s, spread by each client.
+    pub retry_after: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            log: qsse_log::Config::default(),
+            transport: TransportConfig::server(),
+            namespace: "qsse".into(),
+            subsystem: "qsse".into(),
+            max_topic_labels: 100,
+            heartbeat: Duration::from_secs(10),
+            hello_timeout: Duration::from_secs(5),
+            auth_timeout: Duration::from_secs(5),
+            max_subscriptions: 128,
+            max_wildcards: 4,
+            max_publishers: 64,
+            control_burst: 512,
+            control_rate: 100,
+            max_decisions: 4_096,
+            drain_timeout: Duration::from_secs(10),
+            retry_after: Duration::from_secs(1),
+        }
+    }
+}
+
+macro_rules! setters {
+    ($($name:ident: $type:ty),* $(,)?) => {
+        impl Config {
+            $(
+                #[doc = concat!("Sets [`", stringify!($name), "`](Self#structfield.", stringify!($name), ").")]
+                #[must_use]
+                pub fn $name(mut self, value: $type) -> Self {
+                    self.$name = value;
+                    self
+                }
+            )*
+        }
+    };
+}
+
+setters! {
+    log: qsse_log::Config,
+    transport: TransportConfig,
+    heartbeat: Duration,
+    hello_timeout: Duration,
+    auth_timeout: Duration,
+    max_subscriptions: u32,
+    max_wildcards: usize,
+    max_publishers: u32,
+    drain_timeout: Duration,
+    retry_after: Duration,
+}
+
+impl Config {
+    /// Sets the first two parts of every metric's name.
+    #[must_use]
+    pub fn metric_names(
+        mut self,
+        namespace: impl Into<String>,
+        subsystem: impl Into<String>,
+    ) -> Self {
+        self.namespace = namespace.into();
+        self.subsystem = subsystem.into();
+        self
+    }
+}

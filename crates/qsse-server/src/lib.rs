@@ -1,0 +1,76 @@
+//! An embeddable server of events over QUIC.
+//!
+//! Publish on topics, and any number of clients that subscribe to topics or wildcard patterns get every event, in order, over
+//! one encrypted connection each. An event is written once, into a log; a subscription is a position in it, so
+//! that one slow subscriber costs the others nothing.
+//!
+//! ```
+//! use qsse_server::Server;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Server::bind("127.0.0.1:0").topics(["people", "ride.*"]).await?;
+//! let mut rides = server.subscribe("ride.*.start").await?;
+//! server.publish("ride.7.start", r#"{"driver":"Ada"}"#).await?;
+//!
+//! let event = rides.try_next().await?.expect("the server is open");
+//! assert_eq!(event.topic().as_str(), "ride.7.start");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - [`Server::bind`] makes a server: topics, TLS, who may connect ([`Authenticator`]) and do what ([`Authorizer`]).
+//! - [`Server::publish`], [`Server::try_publish`], [`Server::publish_matching`] publish from this process.
+//! - [`Server::subscribe`] subscribes in this process, without a network.
+//! - [`Server::shutdown`] drains; dropping the last handle closes at once.
+//! - [`Config`] holds every limit as plain data.
+//!
+//! # Who may do what
+//!
+//! Without an authenticator every client may connect, without an authorizer every client may subscribe and none may
+//! publish; the log says so at the start. A wildcard subscription never yields an event of a topic that its owner could not
+//! have subscribed to by name.
+//!
+//! # Features
+//!
+//! | feature | default | gives |
+//! |---|---|---|
+//! | `aws-lc-rs`, `ring` | the first | the crypto provider |
+//! | `json` | no | `publish_json`, `Event::json` |
+//! | `prometheus` | no | `Server::metrics_text` |
+//! | `testing` | no | `TestServer` |
+
+mod access;
+mod auth;
+mod builder;
+mod clock;
+mod config;
+mod metrics;
+mod publish;
+mod server;
+mod session;
+mod shared;
+mod subscription;
+#[cfg(feature = "testing")]
+mod testing;
+mod topics;
+
+pub use auth::{Action, Authenticator, Authorizer, Credentials, Denied, Principal, Scope};
+pub use builder::{BindError, Builder};
+pub use clock::Clock;
+pub use config::Config;
+pub use publish::{Publish, PublishError, Published};
+pub use qsse_log::{Config as LogConfig, Stats as LogStats};
+pub use qsse_proto::control::Start;
+pub use qsse_proto::stream::{Gap, GapReason};
+pub use qsse_proto::{Code, Event, EventId, Kind, Timestamp};
+pub use qsse_topic::{Filter, IntoFilter, Pattern, Topic};
+pub use qsse_transport::tls::{Fingerprint, ServerTls};
+pub use qsse_transport::{ServerUrl, TransportConfig};
+pub use server::{Closed, Server};
+pub use subscription::{Subscribe, SubscribeError, Subscription, SubscriptionError};
+#[cfg(feature = "testing")]
+pub use testing::TestServer;
+
+/// The transport, for endpoints of one's own.
+pub use qsse_transport as transport;

@@ -1,0 +1,268 @@
+//! What an operator can watch.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use metrics::{Counter, Gauge, Key, Label, Level, Metadata, Recorder, Unit};
+use parking_lot::Mutex;
+use qsse_log::Log;
+use qsse_proto::Code;
+use qsse_topic::{Filter, Topic};
+
+use crate::config::Config;
+use crate::topics::Topics;
+
+/// The label of topics beyond the cap.
+const OTHER: &str = "_other";
+
+/// The handles of all metrics, registered once.
+pub(crate) struct Metrics {
+    registry: Registry,
+    max_topic_labels: usize,
+    by_topic: Mutex<HashMap<String, ByTopic>>,
+    refused: Mutex<HashMap<(&'static str, u64), Counters>>,
+    pub(crate) connections: Gauges,
+    pub(crate) connections_total: Counters,
+    pub(crate) handshakes_failed: Counters,
+    pub(crate) subscriptions: Gauges,
+    pub(crate) lagging: Gauges,
+    pub(crate) lag_total: Counters,
+    pub(crate) gaps: Counters,
+    pub(crate) delivered_events: Counters,
+    pub(crate) delivered_bytes: Counters,
+    pub(crate) received_bytes: Counters,
+    pub(crate) published_network: Counters,
+    history_events: Gauges,
+    history_bytes: Gauges,
+    feeds: Gauges,
+    feed_bytes: Gauges,
+    topics: Gauges,
+}
+
+/// Go's two metrics, for one label.
+#[derive(Clone)]
+struct ByTopic {
+    events: Counters,
+    subscribers: Gauges,
+}
+
+/// One counter, on every recorder.
+#[derive(Clone)]
+pub(crate) struct Counters(Vec<Counter>);
+
+/// One gauge, on every recorder.
+#[derive(Clone)]
+pub(crate) struct Gauges(Vec<Gauge>);
+
+impl Counters {
+    pub(crate) fn add(&self, count: u64) {
+        self.0.iter().for_each(|counter| counter.increment(count));
+    }
+}
+
+impl Gauges {
+    pub(crate) fn add(&self, change: f64) {
+        self.0.iter().for_each(|gauge| gauge.increment(change));
+    }
+
+    fn set(&self, value: usize) {
+        self.0.iter().for_each(|gauge| gauge.set(value as f64));
+    }
+
+    /// Adds one until the guard is dropped.
+    pub(crate) fn hold(&self) -> Held {
+        self.add(1.0);
+        Held(vec![self.clone()])
+    }
+}
+
+/// One of what a gauge counts.
+pub(crate) struct Held(Vec<Gauges>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|gauge| gauge.add(-1.0));
+    }
+}
+
+impl Metrics {
+    pub(crate) fn new(config: &Config, topics: &Topics, recorder: Option<SharedRecorder>) -> Self {
+        let registry = Registry::new(config, recorder);
+        let counter = |name, about| registry.counter(name, vec![], Unit::Count, about);
+        let gauge = |name, about| registry.gauge(name, vec![], Unit::Count, about);
+        let metrics = Self {
+            connections: gauge("connections", "Connections that are open"),
+            connections_total: counter("connections_total", "Connections that were accepted"),
+            handshakes_failed: counter("handshakes_failed", "Handshakes that came to nothing"),
+            subscriptions: gauge("subscriptions", "Subscriptions of clients"),
+            lagging: gauge("lagging", "Subscriptions that are behind their feed"),
+            lag_total: counter(
+                "lag_total",
+                "Times that a subscription fell behind its feed",
+            ),
+            gaps: counter("gaps", "Gaps told to subscribers"),
+            delivered_events: counter("delivered_events", "Events written to subscribers"),
+            delivered_bytes: counter("delivered_bytes", "Bytes of batches written to subscribers"),
+            received_bytes: counter("received_bytes", "Bytes of event data published by clients"),
+            published_network: counter("published_network", "Events published by clients"),
+            history_events: gauge("history_events", "Events kept"),
+            history_bytes: gauge("history_bytes", "Bytes allocated for the history"),
+            feeds: gauge("feeds", "Distinct filters with a live tail"),
+            feed_bytes: gauge("feed_bytes", "Bytes allocated for the live tails"),
+            topics: gauge("topics", "Topics declared or with a kept event"),
+            max_topic_labels: config.max_topic_labels,
+            by_topic: Mutex::default(),
+            refused: Mutex::default(),
+            registry,
+        };
+        for declared in topics.declared() {
+            metrics.by_topic(declared.as_str(), usize::MAX);
+        }
+        metrics
+    }
+
+    /// Counts a refusal: of a connection, a subscription or a publish.
+    pub(crate) fn refuse(&self, what: &'static str, code: Code) {
+        let mut refused = self.refused.lock();
+        let counters = refused.entry((what, code.get())).or_insert_with(|| {
+            let code = code
+                .name()
+                .map_or_else(|| code.get().to_string(), str::to_owned);
+            let labels = vec![
+                Label::from_static_parts("what", what),
+                Label::new("code", code),
+            ];
+            self.registry
+                .counter("refused", labels, Unit::Count, "Refusals by code")
+        });
+        counters.add(1);
+    }
+
+    /// Counts a subscriber of each label that its filter may receive from.
+    pub(crate) fn subscribe(&self, filter: &Filter, topics: &Topics) -> Held {
+        let mut held = vec![self.subscriptions.clone()];
+        if topics.is_open() {
+            let names = filter.patterns().iter().map(|pattern| pattern.as_str());
+            held.extend(names.map(|name| self.by_topic(name, self.max_topic_labels).subscribers));
+        } else {
+            let declared = topics
+                .declared()
+                .filter(|declared| filter.intersects(*declared));
+            let names = declared.map(|declared| declared.as_str());
+            held.extend(names.map(|name| self.by_topic(name, usize::MAX).subscribers));
+        }
+        held.iter().for_each(|gauge| gauge.add(1.0));
+        Held(held)
+    }
+
+    /// Brings counters and gauges up to date with the log.
+    pub(crate) fn collect(&self, log: &Log, topics: &Topics) {
+        for (topic, count) in log.take_published() {
+            self.of_topic(&topic, topics).events.add(count);
+        }
+        let stats = log.stats();
+        self.history_events.set(stats.history_events as usize);
+        self.history_bytes.set(stats.history_bytes);
+        self.feeds.set(stats.feeds);
+        self.feed_bytes.set(stats.feed_bytes);
+        self.topics.set(stats.topics);
+    }
+
+    /// The metrics in Prometheus' text format.
+    #[cfg(feature = "prometheus")]
+    pub(crate) fn text(&self) -> String {
+        self.registry.prometheus.render()
+    }
+
+    fn of_topic(&self, topic: &Topic, topics: &Topics) -> ByTopic {
+        if topics.is_open() {
+            return self.by_topic(topic.as_str(), self.max_topic_labels);
+        }
+        let label = topics.declared_as(topic.as_topic_ref());
+        self.by_topic(label.map_or(OTHER, |pattern| pattern.as_str()), usize::MAX)
+    }
+
+    /// The handles of a label; of `_other` once there are `cap` labels.
+    fn by_topic(&self, name: &str, cap: usize) -> ByTopic {
+        let mut by_topic = self.by_topic.lock();
+        if let Some(known) = by_topic.get(name) {
+            return known.clone();
+        }
+        let name = if by_topic.len() >= cap { OTHER } else { name };
+        let new = || {
+            let labels = || vec![Label::new("topic", name.to_owned())];
+            let about = "Events published on a topic";
+            let events = self
+                .registry
+                .counter("event_count", labels(), Unit::Count, about);
+            let about = "Subscribers of a topic";
+            let subscribers = self
+                .registry
+                .gauge("subscriber_count", labels(), Unit::Count, about);
+            ByTopic {
+                events,
+                subscribers,
+            }
+        };
+        by_topic.entry(name.to_owned()).or_insert_with(new).clone()
+    }
+}
+
+/// A recorder that several parts may hold.
+pub(crate) type SharedRecorder = Arc<dyn Recorder + Send + Sync>;
+
+/// Where metrics are registered: the recorder given, or the process's; and our own, to print them.
+struct Registry {
+    prefix: String,
+    given: Option<SharedRecorder>,
+    #[cfg(feature = "prometheus")]
+    recorder: metrics_exporter_prometheus::PrometheusRecorder,
+    #[cfg(feature = "prometheus")]
+    prometheus: metrics_exporter_prometheus::PrometheusHandle,
+}
+
+impl Registry {
+    fn new(config: &Config, given: Option<SharedRecorder>) -> Self {
+        #[cfg(feature = "prometheus")]
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        Self {
+            prefix: format!("{}_{}_", config.namespace, config.subsystem),
+            given,
+            #[cfg(feature = "prometheus")]
+            prometheus: recorder.handle(),
+            #[cfg(feature = "prometheus")]
+            recorder,
+        }
+    }
+
+    fn counter(&self, name: &str, labels: Vec<Label>, unit: Unit, about: &'static str) -> Counters {
+        let name = format!("{}{name}", self.prefix);
+        let key = Key::from_parts(name.clone(), labels);
+        Counters(self.on_each(|recorder| {
+            recorder.describe_counter(name.clone().into(), Some(unit), about.into());
+            recorder.register_counter(&key, &METADATA)
+        }))
+    }
+
+    fn gauge(&self, name: &str, labels: Vec<Label>, unit: Unit, about: &'static str) -> Gauges {
+        let name = format!("{}{name}", self.prefix);
+        let key = Key::from_parts(name.clone(), labels);
+        Gauges(self.on_each(|recorder| {
+            recorder.describe_gauge(name.clone().into(), Some(unit), about.into());
+            recorder.register_gauge(&key, &METADATA)
+        }))
+    }
+
+    fn on_each<T>(&self, register: impl Fn(&dyn Recorder) -> T) -> Vec<T> {
+        let mut handles = vec![match &self.given {
+            Some(recorder) => register(recorder.as_ref()),
+            None => metrics::with_recorder(|recorder| register(recorder)),
+        }];
+        #[cfg(feature = "prometheus")]
+        handles.push(register(&self.recorder));
+        handles.shrink_to_fit();
+        handles
+    }
+}
+
+static METADATA: Metadata<'static> = Metadata::new("qsse_server", Level::INFO, None);

@@ -1,0 +1,218 @@
+//! Publishing from the server's own process.
+
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+
+use qsse_log::{AppendError, NewEvent};
+use qsse_proto::limits::MATCHING_TOPICS;
+use qsse_proto::{Code, EventId, Kind};
+use qsse_topic::{Pattern, PatternError, Topic, TopicError, TopicRef};
+
+use crate::shared::Shared;
+
+/// Why an event was not published.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The topic does not parse.
+    #[error(
+        "{topic:?} is not a topic; to publish to all topics of a pattern, use publish_matching"
+    )]
+    Topic {
+        /// What was given.
+        topic: String,
+        /// What is wrong with it.
+        source: TopicError,
+    },
+    /// The pattern does not parse.
+    #[error("{pattern:?} is not a pattern")]
+    Pattern {
+        /// What was given.
+        pattern: String,
+        /// What is wrong with it.
+        source: PatternError,
+    },
+    /// The server's topics are declared, and this is none of them.
+    #[error("the topic {topic:?} is not declared{}", hint(.nearest))]
+    NotDeclared {
+        /// The topic.
+        topic: String,
+        /// The declared one most like it.
+        nearest: Option<String>,
+    },
+    /// The pattern reaches too many topics.
+    #[error(
+        "the pattern reaches {topics} topics, over the limit of {MATCHING_TOPICS}: publish to narrower ones"
+    )]
+    TooManyTopics {
+        /// How many.
+        topics: usize,
+    },
+    /// The data is over the limit.
+    #[error(transparent)]
+    TooLarge(#[from] AppendError),
+    /// The value cannot be JSON.
+    #[cfg(feature = "json")]
+    #[error("the value cannot be written as JSON")]
+    Json(#[source] serde_json::Error),
+    /// The server drains or has ended.
+    #[error("the server is shutting down and takes no more events")]
+    ShuttingDown,
+}
+
+fn hint(name: &Option<String>) -> String {
+    name.as_ref()
+        .map_or_else(String::new, |name| format!(": did you mean {name:?}?"))
+}
+
+impl PublishError {
+    /// What a client is told.
+    pub(crate) fn code(&self) -> Code {
+        match self {
+            Self::Topic { .. } | Self::Pattern { .. } => Code::INVALID_TOPIC,
+            Self::NotDeclared { .. } => Code::TOPIC_NOT_AVAILABLE,
+            Self::TooManyTopics { .. } => Code::TOO_MANY_TOPICS,
+            Self::TooLarge(_) => Code::EVENT_TOO_LARGE,
+            #[cfg(feature = "json")]
+            Self::Json(_) => Code::UNKNOWN,
+            Self::ShuttingDown => Code::SHUTTING_DOWN,
+        }
+    }
+
+    /// Whether the same publish may succeed later, unchanged.
+    pub fn is_retryable(&self) -> bool {
+        self.code().is_retryable()
+    }
+}
+
+/// The events that one publish to a pattern made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Published {
+    /// The first and the last event; `None` when no topic matched.
+    pub range: Option<(EventId, EventId)>,
+    /// How many events.
+    pub count: u64,
+}
+
+/// An event about to be published; await it for its id.
+#[must_use = "an event is published when this is awaited"]
+pub struct Publish<'a> {
+    shared: &'a Shared,
+    topic: String,
+    kind: Kind,
+    data: bytes::Bytes,
+}
+
+impl<'a> Publish<'a> {
+    pub(crate) fn new(shared: &'a Shared, topic: &str, data: &[u8]) -> Self {
+        let (topic, data) = (topic.to_owned(), bytes::Bytes::copy_from_slice(data));
+        Self {
+            shared,
+            topic,
+            kind: Kind::MESSAGE,
+            data,
+        }
+    }
+
+    /// Sets what the event is; `message` otherwise.
+    pub fn kind(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    pub(crate) fn now(self) -> Result<EventId, PublishError> {
+        let Self {
+            shared,
+            topic,
+            kind,
+            data,
+        } = self;
+        if shared.draining.is_cancelled() {
+            return Err(PublishError::ShuttingDown);
+        }
+        let name = shared.topic(&topic)?;
+        let event = NewEvent::new(name, &data).kind(&kind);
+        Ok(shared.log.append(shared.clock.now(), event)?)
+    }
+
+    pub(crate) fn now_matching(self) -> Result<Published, PublishError> {
+        let Self {
+            shared,
+            topic,
+            kind,
+            data,
+        } = self;
+        if shared.draining.is_cancelled() {
+            return Err(PublishError::ShuttingDown);
+        }
+        let topics = shared.topics_matching(&topic)?;
+        shared.append_each(&topics, &kind, &data)
+    }
+}
+
+impl Shared {
+    /// The topic of this name, if events may be published on it.
+    pub(crate) fn topic<'t>(&self, name: &'t str) -> Result<TopicRef<'t>, PublishError> {
+        let wrong = |source| PublishError::Topic {
+            topic: name.to_owned(),
+            source,
+        };
+        let topic = TopicRef::new(name).map_err(wrong)?;
+        if self.topics.admits(topic) {
+            return Ok(topic);
+        }
+        let nearest = self.topics.nearest(name).map(ToString::to_string);
+        Err(PublishError::NotDeclared {
+            topic: name.to_owned(),
+            nearest,
+        })
+    }
+
+    /// The topics that a publish to a pattern reaches.
+    pub(crate) fn topics_matching(&self, pattern: &str) -> Result<Vec<Topic>, PublishError> {
+        let wrong = |source| PublishError::Pattern {
+            pattern: pattern.to_owned(),
+            source,
+        };
+        let topics = self
+            .log
+            .topics_matching(&Pattern::new(pattern).map_err(wrong)?);
+        match topics.len() {
+            ..=MATCHING_TOPICS => Ok(topics),
+            topics => Err(PublishError::TooManyTopics { topics }),
+        }
+    }
+
+    /// One event on each topic, as one step.
+    fn append_each<'e>(
+        &self,
+        topics: &'e [Topic],
+        kind: &'e Kind,
+        data: &'e [u8],
+    ) -> Result<Published, PublishError> {
+        let event = |topic: &'e Topic| NewEvent::new(topic.as_topic_ref(), data).kind(kind);
+        let appended = self
+            .log
+            .append_all(self.clock.now(), topics.iter().map(event))?;
+        let range = appended.map(|appended| (appended.first, appended.last));
+        Ok(Published {
+            range,
+            count: topics.len() as u64,
+        })
+    }
+}
+
+impl<'a> IntoFuture for Publish<'a> {
+    type Output = Result<EventId, PublishError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let id = self.now()?;
+            // A tight loop of publishes gives the tasks that deliver their turn.
+            tokio::task::consume_budget().await;
+            Ok(id)
+        })
+    }
+}

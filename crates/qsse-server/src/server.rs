@@ -1,0 +1,216 @@
+//! [`Server`]: the handle of a running server.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::Duration;
+
+use qsse_log::Start;
+use qsse_proto::Code;
+use qsse_proto::EventId;
+use qsse_topic::IntoFilter;
+use qsse_transport::ServerUrl;
+use qsse_transport::tls::Fingerprint;
+
+use crate::builder::Builder;
+use crate::publish::{Publish, PublishError, Published};
+use crate::session;
+use crate::shared::{self, Shared};
+use crate::subscription::Subscribe;
+
+/// A running server. Clones are handles of the same one; the last one dropped closes it at once.
+#[derive(Clone)]
+pub struct Server {
+    shared: Arc<Shared>,
+    /// Held by handles and in-process subscriptions, not by the server's own tasks.
+    _open: Arc<CloseOnDrop>,
+}
+
+/// Why a server ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Closed {
+    /// It was shut down, and every stream was written to its end.
+    Drained,
+    /// It was shut down, and the deadline passed first.
+    DeadlinePassed,
+    /// The last handle was dropped.
+    Dropped,
+    /// Its endpoint failed.
+    EndpointFailed,
+}
+
+impl Server {
+    /// A server at this address, such as `"127.0.0.1:4242"`; port 0 takes a free one. It listens once this is awaited.
+    pub fn bind(address: impl ToSocketAddrs + std::fmt::Debug) -> Builder {
+        Builder::new(address)
+    }
+
+    pub(crate) fn start(shared: Shared) -> Self {
+        let shared = Arc::new(shared);
+        tokio::spawn(shared::upkeep(Arc::clone(&shared)));
+        tokio::spawn(session::accept(Arc::clone(&shared)));
+        let open = Arc::new(CloseOnDrop(Arc::clone(&shared)));
+        Self {
+            shared,
+            _open: open,
+        }
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.shared.endpoint.local_addr()
+    }
+
+    /// What a client needs to connect: address and, for a certificate that this server made, its fingerprint.
+    ///
+    /// A server that listens on all addresses is named by loopback.
+    pub fn url(&self) -> ServerUrl {
+        let mut address = self.local_addr();
+        if address.ip().is_unspecified() {
+            address.set_ip(match address {
+                SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        let url = ServerUrl::from(address);
+        match self.fingerprint() {
+            Some(fingerprint) => url.with_fingerprint(fingerprint),
+            None => url,
+        }
+    }
+
+    /// The SHA-256 fingerprint of the server's certificate, if it is known.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        self.shared.fingerprint
+    }
+
+    /// Publishes on a topic: await it for the event's id. Subscribers that are slow are not waited for.
+    pub fn publish(&self, topic: impl AsRef<str>, data: impl AsRef<[u8]>) -> Publish<'_> {
+        Publish::new(&self.shared, topic.as_ref(), data.as_ref())
+    }
+
+    /// Publishes on a topic without waiting for anything.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    pub fn try_publish(
+        &self,
+        topic: impl AsRef<str>,
+        data: impl AsRef<[u8]>,
+    ) -> Result<EventId, PublishError> {
+        Publish::new(&self.shared, topic.as_ref(), data.as_ref()).now()
+    }
+
+    /// Publishes one event on each topic that `pattern` matches, of those declared by name or with a kept event, as one step.
+    /// None matching is no error.
+    ///
+    /// # Errors
+    /// A pattern that does not parse or reaches more than 1,000 topics, data over the limit, a server that ended.
+    pub async fn publish_matching(
+        &self,
+        pattern: impl AsRef<str>,
+        data: impl AsRef<[u8]>,
+    ) -> Result<Published, PublishError> {
+        let publish = Publish::new(&self.shared, pattern.as_ref(), data.as_ref());
+        let published = publish.now_matching()?;
+        tokio::task::yield_now().await;
+        Ok(published)
+    }
+
+    /// Publishes a value as JSON.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish), and where the value cannot be JSON.
+    #[cfg(feature = "json")]
+    pub async fn publish_json<T: serde::Serialize + ?Sized>(
+        &self,
+        topic: impl AsRef<str>,
+        value: &T,
+    ) -> Result<EventId, PublishError> {
+        let data = serde_json::to_vec(value).map_err(PublishError::Json)?;
+        self.publish(topic, data).await
+    }
+
+    /// Subscribes in this process, to a pattern, several, or a filter: the same methods and events as a client's, no network.
+    pub fn subscribe(&self, filter: impl IntoFilter) -> Subscribe {
+        Subscribe::new(self.clone(), filter.into_filter(), Start::Live)
+    }
+
+    /// Open connections.
+    pub fn connections(&self) -> usize {
+        self.shared.sessions.len()
+    }
+
+    /// What the log holds: events, bytes, feeds, topics.
+    pub fn log_stats(&self) -> qsse_log::Stats {
+        self.shared.log.stats()
+    }
+
+    /// The metrics in Prometheus' text format: what a handler of `/metrics` answers.
+    #[cfg(feature = "prometheus")]
+    pub fn metrics_text(&self) -> String {
+        self.shared.collect();
+        self.shared.metrics.text()
+    }
+
+    /// Drains: refuses new connections and publishes, says goodbye to every client, writes each stream up to the newest
+    /// event, then closes; at `deadline` at the latest.
+    ///
+    /// Cancelling it leaves the server draining; a second call waits with its own deadline.
+    pub async fn shutdown(&self, deadline: Duration) -> Closed {
+        let shared = &self.shared;
+        shared.draining.cancel();
+        shared.endpoint.stop_accepting();
+        shared.sessions.close();
+        let drained = tokio::time::timeout(deadline, shared.sessions.wait())
+            .await
+            .is_ok();
+        let why = if drained {
+            Closed::Drained
+        } else {
+            Closed::DeadlinePassed
+        };
+        shared.close(why);
+        shared
+            .endpoint
+            .close(Code::SHUTTING_DOWN, "the server is shutting down");
+        // The close has to reach the wire; a peer that does not answer is not waited for.
+        let _ = tokio::time::timeout(Duration::from_millis(500), shared.endpoint.wait_idle()).await;
+        self.closed().await
+    }
+
+    /// Waits until the server has ended, and tells why.
+    ///
+    /// Cancel-safe.
+    pub async fn closed(&self) -> Closed {
+        let mut closed = self.shared.closed.subscribe();
+        let ended = closed.wait_for(Option::is_some).await;
+        ended
+            .ok()
+            .and_then(|why| why.clone())
+            .unwrap_or(Closed::Dropped)
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("address", &self.local_addr())
+            .finish_non_exhaustive()
+    }
+}
+
+struct CloseOnDrop(Arc<Shared>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        self.0.close(Closed::Dropped);
+        self.0
+            .endpoint
+            .close(Code::SHUTTING_DOWN, "the server has ended");
+    }
+}

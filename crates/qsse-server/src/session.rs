@@ -1,0 +1,91 @@
+//! Sessions: one per connection, from its handshake to its end.
+//!
+//! ```text
+//! accept ──▶ handshake ──▶ hello ──▶ control loop ──┬──▶ delivery    (a task per subscription)
+//!                                                   └──▶ publishing  (a task per publishing stream)
+//! ```
+
+mod control;
+mod delivery;
+mod hello;
+mod publishing;
+mod replies;
+
+use std::sync::Arc;
+
+use qsse_transport::{Connection, Handshake};
+
+use crate::access::Access;
+use crate::server::Closed;
+use crate::shared::Shared;
+
+/// What the tasks of one connection share.
+pub(crate) struct Session {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) connection: Connection,
+    pub(crate) access: Access,
+}
+
+/// Takes connections until the server ends.
+pub(crate) async fn accept(shared: Arc<Shared>) {
+    loop {
+        let handshake = tokio::select! {
+            biased;
+            () = shared.closing.cancelled() => return,
+            handshake = shared.endpoint.accept() => handshake,
+        };
+        match handshake {
+            Some(handshake) => {
+                let session = serve(Arc::clone(&shared), handshake);
+                drop(shared.sessions.spawn(session));
+            }
+            None if shared.draining.is_cancelled() => return,
+            None => {
+                tracing::error!("the endpoint failed and takes no more connections");
+                return shared.close(Closed::EndpointFailed);
+            }
+        }
+    }
+}
+
+/// One connection, from handshake to end.
+async fn serve(shared: Arc<Shared>, handshake: Handshake) {
+    let connection = match handshake.complete().await {
+        Ok(connection) => connection,
+        Err(error) => {
+            shared.metrics.handshakes_failed.add(1);
+            return tracing::debug!(%error, "a handshake came to nothing");
+        }
+    };
+    shared.metrics.connections_total.add(1);
+    let _open = shared.metrics.connections.hold();
+    let peer = connection.remote_address();
+    let (session, streams) = match hello::receive(&shared, &connection).await {
+        Ok(introduced) => introduced,
+        Err(refusal) => {
+            shared.metrics.refuse("connection", refusal.code);
+            tracing::info!(%peer, code = %refusal.code, reason = refusal.reason, "a connection was refused");
+            return connection.close(refusal.code, &refusal.reason);
+        }
+    };
+    let session = Arc::new(session);
+    tracing::debug!(%peer, principal = session.access.principal().name(), "a client connected");
+    let end = control::run(&session, streams).await;
+    session.connection.close(end.code, &end.reason);
+    tracing::debug!(%peer, code = %end.code, reason = end.reason, "a client left");
+}
+
+/// Why a connection is closed.
+pub(crate) struct End {
+    pub(crate) code: qsse_proto::Code,
+    pub(crate) reason: String,
+}
+
+impl End {
+    pub(crate) fn new(code: qsse_proto::Code, reason: impl Into<String>) -> Self {
+        Self {
+            code,
+            reason: reason.into(),
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! The control loop: what a client asks for, and the answers (QP-4).
+//!
+//! It never waits for an authorizer, a stream credit or an event write: those run beside it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use qsse_proto::control::{
+    ClientFrame, Goodbye, RefreshToken, Refused, Subscribe, Subscribed, TokenAccepted, Unsubscribe,
+};
+use qsse_proto::{Code, EventId, Frame};
+use qsse_transport::FrameError;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::session::delivery::{self, Accepted, Refusal};
+use crate::session::hello::{self, ControlStreams};
+use crate::session::replies::{Replies, Unread};
+use crate::session::{End, Session, publishing};
+
+/// Serves one client until it leaves, is sent away, or the server has drained. Tells with what to close the connection.
+pub(crate) async fn run(session: &Arc<Session>, streams: ControlStreams) -> End {
+    let ControlStreams {
+        mut frames,
+        replies,
+    } = streams;
+    let shared = &session.shared;
+    let mut control = Control {
+        session,
+        replies: Replies::start(replies),
+        subscriptions: HashMap::new(),
+        highest_id: None,
+        tasks: TaskTracker::new(),
+        opening: FuturesUnordered::new(),
+        pace: Pace::new(shared.config.control_burst, shared.config.control_rate),
+        expiry: None,
+        publishers: 0,
+    };
+    control.expire_after(session.access.principal().expires_in());
+    let mut draining = false;
+    let mut leaving = false;
+    let end = loop {
+        let drained = draining && control.opening.is_empty();
+        if drained {
+            control.tasks.close();
+        }
+        let step = tokio::select! {
+            biased;
+            () = shared.closing.cancelled() => Err(End::new(Code::SHUTTING_DOWN, "the server is shutting down")),
+            () = shared.draining.cancelled(), if !draining => {
+                draining = true;
+                control.say_goodbye()
+            }
+            () = expired(control.expiry) => Err(End::new(Code::TOKEN_EXPIRED, "the token has expired: connect with a newer one")),
+            Some(opened) = control.opening.next() => control.opened(opened),
+            frame = frames.next(), if !leaving && control.pace.ready() => {
+                match frame {
+                    Ok(None) => {
+                        leaving = true;
+                        Ok(())
+                    }
+                    frame => control.handle(frame).await,
+                }
+            }
+            () = control.pace.wait(), if !control.pace.ready() => Ok(()),
+            streams = session.connection.accept_bi(), if !draining => match streams {
+                Ok((send, recv)) => {
+                    control.open_publisher();
+                    control.tasks.spawn(publishing::run(Arc::clone(session), send, recv));
+                    Ok(())
+                }
+                Err(error) => Err(End::new(Code::NO_ERROR, error.to_string())),
+            },
+            error = session.connection.closed() => Err(End::new(Code::NO_ERROR, error.to_string())),
+            () = control.tasks.wait(), if drained => Err(End::new(Code::SHUTTING_DOWN, "the server is shutting down")),
+        };
+        if let Err(end) = step {
+            break end;
+        }
+    };
+    if draining && end.code == Code::SHUTTING_DOWN && !shared.closing.is_cancelled() {
+        // Every stream is written to its end; the client closes once it has read them.
+        let read = tokio::time::timeout(shared.config.drain_timeout, session.connection.closed());
+        tokio::select! {
+            _ = read => {}
+            () = shared.closing.cancelled() => {}
+        }
+    }
+    control
+        .subscriptions
+        .values()
+        .for_each(CancellationToken::cancel);
+    end
+}
+
+/// The state of one client's control stream.
+struct Control<'s> {
+    session: &'s Arc<Session>,
+    replies: Replies,
+    /// What ends each subscription.
+    subscriptions: HashMap<u32, CancellationToken>,
+    /// Ids only grow, so that none is used twice.
+    highest_id: Option<u32>,
+    /// Deliveries and publishing streams.
+    tasks: TaskTracker,
+    /// Subscriptions that wait for their authorizer or their stream.
+    opening:
+        FuturesUnordered<futures_util::future::BoxFuture<'s, (u32, Result<Accepted, Refusal>)>>,
+    pace: Pace,
+    /// When the token ends.
+    expiry: Option<Instant>,
+    publishers: u32,
+}
+
+impl Control<'_> {
+    async fn handle(&mut self, frame: Result<Option<Frame>, FrameError>) -> Result<(), End> {
+        let frame = match frame {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return Ok(()),
+            Err(FrameError::Decode(error)) => {
+                return Err(End::new(error.code(), error.to_string()));
+            }
+            Err(error) => return Err(End::new(Code::NO_ERROR, error.to_string())),
+        };
+        self.pace.take();
+        match ClientFrame::decode(frame) {
+            Ok(ClientFrame::Subscribe(subscribe)) => self.subscribe(subscribe),
+            Ok(ClientFrame::Unsubscribe(Unsubscribe { id })) => {
+                if let Some(ends) = self.subscriptions.remove(&id) {
+                    ends.cancel();
+                }
+                Ok(())
+            }
+            Ok(ClientFrame::RefreshToken(refresh)) => self.refresh(refresh).await,
+            Ok(ClientFrame::Hello(_)) => Err(End::new(Code::PROTOCOL_VIOLATION, "a second Hello")),
+            Ok(_) => Ok(()),
+            Err(error) => Err(End::new(error.code(), error.to_string())),
+        }
+    }
+
+    fn subscribe(&mut self, subscribe: Subscribe) -> Result<(), End> {
+        let id = subscribe.id;
+        if self.highest_id.is_some_and(|highest| id <= highest) {
+            return Err(End::new(
+                Code::PROTOCOL_VIOLATION,
+                "a subscription id was used twice",
+            ));
+        }
+        self.highest_id = Some(id);
+        let shared = &self.session.shared;
+        self.subscriptions.retain(|_, ends| !ends.is_cancelled());
+        if shared.draining.is_cancelled() {
+            return self.refuse(
+                id,
+                Refusal::new(Code::SHUTTING_DOWN, "the server is shutting down"),
+            );
+        }
+        let max = shared.config.max_subscriptions;
+        if self.subscriptions.len() >= max as usize {
+            let message = format!("a connection has at most {max} subscriptions");
+            return self.refuse(id, Refusal::new(Code::TOO_MANY_SUBSCRIPTIONS, message));
+        }
+        let ends = CancellationToken::new();
+        self.subscriptions.insert(id, ends.clone());
+        let session = Arc::clone(self.session);
+        self.opening.push(Box::pin(async move {
+            (id, delivery::open(session, subscribe, ends).await)
+        }));
+        Ok(())
+    }
+
+    fn opened(&mut self, (id, opened): (u32, Result<Accepted, Refusal>)) -> Result<(), End> {
+        match opened {
+            Ok(accepted) => {
+                let position: EventId = accepted.started();
+                self.tasks.spawn(accepted.deliver());
+                self.replies
+                    .send(Subscribed { id, position })
+                    .map_err(unread)
+            }
+            Err(refusal) => {
+                self.subscriptions.remove(&id);
+                self.refuse(id, refusal)
+            }
+        }
+    }
+
+    fn refuse(&self, id: u32, refusal: Refusal) -> Result<(), End> {
+        let Refusal {
+            code,
+            message,
+            subject,
+        } = refusal;
+        self.session.shared.metrics.refuse("subscription", code);
+        tracing::info!(
+            peer = %self.session.connection.remote_address(), %code, ?subject, "a subscription was refused"
+        );
+        self.replies
+            .send(Refused {
+                id,
+                code,
+                message,
+                subject,
+            })
+            .map_err(unread)
+    }
+
+    async fn refresh(&mut self, RefreshToken { token }: RefreshToken) -> Result<(), End> {
+        let Session {
+            shared,
+            connection,
+            access,
+        } = &**self.session;
+        let principal = hello::authenticate(shared, connection, Some(token.expose())).await?;
+        let expires = principal.expires_in();
+        access.replace(principal);
+        self.expire_after(expires);
+        let expires_in_ms = expires.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+        self.replies
+            .send(TokenAccepted { expires_in_ms })
+            .map_err(unread)
+    }
+
+    fn expire_after(&mut self, time: Option<Duration>) {
+        self.expiry = time.map(|time| Instant::now() + time);
+    }
+
+    fn say_goodbye(&self) -> Result<(), End> {
+        let retry_after = self.session.shared.config.retry_after;
+        let goodbye = Goodbye {
+            code: Code::SHUTTING_DOWN,
+            message: "the server is shutting down".into(),
+            retry_after_ms: Some(u32::try_from(retry_after.as_millis()).unwrap_or(u32::MAX)),
+            address: None,
+        };
+        self.replies.send(goodbye).map_err(unread)
+    }
+
+    /// The first publishing stream raises the number allowed: subscribers, who have none, cost less before.
+    fn open_publisher(&mut self) {
+        if self.publishers == 0 {
+            let max = self.session.shared.config.max_publishers;
+            self.session
+                .connection
+                .set_max_remote_bidi_streams(max.saturating_add(1));
+        }
+        self.publishers = 1;
+    }
+}
+
+fn unread(_: Unread) -> End {
+    End::new(
+        Code::PROTOCOL_VIOLATION,
+        "the replies on the control stream are not read",
+    )
+}
+
+async fn expired(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Slows a client that sends control frames faster than allowed: they wait in its own stream.
+struct Pace {
+    left: f64,
+    burst: f64,
+    per_second: f64,
+    counted: Instant,
+}
+
+impl Pace {
+    fn new(burst: u32, per_second: u32) -> Self {
+        let (burst, per_second) = (f64::from(burst.max(1)), f64::from(per_second.max(1)));
+        Self {
+            left: burst,
+            burst,
+            per_second,
+            counted: Instant::now(),
+        }
+    }
+
+    fn ready(&self) -> bool {
+        self.left >= 1.0
+    }
+
+    fn take(&mut self) {
+        self.refill();
+        self.left -= 1.0;
+    }
+
+    /// Waits for the next frame's turn. Cancel-safe.
+    async fn wait(&mut self) {
+        let missing = ((1.0 - self.left) / self.per_second).max(0.0);
+        tokio::time::sleep_until(self.counted + Duration::from_secs_f64(missing)).await;
+        self.refill();
+    }
+
+    fn refill(&mut self) {
+        let now = Instant::now();
+        let earned = (now - self.counted).as_secs_f64() * self.per_second;
+        (self.left, self.counted) = ((self.left + earned).min(self.burst), now);
+    }
+}

@@ -1,0 +1,116 @@
+//! The first exchange: who is there, and is it let in (QP-4.1, QP-4.2).
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use qsse_proto::control::{ClientFrame, Hello, ServerFrame, Welcome};
+use qsse_proto::{Code, limits};
+use qsse_transport::{Connection, FrameReader, FrameWriter};
+
+use crate::access::Access;
+use crate::auth::{Credentials, Denied, Principal};
+use crate::session::{End, Session};
+use crate::shared::Shared;
+
+/// The two directions of the control stream.
+pub(crate) struct ControlStreams {
+    pub(crate) frames: FrameReader,
+    pub(crate) replies: FrameWriter,
+}
+
+/// Waits for a valid `Hello` and answers it; otherwise says with what to close the connection.
+pub(crate) async fn receive(
+    shared: &Arc<Shared>,
+    connection: &Connection,
+) -> Result<(Session, ControlStreams), End> {
+    let first = tokio::time::timeout(shared.config.hello_timeout, first_frame(connection));
+    let late = |_| End::new(Code::HELLO_TIMEOUT, "no Hello came in time");
+    let (hello, mut streams) = first.await.map_err(late)??;
+    let token = hello.token.as_ref().map(|token| token.expose());
+    let principal = authenticate(shared, connection, token).await?;
+    let _ = streams
+        .replies
+        .send(ServerFrame::from(welcome(shared)).encode())
+        .await;
+    streams.frames.set_max_len(limits::CONTROL_FRAME_BYTES);
+    let access = Access::new(Arc::clone(shared), principal);
+    let (shared, connection) = (Arc::clone(shared), connection.clone());
+    Ok((
+        Session {
+            shared,
+            connection,
+            access,
+        },
+        streams,
+    ))
+}
+
+/// Asks the authenticator; a late answer or a panic is a no.
+pub(crate) async fn authenticate(
+    shared: &Shared,
+    connection: &Connection,
+    token: Option<&str>,
+) -> Result<Principal, End> {
+    let refused = |reason: &str| End::new(Code::NOT_AUTHORISED, reason);
+    if token.is_some_and(|token| token.len() > limits::TOKEN_BYTES) {
+        return Err(refused("the token is too long"));
+    }
+    let certificates = connection.peer_certificates().unwrap_or_default();
+    let address = connection.remote_address();
+    let credentials = Credentials {
+        token,
+        address,
+        certificates: &certificates,
+    };
+    let answer = AssertUnwindSafe(async { shared.authenticator.authenticate(credentials).await });
+    match tokio::time::timeout(shared.config.auth_timeout, answer.catch_unwind()).await {
+        Ok(Ok(Ok(principal))) => Ok(principal.seen(credentials)),
+        Ok(Ok(Err(denied @ Denied { .. }))) => Err(refused(&denied.to_string())),
+        Ok(Err(_)) => {
+            tracing::error!("the authenticator panicked, which denies");
+            Err(refused("the token could not be checked"))
+        }
+        Err(_) => {
+            tracing::warn!("the authenticator did not answer in time, which denies");
+            Err(refused("the token could not be checked in time"))
+        }
+    }
+}
+
+async fn first_frame(connection: &Connection) -> Result<(Hello, ControlStreams), End> {
+    let violation = |reason: String| End::new(Code::PROTOCOL_VIOLATION, reason);
+    let (send, recv) = connection
+        .accept_bi()
+        .await
+        .map_err(|error| violation(error.to_string()))?;
+    let mut frames = FrameReader::new(recv, limits::HELLO_FRAME_BYTES);
+    let frame = frames
+        .next()
+        .await
+        .map_err(|error| violation(error.to_string()))?;
+    let frame = frame.ok_or_else(|| violation("the control stream ended".into()))?;
+    match ClientFrame::decode(frame) {
+        Ok(ClientFrame::Hello(hello)) => {
+            let replies = FrameWriter::new(send);
+            // Control goes before events.
+            replies.stream().set_priority(1);
+            Ok((hello, ControlStreams { frames, replies }))
+        }
+        Ok(_) => Err(violation("the first frame must be Hello".into())),
+        Err(error) => Err(End::new(error.code(), error.to_string())),
+    }
+}
+
+fn welcome(shared: &Shared) -> Welcome {
+    let millis = |time: std::time::Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+    Welcome {
+        features: 0,
+        agent: concat!("qsse/", env!("CARGO_PKG_VERSION")).into(),
+        epoch: shared.log.epoch(),
+        max_event_bytes: u32::try_from(shared.config.log.max_event_bytes).unwrap_or(u32::MAX),
+        max_subscriptions: shared.config.max_subscriptions,
+        heartbeat_ms: millis(shared.config.heartbeat),
+        idle_timeout_ms: millis(shared.config.transport.idle_timeout),
+    }
+}

@@ -1,0 +1,77 @@
+//! What all parts of one server share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use qsse_log::Log;
+use qsse_transport::ServerEndpoint;
+use qsse_transport::tls::Fingerprint;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::{Authenticator, Authorizer};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::server::Closed;
+use crate::topics::Topics;
+
+/// One server's parts. Tasks hold this; only handles keep the server open.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) endpoint: ServerEndpoint,
+    /// Of the certificate, where it is known.
+    pub(crate) fingerprint: Option<Fingerprint>,
+    pub(crate) log: Log,
+    pub(crate) topics: Topics,
+    pub(crate) clock: Clock,
+    pub(crate) metrics: Metrics,
+    pub(crate) authenticator: Arc<dyn Authenticator>,
+    pub(crate) authorizer: Arc<dyn Authorizer>,
+    /// Sessions, one task each.
+    pub(crate) sessions: TaskTracker,
+    /// Draining has begun: no new connections, no publishes, streams end where they are complete.
+    pub(crate) draining: CancellationToken,
+    /// The end: whatever still runs stops.
+    pub(crate) closing: CancellationToken,
+    /// Why it ended.
+    pub(crate) closed: watch::Sender<Option<Closed>>,
+}
+
+impl Shared {
+    /// Brings the metrics up to date with the log.
+    pub(crate) fn collect(&self) {
+        self.metrics.collect(&self.log, &self.topics);
+    }
+
+    /// Ends the server at once.
+    pub(crate) fn close(&self, why: Closed) {
+        self.draining.cancel();
+        self.closing.cancel();
+        self.sessions.close();
+        self.closed.send_if_modified(|closed| {
+            let first = closed.is_none();
+            closed.get_or_insert(why);
+            first
+        });
+    }
+}
+
+/// How often retention, idle feeds and metrics are looked after.
+const UPKEEP: Duration = Duration::from_secs(1);
+
+/// Looks after the log until the server ends.
+pub(crate) async fn upkeep(shared: Arc<Shared>) {
+    let mut ticks = tokio::time::interval(UPKEEP);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = shared.closing.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        shared.log.sweep(shared.clock.now());
+        shared.collect();
+    }
+}

@@ -1,0 +1,209 @@
+//! Subscriptions in the server's own process.
+
+use std::collections::VecDeque;
+use std::future::IntoFuture;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_core::Stream;
+use futures_util::future::BoxFuture;
+use qsse_log::{Reader, Start, StartError, Step};
+use qsse_proto::batch::{Batch, Events};
+use qsse_proto::stream::{Gap, Outcome};
+use qsse_proto::{Event, EventId};
+use qsse_topic::{Filter, FilterError, Pattern};
+
+use crate::metrics::Held;
+use crate::server::Server;
+
+/// Bytes of batches taken from the log at a time.
+const TURN: usize = 64 << 10;
+
+/// Why a subscription was not made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// What was given is no filter.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    /// None of the declared topics can match.
+    #[error("no topic of this server matches {0}")]
+    NotAvailable(Pattern),
+    /// The start position is not there yet.
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+/// What a subscription tells beside events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubscriptionError {
+    /// Events may be missing; those that are kept follow.
+    #[error("up to {} events may be missing, up to seq {}", .0.at_most, .0.to)]
+    Gap(Gap),
+    /// The position asked for is not of this log: it goes on from the oldest event kept, after this position.
+    #[error("the position asked for is not of this log: going on from the oldest event kept")]
+    Reset {
+        /// The new position.
+        position: EventId,
+    },
+}
+
+/// A subscription to be; await it.
+#[must_use = "a subscription begins when this is awaited"]
+pub struct Subscribe {
+    server: Server,
+    filter: Result<Filter, FilterError>,
+    start: Start,
+}
+
+impl Subscribe {
+    pub(crate) fn new(server: Server, filter: Result<Filter, FilterError>, start: Start) -> Self {
+        Self {
+            server,
+            filter,
+            start,
+        }
+    }
+
+    /// Where to begin; with the next event otherwise.
+    pub fn start(mut self, start: Start) -> Self {
+        self.start = start;
+        self
+    }
+
+    fn open(self) -> Result<Subscription, SubscribeError> {
+        let Self {
+            server,
+            filter,
+            start,
+        } = self;
+        let filter = filter?;
+        let shared = server.shared();
+        if let Some(pattern) = shared.topics.unavailable(&filter) {
+            return Err(SubscribeError::NotAvailable(pattern.clone()));
+        }
+        let reader = shared.log.reader(&filter, start)?;
+        let counted = shared.metrics.subscribe(&filter, &shared.topics);
+        let position = reader.started();
+        let reset = (reader.outcome() == Outcome::Reset).then_some(position);
+        let batches = VecDeque::new();
+        Ok(Subscription {
+            reader,
+            filter,
+            batches,
+            events: None,
+            waiting: None,
+            cursor: position,
+            reset,
+            server,
+            _counted: counted,
+        })
+    }
+}
+
+impl IntoFuture for Subscribe {
+    type Output = Result<Subscription, SubscribeError>;
+    type IntoFuture = std::future::Ready<Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        std::future::ready(self.open())
+    }
+}
+
+/// The events that a filter matches, in order. Ends when the server has.
+///
+/// One that is not read costs nobody anything: it is told of what it missed by a gap. It keeps the server open.
+pub struct Subscription {
+    reader: Reader,
+    filter: Filter,
+    batches: VecDeque<Batch>,
+    events: Option<Events>,
+    waiting: Option<BoxFuture<'static, ()>>,
+    cursor: EventId,
+    reset: Option<EventId>,
+    server: Server,
+    _counted: Held,
+}
+
+impl Subscription {
+    /// The next event, or what has to be told instead; `None` once the server has ended.
+    ///
+    /// Cancel-safe.
+    pub async fn next(&mut self) -> Option<Result<Event, SubscriptionError>> {
+        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+
+    /// The next event; `None` once the server has ended.
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// A gap or a reset: the subscription goes on after it.
+    pub async fn try_next(&mut self) -> Result<Option<Event>, SubscriptionError> {
+        self.next().await.transpose()
+    }
+
+    /// The last event handed out, or where the subscription began.
+    pub fn cursor(&self) -> EventId {
+        self.cursor
+    }
+
+    /// What it is subscribed to.
+    pub fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    /// The next thing at hand, without waiting.
+    fn take(&mut self) -> Option<Result<Event, SubscriptionError>> {
+        if let Some(position) = self.reset.take() {
+            return Some(Err(SubscriptionError::Reset { position }));
+        }
+        loop {
+            if let Some(event) = self.events.as_mut().and_then(Iterator::next) {
+                let event = event.expect("a batch of ours decodes");
+                self.cursor = event.id();
+                return Some(Ok(event));
+            }
+            let epoch = self.cursor.epoch();
+            self.events = self.batches.pop_front().map(|batch| batch.events(epoch));
+            if self.events.is_some() {
+                continue;
+            }
+            let mut batches = Vec::new();
+            match self.reader.step(TURN, &mut batches) {
+                Step::Batches => self.batches.extend(batches),
+                Step::Gap(gap) => return Some(Err(SubscriptionError::Gap(gap))),
+                Step::Looking => {}
+                Step::Idle(_) => return None,
+            }
+        }
+    }
+}
+
+impl Stream for Subscription {
+    type Item = Result<Event, SubscriptionError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            if let Some(waiting) = &mut self.waiting {
+                ready!(waiting.as_mut().poll(cx));
+                self.waiting = None;
+            }
+            if let Some(item) = self.take() {
+                return Poll::Ready(Some(item));
+            }
+            let shared = self.server.shared();
+            if shared.draining.is_cancelled() {
+                return Poll::Ready(None);
+            }
+            let (ready, draining) = (self.reader.ready(), shared.draining.clone());
+            self.waiting = Some(Box::pin(async move {
+                tokio::select! {
+                    () = ready => {}
+                    () = draining.cancelled() => {}
+                }
+            }));
+        }
+    }
+}

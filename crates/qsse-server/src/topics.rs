@@ -1,0 +1,123 @@
+//! The topics a server has: declared ones, or any.
+
+use qsse_topic::{Filter, Matcher, Pattern, PatternError, TopicRef};
+
+/// Which topics events may have.
+#[derive(Debug, Default)]
+pub(crate) struct Topics {
+    /// `None`: any topic.
+    declared: Option<Matcher<()>>,
+}
+
+impl Topics {
+    /// Declares topics and patterns that admit topics.
+    pub(crate) fn declare<T: AsRef<str>>(
+        topics: impl IntoIterator<Item = T>,
+    ) -> Result<Self, (String, PatternError)> {
+        let parse = |topic: T| match Pattern::new(topic.as_ref()) {
+            Ok(pattern) => Ok((pattern, ())),
+            Err(error) => Err((topic.as_ref().to_owned(), error)),
+        };
+        let declared = topics.into_iter().map(parse).collect::<Result<_, _>>()?;
+        Ok(Self {
+            declared: Some(declared),
+        })
+    }
+
+    /// The declared names and patterns; none when any topic may be published on.
+    pub(crate) fn declared(&self) -> impl Iterator<Item = &Pattern> {
+        self.declared
+            .iter()
+            .flat_map(Matcher::iter)
+            .map(|(pattern, ())| pattern)
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.declared.is_none()
+    }
+
+    /// Whether events may be published on `topic`.
+    pub(crate) fn admits(&self, topic: TopicRef<'_>) -> bool {
+        self.declared
+            .as_ref()
+            .is_none_or(|declared| declared.matches(topic).next().is_some())
+    }
+
+    /// What `topic` was declared as: by name if it was, else the first pattern that admits it.
+    pub(crate) fn declared_as(&self, topic: TopicRef<'_>) -> Option<&Pattern> {
+        let admitting = self
+            .declared
+            .as_ref()?
+            .matches(topic)
+            .map(|(pattern, ())| pattern);
+        admitting.min_by_key(|pattern| (!pattern.is_exact(), pattern.as_str()))
+    }
+
+    /// The first pattern of `filter` that no topic of this server can match.
+    pub(crate) fn unavailable<'f>(&self, filter: &'f Filter) -> Option<&'f Pattern> {
+        let known =
+            |pattern: &Pattern| self.declared().any(|declared| declared.intersects(pattern));
+        filter
+            .patterns()
+            .iter()
+            .find(|pattern| !self.is_open() && !known(pattern))
+    }
+
+    /// The declared name or pattern most like `name`, for an error message.
+    pub(crate) fn nearest(&self, name: &str) -> Option<&Pattern> {
+        self.declared()
+            .map(|pattern| (distance(pattern.as_str(), name), pattern))
+            .filter(|(distance, _)| *distance <= name.len().max(3) / 2)
+            .min_by_key(|(distance, pattern)| (*distance, pattern.as_str()))
+            .map(|(_, pattern)| pattern)
+    }
+}
+
+/// How many bytes must be changed, added or removed to get from `a` to `b`.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut corner = i;
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let change = corner + usize::from(x != y);
+            corner = row[j + 1];
+            row[j + 1] = change.min(corner + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topic(name: &str) -> TopicRef<'_> {
+        TopicRef::new(name).unwrap()
+    }
+
+    #[test]
+    fn names_and_patterns_admit_topics() {
+        let topics = Topics::declare(["people", "ride.*"]).unwrap();
+        assert!(topics.admits(topic("people")));
+        assert!(topics.admits(topic("ride.7.start")));
+        assert!(!topics.admits(topic("ride")));
+        assert!(Topics::default().admits(topic("anything")));
+    }
+
+    #[test]
+    fn a_pattern_that_can_match_nothing_is_found() {
+        let topics = Topics::declare(["people", "ride.*"]).unwrap();
+        let filter = Filter::new(["*".parse().unwrap()]).unwrap();
+        assert_eq!(topics.unavailable(&filter), None);
+        let filter = Filter::new(["people".parse().unwrap(), "car.*".parse().unwrap()]).unwrap();
+        assert_eq!(topics.unavailable(&filter).unwrap().as_str(), "car.*");
+    }
+
+    #[test]
+    fn the_nearest_name_is_told_and_a_far_one_is_not() {
+        let topics = Topics::declare(["people", "ride.*"]).unwrap();
+        assert_eq!(topics.nearest("peple").unwrap().as_str(), "people");
+        assert_eq!(topics.nearest("zzzzzzzzzzz"), None);
+    }
+}
