@@ -13,7 +13,8 @@ mod replies;
 
 use std::sync::Arc;
 
-use qsse_transport::{Connection, Handshake};
+use qsse_proto::{Code, DecodeError};
+use qsse_transport::{Connection, ConnectionError, FrameError, Handshake};
 
 use crate::access::Access;
 use crate::server::Closed;
@@ -77,15 +78,37 @@ async fn serve(shared: Arc<Shared>, handshake: Handshake) {
 
 /// Why a connection is closed.
 pub(crate) struct End {
-    pub(crate) code: qsse_proto::Code,
+    pub(crate) code: Code,
     pub(crate) reason: String,
 }
 
 impl End {
-    pub(crate) fn new(code: qsse_proto::Code, reason: impl Into<String>) -> Self {
+    pub(crate) fn new(code: Code, reason: impl Into<String>) -> Self {
         Self {
             code,
             reason: reason.into(),
+        }
+    }
+}
+
+impl From<DecodeError> for End {
+    fn from(error: DecodeError) -> Self {
+        Self::new(error.code(), error.to_string())
+    }
+}
+
+impl From<ConnectionError> for End {
+    fn from(error: ConnectionError) -> Self {
+        Self::new(Code::NO_ERROR, error.to_string())
+    }
+}
+
+impl From<FrameError> for End {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::Decode(error) => error.into(),
+            FrameError::Truncated => Self::new(Code::PROTOCOL_VIOLATION, error.to_string()),
+            _ => Self::new(Code::NO_ERROR, error.to_string()),
         }
     }
 }

@@ -11,7 +11,6 @@ use qsse_proto::control::{
     ClientFrame, Goodbye, RefreshToken, Refused, Subscribe, Subscribed, TokenAccepted, Unsubscribe,
 };
 use qsse_proto::{Code, EventId, Frame};
-use qsse_transport::FrameError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -56,15 +55,14 @@ pub(crate) async fn run(session: &Arc<Session>, streams: ControlStreams) -> End 
             }
             () = expired(control.expiry) => Err(End::new(Code::TOKEN_EXPIRED, "the token has expired: connect with a newer one")),
             Some(opened) = control.opening.next() => control.opened(opened),
-            frame = frames.next(), if !leaving && control.pace.ready() => {
-                match frame {
-                    Ok(None) => {
-                        leaving = true;
-                        Ok(())
-                    }
-                    frame => control.handle(frame).await,
+            frame = frames.next(), if !leaving && control.pace.ready() => match frame {
+                Ok(Some(frame)) => control.handle(frame).await,
+                Ok(None) => {
+                    leaving = true;
+                    Ok(())
                 }
-            }
+                Err(error) => Err(error.into()),
+            },
             () = control.pace.wait(), if !control.pace.ready() => Ok(()),
             streams = session.connection.accept_bi(), if !draining => match streams {
                 Ok((send, recv)) => {
@@ -72,9 +70,9 @@ pub(crate) async fn run(session: &Arc<Session>, streams: ControlStreams) -> End 
                     control.tasks.spawn(publishing::run(Arc::clone(session), send, recv));
                     Ok(())
                 }
-                Err(error) => Err(End::new(Code::NO_ERROR, error.to_string())),
+                Err(error) => Err(error.into()),
             },
-            error = session.connection.closed() => Err(End::new(Code::NO_ERROR, error.to_string())),
+            error = session.connection.closed() => Err(error.into()),
             () = control.tasks.wait(), if drained => Err(End::new(Code::SHUTTING_DOWN, "the server is shutting down")),
         };
         if let Err(end) = step {
@@ -116,28 +114,19 @@ struct Control<'s> {
 }
 
 impl Control<'_> {
-    async fn handle(&mut self, frame: Result<Option<Frame>, FrameError>) -> Result<(), End> {
-        let frame = match frame {
-            Ok(Some(frame)) => frame,
-            Ok(None) => return Ok(()),
-            Err(FrameError::Decode(error)) => {
-                return Err(End::new(error.code(), error.to_string()));
-            }
-            Err(error) => return Err(End::new(Code::NO_ERROR, error.to_string())),
-        };
+    async fn handle(&mut self, frame: Frame) -> Result<(), End> {
         self.pace.take();
-        match ClientFrame::decode(frame) {
-            Ok(ClientFrame::Subscribe(subscribe)) => self.subscribe(subscribe),
-            Ok(ClientFrame::Unsubscribe(Unsubscribe { id })) => {
+        match ClientFrame::decode(frame)? {
+            ClientFrame::Subscribe(subscribe) => self.subscribe(subscribe),
+            ClientFrame::Unsubscribe(Unsubscribe { id }) => {
                 if let Some(ends) = self.subscriptions.remove(&id) {
                     ends.cancel();
                 }
                 Ok(())
             }
-            Ok(ClientFrame::RefreshToken(refresh)) => self.refresh(refresh).await,
-            Ok(ClientFrame::Hello(_)) => Err(End::new(Code::PROTOCOL_VIOLATION, "a second Hello")),
-            Ok(_) => Ok(()),
-            Err(error) => Err(End::new(error.code(), error.to_string())),
+            ClientFrame::RefreshToken(refresh) => self.refresh(refresh).await,
+            ClientFrame::Hello(_) => Err(End::new(Code::PROTOCOL_VIOLATION, "a second Hello")),
+            _ => Ok(()),
         }
     }
 

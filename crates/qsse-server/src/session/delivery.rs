@@ -87,14 +87,15 @@ pub(crate) async fn open(
         return Err(Refusal::about(Code::NOT_AUTHORISED, message, pattern));
     }
     let by_name = session.access.by_name(&filter);
-    let gone = |_| Refusal::new(Code::BUSY, "no stream for the events could be opened");
+    // Before the stream is opened: one that was opened must carry a header.
+    let reader = shared.log.reader(&filter, start);
+    let reader = reader.map_err(|error| Refusal::new(Code::UNSUPPORTED, error.to_string()))?;
+    let busy = |message| Refusal::new(Code::BUSY, message);
     let open = tokio::time::timeout(shared.config.hello_timeout, session.connection.open_uni());
     let stream = open
         .await
-        .map_err(|_| Refusal::new(Code::BUSY, "the client allows no more streams"))?;
-    let stream = stream.map_err(gone)?;
-    let reader = shared.log.reader(&filter, start);
-    let reader = reader.map_err(|error| Refusal::new(Code::UNSUPPORTED, error.to_string()))?;
+        .map_err(|_| busy("the client allows no more streams"))?;
+    let stream = stream.map_err(|_| busy("the connection has ended"))?;
     let counted = shared.metrics.subscribe(&filter, &shared.topics);
     Ok(Accepted {
         session,

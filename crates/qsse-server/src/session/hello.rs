@@ -79,27 +79,18 @@ pub(crate) async fn authenticate(
 }
 
 async fn first_frame(connection: &Connection) -> Result<(Hello, ControlStreams), End> {
-    let violation = |reason: String| End::new(Code::PROTOCOL_VIOLATION, reason);
-    let (send, recv) = connection
-        .accept_bi()
-        .await
-        .map_err(|error| violation(error.to_string()))?;
+    let (send, recv) = connection.accept_bi().await?;
     let mut frames = FrameReader::new(recv, limits::HELLO_FRAME_BYTES);
-    let frame = frames
-        .next()
-        .await
-        .map_err(|error| violation(error.to_string()))?;
-    let frame = frame.ok_or_else(|| violation("the control stream ended".into()))?;
-    match ClientFrame::decode(frame) {
-        Ok(ClientFrame::Hello(hello)) => {
-            let replies = FrameWriter::new(send);
-            // Control goes before events.
-            replies.stream().set_priority(1);
-            Ok((hello, ControlStreams { frames, replies }))
-        }
-        Ok(_) => Err(violation("the first frame must be Hello".into())),
-        Err(error) => Err(End::new(error.code(), error.to_string())),
-    }
+    let violation = |reason: &str| End::new(Code::PROTOCOL_VIOLATION, reason);
+    let first = frames.next().await?;
+    let first = first.ok_or_else(|| violation("the control stream ended without a Hello"))?;
+    let ClientFrame::Hello(hello) = ClientFrame::decode(first)? else {
+        return Err(violation("the first frame must be Hello"));
+    };
+    let replies = FrameWriter::new(send);
+    // Control goes before events.
+    replies.stream().set_priority(1);
+    Ok((hello, ControlStreams { frames, replies }))
 }
 
 fn welcome(shared: &Shared) -> Welcome {

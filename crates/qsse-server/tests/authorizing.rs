@@ -1,0 +1,170 @@
+//! Who may read and write what.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use qsse_proto::Code;
+use qsse_proto::control::Start;
+use qsse_proto::publish::AckFrame;
+use qsse_server::{Action, Authorizer, Config, Principal, Scope};
+use qsse_topic::{Filter, Pattern, PatternRef};
+use support::{RawClient, server};
+
+#[tokio::test]
+async fn go_s_closure_is_asked_for_names_under_a_wildcard_live_and_from_history() {
+    let allow = |token: &str, topic: &str| token == "ada" && !topic.ends_with("secret");
+    let server = server()
+        .authenticator_fn(|_| true)
+        .authorizer_fn(allow)
+        .await
+        .unwrap();
+    let (mut client, _) = RawClient::connect_with(&server, Some("ada")).await;
+    let publish = async || {
+        for topic in ["a.open", "a.secret", "b", "b.secret"] {
+            server.publish(topic, topic).await.unwrap();
+        }
+    };
+    publish().await;
+    let mut live = client.subscribe(1, &["*"], Start::Live).await;
+    publish().await;
+    assert_eq!(live.topics(2).await, ["a.open", "b"]);
+    let mut history = client.subscribe(2, &["*"], Start::Earliest).await;
+    assert_eq!(history.topics(4).await, ["a.open", "b", "a.open", "b"]);
+
+    let (code, message) = client.refused(3, &["a.secret"], Start::Live).await;
+    assert_eq!(code, Code::NOT_AUTHORISED);
+    assert!(message.contains("a.secret"), "{message}");
+
+    let (mut stranger, _) = RawClient::connect_with(&server, Some("bob")).await;
+    let mut nothing = stranger.subscribe(1, &["*"], Start::Earliest).await;
+    publish().await;
+    let item = tokio::time::timeout(Duration::from_millis(100), nothing.item()).await;
+    assert!(item.is_err(), "a stranger sees nothing: {item:?}");
+}
+
+#[tokio::test]
+async fn go_s_closure_opens_no_publishing() {
+    let server = server().authorizer_fn(|_, _| true).await.unwrap();
+    let client = RawClient::connect(&server).await;
+    let mut publisher = client.publisher(false).await;
+    publisher.queue("a", false, b"x");
+    match publisher.next().await {
+        AckFrame::PublishRefused(refused) => assert_eq!(refused.code, Code::NOT_AUTHORISED),
+        other => panic!("a refusal, not {other:?}"),
+    }
+    assert_eq!(server.log_stats().head, 0);
+}
+
+/// Allows what a filter contains.
+struct Within(Filter);
+
+#[async_trait]
+impl Authorizer for Within {
+    fn scope(&self) -> Scope {
+        Scope::Patterns
+    }
+
+    async fn authorize(&self, _: &Principal, _: Action, what: PatternRef<'_>) -> bool {
+        self.0.contains(what)
+    }
+}
+
+#[tokio::test]
+async fn an_authorizer_of_patterns_answers_for_the_whole_pattern() {
+    let allowed = Filter::from(Pattern::new("ride.*").unwrap());
+    let server = server().authorizer(Within(allowed)).await.unwrap();
+    let mut client = RawClient::connect(&server).await;
+    let mut rides = client.subscribe(1, &["ride.*.start"], Start::Live).await;
+    assert_eq!(
+        client.refused(2, &["*"], Start::Live).await.0,
+        Code::NOT_AUTHORISED
+    );
+    let both = client.refused(3, &["ride.1", "people"], Start::Live).await;
+    assert_eq!(both.0, Code::NOT_AUTHORISED);
+
+    let mut publisher = client.publisher(false).await;
+    publisher.queue("ride.1.start", false, b"go");
+    assert!(matches!(publisher.next().await, AckFrame::Acknowledged(_)));
+    assert_eq!(rides.topics(1).await, ["ride.1.start"]);
+    publisher.queue("people", false, b"no");
+    assert!(matches!(
+        publisher.next().await,
+        AckFrame::PublishRefused(_)
+    ));
+}
+
+/// Panics, hangs or answers, by the topic's name.
+struct Moody {
+    asked: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl Authorizer for Moody {
+    fn scope(&self) -> Scope {
+        Scope::Names
+    }
+
+    async fn authorize(&self, _: &Principal, _: Action, what: PatternRef<'_>) -> bool {
+        self.asked.store(true, Ordering::SeqCst);
+        match what.as_str() {
+            "panics" => panic!("a bug"),
+            "hangs" => std::future::pending().await,
+            _ => true,
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_authorizer_that_panics_or_hangs_means_no_and_holds_up_only_its_own_stream() {
+    let asked = Arc::new(AtomicBool::default());
+    let config = Config::default().auth_timeout(Duration::from_millis(200));
+    let authorizer = Moody {
+        asked: Arc::clone(&asked),
+    };
+    let server = server()
+        .config(config)
+        .authorizer(authorizer)
+        .await
+        .unwrap();
+    let mut client = RawClient::connect(&server).await;
+    let mut all = client.subscribe(1, &["*"], Start::Live).await;
+    let mut named = client.subscribe(2, &["fine"], Start::Live).await;
+    for topic in ["hangs", "panics", "fine"] {
+        server.publish(topic, topic).await.unwrap();
+    }
+    assert_eq!(named.topics(1).await, ["fine"]);
+    assert_eq!(all.topics(1).await, ["fine"]);
+    assert!(asked.load(Ordering::SeqCst));
+    assert_eq!(
+        client.refused(3, &["panics"], Start::Live).await.0,
+        Code::NOT_AUTHORISED
+    );
+    assert_eq!(
+        client.refused(4, &["hangs"], Start::Live).await.0,
+        Code::NOT_AUTHORISED
+    );
+}
+
+#[tokio::test]
+async fn a_publish_to_a_pattern_is_refused_as_a_whole_for_one_denied_topic() {
+    let allowed = ["a.x", "a.y"].map(|text| Pattern::new(text).unwrap());
+    let authorizer = Within(Filter::new(allowed).unwrap());
+    let topics = ["a.x", "a.y", "a.z"];
+    let server = server()
+        .topics(topics)
+        .authorizer(authorizer)
+        .await
+        .unwrap();
+    let client = RawClient::connect(&server).await;
+    let mut publisher = client.publisher(false).await;
+    publisher.queue("a.*", true, b"x");
+    assert!(matches!(
+        publisher.next().await,
+        AckFrame::PublishRefused(_)
+    ));
+    assert_eq!(server.log_stats().head, 0);
+}

@@ -1,0 +1,227 @@
+//! Publishing, over the network and in process.
+
+mod support;
+
+use std::time::Duration;
+
+use qsse_proto::publish::AckFrame;
+use qsse_proto::{Code, Kind};
+use qsse_server::{PublishError, Server, Start, SubscribeError, SubscriptionError, TestServer};
+use support::RawClient;
+
+fn acknowledged(frame: AckFrame) -> (u64, u64, u64) {
+    match frame {
+        AckFrame::Acknowledged(ack) => (ack.through, ack.first, ack.last),
+        other => panic!("an acknowledgement, not {other:?}"),
+    }
+}
+
+fn refused(frame: AckFrame) -> (u64, Code) {
+    match frame {
+        AckFrame::PublishRefused(refused) => (refused.number, refused.code),
+        other => panic!("a refusal, not {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn pipelined_publishes_are_acknowledged_in_order_to_the_last() {
+    let server = TestServer::start().await.unwrap();
+    let mut events = server.subscribe("*").await.unwrap();
+    let client = RawClient::connect(&server).await;
+    let mut publisher = client.publisher(true).await;
+    for n in 0..5_000 {
+        publisher.queue("a", false, format!("{n}").as_bytes());
+    }
+    let (mut next, mut seq) = (0, 1);
+    while next < 5_000 {
+        let (through, first, last) = acknowledged(publisher.next().await);
+        assert_eq!(
+            (first, last - first),
+            (seq, through - next),
+            "one event each, in a row"
+        );
+        (next, seq) = (through + 1, last + 1);
+    }
+    for n in 0..5_000 {
+        let event = events.try_next().await.unwrap().unwrap();
+        assert_eq!(event.text().unwrap(), format!("{n}"));
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_in_an_ordered_stream_refuses_everything_behind_it() {
+    let server = TestServer::start().await.unwrap();
+    let client = RawClient::connect(&server).await;
+    let mut publisher = client.publisher(true).await;
+    publisher.queue("a", false, b"0");
+    publisher.queue("not..good", false, b"1");
+    publisher.queue("a", false, b"2");
+    assert_eq!(acknowledged(publisher.next().await), (0, 1, 1));
+    assert_eq!(refused(publisher.next().await), (1, Code::INVALID_TOPIC));
+    assert_eq!(refused(publisher.next().await), (2, Code::FAILED_BEFORE));
+
+    let mut unordered = client.publisher(false).await;
+    unordered.queue("not..good", false, b"0");
+    unordered.queue("a", false, b"1");
+    assert_eq!(refused(unordered.next().await), (0, Code::INVALID_TOPIC));
+    assert_eq!(acknowledged(unordered.next().await), (1, 2, 2));
+}
+
+#[tokio::test]
+async fn an_event_of_the_limit_passes_and_one_byte_more_is_refused() {
+    let server = TestServer::start().await.unwrap();
+    let mut events = server.subscribe("*").await.unwrap();
+    let client = RawClient::connect(&server).await;
+    let mut publisher = client.publisher(false).await;
+    publisher.queue("a", false, &vec![1; 1 << 20]);
+    publisher.queue("a", false, &vec![2; (1 << 20) + 1]);
+    assert_eq!(acknowledged(publisher.next().await), (0, 1, 1));
+    assert_eq!(refused(publisher.next().await), (1, Code::EVENT_TOO_LARGE));
+    assert_eq!(
+        events.try_next().await.unwrap().unwrap().data().len(),
+        1 << 20
+    );
+    let error = server
+        .try_publish("a", vec![0; (1 << 20) + 1])
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("1048576"), "the limit is told: {error}");
+}
+
+#[tokio::test]
+async fn a_publish_to_a_pattern_reaches_every_known_topic_as_one_step() {
+    let server = Server::bind("127.0.0.1:0")
+        .topics(["a.x", "a.y", "b", "c.*"])
+        .await
+        .unwrap();
+    let mut events = server.subscribe("*").await.unwrap();
+    let published = server.publish_matching("a.*", "hi").await.unwrap();
+    assert_eq!(published.count, 2);
+    let (first, last) = published.range.unwrap();
+    assert_eq!((first.seq(), last.seq()), (1, 2));
+    for topic in ["a.x", "a.y"] {
+        assert_eq!(
+            events.try_next().await.unwrap().unwrap().topic().as_str(),
+            topic
+        );
+    }
+    // A pattern admits topics; one is known once it has an event.
+    assert_eq!(server.publish_matching("c.*", "").await.unwrap().count, 0);
+    server.publish("c.1", "").await.unwrap();
+    assert_eq!(server.publish_matching("c.*", "").await.unwrap().count, 1);
+}
+
+#[tokio::test]
+async fn a_wildcard_in_a_topic_is_no_publish_to_everybody() {
+    let server = TestServer::start().await.unwrap();
+    let error = server.publish("ride.*", "x").await.unwrap_err();
+    assert!(matches!(error, PublishError::Topic { .. }));
+    assert!(error.to_string().contains("publish_matching"), "{error}");
+    let declared = Server::bind("127.0.0.1:0")
+        .topics(["people"])
+        .await
+        .unwrap();
+    let error = declared
+        .publish("peple", "x")
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("people"), "the nearest is told: {error}");
+}
+
+#[tokio::test]
+async fn a_subscription_in_process_sees_what_a_client_would() {
+    let server = TestServer::start().await.unwrap();
+    let mut live = server.subscribe(["a.*", "b"]).await.unwrap();
+    server
+        .publish("a.1", "1")
+        .kind(Kind::new("greeting").unwrap())
+        .await
+        .unwrap();
+    server.publish("c", "2").await.unwrap();
+    server.publish("b", "3").await.unwrap();
+    let first = live.try_next().await.unwrap().unwrap();
+    assert_eq!(
+        (first.topic().as_str(), first.kind().as_str()),
+        ("a.1", "greeting")
+    );
+    assert_eq!(
+        live.try_next().await.unwrap().unwrap().topic().as_str(),
+        "b"
+    );
+    let start = Start::After(first.id());
+    let mut resumed = server.subscribe("*").start(start).await.unwrap();
+    assert_eq!(
+        resumed.try_next().await.unwrap().unwrap().text().unwrap(),
+        "2"
+    );
+
+    let foreign = Start::After(qsse_server::EventId::new(qsse_proto::Epoch::new(1), 9));
+    let mut reset = server.subscribe("*").start(foreign).await.unwrap();
+    assert!(matches!(
+        reset.try_next().await,
+        Err(SubscriptionError::Reset { .. })
+    ));
+    assert_eq!(reset.try_next().await.unwrap().unwrap().id(), first.id());
+    let refused = server.subscribe("*").start(Start::Last(1)).await;
+    assert!(matches!(refused, Err(SubscribeError::Start(_))));
+
+    let waiting = tokio::spawn(async move { live.next().await });
+    tokio::task::yield_now().await;
+    server.shutdown(Duration::from_secs(5)).await;
+    assert!(waiting.await.unwrap().is_none(), "it ends with the server");
+}
+
+#[cfg(feature = "prometheus")]
+#[tokio::test]
+async fn the_metrics_move_and_two_servers_keep_their_own() {
+    let one = Server::bind("127.0.0.1:0")
+        .topics(["people", "ride.*"])
+        .await
+        .unwrap();
+    let two = Server::bind("127.0.0.1:0")
+        .topics(["people"])
+        .await
+        .unwrap();
+    let _sub = one.subscribe("ride.*").await.unwrap();
+    for _ in 0..3 {
+        one.publish("ride.7", "x").await.unwrap();
+    }
+    let text = one.metrics_text();
+    assert!(
+        text.contains(r#"qsse_qsse_event_count{topic="ride.*"} 3"#),
+        "{text}"
+    );
+    assert!(
+        text.contains(r#"qsse_qsse_subscriber_count{topic="ride.*"} 1"#),
+        "{text}"
+    );
+    assert!(
+        text.contains(r#"qsse_qsse_subscriber_count{topic="people"} 0"#),
+        "{text}"
+    );
+    let other = two.metrics_text();
+    assert!(
+        other.contains(r#"qsse_qsse_event_count{topic="people"} 0"#),
+        "{other}"
+    );
+}
+
+#[cfg(feature = "prometheus")]
+#[tokio::test]
+async fn the_labels_of_open_topics_are_capped() {
+    let server = TestServer::start().await.unwrap();
+    for n in 0..500 {
+        server.publish(format!("user.{n}"), "x").await.unwrap();
+    }
+    let text = server.metrics_text();
+    let labels = text
+        .lines()
+        .filter(|line| line.starts_with("qsse_qsse_event_count{"))
+        .count();
+    assert_eq!(labels, 101, "a hundred and the rest");
+    assert!(
+        text.contains(r#"event_count{topic="_other"} 400"#),
+        "{text}"
+    );
+}
