@@ -1,0 +1,223 @@
+//! [`Config`]: how a client behaves; plain data.
+
+use std::time::Duration;
+
+use qsse_transport::TransportConfig;
+use serde::{Deserialize, Serialize};
+
+mod human;
+
+/// How a client behaves: plain data with defaults, for a configuration file or for
+/// [`Connect::config`](crate::Connect::config).
+///
+/// Durations are written as `"5s"` or `"100ms"`, sizes in bytes. Unknown keys are refused. Whom to trust and the token are
+/// no part of it: see [`Connect`](crate::Connect).
+///
+/// ```
+/// use std::time::Duration;
+/// use qsse_client::Config;
+///
+/// let config = Config::default().connect_timeout(Duration::from_secs(2));
+/// assert_eq!(config.reconnect.max_delay, Duration::from_secs(10));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Config {
+    /// Deadline of one attempt to connect, from looking up the name to the server's welcome. Default 5 s.
+    #[serde(with = "human")]
+    pub connect_timeout: Duration,
+    /// Whether and how often the *first* connection is tried again. Default: not at all.
+    pub retry: RetryPolicy,
+    /// What happens when a connection is lost later. Default: connect again, for ever.
+    pub reconnect: ReconnectPolicy,
+    /// How long publishing waits for a lost connection to come back, and for room for one more publishing stream, before it
+    /// fails with nothing sent. Zero fails at once. Default 10 s.
+    #[serde(with = "human")]
+    pub publish_wait: Duration,
+    /// Bytes, with some overhead per event, that one publisher may have sent and not yet seen acknowledged: `send` waits
+    /// beyond that. It bounds memory, and throughput to this much per round trip. Default 1 MiB.
+    pub publish_in_flight_bytes: u32,
+    /// How long the first bytes of a subscription's stream may take from the moment it is opened. A connection on which they do not
+    /// come is of no use and is replaced. Default 10 s.
+    #[serde(with = "human")]
+    pub stream_timeout: Duration,
+    /// What the client calls itself to the server, for the server's log. Default `qsse-client/` and the version.
+    pub agent: String,
+    /// Windows, keep-alive and idle timeout of the connection.
+    pub transport: TransportConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(5),
+            retry: RetryPolicy::default(),
+            reconnect: ReconnectPolicy::default(),
+            publish_wait: Duration::from_secs(10),
+            publish_in_flight_bytes: 1024 * 1024,
+            stream_timeout: Duration::from_secs(10),
+            agent: concat!("qsse-client/", env!("CARGO_PKG_VERSION")).into(),
+            transport: TransportConfig::default(),
+        }
+    }
+}
+
+/// Whether the first connection is tried again when it fails, and how often.
+///
+/// Only failures that may pass are: see [`ConnectError::is_retryable`](crate::ConnectError::is_retryable).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct RetryPolicy {
+    /// Whether to try again at all. Default `false`: the first failure is the caller's to know.
+    pub enabled: bool,
+    /// How often to try again after the first failure. Default 5.
+    pub times: u32,
+    /// How long to wait between two attempts. Default 5 s.
+    #[serde(with = "human")]
+    pub interval: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            times: 5,
+            interval: Duration::from_secs(5),
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// Tries again this often, waiting `interval` in between.
+    #[must_use]
+    pub fn times(times: u32, interval: Duration) -> Self {
+        Self {
+            enabled: true,
+            times,
+            interval,
+        }
+    }
+
+    /// How many attempts are made in all.
+    pub(crate) fn attempts(&self) -> u32 {
+        if self.enabled {
+            self.times.saturating_add(1)
+        } else {
+            1
+        }
+    }
+}
+
+/// What happens when a connection that once stood is lost.
+///
+/// The delay before attempt `n` is drawn evenly from zero to `first_delay` · 2ⁿ⁻¹, at most `max_delay` (exponential
+/// backoff with full jitter), so that the clients of a restarted server do not come back all at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ReconnectPolicy {
+    /// Whether to connect again. Default `true`.
+    pub enabled: bool,
+    /// Upper bound of the first delay. Default 100 ms.
+    #[serde(with = "human")]
+    pub first_delay: Duration,
+    /// Upper bound of every delay. Default 10 s.
+    #[serde(with = "human")]
+    pub max_delay: Duration,
+}
+
+impl Default for ReconnectPolicy {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            first_delay: Duration::from_millis(100),
+            max_delay: Duration::from_secs(10),
+        }
+    }
+}
+
+impl ReconnectPolicy {
+    /// A lost connection stays lost.
+    #[must_use]
+    pub fn never() -> Self {
+        Self {
+            enabled: false,
+            ..Self::default()
+        }
+    }
+
+    /// Connects again, with delays from `first_delay` doubling up to `max_delay`.
+    #[must_use]
+    pub fn backoff(first_delay: Duration, max_delay: Duration) -> Self {
+        Self {
+            enabled: true,
+            first_delay,
+            max_delay,
+        }
+    }
+}
+
+macro_rules! setters {
+    ($($field:ident: $type:ty),* $(,)?) => {
+        /// Setters, one per field.
+        impl Config {
+            $(
+                #[doc = concat!("Sets [`", stringify!($field), "`](Self#structfield.", stringify!($field), ").")]
+                #[must_use]
+                pub fn $field(mut self, value: $type) -> Self {
+                    self.$field = value;
+                    self
+                }
+            )*
+        }
+    };
+}
+
+setters! {
+    connect_timeout: Duration,
+    retry: RetryPolicy,
+    reconnect: ReconnectPolicy,
+    publish_wait: Duration,
+    publish_in_flight_bytes: u32,
+    stream_timeout: Duration,
+    agent: String,
+    transport: TransportConfig,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_reads_and_writes_itself() {
+        let config = Config::default().retry(RetryPolicy::times(3, Duration::from_millis(1500)));
+        let text = serde_json::to_string(&config).unwrap();
+        assert!(text.contains(r#""interval":"1s 500ms""#), "{text}");
+        assert_eq!(serde_json::from_str::<Config>(&text).unwrap(), config);
+    }
+
+    #[test]
+    fn what_is_left_out_keeps_its_default_and_what_is_unknown_is_refused() {
+        let config: Config = serde_json::from_str(r#"{"reconnect":{"enabled":false}}"#).unwrap();
+        assert_eq!(
+            config,
+            Config::default().reconnect(ReconnectPolicy::never())
+        );
+        let error = serde_json::from_str::<Config>(r#"{"reconect":{}}"#).unwrap_err();
+        assert!(error.to_string().contains("reconect"), "{error}");
+        let error = serde_json::from_str::<Config>(r#"{"connect_timeout":"5"}"#).unwrap_err();
+        assert!(error.to_string().contains(r#"as in "30s""#), "{error}");
+    }
+
+    #[test]
+    fn attempts_count_the_first() {
+        assert_eq!(RetryPolicy::default().attempts(), 1);
+        assert_eq!(RetryPolicy::times(5, Duration::ZERO).attempts(), 6);
+        assert_eq!(
+            RetryPolicy::times(u32::MAX, Duration::ZERO).attempts(),
+            u32::MAX
+        );
+    }
+}

@@ -1,0 +1,102 @@
+//! [`Cursor`]: a place to go on from.
+
+use std::fmt;
+use std::str::FromStr;
+
+use qsse_proto::control::Start;
+use qsse_proto::{EventId, ParseEventIdError};
+use serde::{Deserialize, Serialize};
+
+/// Where a subscription stands: everything up to here has been handed out.
+///
+/// Keep it as text (it has `Display`, `FromStr` and serde) and start a later subscription from it, with the same patterns or
+/// others: nothing in between is lost as long as the server keeps it, and what it no longer keeps is said.
+///
+/// ```
+/// use qsse_client::{Cursor, Start};
+///
+/// let cursor: Cursor = "4C92-42".parse()?;
+/// assert_eq!(cursor.to_string(), "4C92-42");
+/// let start: Start = cursor.into(); // for `client.subscribe(…).start(cursor)`
+/// assert_eq!(start, Start::After(cursor.id()));
+/// # Ok::<(), qsse_client::ParseEventIdError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Cursor(EventId);
+
+impl Cursor {
+    /// The cursor behind this event.
+    pub const fn after(id: EventId) -> Self {
+        Self(id)
+    }
+
+    /// The last event it covers.
+    pub const fn id(self) -> EventId {
+        self.0
+    }
+}
+
+impl From<EventId> for Cursor {
+    fn from(id: EventId) -> Self {
+        Self(id)
+    }
+}
+
+impl From<Cursor> for EventId {
+    fn from(cursor: Cursor) -> Self {
+        cursor.0
+    }
+}
+
+impl From<Cursor> for Start {
+    fn from(cursor: Cursor) -> Self {
+        Self::After(cursor.0)
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = ParseEventIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseEventIdError> {
+        text.trim().parse().map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use qsse_proto::Epoch;
+
+    use super::*;
+
+    #[test]
+    fn it_survives_a_file_with_a_line_break() {
+        let cursor = Cursor::after(EventId::new(Epoch::new(u64::MAX), u64::MAX));
+        assert_eq!(format!("{cursor}\n").parse(), Ok(cursor));
+        let json = serde_json::to_string(&cursor).unwrap();
+        assert_eq!(json, format!("\"{cursor}\""));
+        assert_eq!(serde_json::from_str::<Cursor>(&json).unwrap(), cursor);
+    }
+
+    #[test]
+    fn what_is_no_cursor_is_refused() {
+        for text in [
+            "",
+            "4C92",
+            "4C92-",
+            "-42",
+            "4C92-x",
+            "4C92 42",
+            "4C92-42-1",
+            "4C92-+1",
+        ] {
+            assert!(text.parse::<Cursor>().is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! [`Driver`]: the task that keeps a client connected.
+//!
+//! ```text
+//!            ┌─ retry ─┐                       ┌──── backoff ────┐
+//!            ▼         │                       ▼                 │
+//!  start ─▶ first attempt ─▶ live connection ─▶ lost, goodbye ─▶ attempt
+//!            │                    │  ▲                           │ │
+//!            │ error              │  └──────── welcome ──────────┘ │ final
+//!            ▼                    ▼ closed here                    ▼
+//!          closed ◀───────────────┴────────────────────────────────┘
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use qsse_transport::ServerUrl;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::backoff::Backoff;
+use crate::core::{Command, Core};
+use crate::{CloseReason, ConnectError, ConnectionState, DisconnectReason, RefreshError};
+
+mod control;
+mod dial;
+mod hello;
+mod live;
+mod streams;
+mod trust;
+
+pub(crate) use dial::Endpoints;
+use live::{Ended, Live};
+pub(crate) use trust::{Choice, Trust};
+
+/// How long a closed connection may take to tell the server.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// The task that keeps a client connected, tells its subscriptions to the server and hands them their streams.
+pub(crate) struct Driver {
+    pub(crate) core: Arc<Core>,
+    pub(crate) commands: mpsc::UnboundedReceiver<Command>,
+    pub(crate) url: ServerUrl,
+    pub(crate) trust: Trust,
+    pub(crate) endpoints: Endpoints,
+    pub(crate) backoff: Backoff,
+    /// Where a server that said goodbye sent its clients; tried once.
+    pub(crate) moved: Option<ServerUrl>,
+    /// The subscription ids used so far; no two of a client's are the same, on whatever connection.
+    pub(crate) last_id: u32,
+}
+
+impl Driver {
+    /// Runs until the client is closed. The outcome of the first connection goes to `first`.
+    pub(crate) async fn run(mut self, first: oneshot::Sender<Result<(), ConnectError>>) {
+        let finishing = Finishing(self.core.clone());
+        let reason = match self.first_connection().await {
+            Ok(live) => {
+                let _ = first.send(Ok(()));
+                self.stay_connected(live).await
+            }
+            Err(error) => {
+                let reason = CloseReason::Failed(error.clone());
+                self.core.finish(reason.clone());
+                let _ = first.send(Err(error));
+                reason
+            }
+        };
+        // What is to be read may be read before the server knows.
+        self.core.end_subscriptions(reason.clone());
+        let _ = timeout(FAREWELL, self.endpoints.wait_idle()).await;
+        self.core.finish(reason);
+        drop(finishing);
+    }
+
+    async fn first_connection(&mut self) -> Result<Live, ConnectError> {
+        let policy = self.core.config.retry;
+        let mut left = policy.attempts();
+        loop {
+            left -= 1;
+            let error = match self.attempt().await {
+                Ok(live) => return Ok(live),
+                Err(error) => error,
+            };
+            if left == 0 || !error.is_retryable() {
+                return Err(error);
+            }
+            tracing::info!(server = %self.url, %error, delay = ?policy.interval, "cannot connect, trying again");
+            self.pause(policy.interval).await?;
+        }
+    }
+
+    /// From one connection to the next, until there is to be none.
+    async fn stay_connected(&mut self, mut live: Live) -> CloseReason {
+        loop {
+            let began = Instant::now();
+            let ended = live
+                .run(&self.core, &mut self.commands, &mut self.last_id)
+                .await;
+            let (reason, wait) = match ended {
+                Ended::Closing => return CloseReason::Local,
+                Ended::Lost {
+                    reason,
+                    wait,
+                    moved,
+                } => {
+                    self.moved = moved;
+                    (reason, wait)
+                }
+            };
+            // A server that lets clients in only to lose them is not to be hammered.
+            if began.elapsed() >= self.core.config.reconnect.max_delay {
+                self.backoff.reset();
+            }
+            live = match self.reconnect(reason, wait).await {
+                Ok(live) => live,
+                Err(reason) => return reason,
+            };
+        }
+    }
+
+    async fn reconnect(
+        &mut self,
+        mut reason: DisconnectReason,
+        wait: Option<Duration>,
+    ) -> Result<Live, CloseReason> {
+        if !self.core.config.reconnect.enabled {
+            return Err(CloseReason::Lost(reason));
+        }
+        let mut wait = wait.map(|wait| self.backoff.spread(wait));
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let delay = wait.take().unwrap_or_else(|| self.backoff.next());
+            tracing::info!(server = %self.url, %reason, attempt, ?delay, "reconnecting");
+            self.core.set_state(ConnectionState::Reconnecting {
+                attempt,
+                delay,
+                reason,
+            });
+            self.pause(delay).await.map_err(|_| CloseReason::Local)?;
+            let error = match self.attempt().await {
+                Ok(live) => return Ok(live),
+                Err(ConnectError::Closed) => return Err(CloseReason::Local),
+                Err(error) => error,
+            };
+            if error.is_final() {
+                tracing::warn!(server = %self.url, %error, "giving up");
+                return Err(CloseReason::Failed(error));
+            }
+            // The socket may be what is broken.
+            self.endpoints.renew();
+            reason = DisconnectReason::Connect(error);
+        }
+    }
+
+    /// One attempt to connect; ends early when the client is closed.
+    async fn attempt(&mut self) -> Result<Live, ConnectError> {
+        let core = self.core.clone();
+        let url = self.moved.take().unwrap_or_else(|| self.url.clone());
+        let Self {
+            commands,
+            trust,
+            endpoints,
+            last_id,
+            ..
+        } = self;
+        tokio::select! {
+            biased;
+            () = core.closing.cancelled() => Err(ConnectError::Closed),
+            () = skip(commands) => Err(ConnectError::Closed),
+            live = hello::connect(&core, &url, trust, endpoints, last_id) => live,
+        }
+    }
+
+    async fn pause(&mut self, delay: Duration) -> Result<(), ConnectError> {
+        tokio::select! {
+            biased;
+            () = self.core.closing.cancelled() => Err(ConnectError::Closed),
+            () = skip(&mut self.commands) => Err(ConnectError::Closed),
+            () = sleep(delay) => Ok(()),
+        }
+    }
+}
+
+/// Takes commands while there is no connection. The next one begins with what the table says, so there is nothing else to do.
+async fn skip(commands: &mut mpsc::UnboundedReceiver<Command>) {
+    while let Some(command) = commands.recv().await {
+        skipped(command);
+    }
+}
+
+/// Answers a command for which there is no connection.
+fn skipped(command: Command) {
+    if let Command::Refresh { done, .. } = command {
+        let _ = done.send(Err(RefreshError::NotConnected));
+    }
+}
+
+/// Tells everybody when the task is dropped with its runtime.
+struct Finishing(Arc<Core>);
+
+impl Drop for Finishing {
+    fn drop(&mut self) {
+        self.0.finish(CloseReason::RuntimeEnded);
+    }
+}

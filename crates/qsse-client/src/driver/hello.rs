@@ -1,0 +1,115 @@
+//! Becoming a client: connect, say hello, be welcome.
+
+use std::sync::Arc;
+
+use qsse_proto::control::{Hello, ServerFrame, Token};
+use qsse_proto::limits::CONTROL_FRAME_BYTES;
+use qsse_transport::{Connection, FrameError, FrameReader, FrameWriter, ReadError, ServerUrl};
+use tokio::time::timeout;
+
+use super::control::Control;
+use super::dial::{Endpoints, dial};
+use super::live::Live;
+use super::trust::Trust;
+use crate::core::Core;
+use crate::{ConnectError, ConnectionState};
+
+/// The control stream goes before all others.
+const CONTROL_PRIORITY: i32 = 100;
+
+/// One attempt to connect, within its deadline.
+pub(super) async fn connect(
+    core: &Arc<Core>,
+    url: &ServerUrl,
+    trust: &mut Trust,
+    endpoints: &mut Endpoints,
+    last_id: &mut u32,
+) -> Result<Live, ConnectError> {
+    // Before the deadline begins: where a token comes from may be far.
+    let source = core.token.lock().clone();
+    let token = source.get().await?;
+    let after = core.config.connect_timeout;
+    let transport = core
+        .config
+        .transport
+        .clone()
+        .for_client()
+        .handshake_timeout(after);
+    let ways = trust.ways(url)?;
+    let attempt = async {
+        let connection = dial(endpoints, url, &ways, &transport).await?;
+        let max_streams = transport.max_remote_uni_streams.unwrap_or_default();
+        hello(core, connection, token, max_streams, last_id).await
+    };
+    let server = || format!("{}:{}", url.host(), url.port());
+    let result = timeout(after, attempt).await;
+    result.unwrap_or_else(|_| {
+        Err(ConnectError::TimedOut {
+            server: server(),
+            after,
+        })
+    })
+}
+
+/// Says hello, asks for all subscriptions in the same breath, and waits for the welcome.
+async fn hello(
+    core: &Arc<Core>,
+    connection: Connection,
+    token: Option<Token>,
+    max_streams: u32,
+    last_id: &mut u32,
+) -> Result<Live, ConnectError> {
+    let (send, recv) = connection
+        .open_bi()
+        .await
+        .map_err(ConnectError::before_welcome)?;
+    send.set_priority(CONTROL_PRIORITY);
+    let hello = Hello {
+        features: 0,
+        agent: core.config.agent.clone(),
+        token,
+    };
+    let mut control = Control::new(
+        FrameReader::new(recv, CONTROL_FRAME_BYTES),
+        FrameWriter::new(send),
+    );
+    control.send(hello);
+    let mut live = Live::new(connection, control, max_streams);
+    for slot in core.slots() {
+        live.subscribe(slot, last_id);
+    }
+    match live.control.exchange().await {
+        Ok(Some(ServerFrame::Welcome(welcome))) => {
+            let address = live.connection().remote_address();
+            let server = welcome.agent.clone();
+            let epoch = welcome.epoch;
+            tracing::info!(%address, server, "connected");
+            core.set_session(Some(live.welcome(welcome)));
+            core.set_state(ConnectionState::Connected {
+                address,
+                server,
+                epoch,
+            });
+            return Ok(live);
+        }
+        Ok(Some(ServerFrame::Goodbye(goodbye))) => {
+            return Err(ConnectError::closed(goodbye.code, goodbye.message));
+        }
+        Ok(Some(_)) => return Err(ConnectError::NoWelcome),
+        Ok(None) => return Err(ended(&live)),
+        Err(FrameError::Decode(error)) => return Err(ConnectError::Protocol(error)),
+        Err(FrameError::Read(ReadError::Reset(code))) => {
+            return Err(ConnectError::closed(code, String::new()));
+        }
+        Err(FrameError::Read(ReadError::Connection(error))) => {
+            return Err(ConnectError::before_welcome(error));
+        }
+        Err(_) => return Err(ended(&live)),
+    }
+}
+
+/// The control stream ended without a welcome: for the connection's own reason, if it has one.
+fn ended(live: &Live) -> ConnectError {
+    let reason = live.connection().close_reason();
+    reason.map_or(ConnectError::NoWelcome, ConnectError::before_welcome)
+}

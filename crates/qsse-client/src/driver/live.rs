@@ -1,0 +1,486 @@
+//! [`Live`]: an open connection and its subscriptions.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_core::future::BoxFuture;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use qsse_proto::control::{Goodbye, RefreshToken, Refused, ServerFrame, Unsubscribe, Welcome};
+use qsse_proto::{Code, EventId};
+use qsse_transport::{Connection, ConnectionError, FrameError, RecvStream, ServerUrl};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::control::Control;
+use super::streams::{Arrival, arrive};
+use crate::backoff::Backoff;
+use crate::core::{Command, Core};
+use crate::error::in_brackets;
+use crate::session::Session;
+use crate::subscription::slot::{Incoming, Slot};
+use crate::{DisconnectReason, RefreshError};
+
+/// Streams permitted beside one for each subscription: those that were given up and have not ended yet.
+const SPARE_STREAMS: u32 = 16;
+
+/// How long the connection may take to end once its control stream has.
+const END_TOGETHER: Duration = Duration::from_secs(1);
+
+/// An open connection: the control stream, and which subscription has which id.
+pub(super) struct Live {
+    connection: Connection,
+    pub(super) control: Control,
+    /// From the welcome on.
+    session: Option<Arc<Session>>,
+    asked: BTreeMap<u32, Asked>,
+    /// The current id of each subscription that has one.
+    ids: BTreeMap<u64, u32>,
+    /// Streams whose header has not come yet.
+    arriving: FuturesUnordered<BoxFuture<'static, Arrival>>,
+    due: FuturesUnordered<BoxFuture<'static, Due>>,
+    backoffs: BTreeMap<u64, Backoff>,
+    refreshes: VecDeque<oneshot::Sender<Result<Option<Duration>, RefreshError>>>,
+    /// Streams that the server may open.
+    max_streams: u32,
+    goodbye: Option<Goodbye>,
+    /// From the goodbye on: done when all publishes are answered.
+    drained: Option<BoxFuture<'static, ()>>,
+}
+
+/// A subscription under one id.
+struct Asked {
+    slot: Arc<Slot>,
+    since: Instant,
+    /// Its stream has come.
+    streaming: bool,
+}
+
+/// Something put off until now.
+enum Due {
+    /// Ask again for a subscription whose stream ended or that was refused for now.
+    Resume { key: u64 },
+    /// See whether the stream of a confirmed subscription has come.
+    Check { id: u32 },
+}
+
+/// Why a connection is no longer used.
+pub(super) enum Ended {
+    /// The client is being closed.
+    Closing,
+    Lost {
+        reason: DisconnectReason,
+        wait: Option<Duration>,
+        moved: Option<ServerUrl>,
+    },
+}
+
+enum Happened {
+    Closing,
+    Command(Command),
+    Frame(Result<Option<ServerFrame>, FrameError>),
+    Opened(Result<RecvStream, ConnectionError>),
+    Arrived(Arrival),
+    Due(Due),
+    Drained,
+}
+
+impl Live {
+    pub(super) fn new(connection: Connection, control: Control, max_streams: u32) -> Self {
+        Self {
+            connection,
+            control,
+            session: None,
+            asked: BTreeMap::new(),
+            ids: BTreeMap::new(),
+            arriving: FuturesUnordered::new(),
+            due: FuturesUnordered::new(),
+            backoffs: BTreeMap::new(),
+            refreshes: VecDeque::new(),
+            max_streams,
+            goodbye: None,
+            drained: None,
+        }
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// The server has let the client in.
+    pub(super) fn welcome(&mut self, welcome: Welcome) -> Arc<Session> {
+        let max_event_bytes = welcome.max_event_bytes as usize;
+        let session = Session::new(self.connection.clone(), welcome.epoch, max_event_bytes);
+        self.session.insert(Arc::new(session)).clone()
+    }
+
+    /// Asks for a subscription, from where it stands.
+    pub(super) fn subscribe(&mut self, slot: Arc<Slot>, last_id: &mut u32) {
+        *last_id = last_id.wrapping_add(1);
+        let id = *last_id;
+        self.control.send(slot.request(id));
+        self.ids.insert(slot.key, id);
+        self.asked.insert(
+            id,
+            Asked {
+                slot,
+                since: Instant::now(),
+                streaming: false,
+            },
+        );
+        let streams = (self.asked.len() as u32).saturating_add(SPARE_STREAMS);
+        if streams > self.max_streams {
+            self.max_streams = streams.next_power_of_two();
+            self.connection.set_max_remote_uni_streams(self.max_streams);
+        }
+    }
+
+    /// Serves the connection until it ends.
+    pub(super) async fn run(
+        &mut self,
+        core: &Arc<Core>,
+        commands: &mut mpsc::UnboundedReceiver<Command>,
+        last_id: &mut u32,
+    ) -> Ended {
+        let ended = loop {
+            if self.is_read_to_its_end() {
+                break None;
+            }
+            let step = match self.happened(core, commands).await {
+                Happened::Closing => {
+                    self.connection.close(Code::NO_ERROR, "");
+                    break Some(Ended::Closing);
+                }
+                Happened::Command(command) => self.command(command, core, last_id),
+                Happened::Frame(Ok(Some(frame))) => self.frame(frame, core),
+                Happened::Frame(Ok(None)) => Err(control_ended(&self.connection).await),
+                Happened::Frame(Err(error)) => Err(control_failed(&self.connection, error).await),
+                Happened::Opened(Ok(stream)) => {
+                    self.opened(stream, core);
+                    Ok(())
+                }
+                Happened::Opened(Err(error)) => Err(DisconnectReason::Lost(error)),
+                Happened::Arrived(arrival) => self.arrived(arrival),
+                Happened::Due(due) => {
+                    self.fall_due(due, core, last_id);
+                    Ok(())
+                }
+                Happened::Drained => {
+                    self.drained = None;
+                    Ok(())
+                }
+            };
+            if let Err(reason) = step {
+                break Some(Ended::Lost {
+                    reason,
+                    wait: None,
+                    moved: None,
+                });
+            }
+        };
+        self.after(ended, core)
+    }
+
+    async fn happened(
+        &mut self,
+        core: &Core,
+        commands: &mut mpsc::UnboundedReceiver<Command>,
+    ) -> Happened {
+        let Self {
+            connection,
+            control,
+            arriving,
+            due,
+            drained,
+            ..
+        } = self;
+        let drained = async {
+            match drained {
+                Some(drained) => drained.await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = core.closing.cancelled() => Happened::Closing,
+            Some(command) = commands.recv() => Happened::Command(command),
+            frame = control.exchange() => Happened::Frame(frame),
+            Some(arrival) = arriving.next() => Happened::Arrived(arrival),
+            stream = connection.accept_uni() => Happened::Opened(stream),
+            Some(due) = due.next() => Happened::Due(due),
+            () = drained => Happened::Drained,
+        }
+    }
+
+    fn command(
+        &mut self,
+        command: Command,
+        core: &Core,
+        last_id: &mut u32,
+    ) -> Result<(), DisconnectReason> {
+        match command {
+            // The new connection's first breath may have asked for it already.
+            Command::Subscribe(slot) if self.ids.contains_key(&slot.key) => {}
+            // It is in the table: the next connection asks for it.
+            Command::Subscribe(_) if self.goodbye.is_some() => {}
+            Command::Subscribe(slot) if core.is_registered(slot.key) => {
+                self.subscribe(slot, last_id)
+            }
+            Command::Subscribe(_) => {}
+            Command::Unsubscribe { key } => {
+                self.backoffs.remove(&key);
+                if let Some(id) = self.ids.remove(&key) {
+                    self.asked.remove(&id);
+                    self.control.send(Unsubscribe { id });
+                }
+            }
+            Command::Resume { key, id } => {
+                if self.ids.get(&key) == Some(&id) {
+                    self.put_off(id, core);
+                }
+            }
+            Command::Refresh { token, done } => {
+                self.control.send(RefreshToken { token });
+                self.refreshes.push_back(done);
+            }
+        }
+        Ok(())
+    }
+
+    fn frame(&mut self, frame: ServerFrame, core: &Core) -> Result<(), DisconnectReason> {
+        match frame {
+            ServerFrame::Subscribed(subscribed) => {
+                if let Some(asked) = self.asked.get(&subscribed.id) {
+                    asked.slot.confirm(subscribed.position);
+                    if !asked.streaming {
+                        let (id, deadline) = (subscribed.id, core.config.stream_timeout);
+                        self.put(deadline, Due::Check { id });
+                    }
+                }
+            }
+            ServerFrame::Refused(refused) => self.refused(refused, core),
+            ServerFrame::Goodbye(goodbye) => self.goodbye(goodbye, core),
+            ServerFrame::TokenAccepted(accepted) => {
+                if let Some(done) = self.refreshes.pop_front() {
+                    let _ = done.send(Ok(accepted.expires_in_ms.map(Duration::from_millis)));
+                }
+            }
+            ServerFrame::Welcome(_) => return Err(violated(&self.connection, "a second welcome")),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn refused(&mut self, refused: Refused, core: &Core) {
+        let Some(asked) = self.asked.get(&refused.id) else {
+            return;
+        };
+        let slot = asked.slot.clone();
+        tracing::debug!(
+            filter = %slot.filter, code = %refused.code, message = refused.message, "subscription refused"
+        );
+        let id = refused.id;
+        // A server that goes away makes room for one that may not refuse.
+        if refused.code == Code::SHUTTING_DOWN || !slot.refuse(refused) {
+            self.put_off(id, core);
+        } else {
+            self.asked.remove(&id);
+            self.ids.remove(&slot.key);
+        }
+    }
+
+    fn goodbye(&mut self, goodbye: Goodbye, core: &Core) {
+        let Goodbye { code, message, .. } = &goodbye;
+        tracing::info!(%code, "the server said goodbye{}", in_brackets(message));
+        core.set_session(None);
+        if let Some(session) = self.session.clone() {
+            session.leave();
+            self.drained = Some(Box::pin(async move {
+                session.drained().await;
+                session.finish_publishing();
+            }));
+        }
+        // What has no stream gets none any more.
+        self.asked
+            .retain(|_, asked| asked.streaming || asked.slot.position().is_some());
+        self.goodbye = Some(goodbye);
+    }
+
+    fn opened(&mut self, stream: RecvStream, core: &Core) {
+        let max_event_bytes = self
+            .session
+            .as_ref()
+            .map_or(0, |session| session.max_event_bytes);
+        let deadline = core.config.stream_timeout;
+        self.arriving
+            .push(Box::pin(arrive(stream, max_event_bytes, deadline)));
+    }
+
+    fn arrived(&mut self, arrival: Arrival) -> Result<(), DisconnectReason> {
+        match arrival {
+            Arrival::Stream(incoming) => self.begun(*incoming),
+            // The subscription is asked for again when its check falls due.
+            Arrival::Ended => {}
+            Arrival::Late => tracing::warn!("a stream's header did not come in time"),
+            Arrival::Broken(error) => {
+                self.connection
+                    .close(error.code(), "a stream without a header");
+                return Err(DisconnectReason::Protocol(error));
+            }
+        }
+        Ok(())
+    }
+
+    fn begun(&mut self, mut incoming: Incoming) {
+        let header = incoming.header;
+        match self.asked.get_mut(&header.id) {
+            Some(asked) if !asked.streaming => {
+                asked.streaming = true;
+                asked
+                    .slot
+                    .confirm(EventId::new(header.epoch, header.position));
+                asked.slot.offer(incoming);
+            }
+            // Unsubscribed in the meantime, or a second one.
+            _ => incoming.stream.stop(Code::UNSUBSCRIBED),
+        }
+    }
+
+    fn fall_due(&mut self, due: Due, core: &Core, last_id: &mut u32) {
+        match due {
+            Due::Resume { key } => {
+                let slot = core.slot(key);
+                if let Some(slot) = slot.filter(|_| self.goodbye.is_none()) {
+                    self.subscribe(slot, last_id);
+                }
+            }
+            Due::Check { id } => {
+                let missing = self.asked.get(&id).is_some_and(|asked| !asked.streaming);
+                if missing {
+                    tracing::warn!(id, "no stream came for a subscription, asking again");
+                    self.control.send(Unsubscribe { id });
+                    self.put_off(id, core);
+                }
+            }
+        }
+    }
+
+    /// Asks again for a subscription after a while that grows each time, until one of its streams has lasted.
+    fn put_off(&mut self, id: u32, core: &Core) {
+        let Some(asked) = self.asked.remove(&id) else {
+            return;
+        };
+        let (key, policy) = (asked.slot.key, &core.config.reconnect);
+        self.ids.remove(&key);
+        let backoff = self
+            .backoffs
+            .entry(key)
+            .or_insert_with(|| Backoff::new(policy));
+        if asked.since.elapsed() >= policy.max_delay {
+            backoff.reset();
+        }
+        let delay = backoff.next();
+        self.put(delay, Due::Resume { key });
+    }
+
+    fn put(&mut self, delay: Duration, due: Due) {
+        self.due.push(Box::pin(async move {
+            sleep(delay).await;
+            due
+        }));
+    }
+
+    /// Whether the server said goodbye and nothing of it is still to be read.
+    fn is_read_to_its_end(&self) -> bool {
+        self.goodbye.is_some() && self.asked.is_empty() && self.drained.is_none()
+    }
+
+    /// Tells those who use the connection that it is over.
+    fn after(&mut self, ended: Option<Ended>, core: &Core) -> Ended {
+        let mut ended = ended.unwrap_or_else(|| {
+            // Whatever is left of it, the server is waiting for this.
+            self.connection.close(Code::NO_ERROR, "");
+            let reason = DisconnectReason::Lost(ConnectionError::LocallyClosed);
+            Ended::Lost {
+                reason,
+                wait: None,
+                moved: None,
+            }
+        });
+        if let (
+            Some(goodbye),
+            Ended::Lost {
+                reason,
+                wait,
+                moved,
+            },
+        ) = (self.goodbye.take(), &mut ended)
+        {
+            *wait = goodbye
+                .retry_after_ms
+                .map(|ms| Duration::from_millis(ms.into()));
+            *moved = goodbye.address.as_deref().and_then(other_server);
+            *reason = DisconnectReason::Goodbye {
+                code: goodbye.code,
+                message: goodbye.message,
+            };
+        }
+        let reason = match &ended {
+            Ended::Closing => DisconnectReason::Lost(ConnectionError::LocallyClosed),
+            Ended::Lost { reason, .. } => reason.clone(),
+        };
+        core.set_session(None);
+        if let Some(session) = &self.session {
+            session.set_lost(reason.clone());
+        }
+        for done in self.refreshes.drain(..) {
+            let _ = done.send(Err(refresh_error(&reason)));
+        }
+        ended
+    }
+}
+
+async fn control_ended(connection: &Connection) -> DisconnectReason {
+    // A server that closes the connection may end the stream before.
+    match timeout(END_TOGETHER, connection.closed()).await {
+        Ok(error) => DisconnectReason::Lost(error),
+        Err(_) => violated(connection, "it ended the control stream"),
+    }
+}
+
+async fn control_failed(connection: &Connection, error: FrameError) -> DisconnectReason {
+    match error {
+        FrameError::Decode(error) => {
+            connection.close(error.code(), "");
+            DisconnectReason::Protocol(error)
+        }
+        _ => control_ended(connection).await,
+    }
+}
+
+fn violated(connection: &Connection, text: &'static str) -> DisconnectReason {
+    connection.close(Code::PROTOCOL_VIOLATION, text);
+    DisconnectReason::Violation(text)
+}
+
+/// Where a goodbye sends its clients. It must prove itself as the server before did, so fingerprints in it do not count.
+fn other_server(address: &str) -> Option<ServerUrl> {
+    let url: ServerUrl = address.parse().ok()?;
+    ServerUrl::new(url.host(), url.port()).ok()
+}
+
+fn refresh_error(reason: &DisconnectReason) -> RefreshError {
+    match reason {
+        DisconnectReason::Lost(ConnectionError::Closed {
+            code,
+            reason: message,
+        }) if matches!(*code, Code::NOT_AUTHORISED | Code::TOKEN_EXPIRED) => {
+            RefreshError::NotAuthorised {
+                code: *code,
+                message: message.clone(),
+            }
+        }
+        reason => RefreshError::Lost(reason.clone()),
+    }
+}

@@ -1,0 +1,160 @@
+//! [`SubscriptionError`]: what a subscription has to say beside events.
+
+use qsse_proto::stream::GapReason;
+use qsse_proto::{Code, DecodeError, EventId};
+
+use super::in_brackets;
+use crate::CloseReason;
+
+/// What a [`Subscription`](crate::Subscription) has to say beside events.
+///
+/// [`Gap`](Self::Gap) and [`Reset`](Self::Reset) are news, not the end: events follow. After any other the subscription has
+/// ended, and `None` follows for ever. [`is_terminal`](Self::is_terminal) tells them apart.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubscriptionError {
+    /// Some events may be missing here. Not the end.
+    #[error("up to {} events may be missing between {} and {}: {}", .0.at_most, .0.after, .0.to, reason(.0.reason))]
+    Gap(Gap),
+    /// The server's log is not the one that this subscription came from: the server was replaced, or lost its data. It goes on with
+    /// the oldest event of the new log. Not the end.
+    #[error(
+        "the server's log is a new one: what followed {} is lost, it goes on after {position}",
+        last(after)
+    )]
+    Reset {
+        /// The last event of the old log that was handed out; `None` when there was none yet.
+        after: Option<EventId>,
+        /// The events of the new log after this one follow.
+        position: EventId,
+    },
+    /// The subscription fell behind and had asked to be cut off then, see [`OnLag::Disconnect`](crate::OnLag::Disconnect). Subscribe
+    /// again from the [`cursor`](crate::Subscription::cursor) to go on.
+    #[error(
+        "the subscription fell behind and was cut off; subscribe again from its cursor to go on"
+    )]
+    Lagged,
+    /// The server ended the subscription, or refused to go on with it after a reconnect.
+    #[error("the server ended the subscription: {code}{}", in_brackets(message))]
+    Refused {
+        /// Why, as a number.
+        code: Code,
+        /// Why, in words; may be empty.
+        message: String,
+    },
+    /// The server sent something that cannot be understood.
+    #[error(
+        "the server sent what cannot be understood: are client and server of versions that fit?"
+    )]
+    Protocol(#[source] DecodeError),
+    /// The connection ended for good.
+    #[error("the connection has ended for good: {0}")]
+    Closed(CloseReason),
+}
+
+impl SubscriptionError {
+    /// Whether the subscription has ended.
+    pub fn is_terminal(&self) -> bool {
+        !matches!(self, Self::Gap(_) | Self::Reset { .. })
+    }
+
+    /// Whether subscribing again may go on where this ended. True for [`Lagged`](Self::Lagged), also for news, which need no new subscription.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Gap(_) | Self::Reset { .. } | Self::Lagged => true,
+            Self::Refused { code, .. } => code.is_retryable(),
+            Self::Protocol(_) | Self::Closed(_) => false,
+        }
+    }
+
+    /// The server's reason for ending the subscription, where it gave one.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Self::Lagged => Some(Code::LAGGED),
+            Self::Refused { code, .. } => Some(*code),
+            _ => None,
+        }
+    }
+}
+
+/// A range of the server's log in which matching events may be missing; those that are kept follow.
+///
+/// A gap does not move the cursor, the next event does: a program that stops in between meets the gap again rather than never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Gap {
+    /// The last event before it.
+    pub after: EventId,
+    /// The last event in it.
+    pub to: EventId,
+    /// How many events are missing at most. It counts all events of the log in that range: how many of them would have
+    /// matched is no longer known.
+    pub at_most: u64,
+    /// Why.
+    pub reason: GapReason,
+}
+
+impl Gap {
+    pub(crate) fn new(after: EventId, to: EventId, at_most: u64, reason: GapReason) -> Self {
+        Self {
+            after,
+            to,
+            at_most,
+            reason,
+        }
+    }
+
+    /// The first event that may be missing.
+    pub fn first(&self) -> EventId {
+        EventId::new(self.after.epoch(), self.after.seq().saturating_add(1))
+    }
+}
+
+fn reason(reason: GapReason) -> &'static str {
+    match reason {
+        GapReason::Retention => "the server no longer keeps them",
+        GapReason::Lag => "the subscription fell further behind than the server keeps them",
+        GapReason::Skipped => "the subscription fell behind and skipped them, as asked",
+        GapReason::Latest => {
+            "the subscription fell behind and gets the latest of each topic, as asked"
+        }
+        GapReason::Damaged => "they were damaged in storage",
+        _ => "the server has lost them",
+    }
+}
+
+fn last(after: &Option<EventId>) -> String {
+    after.map_or_else(|| "the start".into(), |id| id.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use qsse_proto::Epoch;
+
+    use super::*;
+
+    #[test]
+    fn news_is_no_end() {
+        let id = |seq| EventId::new(Epoch::new(1), seq);
+        let gap = Gap::new(id(3), id(9), 6, GapReason::Retention);
+        assert_eq!(gap.first(), id(4));
+        let gap = SubscriptionError::Gap(gap);
+        assert!(!gap.is_terminal());
+        assert_eq!(
+            gap.to_string(),
+            "up to 6 events may be missing between 1-3 and 1-9: the server no longer keeps them"
+        );
+        let reset = SubscriptionError::Reset {
+            after: None,
+            position: id(0),
+        };
+        assert!(!reset.is_terminal() && reset.is_retryable());
+        let refused = |code| SubscriptionError::Refused {
+            code,
+            message: String::new(),
+        };
+        assert!(refused(Code::BUSY).is_retryable() && refused(Code::BUSY).is_terminal());
+        assert!(!refused(Code::NOT_AUTHORISED).is_retryable());
+        assert_eq!(SubscriptionError::Lagged.code(), Some(Code::LAGGED));
+    }
+}

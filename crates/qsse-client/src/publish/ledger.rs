@@ -1,0 +1,340 @@
+//! [`Ledger`]: which publishes of a stream wait for their answers; without I/O.
+
+use std::collections::VecDeque;
+
+use qsse_proto::publish::{Acknowledged, PublishRefused};
+use qsse_proto::{Epoch, EventId};
+use tokio::sync::oneshot;
+
+use super::{Progress, Published};
+use crate::PublishError;
+
+/// Which publishes of a stream wait for their answers. They are numbered from 0; answers come in that order, but for refusals, which may
+/// come early.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    epoch: Epoch,
+    /// The front is number `answered`.
+    waiting: VecDeque<Waiting>,
+    answered: u64,
+    /// Publishes before this number may have reached the server.
+    sent: u64,
+    pub(super) progress: Progress,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    /// What it takes of the room.
+    cost: u32,
+    /// Whoever waits for this one.
+    done: Option<Done>,
+    /// Its answer has come before its turn.
+    refused: bool,
+}
+
+/// Where the answer to one publish goes.
+pub(super) type Done = oneshot::Sender<Result<Published, Failure>>;
+
+/// Why a publish got no acknowledgement.
+#[derive(Clone, Debug)]
+pub(super) enum Failure {
+    /// The connection ended before anything of it was sent: it can go over the next one.
+    Unsent,
+    Error(PublishError),
+}
+
+/// An answer that the protocol does not allow, in words.
+pub(super) type Violation = &'static str;
+
+impl Ledger {
+    pub(super) fn new(epoch: Epoch) -> Self {
+        Self {
+            epoch,
+            waiting: VecDeque::new(),
+            answered: 0,
+            sent: 0,
+            progress: Progress::default(),
+        }
+    }
+
+    /// Enters the next publish.
+    pub(super) fn push(&mut self, cost: u32, done: Option<Done>) {
+        self.waiting.push_back(Waiting {
+            cost,
+            done,
+            refused: false,
+        });
+        self.progress.sent += 1;
+    }
+
+    /// All that were entered are on their way now.
+    pub(super) fn mark_sent(&mut self) {
+        self.sent = self.next();
+    }
+
+    /// The number of the next publish.
+    pub(super) fn next(&self) -> u64 {
+        self.answered + self.waiting.len() as u64
+    }
+
+    /// Whether all before this number are answered.
+    pub(super) fn is_answered(&self, next: u64) -> bool {
+        self.answered >= next
+    }
+
+    /// Publishes without an answer.
+    pub(super) fn unanswered(&self) -> u64 {
+        self.waiting
+            .iter()
+            .filter(|waiting| !waiting.refused)
+            .count() as u64
+    }
+
+    /// Takes an acknowledgement, and says how much room it gives back.
+    pub(super) fn acknowledge(&mut self, ack: Acknowledged) -> Result<usize, Violation> {
+        let Acknowledged {
+            through,
+            first,
+            last,
+        } = ack;
+        if through < self.answered || through >= self.sent {
+            return Err("an acknowledgement of what was not published");
+        }
+        let covered = (through - self.answered + 1) as usize;
+        let taken = self
+            .waiting
+            .iter()
+            .take(covered)
+            .filter(|waiting| !waiting.refused)
+            .count();
+        // No events at all are `first ..= first - 1`.
+        let events = last.checked_add(1).and_then(|end| end.checked_sub(first));
+        let (Some(events), 1..) = (events, taken) else {
+            return Err("an acknowledgement of no sense");
+        };
+        if taken > 1 && events != taken as u64 {
+            return Err("an acknowledgement of other events than were published");
+        }
+        let mut room = 0;
+        let mut seq = first;
+        for waiting in self.waiting.drain(..covered) {
+            room += waiting.cost as usize;
+            if waiting.refused {
+                continue;
+            }
+            let published = match taken {
+                1 => Published::range(self.epoch, first, events),
+                _ => Published::range(self.epoch, seq, 1),
+            };
+            seq += 1;
+            self.progress.add(&published);
+            if let Some(done) = waiting.done {
+                let _ = done.send(Ok(published));
+            }
+        }
+        self.answered += covered as u64;
+        Ok(room + self.drop_refused())
+    }
+
+    /// Takes a refusal, and says how much room it gives back.
+    pub(super) fn refuse(&mut self, refused: PublishRefused) -> Result<usize, Violation> {
+        let index = refused
+            .number
+            .checked_sub(self.answered)
+            .map(|index| index as usize);
+        let waiting = match index.and_then(|index| self.waiting.get_mut(index)) {
+            Some(waiting) if refused.number < self.sent && !waiting.refused => waiting,
+            _ => return Err("a refusal of what was not published"),
+        };
+        waiting.refused = true;
+        self.progress.refused += 1;
+        if let Some(done) = waiting.done.take() {
+            let PublishRefused { code, message, .. } = refused;
+            let _ = done.send(Err(Failure::Error(PublishError::Refused { code, message })));
+        }
+        Ok(self.drop_refused())
+    }
+
+    /// Gives up on all: those that may have reached the server fail with `error`, the others with `unsent`.
+    pub(super) fn fail(&mut self, error: &PublishError, unsent: &Failure) {
+        for waiting in std::mem::take(&mut self.waiting) {
+            let number = self.answered;
+            self.answered += 1;
+            self.progress.lost += u64::from(!waiting.refused);
+            if let Some(done) = waiting.done {
+                let failure = match number < self.sent {
+                    true => Failure::Error(error.clone()),
+                    false => unsent.clone(),
+                };
+                let _ = done.send(Err(failure));
+            }
+        }
+    }
+
+    /// Refused ones whose turn has come.
+    fn drop_refused(&mut self) -> usize {
+        let mut room = 0;
+        while let Some(waiting) = self.waiting.front().filter(|waiting| waiting.refused) {
+            room += waiting.cost as usize;
+            self.waiting.pop_front();
+            self.answered += 1;
+        }
+        room
+    }
+}
+
+impl Published {
+    /// `count` events from `first` on.
+    fn range(epoch: Epoch, first: u64, count: u64) -> Self {
+        let id = |seq| EventId::new(epoch, seq);
+        let bounds = count
+            .checked_sub(1)
+            .map(|more| (id(first), id(first.saturating_add(more))));
+        Self { bounds, count }
+    }
+}
+
+impl Progress {
+    fn add(&mut self, published: &Published) {
+        self.acknowledged += 1;
+        self.first = self.first.or(published.first());
+        self.last = published.last().or(self.last);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use qsse_proto::Code;
+
+    use super::*;
+
+    type Answer = oneshot::Receiver<Result<Published, Failure>>;
+
+    fn ledger(count: usize) -> (Ledger, Vec<Answer>) {
+        let mut ledger = Ledger::new(Epoch::new(1));
+        let answers = (0..count).map(|_| push(&mut ledger)).collect();
+        ledger.mark_sent();
+        (ledger, answers)
+    }
+
+    fn push(ledger: &mut Ledger) -> Answer {
+        let (done, answer) = oneshot::channel();
+        ledger.push(10, Some(done));
+        answer
+    }
+
+    fn ack(through: u64, first: u64, last: u64) -> Acknowledged {
+        Acknowledged {
+            through,
+            first,
+            last,
+        }
+    }
+
+    fn refusal(number: u64) -> PublishRefused {
+        PublishRefused {
+            number,
+            code: Code::NOT_AUTHORISED,
+            message: "no".into(),
+        }
+    }
+
+    fn seq(answer: &mut Answer) -> u64 {
+        answer.try_recv().unwrap().unwrap().last().unwrap().seq()
+    }
+
+    #[test]
+    fn a_cumulative_acknowledgement_gives_each_its_own_id() {
+        let (mut ledger, mut answers) = ledger(4);
+        assert_eq!(ledger.acknowledge(ack(2, 100, 102)), Ok(30));
+        assert_eq!(
+            answers[..3].iter_mut().map(seq).collect::<Vec<_>>(),
+            [100, 101, 102]
+        );
+        assert!(answers[3].try_recv().is_err(), "not answered yet");
+        assert_eq!(ledger.unanswered(), 1);
+        assert_eq!(ledger.acknowledge(ack(3, 200, 204)), Ok(10));
+        let published = answers[3].try_recv().unwrap().unwrap();
+        assert_eq!(
+            (published.count(), published.first().unwrap().seq()),
+            (5, 200)
+        );
+        assert_eq!(ledger.progress.acknowledged, 4);
+        assert_eq!(ledger.progress.last.unwrap().seq(), 204);
+    }
+
+    #[test]
+    fn a_pattern_that_reached_nothing_is_no_failure() {
+        let (mut ledger, mut answers) = ledger(1);
+        assert_eq!(ledger.acknowledge(ack(0, 8, 7)), Ok(10));
+        let published = answers[0].try_recv().unwrap().unwrap();
+        assert_eq!(
+            (published.count(), published.first(), published.last()),
+            (0, None, None)
+        );
+        assert_eq!(ledger.progress.last, None);
+    }
+
+    #[test]
+    fn refusals_in_turn_and_early() {
+        let (mut ledger, mut answers) = ledger(5);
+        assert_eq!(ledger.refuse(refusal(0)), Ok(10));
+        assert_eq!(
+            ledger.refuse(refusal(2)),
+            Ok(0),
+            "early: its room comes with its turn"
+        );
+        assert_eq!(ledger.unanswered(), 3);
+        assert_eq!(ledger.acknowledge(ack(3, 50, 51)), Ok(30));
+        assert_eq!([seq(&mut answers[1]), seq(&mut answers[3])], [50, 51]);
+        for refused in [0, 2] {
+            let failure = answers[refused].try_recv().unwrap().unwrap_err();
+            assert!(matches!(
+                failure,
+                Failure::Error(PublishError::Refused { .. })
+            ));
+        }
+        assert_eq!(ledger.refuse(refusal(4)), Ok(10));
+        assert!(ledger.is_answered(5));
+        assert_eq!(
+            (ledger.progress.refused, ledger.progress.acknowledged),
+            (3, 2)
+        );
+    }
+
+    #[test]
+    fn answers_to_nothing_are_violations() {
+        let (mut ledger, _answers) = ledger(3);
+        for wrong in [
+            ack(3, 1, 4),
+            ack(2, 1, 2),
+            ack(1, 1, 3),
+            ack(0, 5, 3),
+            ack(0, 0, u64::MAX),
+        ] {
+            assert!(ledger.acknowledge(wrong).is_err(), "{wrong:?}");
+        }
+        assert!(ledger.refuse(refusal(3)).is_err());
+        assert!(ledger.refuse(refusal(u64::MAX)).is_err());
+        ledger.acknowledge(ack(1, 1, 2)).unwrap();
+        assert!(ledger.acknowledge(ack(1, 1, 2)).is_err(), "twice");
+        assert!(ledger.refuse(refusal(0)).is_err(), "both ways");
+        push(&mut ledger);
+        assert!(ledger.acknowledge(ack(3, 3, 4)).is_err(), "not sent yet");
+        ledger.refuse(refusal(2)).unwrap();
+        assert!(ledger.refuse(refusal(2)).is_err(), "twice");
+    }
+
+    #[test]
+    fn a_loss_tells_what_was_sent_from_what_was_not() {
+        let (mut ledger, mut answers) = ledger(2);
+        ledger.acknowledge(ack(0, 1, 1)).unwrap();
+        let mut unsent = push(&mut ledger);
+        ledger.fail(&PublishError::NoStream, &Failure::Unsent);
+        let failure = answers[1].try_recv().unwrap().unwrap_err();
+        assert!(matches!(failure, Failure::Error(PublishError::NoStream)));
+        assert!(matches!(unsent.try_recv().unwrap(), Err(Failure::Unsent)));
+        assert_eq!((ledger.progress.lost, ledger.unanswered()), (2, 0));
+        assert!(ledger.is_answered(3));
+    }
+}

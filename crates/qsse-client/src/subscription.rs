@@ -1,0 +1,284 @@
+//! [`Subscription`]: events of a filter, as a stream.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use futures_core::Stream;
+use futures_core::stream::FusedStream;
+use qsse_proto::stream::{self, Item, Outcome, StreamHeader};
+use qsse_proto::{Code, Epoch, Event, EventId};
+use qsse_topic::Filter;
+use qsse_transport::ReadError;
+
+use crate::core::{Command, Handle};
+use crate::{Cursor, Gap, SubscriptionError};
+
+mod builder;
+mod reading;
+pub(crate) mod slot;
+
+pub use builder::Subscribe;
+use reading::{Reading, StreamEnd};
+use slot::{End, Incoming, Mark, Slot, Taken};
+
+/// The events that a filter matches, in order, each once. Made by [`Client::subscribe`](crate::Client::subscribe).
+///
+/// It is a [`Stream`] of `Result<Event, SubscriptionError>` with [`next`](Self::next) and [`try_next`](Self::try_next) of its own.
+/// Two errors are news and no end: a [gap](SubscriptionError::Gap), where the server no longer has some events, and a
+/// [reset](SubscriptionError::Reset), where its log is a new one. After any other error comes `None` for ever. A client that is closed
+/// on this side ends its subscriptions quietly, with `None`, once they have read what had come.
+///
+/// A lost connection is no error: the subscription goes on after the last event that it handed out as soon as the client
+/// is connected again.
+///
+/// Events are read and decoded in the task that asks for them. A subscription that nobody reads holds back only itself: the server sends
+/// up to the stream's window ([`TransportConfig::stream_receive_window`](crate::TransportConfig#structfield.stream_receive_window)) and
+/// then treats it as one that [lags](crate::OnLag). An event keeps the buffer that it came in alive;
+/// [`Event::into_owned`] copies it out.
+///
+/// A subscription keeps its connection alive. Dropping it unsubscribes.
+#[must_use = "dropping a subscription ends it"]
+pub struct Subscription {
+    handle: Arc<Handle>,
+    slot: Arc<Slot>,
+    reading: Option<Reading>,
+    /// The slot's mark; kept here so that an event needs no lock.
+    mark: Option<Arc<Mark>>,
+    /// The epoch of the log last heard of.
+    epoch: Option<Epoch>,
+    ended: bool,
+}
+
+impl Subscription {
+    pub(crate) fn new(handle: Arc<Handle>, slot: Arc<Slot>) -> Self {
+        Self {
+            handle,
+            slot,
+            reading: None,
+            mark: None,
+            epoch: None,
+            ended: false,
+        }
+    }
+
+    /// The next event, or what there is to say beside events; `None` once it has ended. Waits for one.
+    ///
+    /// Cancel-safe: no event is lost when the future is dropped.
+    pub async fn next(&mut self) -> Option<Result<Event, SubscriptionError>> {
+        poll_fn(|cx| self.poll_event(cx)).await
+    }
+
+    /// As [`next`](Self::next), turned for the `?` operator.
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// As told by [`SubscriptionError`]; after a gap or reset, calling it again goes on.
+    pub async fn try_next(&mut self) -> Result<Option<Event>, SubscriptionError> {
+        self.next().await.transpose()
+    }
+
+    /// What [`next`](Self::next) would give without waiting; the outer `None` means that nothing has come yet.
+    ///
+    /// For those who write events on and flush when no further one is ready.
+    pub fn next_ready(&mut self) -> Option<Option<Result<Event, SubscriptionError>>> {
+        match self.poll_event(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(item) => Some(item),
+            Poll::Pending => None,
+        }
+    }
+
+    /// Where the subscription stands: everything up to here has been handed out. Valid from the start, also before the first event.
+    ///
+    /// A gap or reset does not move it, the next event does.
+    pub fn cursor(&self) -> Cursor {
+        let position = self.slot.position();
+        Cursor::after(position.expect("a subscription is handed out once it is confirmed"))
+    }
+
+    /// The patterns subscribed to, normalised.
+    pub fn filter(&self) -> &Filter {
+        &self.slot.filter
+    }
+
+    /// Ends the subscription; the same as dropping it.
+    pub fn unsubscribe(self) {}
+
+    fn poll_event(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Event, SubscriptionError>>> {
+        loop {
+            if self.ended {
+                return Poll::Ready(None);
+            }
+            let Some(reading) = &mut self.reading else {
+                let news = match self.slot.poll_take(cx) {
+                    Poll::Ready(Taken::Stream(incoming)) => self.begin(*incoming),
+                    Poll::Ready(Taken::End(End::Error(error))) => Some(self.end(error)),
+                    Poll::Ready(Taken::End(End::Quiet)) => {
+                        self.ended = true;
+                        None
+                    }
+                    Poll::Pending => return Poll::Pending,
+                };
+                match news {
+                    Some(error) => return Poll::Ready(Some(Err(error))),
+                    None => continue,
+                }
+            };
+            let Poll::Ready(item) = reading.poll_item(cx) else {
+                return Poll::Pending;
+            };
+            let item = match item {
+                Ok(Item::Event(event)) => self.event(event).map(Ok),
+                Ok(Item::Gap(gap)) => self.gap(gap).map(Err),
+                Ok(Item::Heartbeat(position)) => {
+                    self.advance(position);
+                    None
+                }
+                Ok(_) => None,
+                Err(end) => self.stream_ended(end).map(Err),
+            };
+            if let Some(item) = item {
+                return Poll::Ready(Some(item));
+            }
+        }
+    }
+
+    /// Takes up a stream. Says so if it is of another log than the one before.
+    fn begin(&mut self, incoming: Incoming) -> Option<SubscriptionError> {
+        let StreamHeader {
+            id,
+            epoch,
+            position,
+            outcome,
+        } = incoming.header;
+        self.reading = Some(Reading::new(id, incoming.stream, incoming.decoder));
+        self.mark = self.slot.mark();
+        let after = self.mark.as_ref().map(|mark| mark.id());
+        let known = after.map(|id| id.epoch()).or(self.epoch);
+        let reset = outcome == Outcome::Reset || known.is_some_and(|known| known != epoch);
+        self.epoch = Some(epoch);
+        let position = EventId::new(epoch, position);
+        reset.then_some(SubscriptionError::Reset { after, position })
+    }
+
+    /// An event, unless it was handed out before the connection was lost.
+    #[inline]
+    fn event(&mut self, event: Event) -> Option<Event> {
+        self.advance(event.id()).then_some(event)
+    }
+
+    /// Moves the position forward; false if it was there already.
+    #[inline]
+    fn advance(&mut self, id: EventId) -> bool {
+        if let Some(mark) = &self.mark {
+            if mark.covers(id) {
+                return false;
+            }
+            if mark.advance(id) {
+                return true;
+            }
+        }
+        self.mark = Some(self.slot.set_mark(id));
+        true
+    }
+
+    /// A gap, less what was handed out before the connection was lost.
+    fn gap(&self, gap: stream::Gap) -> Option<SubscriptionError> {
+        let epoch = self.epoch?;
+        let (mut after, to) = (EventId::new(epoch, gap.after), EventId::new(epoch, gap.to));
+        if let Some(mark) = &self.mark {
+            if mark.covers(to) {
+                return None;
+            }
+            if mark.covers(after) {
+                after = mark.id();
+            }
+        }
+        let at_most = gap.at_most.min(gap.to.saturating_sub(after.seq()));
+        Some(SubscriptionError::Gap(Gap::new(
+            after, to, at_most, gap.reason,
+        )))
+    }
+
+    /// The stream is over: the subscription too, or another stream will follow.
+    fn stream_ended(&mut self, end: StreamEnd) -> Option<SubscriptionError> {
+        let reading = self.reading.take()?;
+        let id = reading.id;
+        let error = match end {
+            // The driver sees the loss by itself.
+            StreamEnd::Read(ReadError::Connection(_)) => return None,
+            StreamEnd::Read(ReadError::Reset(Code::LAGGED)) => SubscriptionError::Lagged,
+            StreamEnd::Read(ReadError::Reset(code)) if !may_resume(code) => {
+                // The refusal on the control stream says it in words, if it was quicker.
+                let told = self.slot.take_error();
+                told.unwrap_or(SubscriptionError::Refused {
+                    code,
+                    message: String::new(),
+                })
+            }
+            StreamEnd::Decode(error) => {
+                reading.stop(error.code());
+                SubscriptionError::Protocol(error)
+            }
+            // At its end, or reset in a way that passes.
+            _ => {
+                self.handle.core.command(Command::Resume {
+                    key: self.slot.key,
+                    id,
+                });
+                return None;
+            }
+        };
+        Some(self.end(error))
+    }
+
+    fn end(&mut self, error: SubscriptionError) -> SubscriptionError {
+        self.ended = true;
+        self.handle.core.unregister(self.slot.key);
+        error
+    }
+}
+
+/// Whether a stream reset with this code is worth another one.
+fn may_resume(code: Code) -> bool {
+    matches!(code, Code::NO_ERROR | Code::UNKNOWN) || code.is_retryable()
+}
+
+impl Stream for Subscription {
+    type Item = Result<Event, SubscriptionError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_event(cx)
+    }
+}
+
+impl FusedStream for Subscription {
+    fn is_terminated(&self) -> bool {
+        self.ended
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.handle.core.unregister(self.slot.key);
+        if let Some(reading) = self.reading.take() {
+            reading.stop(Code::UNSUBSCRIBED);
+        }
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription")
+            .field("filter", &self.slot.filter)
+            .field("cursor", &self.slot.position())
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,154 @@
+//! [`Subscribe`]: a subscription to be made.
+
+use std::future::IntoFuture;
+use std::sync::Arc;
+
+use futures_core::future::BoxFuture;
+use qsse_proto::control::{OnLag, Start};
+use qsse_proto::limits::{CONTROL_FRAME_BYTES, PATTERNS_PER_SUBSCRIPTION};
+use qsse_topic::{Filter, FilterError};
+use tokio::sync::oneshot;
+
+use super::Subscription;
+use super::slot::Slot;
+use crate::core::Handle;
+use crate::{CloseReason, SubscribeError};
+
+/// Bytes of a `Subscribe` frame beside its patterns, and of each pattern beside its text.
+const FRAME_BYTES: usize = 64;
+const PATTERN_BYTES: usize = 2;
+
+/// A subscription to be made: await it. Made by [`Client::subscribe`](crate::Client::subscribe).
+#[derive(Clone)]
+#[must_use = "nothing is subscribed to until this is awaited"]
+pub struct Subscribe {
+    handle: Arc<Handle>,
+    filter: Result<Filter, FilterError>,
+    start: Start,
+    on_lag: OnLag,
+}
+
+impl Subscribe {
+    pub(crate) fn new(handle: Arc<Handle>, filter: Result<Filter, FilterError>) -> Self {
+        Self {
+            handle,
+            filter,
+            start: Start::default(),
+            on_lag: OnLag::default(),
+        }
+    }
+
+    /// Where to begin: a [`Start`], or a [`Cursor`](crate::Cursor) of an earlier subscription. Default: with the next event published.
+    ///
+    /// A server that lacks one answers [`Code::UNSUPPORTED`](crate::Code::UNSUPPORTED).
+    pub fn start(mut self, start: impl Into<Start>) -> Self {
+        self.start = start.into();
+        self
+    }
+
+    /// What the server does when this subscription falls behind. Default: it catches up, as far back as the server keeps events.
+    ///
+    /// A server that lacks one answers [`Code::UNSUPPORTED`](crate::Code::UNSUPPORTED).
+    pub fn on_lag(mut self, on_lag: OnLag) -> Self {
+        self.on_lag = on_lag;
+        self
+    }
+
+    async fn run(self) -> Result<Subscription, SubscribeError> {
+        let Self {
+            handle,
+            filter,
+            start,
+            on_lag,
+        } = self;
+        let filter = filter?;
+        check_size(&filter)?;
+        let (confirm, confirmed) = oneshot::channel();
+        let slot = handle
+            .core
+            .register(|key| Arc::new(Slot::new(key, filter, start, on_lag, confirm)))
+            .map_err(SubscribeError::Closed)?;
+        // From here on dropping it unregisters, also when this future is dropped.
+        let subscription = Subscription::new(handle, slot);
+        match confirmed.await {
+            Ok(result) => result.map(|()| subscription),
+            Err(_) => Err(SubscribeError::Closed(CloseReason::Local)),
+        }
+    }
+}
+
+impl IntoFuture for Subscribe {
+    type Output = Result<Subscription, SubscribeError>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+impl std::fmt::Debug for Subscribe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Subscribe")
+            .field("filter", &self.filter)
+            .field("start", &self.start)
+            .field("on_lag", &self.on_lag)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether the patterns fit into one frame.
+fn check_size(filter: &Filter) -> Result<(), SubscribeError> {
+    let patterns = filter.patterns();
+    let bytes: usize = patterns
+        .iter()
+        .map(|pattern| pattern.as_str().len() + PATTERN_BYTES)
+        .sum();
+    if patterns.len() > PATTERNS_PER_SUBSCRIPTION || bytes + FRAME_BYTES > CONTROL_FRAME_BYTES {
+        return Err(SubscribeError::TooManyPatterns {
+            count: patterns.len(),
+        });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use qsse_proto::Epoch;
+    use qsse_proto::EventId;
+    use qsse_proto::control::{ClientFrame, Subscribe};
+    use qsse_topic::IntoFilter;
+
+    use super::*;
+
+    #[test]
+    fn what_passes_the_check_fits_the_frame() {
+        for (count, len) in [
+            (PATTERNS_PER_SUBSCRIPTION, 13),
+            (65, 245),
+            (1, 255),
+            (200, 79),
+        ] {
+            let patterns: Vec<_> = (0..count).map(|i| format!("{i:0len$}")).collect();
+            let filter = patterns.clone().into_filter().unwrap();
+            let start = Start::After(EventId::new(Epoch::new(u64::MAX), u64::MAX));
+            let frame = Subscribe {
+                id: u32::MAX,
+                patterns,
+                start,
+                on_lag: OnLag::Disconnect,
+            };
+            let len = ClientFrame::from(frame).encode().len() - 4;
+            let passes = check_size(&filter).is_ok();
+            assert!(passes && len <= CONTROL_FRAME_BYTES, "{count}: {len}");
+        }
+        let filter = (0..70)
+            .map(|i| format!("{i:0240}"))
+            .collect::<Vec<_>>()
+            .into_filter()
+            .unwrap();
+        assert!(matches!(
+            check_size(&filter),
+            Err(SubscribeError::TooManyPatterns { count: 70 })
+        ));
+    }
+}

@@ -1,0 +1,145 @@
+//! [`TokenSource`]: where the token comes from.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use futures_core::future::BoxFuture;
+use qsse_proto::control::{Token, TokenTooLong};
+
+use crate::ConnectError;
+use crate::error::Boxed;
+
+/// Where the token comes from that a client shows to the server: nowhere, a fixed text, or a function that is asked before each
+/// attempt to connect.
+///
+/// It is never printed: not by `Debug`, not in errors, not in logs.
+#[derive(Clone, Default)]
+pub struct TokenSource(Kind);
+
+#[derive(Clone, Default)]
+enum Kind {
+    #[default]
+    None,
+    Value(Result<Token, TokenTooLong>),
+    Function(Arc<dyn Fn() -> BoxFuture<'static, Result<String, Boxed>> + Send + Sync>),
+}
+
+impl TokenSource {
+    /// No token.
+    pub const fn none() -> Self {
+        Self(Kind::None)
+    }
+
+    /// An async function, asked before each attempt to connect; for tokens that expire.
+    pub fn function<F, Fut, T, E>(function: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+        T: Into<String>,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        Self(Kind::Function(Arc::new(move || {
+            let token = function();
+            Box::pin(async move { token.await.map(Into::into).map_err(Into::into) })
+        })))
+    }
+
+    /// The token for the next attempt.
+    pub(crate) async fn get(&self) -> Result<Option<Token>, ConnectError> {
+        let token = match &self.0 {
+            Kind::None => return Ok(None),
+            Kind::Value(token) => token.clone(),
+            Kind::Function(function) => match function().await {
+                Ok(token) => Token::new(token),
+                Err(error) => return Err(ConnectError::Token(Arc::new(error))),
+            },
+        };
+        Ok(Some(token?))
+    }
+
+    /// Replaces a fixed token; a function stays, as it has newer ones by itself.
+    pub(crate) fn replace(&mut self, token: &Token) {
+        if !matches!(self.0, Kind::Function(_)) {
+            self.0 = Kind::Value(Ok(token.clone()));
+        }
+    }
+}
+
+impl From<&str> for TokenSource {
+    fn from(token: &str) -> Self {
+        token.to_owned().into()
+    }
+}
+
+impl From<String> for TokenSource {
+    fn from(token: String) -> Self {
+        Self(Kind::Value(Token::new(token)))
+    }
+}
+
+impl<T: Into<TokenSource>> From<Option<T>> for TokenSource {
+    fn from(token: Option<T>) -> Self {
+        token.map_or_else(Self::none, Into::into)
+    }
+}
+
+impl fmt::Debug for TokenSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Kind::None => "TokenSource(none)",
+            Kind::Value(_) => "TokenSource(…)",
+            Kind::Function(_) => "TokenSource(function)",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn it_gives_but_never_shows() {
+        let mut source = TokenSource::from("sesame");
+        assert_eq!(source.get().await.unwrap().unwrap().expose(), "sesame");
+        assert!(!format!("{source:?}").contains("sesame"));
+        source.replace(&Token::new("newer").unwrap());
+        assert_eq!(source.get().await.unwrap().unwrap().expose(), "newer");
+        let error = TokenSource::from("x".repeat(10_000))
+            .get()
+            .await
+            .unwrap_err();
+        assert!(matches!(error, ConnectError::TokenTooLong(_)));
+        assert!(
+            TokenSource::from(None::<String>)
+                .get()
+                .await
+                .unwrap()
+                .is_none()
+        );
+    }
+
+    #[tokio::test]
+    async fn a_function_is_asked_each_time_and_stays() {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        let count = Arc::new(AtomicU32::new(0));
+        let mut source = TokenSource::function(move || {
+            let count = count.fetch_add(1, Ordering::Relaxed);
+            async move {
+                if count < 2 {
+                    Ok(format!("token {count}"))
+                } else {
+                    Err("no more")
+                }
+            }
+        });
+        assert_eq!(source.get().await.unwrap().unwrap().expose(), "token 0");
+        source.replace(&Token::new("newer").unwrap());
+        assert_eq!(source.get().await.unwrap().unwrap().expose(), "token 1");
+        let error = source.get().await.unwrap_err();
+        assert_eq!(
+            std::error::Error::source(&error).unwrap().to_string(),
+            "no more"
+        );
+    }
+}
