@@ -1,10 +1,12 @@
 //! Servers and clients on a simulated network: nothing is lost, and a seed replays the same run.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use qsse_client::{Client, Subscription};
+use qsse_client::{Client, States, Subscription};
 use qsse_proto::Timestamp;
 use qsse_server::{Action, Authorizer, Clock, Principal, Scope, Server};
 use qsse_testing::net::{Conditions, Network};
@@ -13,6 +15,8 @@ use qsse_topic::PatternRef;
 
 const SUBSCRIBERS: u16 = 17;
 const PUBLISHERS: u16 = 3;
+/// Subscribers that the partition cuts off.
+const CUT: usize = 5;
 /// Events of each publisher.
 const EVENTS: usize = 300;
 
@@ -20,6 +24,8 @@ const EVENTS: usize = 300;
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
     trace: u64,
+    /// How often a client lost its connection.
+    losses: usize,
     /// The events of each subscriber, as they came.
     seen: Vec<Vec<(u64, String)>>,
 }
@@ -50,19 +56,24 @@ fn run(seed: u64) -> Outcome {
         network.set_conditions(Conditions::lossy(0.05).delay(delay.0, delay.1));
         let server = Server::bind(network.server_address())
             .endpoint(endpoints::server(&network).unwrap())
-            .clock(Clock::simulated(Timestamp::from_micros(1_700_000_000_000_000)))
+            .clock(Clock::simulated(Timestamp::from_micros(
+                1_700_000_000_000_000,
+            )))
             .epoch(seed)
             .authorizer(AllowAll)
             .await
             .unwrap();
 
         let mut subscribers = Vec::new();
+        let losses = Arc::new(AtomicUsize::new(0));
         for n in 0..SUBSCRIBERS {
             let pattern = ["*", "ride.*", "people"][usize::from(n) % 3];
             let client = connect(&network, n).await;
+            tokio::spawn(count_losses(client.state(), Arc::clone(&losses)));
             subscribers.push((pattern, client.subscribe(pattern).await.unwrap()));
         }
-        let publishers = join_all((0..PUBLISHERS).map(|n| connect(&network, SUBSCRIBERS + n))).await;
+        let publishers =
+            join_all((0..PUBLISHERS).map(|n| connect(&network, SUBSCRIBERS + n))).await;
 
         let publish = join_all(publishers.iter().enumerate().map(|(n, client)| async move {
             let publisher = client.publisher();
@@ -75,23 +86,34 @@ fn run(seed: u64) -> Outcome {
         }));
         let partition = async {
             tokio::time::sleep(Duration::from_secs(5)).await;
-            let cut: Vec<_> = (0..5).map(|n| network.client_address(n)).collect();
+            let cut: Vec<_> = (0..CUT as u16).map(|n| network.client_address(n)).collect();
             network.partition(cut, [network.server_address()]);
             // Longer than the idle timeout: these clients lose their connection.
             tokio::time::sleep(Duration::from_secs(45)).await;
             network.heal();
         };
-        let read = join_all(subscribers.iter_mut().map(|(pattern, subscription)| async move {
-            let expected = match *pattern {
-                "*" => EVENTS,
-                "people" => EVENTS / 3,
-                _ => EVENTS - EVENTS / 3,
-            };
-            read(subscription, expected * usize::from(PUBLISHERS)).await
-        }));
+        let read = join_all(
+            subscribers
+                .iter_mut()
+                .map(|(pattern, subscription)| async move {
+                    let expected = match *pattern {
+                        "*" => EVENTS,
+                        "people" => EVENTS / 3,
+                        _ => EVENTS - EVENTS / 3,
+                    };
+                    read(subscription, expected * usize::from(PUBLISHERS)).await
+                }),
+        );
         let (seen, (), _) = tokio::join!(read, partition, publish);
-        assert_eq!(server.log_stats().head, (EVENTS * usize::from(PUBLISHERS)) as u64);
-        Outcome { trace: network.trace_hash(), seen }
+        assert_eq!(
+            server.log_stats().head,
+            (EVENTS * usize::from(PUBLISHERS)) as u64
+        );
+        Outcome {
+            trace: network.trace_hash(),
+            losses: losses.load(Ordering::SeqCst),
+            seen,
+        }
     })
 }
 
@@ -104,10 +126,25 @@ async fn connect(network: &Network, n: u16) -> Client {
         .unwrap()
 }
 
+async fn count_losses(mut states: States, losses: Arc<AtomicUsize>) {
+    let mut connected = true;
+    while let Some(state) = states.next().await {
+        losses.fetch_add(
+            usize::from(connected && !state.is_connected()),
+            Ordering::SeqCst,
+        );
+        connected = state.is_connected();
+    }
+}
+
 async fn read(subscription: &mut Subscription, count: usize) -> Vec<(u64, String)> {
     let mut seen = Vec::with_capacity(count);
     while seen.len() < count {
-        let event = subscription.try_next().await.expect("no gap, no reset").expect("an event");
+        let event = subscription
+            .try_next()
+            .await
+            .expect("no gap, no reset")
+            .expect("an event");
         seen.push((event.id().seq(), event.text().unwrap().to_owned()));
     }
     seen
@@ -115,13 +152,23 @@ async fn read(subscription: &mut Subscription, count: usize) -> Vec<(u64, String
 
 #[test]
 fn nothing_is_lost_through_loss_and_a_partition() {
-    let Outcome { seen, .. } = run(1);
+    let Outcome { seen, losses, .. } = run(1);
+    assert_eq!(
+        losses, CUT,
+        "each client that was cut off lost its connection, no other did"
+    );
     for events in seen {
-        assert!(events.is_sorted_by(|(one, _), (two, _)| one < two), "in order and once");
+        assert!(
+            events.is_sorted_by(|(one, _), (two, _)| one < two),
+            "in order and once"
+        );
         let mut publishers: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (_, text) in &events {
             let (publisher, event) = text.split_once('/').unwrap();
-            publishers.entry(publisher).or_default().push(event.parse().unwrap());
+            publishers
+                .entry(publisher)
+                .or_default()
+                .push(event.parse().unwrap());
         }
         assert_eq!(publishers.len(), usize::from(PUBLISHERS));
         for events in publishers.values() {

@@ -18,7 +18,12 @@ const WARM_UP: Duration = Duration::from_millis(1_500);
 /// Connects at once at most this many.
 const AT_ONCE: usize = 32;
 
-pub(crate) async fn run(side: Side, url: &str, count: usize, window: Duration) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    side: Side,
+    url: &str,
+    count: usize,
+    window: Duration,
+) -> anyhow::Result<()> {
     let url: ServerUrl = url.parse()?;
     let endpoint = ClientEndpoint::bind("127.0.0.1:0".parse()?)?;
     let received = Arc::new(AtomicU64::new(0));
@@ -49,7 +54,9 @@ async fn subscribe(
     received: Arc<AtomicU64>,
     begin: Arc<tokio::sync::Semaphore>,
 ) -> anyhow::Result<()> {
-    let client = Client::connect(url.clone()).endpoint(endpoint.clone()).await?;
+    let client = Client::connect(url.clone())
+        .endpoint(endpoint.clone())
+        .await?;
     tokio::spawn(async move {
         let _turn = begin.acquire().await?;
         let mut events = client.subscribe("bench").await?;
@@ -71,7 +78,9 @@ async fn read(
     let trust = ClientTls::pinned(url.fingerprints().iter().copied());
     let address = format!("{}:{}", url.host(), url.port()).parse()?;
     let config = TransportConfig::client();
-    let connection = endpoint.connect(address, url.host(), &trust, &config).await?;
+    let connection = endpoint
+        .connect(address, url.host(), &trust, &config)
+        .await?;
     tokio::spawn(async move {
         let _turn = begin.acquire().await?;
         let mut ready = connection.open_uni().await?;

@@ -44,7 +44,12 @@ enum Part {
     Serve { side: Side },
     /// The subscribers' process.
     #[command(hide = true)]
-    Load { side: Side, url: String, count: usize, seconds: f64 },
+    Load {
+        side: Side,
+        url: String,
+        count: usize,
+        seconds: f64,
+    },
 }
 
 /// What is measured.
@@ -60,7 +65,12 @@ fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     match args.part {
         Some(Part::Serve { side }) => runtime()?.block_on(serve::run(side)),
-        Some(Part::Load { side, ref url, count, seconds }) => {
+        Some(Part::Load {
+            side,
+            ref url,
+            count,
+            seconds,
+        }) => {
             let window = Duration::from_secs_f64(seconds);
             runtime()?.block_on(load::run(side, url, count, window))
         }
@@ -70,22 +80,39 @@ fn main() -> anyhow::Result<()> {
 
 /// QUIC on one thread is at its best on one thread.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
 }
 
 fn compare(args: &Args) -> anyhow::Result<()> {
-    let Args { rounds, seconds, .. } = *args;
-    println!("{EVENT_BYTES}-byte events, every event to every subscriber; median of {rounds} interleaved pairs of {seconds} s");
-    println!("{:>11} {:>16} {:>16} {:>7} {:>15}", "subscribers", "qsse/s", "raw QUIC/s", "ratio", "ratios seen");
+    let Args {
+        rounds, seconds, ..
+    } = *args;
+    println!(
+        "{EVENT_BYTES}-byte events, every event to every subscriber; median of {rounds} interleaved pairs of {seconds} s"
+    );
+    println!(
+        "{:>11} {:>16} {:>16} {:>7} {:>15}",
+        "subscribers", "qsse/s", "raw QUIC/s", "ratio", "ratios seen"
+    );
     let mut rows = Vec::new();
     for &subscribers in &args.subscribers {
         let (mut ours, mut raw, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..rounds {
             // Each goes first every other time.
-            let order = if round % 2 == 0 { [Side::Qsse, Side::Raw] } else { [Side::Raw, Side::Qsse] };
+            let order = if round % 2 == 0 {
+                [Side::Qsse, Side::Raw]
+            } else {
+                [Side::Raw, Side::Qsse]
+            };
             for side in order {
                 let rate = measure(side, subscribers, seconds)?;
-                if side == Side::Qsse { ours.push(rate) } else { raw.push(rate) }
+                if side == Side::Qsse {
+                    ours.push(rate)
+                } else {
+                    raw.push(rate)
+                }
             }
             ratios.push(ours[round] / raw[round]);
         }
@@ -102,7 +129,10 @@ fn compare(args: &Args) -> anyhow::Result<()> {
         }));
     }
     if let Some(path) = &args.json {
-        std::fs::write(path, serde_json::to_string_pretty(&serde_json::json!({ "fanout": rows }))?)?;
+        std::fs::write(
+            path,
+            serde_json::to_string_pretty(&serde_json::json!({ "fanout": rows }))?,
+        )?;
     }
     Ok(())
 }
@@ -110,12 +140,27 @@ fn compare(args: &Args) -> anyhow::Result<()> {
 /// Deliveries per second of one run.
 fn measure(side: Side, subscribers: usize, seconds: f64) -> anyhow::Result<f64> {
     let side = format!("{side:?}").to_lowercase();
-    let mut server = Running(pinned(0)?.args(["serve", &side]).stdout(Stdio::piped()).stdin(Stdio::piped()).spawn()?);
+    let mut server = Running(
+        pinned(0)?
+            .args(["serve", &side])
+            .stdout(Stdio::piped())
+            .stdin(Stdio::piped())
+            .spawn()?,
+    );
     let mut lines = BufReader::new(server.0.stdout.take().expect("it is piped")).lines();
-    let url = lines.next().ok_or_else(|| anyhow::anyhow!("the server did not start"))??;
+    let url = lines
+        .next()
+        .ok_or_else(|| anyhow::anyhow!("the server did not start"))??;
     let (count, seconds) = (subscribers.to_string(), seconds.to_string());
-    let load = pinned(1)?.args(["load", &side, &url, &count, &seconds]).stdin(Stdio::null()).output()?;
-    anyhow::ensure!(load.status.success(), "the subscribers failed: {}", String::from_utf8_lossy(&load.stderr));
+    let load = pinned(1)?
+        .args(["load", &side, &url, &count, &seconds])
+        .stdin(Stdio::null())
+        .output()?;
+    anyhow::ensure!(
+        load.status.success(),
+        "the subscribers failed: {}",
+        String::from_utf8_lossy(&load.stderr)
+    );
     drop(server.0.stdin.take().map(|mut input| input.flush()));
     Ok(String::from_utf8(load.stdout)?.trim().parse()?)
 }
@@ -123,7 +168,9 @@ fn measure(side: Side, subscribers: usize, seconds: f64) -> anyhow::Result<f64> 
 /// This program on one core, where that can be had.
 fn pinned(core: usize) -> anyhow::Result<Command> {
     let own = std::env::current_exe()?;
-    let taskset = Command::new("taskset").args(["-c", &core.to_string(), "true"]).output();
+    let taskset = Command::new("taskset")
+        .args(["-c", &core.to_string(), "true"])
+        .output();
     if !taskset.is_ok_and(|output| output.status.success()) {
         return Ok(Command::new(own));
     }

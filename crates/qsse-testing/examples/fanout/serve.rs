@@ -53,12 +53,17 @@ async fn write() -> anyhow::Result<()> {
     let tls = ServerTls::self_signed([] as [&str; 0])?;
     let endpoint = ServerEndpoint::bind("127.0.0.1:0".parse()?, &tls, &TransportConfig::server())?;
     let url = ServerUrl::from(endpoint.local_addr());
-    println!("{}", url.with_fingerprint(tls.fingerprint().expect("it was just made")));
+    println!(
+        "{}",
+        url.with_fingerprint(tls.fingerprint().expect("it was just made"))
+    );
     let chunk = Bytes::from(vec![7; 64 << 10]);
     while let Some(handshake) = endpoint.accept().await {
         let chunk = chunk.clone();
         tokio::spawn(async move {
-            let Ok(connection) = handshake.complete().await else { return };
+            let Ok(connection) = handshake.complete().await else {
+                return;
+            };
             let _ = fill(connection, chunk).await;
         });
     }

@@ -1,0 +1,144 @@
+//! The steps of `cargo xtask ci`, cheapest first.
+//!
+//! They share one target folder. Warnings are denied with `-- -D warnings`, never with RUSTFLAGS,
+//! which would build everything again.
+
+use anyhow::Result;
+
+use super::package;
+use crate::{artifacts, command::cargo, docs, examples, no_std, tidy, workspace::Metadata};
+
+/// One step.
+pub(super) struct Step {
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    pub(super) run: fn() -> Result<()>,
+}
+
+/// All steps, in their order.
+pub(super) static STEPS: &[Step] = &[
+    step("fmt", "the code is formatted", fmt),
+    step(
+        "tidy",
+        "what the compiler cannot check, and its checks' tests",
+        tidy,
+    ),
+    step(
+        "clippy",
+        "no warnings, nothing newer than rust-version",
+        clippy,
+    ),
+    step("alone", "each published crate by itself", alone),
+    step("features", "minimal, partial and all features", features),
+    step("test", "all tests together", test),
+    step("doctest", "the examples in the docs", doctest),
+    step(
+        "crypto",
+        "TLS with ring alone, and with both providers",
+        crypto,
+    ),
+    step("doc", "the docs build without warnings", doc),
+    step("generated", "generated documents are up to date", generated),
+    step("examples", "the examples run and end well", run_examples),
+    step(
+        "package",
+        "what is published packs and builds",
+        package::run,
+    ),
+];
+
+const fn step(name: &'static str, about: &'static str, run: fn() -> Result<()>) -> Step {
+    Step { name, about, run }
+}
+
+/// No I/O and no clock: their tests need nothing of the others.
+const WITHOUT_IO: [&str; 3] = ["qsse-topic", "qsse-proto", "qsse-log"];
+
+fn fmt() -> Result<()> {
+    cargo("fmt --all --check").run()
+}
+
+fn tidy() -> Result<()> {
+    cargo("test --quiet --package xtask").run()?;
+    tidy::run(&tidy::Args {})
+}
+
+fn clippy() -> Result<()> {
+    // incompatible_msrv takes rust-version from the manifests.
+    cargo(
+        "clippy --workspace --all-targets --all-features -- -D warnings -D clippy::incompatible_msrv",
+    )
+    .run()
+}
+
+fn alone() -> Result<()> {
+    for name in WITHOUT_IO {
+        cargo(&format!("test --package {name}")).run()?;
+    }
+    for package in Metadata::read(true)?
+        .members()
+        .filter(|package| package.is_published())
+    {
+        if !WITHOUT_IO.contains(&package.name.as_str()) {
+            lint(&package.name)?;
+        }
+    }
+    Ok(())
+}
+
+fn features() -> Result<()> {
+    no_std::run(&no_std::Args {})?;
+    for selection in [
+        "qsse-topic --no-default-features",
+        "qsse-topic --no-default-features --features serde",
+        "qsse-topic --all-features",
+        "qsse-proto --all-features",
+        "qsse-transport --no-default-features --features aws-lc-rs",
+        "qsse-transport --no-default-features --features ring",
+        "qsse-transport --all-features",
+        "qsse-client --no-default-features --features ring",
+        "qsse-client --all-features",
+        "qsse-server --no-default-features --features ring",
+        "qsse-server --all-features",
+        "qsse --no-default-features",
+        "qsse --no-default-features --features client,ring",
+        "qsse --no-default-features --features server,ring",
+        "qsse --all-features",
+    ] {
+        lint(selection)?;
+    }
+    Ok(())
+}
+
+/// Checks a selection of packages and features; what is unused without a feature shows here only.
+fn lint(selection: &str) -> Result<()> {
+    cargo(&format!("clippy --package {selection} -- -D warnings")).run()
+}
+
+fn test() -> Result<()> {
+    cargo(artifacts::TEST).run()
+}
+
+fn doctest() -> Result<()> {
+    cargo("test --no-fail-fast --doc").run()
+}
+
+fn crypto() -> Result<()> {
+    cargo("test --package qsse-transport --no-default-features --features ring,self-signed")
+        .run()?;
+    cargo("test --package qsse-transport --all-features").run()
+}
+
+fn doc() -> Result<()> {
+    cargo("doc --no-deps --all-features")
+        .env("RUSTDOCFLAGS", "-D warnings")
+        .run()
+}
+
+fn generated() -> Result<()> {
+    docs::run(&docs::Args { check: true })
+}
+
+fn run_examples() -> Result<()> {
+    examples::run(&examples::Args::default())
+}

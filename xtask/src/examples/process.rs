@@ -1,0 +1,134 @@
+//! A program under watch: its lines are passed on and looked at, and it gets a time limit.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc::{Receiver, channel},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+/// A program that was started. Killed when dropped.
+pub(super) struct Program {
+    child: Child,
+    lines: Receiver<String>,
+    deadline: Instant,
+}
+
+impl Program {
+    /// Starts it; it has to end within `limit`.
+    pub(super) fn start(path: &Path, arguments: &[&str], limit: Duration) -> Result<Self> {
+        let mut child = Command::new(path)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {}", path.display()))?;
+        let stdout = BufReader::new(child.stdout.take().expect("piped above"));
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                println!("  {line}");
+                // Nobody listens any more once the line has been found; reading goes on, so that
+                // the program is never blocked by a full pipe.
+                let _ = sender.send(line);
+            }
+        });
+        Ok(Self {
+            child,
+            lines,
+            deadline: Instant::now() + limit,
+        })
+    }
+
+    /// Waits until it prints a line with `part` in it. False when it ends, or its time does,
+    /// before that.
+    pub(super) fn wait_for_line(&mut self, part: &str) -> bool {
+        loop {
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) if line.contains(part) => return true,
+                Ok(_) => {}
+                Err(_) => return false,
+            }
+        }
+    }
+
+    /// What Ctrl-C does.
+    pub(super) fn interrupt(&self) -> Result<()> {
+        let id = self.child.id().to_string();
+        let status = Command::new("kill")
+            .args(["-INT", &id])
+            .status()
+            .context("running kill")?;
+        ensure!(status.success(), "kill -INT {id} failed");
+        Ok(())
+    }
+
+    /// Waits for its end; `None` if its time is over first.
+    pub(super) fn wait(&mut self) -> Result<Option<ExitStatus>> {
+        while Instant::now() < self.deadline {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(Some(status));
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        self.stop();
+        Ok(None)
+    }
+
+    /// Ends it at once.
+    pub(super) fn stop(&mut self) {
+        // An error means that it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str, limit: Duration) -> Program {
+        Program::start(Path::new("/bin/sh"), &["-c", script], limit).expect("there is a shell")
+    }
+
+    #[test]
+    fn lines_are_found_and_the_status_comes_through() {
+        let mut program = shell("echo one; echo two; exit 3", Duration::from_secs(10));
+        assert!(program.wait_for_line("tw"));
+        assert!(!program.wait_for_line("three"));
+        assert_eq!(
+            program.wait().expect("waits").and_then(|s| s.code()),
+            Some(3)
+        );
+    }
+
+    #[test]
+    fn what_does_not_end_is_ended() {
+        let mut program = shell("exec sleep 600", Duration::from_millis(50));
+        assert!(!program.wait_for_line("anything"));
+        assert!(program.wait().expect("waits").is_none());
+    }
+
+    #[test]
+    fn an_interrupt_arrives() {
+        let script = "trap 'exit 7' INT; echo ready; while :; do sleep 0.01; done";
+        let mut program = shell(script, Duration::from_secs(10));
+        assert!(program.wait_for_line("ready"));
+        program.interrupt().expect("kill works");
+        assert_eq!(
+            program.wait().expect("waits").and_then(|s| s.code()),
+            Some(7)
+        );
+    }
+}

@@ -1,0 +1,91 @@
+//! `cargo xtask tidy`: the project's rules that no compiler knows, each a check with a message
+//! that tells what to do.
+//!
+//! A check is a function from what it looks at to [`Problem`]s, so that its tests can show it a
+//! few lines.
+
+mod clauses;
+mod code;
+mod duplicates;
+mod layers;
+mod licences;
+mod manifests;
+mod rules;
+mod shape;
+
+use std::fmt;
+
+use anyhow::{Result, bail};
+
+use crate::workspace::{self, Metadata};
+
+/// Arguments of `tidy`.
+#[derive(clap::Args)]
+pub(crate) struct Args {}
+
+/// Runs all checks; fails when there is a problem, after having shown every one.
+pub(crate) fn run(_: &Args) -> Result<()> {
+    let metadata = Metadata::read(false)?;
+    let rust = workspace::files(&["rs"])?;
+    let text = workspace::files(&["md", "rs", "sh", "toml", "yml"])?;
+
+    let mut problems = Vec::new();
+    for file in &rust {
+        problems.extend(shape::check(file));
+        problems.extend(rules::check(file));
+    }
+    problems.extend(shape::stale_exemptions(&rust));
+    problems.extend(text.iter().flat_map(rules::check_words));
+    problems.extend(clauses::check(&text, &rust));
+    problems.extend(layers::check(&metadata));
+    problems.extend(manifests::check(&metadata)?);
+    problems.extend(licences::check(&metadata.packages));
+    problems.extend(duplicates::check()?);
+
+    for problem in &problems {
+        println!("{problem}");
+    }
+    match problems.len() {
+        0 => {
+            println!(
+                "tidy: {} Rust files, {} packages",
+                rust.len(),
+                metadata.packages.len()
+            );
+            Ok(())
+        }
+        count => bail!(
+            "tidy found {count} problem{}",
+            if count == 1 { "" } else { "s" }
+        ),
+    }
+}
+
+/// Something that is not as it should be.
+#[derive(Debug, PartialEq)]
+struct Problem {
+    /// A path, perhaps with a line, or a package.
+    place: String,
+    /// What is wrong and what to do about it.
+    message: String,
+}
+
+impl Problem {
+    fn at(place: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            place: place.into(),
+            message: message.into(),
+        }
+    }
+
+    /// In line `line` of a file, counted from 1.
+    fn at_line(path: &str, line: usize, message: impl Into<String>) -> Self {
+        Self::at(format!("{path}:{line}"), message)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.message)
+    }
+}

@@ -1,0 +1,161 @@
+//! The manifests: what the workspace decides is inherited, and what is published is complete.
+
+use std::fs;
+
+use anyhow::{Context as _, Result};
+use toml::{Table, Value};
+
+use super::Problem;
+use crate::workspace::{Metadata, Package};
+
+/// Decided once, in the workspace's Cargo.toml.
+const INHERITED: [&str; 4] = ["version", "edition", "rust-version", "license"];
+
+/// A README shorter than this says nothing to somebody who found the crate in a registry.
+const SHORTEST_README_BYTES: usize = 300;
+
+pub(super) fn check(metadata: &Metadata) -> Result<Vec<Problem>> {
+    let mut problems = Vec::new();
+    for package in metadata.members() {
+        let text = fs::read_to_string(&package.manifest_path)?;
+        let manifest = toml::from_str(&text)
+            .with_context(|| format!("reading {}", package.manifest_path.display()))?;
+        problems.extend(check_inheritance(&package.name, &manifest));
+        if package.is_published() {
+            problems.extend(check_published(package));
+        }
+    }
+    Ok(problems)
+}
+
+fn check_inheritance(name: &str, manifest: &Table) -> Vec<Problem> {
+    let problem = |message: String| Problem::at(name, message);
+    let mut problems = Vec::new();
+    let package = manifest.get("package").and_then(Value::as_table);
+    for key in INHERITED {
+        if !package
+            .and_then(|package| package.get(key))
+            .is_some_and(is_inherited)
+        {
+            problems.push(problem(format!(
+                "its manifest should say `{key}.workspace = true`"
+            )));
+        }
+    }
+    if !manifest.get("lints").is_some_and(is_inherited) {
+        problems.push(problem(
+            "its manifest should say `[lints] workspace = true`".to_owned(),
+        ));
+    }
+    for kind in ["dependencies", "dev-dependencies", "build-dependencies"] {
+        let dependencies = manifest.get(kind).and_then(Value::as_table);
+        for (used, declared) in dependencies.into_iter().flatten() {
+            if !is_inherited(declared) {
+                problems.push(problem(format!(
+                    "the version of {used} belongs in [workspace.dependencies]"
+                )));
+            }
+        }
+    }
+    problems
+}
+
+fn is_inherited(value: &Value) -> bool {
+    value.get("workspace").and_then(Value::as_bool) == Some(true)
+}
+
+fn check_published(package: &Package) -> Vec<Problem> {
+    let mut missing = Vec::new();
+    if package.description.as_deref().is_none_or(str::is_empty) {
+        missing.push("a description");
+    }
+    if package.license.is_none() {
+        missing.push("a licence");
+    }
+    let folder = package
+        .manifest_path
+        .parent()
+        .expect("a manifest is in a folder");
+    let readme = package
+        .readme
+        .as_ref()
+        .map(|path| fs::read_to_string(folder.join(path)));
+    match readme {
+        None | Some(Err(_)) => missing.push("a README.md"),
+        Some(Ok(text)) if text.len() < SHORTEST_README_BYTES => {
+            missing.push("a README.md that says what the crate is and shows how it is used");
+        }
+        Some(Ok(_)) => {}
+    }
+    missing
+        .into_iter()
+        .map(|what| Problem::at(&package.name, format!("is published and needs {what}")))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "
+        package.version.workspace = true
+        package.edition.workspace = true
+        package.rust-version.workspace = true
+        package.license.workspace = true
+        lints.workspace = true
+        dependencies.serde = { workspace = true, features = ['derive'] }
+    ";
+
+    fn problems(manifest: &str) -> Vec<Problem> {
+        check_inheritance("a", &toml::from_str(manifest).expect("it is TOML"))
+    }
+
+    #[test]
+    fn what_the_workspace_decides_is_inherited() {
+        assert_eq!(problems(GOOD), []);
+        for line in GOOD
+            .lines()
+            .filter(|line| line.contains("workspace = true\n"))
+        {
+            assert_eq!(problems(&GOOD.replace(line, "")).len(), 1, "without {line}");
+        }
+        assert_eq!(
+            problems(&GOOD.replace("edition.workspace = true", "edition = '2024'")).len(),
+            1
+        );
+        assert_eq!(
+            problems(&format!("{GOOD}\ndependencies.rand = '1'")).len(),
+            1
+        );
+        assert_eq!(
+            problems(&format!("{GOOD}\ndev-dependencies.rand.version = '1'")).len(),
+            1
+        );
+    }
+
+    #[test]
+    fn what_is_published_is_complete() {
+        let package = |extra: serde_json::Value| -> Package {
+            let mut package = serde_json::json!({
+                "id": "a", "name": "a", "version": "1.0.0", "dependencies": [], "targets": [],
+                "manifest_path": concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
+                "description": "Something", "license": "MIT", "readme": "src/main.rs"
+            });
+            for (key, value) in extra.as_object().expect("an object") {
+                package[key] = value.clone();
+            }
+            serde_json::from_value(package).expect("as cargo writes it")
+        };
+        assert_eq!(check_published(&package(serde_json::json!({}))), []);
+        for (key, value) in [
+            ("description", ""),
+            ("readme", "no-such-file.md"),
+            ("readme", "../.cargo/config.toml"),
+        ] {
+            let found = check_published(&package(serde_json::json!({ key: value })));
+            assert_eq!(found.len(), 1, "{key} {value}");
+        }
+        let without_licence = package(serde_json::json!({ "license": null }));
+        assert_eq!(check_published(&without_licence).len(), 1);
+    }
+}
