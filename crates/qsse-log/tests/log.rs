@@ -1,4 +1,5 @@
 //! What a log promises, one promise a test.
+#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
 //! Who may read and write what.
+#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Publishing, over the network and in process.
+#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Servers and clients on a simulated network: nothing is lost, and a seed replays the same run.
+#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

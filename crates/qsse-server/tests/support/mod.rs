@@ -1,4 +1,5 @@
 //! A client that speaks frames by hand, so that it can also misbehave.
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 #![allow(dead_code, reason = "each test program uses its own part")]
 
 use bytes::Bytes;

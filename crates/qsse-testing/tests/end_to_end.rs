@@ -1,0 +1,271 @@
+//! Servers and clients together, over loopback.
+#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use qsse_client::{
+    Client, Config, ConnectionState, PublishError, Start, States, Subscription, SubscriptionError,
+};
+use qsse_server::{Code, LogConfig, Server, ServerTls, TestServer};
+use qsse_testing::fixtures;
+
+/// Every wait in these tests is for a condition; this only ends one that never comes.
+async fn soon<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(60), future)
+        .await
+        .expect("it took a minute")
+}
+
+async fn text(subscription: &mut Subscription) -> String {
+    let event = soon(subscription.try_next())
+        .await
+        .unwrap()
+        .expect("an open subscription");
+    event.text().unwrap().to_owned()
+}
+
+async fn state(states: &mut States, wanted: impl Fn(&ConnectionState) -> bool) {
+    while !wanted(&soon(states.next()).await.expect("a client that is open")) {}
+}
+
+#[tokio::test]
+async fn events_flow_from_a_publisher_to_every_subscriber_in_order() {
+    let server = TestServer::start().await.unwrap();
+    let publisher = Client::connect(server.url()).await.unwrap().publisher();
+    let subscribers = join_all((0..20).map(|n| {
+        let url = server.url();
+        async move {
+            let client = Client::connect(url).await.unwrap();
+            client
+                .subscribe(if n % 2 == 0 { "*" } else { "ride.*" })
+                .await
+                .unwrap()
+        }
+    }));
+    let mut subscribers = subscribers.await;
+    for n in 0..10_000 {
+        publisher.send("ride.7", n.to_string()).await.unwrap();
+    }
+    assert_eq!(publisher.flush().await.unwrap().unwrap().seq(), 10_000);
+    soon(join_all(subscribers.iter_mut().map(async |subscriber| {
+        for n in 0..10_000 {
+            assert_eq!(text(subscriber).await, n.to_string());
+        }
+    })))
+    .await;
+}
+
+#[tokio::test]
+async fn a_publish_tells_its_id_or_what_is_wrong() {
+    let server = TestServer::start().await.unwrap();
+    let client = Client::connect(server.url()).await.unwrap();
+    assert_eq!(client.publish("a", "1").await.unwrap().seq(), 1);
+    assert_eq!(
+        client.publish("b", vec![0; 1 << 20]).await.unwrap().seq(),
+        2
+    );
+    let published = client.publish_matching("*", "to both").await.unwrap();
+    assert_eq!(published.count(), 2);
+    let large = client
+        .publish("a", vec![0; (1 << 20) + 1])
+        .await
+        .unwrap_err();
+    assert!(
+        large.to_string().contains("1048576"),
+        "the limit is named: {large}"
+    );
+    let pattern = client.publish("a.*", "x").await.unwrap_err().to_string();
+    assert!(pattern.contains("publish_matching"), "{pattern}");
+    assert_eq!(client.publish("a", "after it all").await.unwrap().seq(), 5);
+}
+
+#[tokio::test]
+async fn a_client_without_a_right_to_publish_is_told() {
+    let server = Server::bind("127.0.0.1:0")
+        .authorizer_fn(|_, _| true)
+        .await
+        .unwrap();
+    let client = Client::connect(server.url()).await.unwrap();
+    let refused = client.publish("a", "x").await.unwrap_err();
+    assert_eq!(refused.code(), Some(Code::NOT_AUTHORISED));
+    assert!(!refused.is_retryable());
+}
+
+/// A server on a known address with a known certificate, so that it can come back.
+async fn start(address: SocketAddr, epoch: u64) -> Server {
+    let tls = ServerTls::pem(
+        fixtures::ed25519_cert().0.as_bytes(),
+        fixtures::ed25519_cert().1.as_bytes(),
+    );
+    let server = Server::bind(address)
+        .tls(tls.unwrap())
+        .epoch(epoch)
+        .authenticator_fn(|_| true);
+    server.await.unwrap()
+}
+
+async fn connect(server: &Server) -> Client {
+    let address = server.local_addr().to_string();
+    Client::connect(address)
+        .tls(fixtures::client_tls())
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_server_that_restarts_is_found_again_and_its_new_log_is_told() {
+    let server = start("127.0.0.1:0".parse().unwrap(), 1).await;
+    let address = server.local_addr();
+    let client = connect(&server).await;
+    let mut states = client.state();
+    let mut events = client.subscribe("*").await.unwrap();
+    server.publish("a", "of the first log").await.unwrap();
+    assert_eq!(text(&mut events).await, "of the first log");
+
+    server.shutdown(Duration::from_secs(5)).await;
+    drop(server);
+    state(&mut states, |state| !state.is_connected()).await;
+    let server = start(address, 2).await;
+    state(&mut states, ConnectionState::is_connected).await;
+    server.publish("a", "of the second").await.unwrap();
+    match soon(events.next()).await {
+        Some(Err(SubscriptionError::Reset { .. })) => {}
+        other => panic!("the reset comes first, not {other:?}"),
+    }
+    assert_eq!(text(&mut events).await, "of the second");
+}
+
+#[tokio::test]
+async fn a_cursor_goes_on_where_another_client_stopped() {
+    let server = TestServer::start().await.unwrap();
+    let first = Client::connect(server.url()).await.unwrap();
+    let mut events = first.subscribe("*").await.unwrap();
+    for n in 0..100 {
+        server.publish("a", n.to_string()).await.unwrap();
+    }
+    for n in 0..40 {
+        assert_eq!(text(&mut events).await, n.to_string());
+    }
+    let cursor: qsse_client::Cursor = events.cursor().to_string().parse().unwrap();
+    drop((events, first));
+    let second = Client::connect(server.url()).await.unwrap();
+    let mut resumed = second.subscribe("*").start(cursor).await.unwrap();
+    for n in 40..100 {
+        assert_eq!(text(&mut resumed).await, n.to_string());
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_longer_kept_is_a_gap_and_the_rest_follows() {
+    let config = qsse_server::Config::default().log(LogConfig::default().history_events(5));
+    let server = Server::bind("127.0.0.1:0").config(config).await.unwrap();
+    let first = server.publish("a", "0").await.unwrap();
+    for n in 1..20 {
+        server.publish("a", n.to_string()).await.unwrap();
+    }
+    let client = Client::connect(server.url()).await.unwrap();
+    let mut events = client
+        .subscribe("*")
+        .start(Start::After(first))
+        .await
+        .unwrap();
+    let before = events.cursor();
+    match soon(events.next()).await {
+        Some(Err(SubscriptionError::Gap(gap))) => assert_eq!(gap.at_most, 14),
+        other => panic!("a gap, not {other:?}"),
+    }
+    assert_eq!(events.cursor(), before, "a gap does not move the cursor");
+    assert_eq!(text(&mut events).await, "15");
+}
+
+#[tokio::test]
+async fn a_quiet_subscriber_stays_connected_beyond_the_idle_timeout() {
+    let transport = qsse_server::TransportConfig::server().idle_timeout(Duration::from_millis(300));
+    let config = qsse_server::Config::default().transport(transport);
+    let server = Server::bind("127.0.0.1:0").config(config).await.unwrap();
+    let client = Client::connect(server.url()).await.unwrap();
+    let mut states = client.state();
+    let mut events = client.subscribe("quiet").await.unwrap();
+    // Three idle timeouts of real silence are what this is about.
+    tokio::time::sleep(Duration::from_millis(1_000)).await;
+    assert!(states.current().is_connected());
+    server.publish("quiet", "at last").await.unwrap();
+    assert_eq!(text(&mut events).await, "at last");
+    let lost = tokio::time::timeout(Duration::ZERO, async {
+        state(&mut states, |state| !state.is_connected()).await;
+    });
+    assert!(lost.await.is_err(), "it never lost its connection");
+}
+
+#[tokio::test]
+async fn ten_thousand_topics_and_subscriptions_of_their_own() {
+    let server = TestServer::start().await.unwrap();
+    let clients = join_all((0..100).map(|_| Client::connect(server.url()).into_future())).await;
+    let mut subscriptions = Vec::new();
+    for (n, client) in clients.iter().enumerate() {
+        let client = client.as_ref().unwrap();
+        let own = (0..100).map(|m| {
+            client
+                .subscribe(format!("t{}.*", n * 100 + m))
+                .into_future()
+        });
+        subscriptions.extend(join_all(own).await.into_iter().map(Result::unwrap));
+    }
+    assert_eq!(server.log_stats().feeds, 10_000);
+    for n in 0..10_000 {
+        server
+            .publish(format!("t{n}.x"), n.to_string())
+            .await
+            .unwrap();
+    }
+    for (n, subscription) in subscriptions.iter_mut().enumerate() {
+        assert_eq!(text(subscription).await, n.to_string());
+    }
+    let stats = server.log_stats();
+    assert_eq!(stats.topics, 10_000);
+    assert!(
+        stats.feed_bytes <= 64 << 20,
+        "within the bound of all feeds: {stats:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_publish_that_was_not_acknowledged_is_not_called_done() {
+    let server = TestServer::start().await.unwrap();
+    let config = Config::default().reconnect(qsse_client::ReconnectPolicy::never());
+    let client = Client::connect(server.url()).config(config).await.unwrap();
+    client.publish("a", "1").await.unwrap();
+    let publisher = client.publisher();
+    drop(server);
+    let error = soon(async {
+        loop {
+            if let Err(error) = publisher.send("a", "2").await {
+                return error;
+            }
+            if let Err(error) = publisher.flush().await {
+                return error;
+            }
+        }
+    })
+    .await;
+    assert!(!matches!(error, PublishError::TooLarge { .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_runtimes_do() {
+    let server = TestServer::start().await.unwrap();
+    let client = Client::connect(server.url()).await.unwrap();
+    let mut events = client.subscribe("*").await.unwrap();
+    let publishing = tokio::spawn(async move {
+        for n in 0..1_000 {
+            server.publish("a", n.to_string()).await.unwrap();
+        }
+        server
+    });
+    for n in 0..1_000 {
+        assert_eq!(text(&mut events).await, n.to_string());
+    }
+    publishing.await.unwrap();
+}
