@@ -8,6 +8,7 @@ mod ci;
 mod command;
 mod docs;
 mod examples;
+mod fanout;
 mod no_std;
 mod tidy;
 mod workspace;
@@ -34,6 +35,8 @@ enum Task {
     Docs(docs::Args),
     /// Run every example and see it end well
     Examples(examples::Args),
+    /// Measure fan-out throughput against a raw QUIC writer (takes a minute)
+    Fanout(fanout::Args),
     /// Build qsse-topic where the standard library must not be
     NoStd(no_std::Args),
 }
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Task::Tidy(args) => tidy::run(&args),
         Task::Docs(args) => docs::run(&args),
         Task::Examples(args) => examples::run(&args),
+        Task::Fanout(args) => fanout::run(&args),
         Task::NoStd(args) => no_std::run(&args),
     };
     match done {

@@ -115,7 +115,7 @@ impl Reader {
     ///
     /// Never waits. One call looks at a bounded part of the history.
     pub fn step(&mut self, budget: usize, out: &mut Vec<Batch>) -> Step {
-        // Read before the feed: what the feed then lacks does not match, up to here.
+        // QP-7.5, QP-7.8: nothing beyond what is complete is shown. Read before the feed: what the feed then lacks does not match, up to here.
         let visible = self.log.visible();
         match self.feed.take(self.position, budget, out) {
             Taken::Batches => {

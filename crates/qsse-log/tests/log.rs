@@ -103,6 +103,7 @@ fn a_resume_begins_exactly_behind_its_cursor_wherever_that_is() {
     }
 }
 
+// QP-2.5: an epoch names one log.
 #[test]
 fn a_cursor_of_another_log_or_beyond_the_head_is_a_reset() {
     let log = log(Config::default());

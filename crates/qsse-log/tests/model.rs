@@ -97,6 +97,7 @@ impl World {
                 let seq = self.all.len() as u64 + 1;
                 let data: Vec<u8> = (0..size).map(|byte| (byte as u64 ^ seq) as u8).collect();
                 let event = NewEvent::new(TopicRef::new(topic).unwrap(), &data);
+                // QP-2.11: seqs count from 1, each given once.
                 let id = self.log.append(self.now, event).unwrap();
                 assert_eq!(id, EventId::new(EPOCH, seq));
                 assert_eq!(self.log.visible(), id);

@@ -15,6 +15,7 @@ use qsse_server::{Action, Authorizer, Config, Principal, Scope};
 use qsse_topic::{Filter, Pattern, PatternRef};
 use support::{RawClient, server};
 
+// QP-5.9: a wildcard never yields what may not be read by name.
 #[tokio::test]
 async fn go_s_closure_is_asked_for_names_under_a_wildcard_live_and_from_history() {
     let allow = |token: &str, topic: &str| token == "ada" && !topic.ends_with("secret");
@@ -47,6 +48,7 @@ async fn go_s_closure_is_asked_for_names_under_a_wildcard_live_and_from_history(
     assert!(item.is_err(), "a stranger sees nothing: {item:?}");
 }
 
+// QP-8.10: publishing has to be allowed by somebody who was asked about it.
 #[tokio::test]
 async fn go_s_closure_opens_no_publishing() {
     let server = server().authorizer_fn(|_, _| true).await.unwrap();
@@ -150,6 +152,7 @@ async fn an_authorizer_that_panics_or_hangs_means_no_and_holds_up_only_its_own_s
     );
 }
 
+// QP-8.7: all topics or none.
 #[tokio::test]
 async fn a_publish_to_a_pattern_is_refused_as_a_whole_for_one_denied_topic() {
     let allowed = ["a.x", "a.y"].map(|text| Pattern::new(text).unwrap());

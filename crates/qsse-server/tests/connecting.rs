@@ -115,6 +115,7 @@ impl Authenticator for ShortLived {
     }
 }
 
+// QP-4.9: nothing is written after the end of a token.
 #[tokio::test]
 async fn an_expired_token_ends_the_connection() {
     let server = server().authenticator(ShortLived).await.unwrap();

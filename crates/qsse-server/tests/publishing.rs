@@ -24,6 +24,7 @@ fn refused(frame: AckFrame) -> (u64, Code) {
     }
 }
 
+// QP-8.3, QP-8.9: pipelining, and the end of a stream.
 #[tokio::test]
 async fn pipelined_publishes_are_acknowledged_in_order_to_the_last() {
     let server = TestServer::start().await.unwrap();
@@ -43,12 +44,18 @@ async fn pipelined_publishes_are_acknowledged_in_order_to_the_last() {
         );
         (next, seq) = (through + 1, last + 1);
     }
+    publisher.writer.finish();
+    assert!(
+        publisher.reader.next().await.unwrap().is_none(),
+        "the server ends its direction too"
+    );
     for n in 0..5_000 {
         let event = events.try_next().await.unwrap().unwrap();
         assert_eq!(event.text().unwrap(), format!("{n}"));
     }
 }
 
+// QP-8.4: ordered streams stop at a refusal.
 #[tokio::test]
 async fn a_refusal_in_an_ordered_stream_refuses_everything_behind_it() {
     let server = TestServer::start().await.unwrap();

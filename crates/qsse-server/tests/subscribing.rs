@@ -5,13 +5,14 @@ mod support;
 
 use std::time::Duration;
 
-use qsse_proto::control::{OnLag, Start, Subscribe, Unsubscribe};
+use qsse_proto::control::{OnLag, ServerFrame, Start, Subscribe, Unsubscribe};
 use qsse_proto::stream::{Item, Outcome};
 use qsse_proto::{Code, Epoch, EventId, Timestamp};
-use qsse_server::{Config, LogConfig};
-use qsse_transport::ReadError;
+use qsse_server::{Config, LogConfig, TestServer};
+use qsse_transport::{ReadError, TransportConfig};
 use support::{Events, RawClient, server};
 
+// QP-5.7: every event that matches, in order and once.
 #[tokio::test]
 async fn many_patterns_on_one_connection_each_in_order() {
     let server = server().await.unwrap();
@@ -30,7 +31,7 @@ async fn many_patterns_on_one_connection_each_in_order() {
     }
 }
 
-// QP-4.4: an unsubscribe and a stopped stream mean the same, and touch no other.
+// QP-5.8: an unsubscribe and a stopped stream mean the same, and touch no other.
 #[tokio::test]
 async fn a_subscription_ends_alone() {
     let server = server().await.unwrap();
@@ -101,6 +102,7 @@ async fn what_cannot_be_is_refused_with_its_reason() {
     assert_eq!(client.closed().await.0, Code::PROTOCOL_VIOLATION);
 }
 
+// QP-5.3, QP-7.7: where a subscription begins.
 #[tokio::test]
 async fn a_resume_goes_on_behind_its_cursor() {
     let server = server().await.unwrap();
@@ -124,6 +126,7 @@ async fn a_resume_goes_on_behind_its_cursor() {
     assert_eq!(reset.event().await.text().unwrap(), "0");
 }
 
+// QP-7.2: the gap, then what is kept.
 #[tokio::test]
 async fn a_gap_comes_before_the_first_event() {
     let config = Config::default().log(LogConfig::default().history_events(10));
@@ -142,7 +145,7 @@ async fn a_gap_comes_before_the_first_event() {
     assert_eq!(events.event().await.text().unwrap(), "90");
 }
 
-// QP-5.4: a heartbeat tells the position of a stream that has nothing to write.
+// QP-7.5: a heartbeat tells the position of a stream that has nothing to write.
 #[tokio::test]
 async fn a_quiet_stream_tells_its_position_while_the_log_moves() {
     let config = Config::default().heartbeat(Duration::from_millis(20));
@@ -156,6 +159,7 @@ async fn a_quiet_stream_tells_its_position_while_the_log_moves() {
     }
 }
 
+// QP-5.10: subscriptions are independent.
 #[tokio::test]
 async fn a_stream_that_is_not_read_holds_back_no_other() {
     let server = server().await.unwrap();
@@ -196,4 +200,32 @@ async fn subscriptions_may_be_asked_for_all_at_once() {
         let topic = format!("t{}", stream.header.id);
         assert_eq!(stream.topics(1).await, [topic]);
     }
+}
+
+// QP-4.6: nothing waits for the welcome.
+#[tokio::test]
+async fn a_client_may_ask_and_publish_before_it_was_welcomed() {
+    let server = TestServer::start().await.unwrap();
+    let mut client = RawClient::hello(&server, None).await;
+    client.ask(1, &["*"], Start::Live).await;
+    let mut publisher = client.publisher(false).await;
+    assert!(matches!(client.next().await, ServerFrame::Welcome(_)));
+    assert!(matches!(client.next().await, ServerFrame::Subscribed(_)));
+    publisher.queue("a", false, b"early");
+    publisher.next().await;
+    let mut events = Events::accept(&client.connection).await;
+    assert_eq!(events.event().await.text().unwrap(), "early");
+}
+
+// QP-5.11: a client that allows no more streams is told.
+#[tokio::test]
+async fn without_credit_for_a_stream_the_answer_is_busy() {
+    let config = Config::default().hello_timeout(Duration::from_millis(100));
+    let server = server().config(config).await.unwrap();
+    let transport = TransportConfig::client().max_remote_uni_streams(1);
+    let mut client = RawClient::hello_with(&server, None, transport).await;
+    assert!(matches!(client.next().await, ServerFrame::Welcome(_)));
+    let _first = client.subscribe(1, &["a"], Start::Live).await;
+    let (code, _) = client.refused(2, &["b"], Start::Live).await;
+    assert_eq!(code, Code::BUSY);
 }

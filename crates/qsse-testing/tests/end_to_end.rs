@@ -235,6 +235,7 @@ async fn ten_thousand_topics_and_subscriptions_of_their_own() {
     );
 }
 
+// QP-8.8: a lost answer is said to be lost.
 #[tokio::test]
 async fn a_publish_that_was_not_acknowledged_is_not_called_done() {
     let server = TestServer::start().await.unwrap();

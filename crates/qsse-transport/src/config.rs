@@ -129,7 +129,9 @@ impl TransportConfig {
         self.keep_alive.get_or_insert(Duration::from_secs(10));
         self.stream_receive_window.get_or_insert(1024 * 1024);
         self.receive_window.get_or_insert(UNLIMITED);
+        // QP-1.3: a server opens no bidirectional stream.
         self.max_remote_bidi_streams.get_or_insert(0);
+        // QP-1.4: the subscriptions of a connection and 16 more.
         self.max_remote_uni_streams.get_or_insert(128 + 16);
         self
     }

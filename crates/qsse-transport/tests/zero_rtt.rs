@@ -117,6 +117,7 @@ fn quinn_server(config: ServerConfig) -> quinn::Endpoint {
     endpoint
 }
 
+// QP-1.2: nothing is sent or accepted as 0-RTT data.
 #[tokio::test]
 async fn our_server_offers_none() {
     let (server_config, client_config, secrets) = eager();

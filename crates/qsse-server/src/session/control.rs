@@ -1,4 +1,4 @@
-//! The control loop: what a client asks for, and the answers (QP-4).
+//! The control loop: what a client asks for, and the answers (section 4 of the protocol).
 //!
 //! It never waits for an authorizer, a stream credit or an event write: those run beside it.
 

@@ -1,4 +1,4 @@
-//! Delivery: one subscription's events onto its stream (QP-5).
+//! Delivery: one subscription's events onto its stream (sections 5 to 7 of the protocol).
 
 use std::collections::VecDeque;
 use std::sync::Arc;

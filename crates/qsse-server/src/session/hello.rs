@@ -1,4 +1,4 @@
-//! The first exchange: who is there, and is it let in (QP-4.1, QP-4.2).
+//! The first exchange: who is there, and is it let in (QP-4.1, QP-4.5).
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

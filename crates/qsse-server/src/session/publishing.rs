@@ -1,4 +1,4 @@
-//! A publishing stream: events in, acknowledgements out (QP-6).
+//! A publishing stream: events in, acknowledgements out (section 8 of the protocol).
 
 use std::sync::Arc;
 

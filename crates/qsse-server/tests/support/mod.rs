@@ -31,16 +31,27 @@ pub(crate) struct RawClient {
 impl RawClient {
     /// A connection on which nothing was said.
     pub(crate) async fn open(server: &Server) -> (Connection, ClientEndpoint) {
+        Self::open_with(server, TransportConfig::client()).await
+    }
+
+    async fn open_with(server: &Server, config: TransportConfig) -> (Connection, ClientEndpoint) {
         let endpoint = ClientEndpoint::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let trust = ClientTls::pinned([server.fingerprint().unwrap()]);
-        let config = TransportConfig::client();
         let connection = endpoint.connect(server.local_addr(), "localhost", &trust, &config);
         (connection.await.unwrap(), endpoint)
     }
 
     /// A connection that has sent a `Hello`.
     pub(crate) async fn hello(server: &Server, token: Option<&str>) -> Self {
-        let (connection, endpoint) = Self::open(server).await;
+        Self::hello_with(server, token, TransportConfig::client()).await
+    }
+
+    pub(crate) async fn hello_with(
+        server: &Server,
+        token: Option<&str>,
+        config: TransportConfig,
+    ) -> Self {
+        let (connection, endpoint) = Self::open_with(server, config).await;
         let (send, recv) = connection.open_bi().await.unwrap();
         let (writer, reader) = (FrameWriter::new(send), FrameReader::new(recv, 1 << 20));
         let mut client = Self {
