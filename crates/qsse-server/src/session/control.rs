@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use qsse_proto::control::{
     ClientFrame, Goodbye, RefreshToken, Refused, Subscribe, Subscribed, TokenAccepted, Unsubscribe,
@@ -15,6 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::auth::Principal;
 use crate::session::delivery::{self, Accepted, Refusal};
 use crate::session::hello::{self, ControlStreams};
 use crate::session::replies::{Replies, Unread};
@@ -54,9 +56,9 @@ pub(crate) async fn run(session: &Arc<Session>, streams: ControlStreams) -> End 
                 control.say_goodbye()
             }
             () = expired(control.expiry) => Err(End::new(Code::TOKEN_EXPIRED, "the token has expired: connect with a newer one")),
-            Some(opened) = control.opening.next() => control.opened(opened),
+            Some(answer) = control.opening.next() => control.answer(answer),
             frame = frames.next(), if !leaving && control.pace.ready() => match frame {
-                Ok(Some(frame)) => control.handle(frame).await,
+                Ok(Some(frame)) => control.handle(frame),
                 Ok(None) => {
                     leaving = true;
                     Ok(())
@@ -94,6 +96,12 @@ pub(crate) async fn run(session: &Arc<Session>, streams: ControlStreams) -> End 
     end
 }
 
+/// What something that was waited for came to.
+enum Answer {
+    Subscription(u32, Result<Accepted, Refusal>),
+    Token(Result<Principal, End>),
+}
+
 /// The state of one client's control stream.
 struct Control<'s> {
     session: &'s Arc<Session>,
@@ -104,9 +112,8 @@ struct Control<'s> {
     highest_id: Option<u32>,
     /// Deliveries and publishing streams.
     tasks: TaskTracker,
-    /// Subscriptions that wait for their authorizer or their stream.
-    opening:
-        FuturesUnordered<futures_util::future::BoxFuture<'s, (u32, Result<Accepted, Refusal>)>>,
+    /// What waits for an authorizer, an authenticator or a stream.
+    opening: FuturesUnordered<BoxFuture<'s, Answer>>,
     pace: Pace,
     /// When the token ends.
     expiry: Option<Instant>,
@@ -114,7 +121,7 @@ struct Control<'s> {
 }
 
 impl Control<'_> {
-    async fn handle(&mut self, frame: Frame) -> Result<(), End> {
+    fn handle(&mut self, frame: Frame) -> Result<(), End> {
         self.pace.take();
         match ClientFrame::decode(frame)? {
             ClientFrame::Subscribe(subscribe) => self.subscribe(subscribe),
@@ -124,7 +131,10 @@ impl Control<'_> {
                 }
                 Ok(())
             }
-            ClientFrame::RefreshToken(refresh) => self.refresh(refresh).await,
+            ClientFrame::RefreshToken(refresh) => {
+                self.refresh(refresh);
+                Ok(())
+            }
             ClientFrame::Hello(_) => Err(End::new(Code::PROTOCOL_VIOLATION, "a second Hello")),
             _ => Ok(()),
         }
@@ -156,12 +166,19 @@ impl Control<'_> {
         self.subscriptions.insert(id, ends.clone());
         let session = Arc::clone(self.session);
         self.opening.push(Box::pin(async move {
-            (id, delivery::open(session, subscribe, ends).await)
+            Answer::Subscription(id, delivery::open(session, subscribe, ends).await)
         }));
         Ok(())
     }
 
-    fn opened(&mut self, (id, opened): (u32, Result<Accepted, Refusal>)) -> Result<(), End> {
+    fn answer(&mut self, answer: Answer) -> Result<(), End> {
+        match answer {
+            Answer::Subscription(id, opened) => self.opened(id, opened),
+            Answer::Token(principal) => self.refreshed(principal?),
+        }
+    }
+
+    fn opened(&mut self, id: u32, opened: Result<Accepted, Refusal>) -> Result<(), End> {
         match opened {
             Ok(accepted) => {
                 let position: EventId = accepted.started();
@@ -197,15 +214,18 @@ impl Control<'_> {
             .map_err(unread)
     }
 
-    async fn refresh(&mut self, RefreshToken { token }: RefreshToken) -> Result<(), End> {
+    fn refresh(&mut self, RefreshToken { token }: RefreshToken) {
         let Session {
-            shared,
-            connection,
-            access,
+            shared, connection, ..
         } = &**self.session;
-        let principal = hello::authenticate(shared, connection, Some(token.expose())).await?;
+        self.opening.push(Box::pin(async move {
+            Answer::Token(hello::authenticate(shared, connection, Some(token.expose())).await)
+        }));
+    }
+
+    fn refreshed(&mut self, principal: Principal) -> Result<(), End> {
         let expires = principal.expires_in();
-        access.replace(principal);
+        self.session.access.replace(principal);
         self.expire_after(expires);
         let expires_in_ms = expires.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         self.replies
