@@ -16,7 +16,9 @@ use std::fmt;
 /// assert_eq!(Code::new(4711).to_string(), "code 4711");
 /// assert!(Code::BUSY.is_retryable() && !Code::NOT_AUTHORISED.is_retryable());
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Code(u64);
 

@@ -208,10 +208,29 @@ mod tests {
     #[test]
     fn other_texts_are_refused() {
         for text in [
-            "", "-", "1", "1-", "-1", "01-1", "1-01", "1-+1", "1--1", "1-a", "é-1", "1-1 ", " 1-1",
-            "1-1-1", "LygHa16AHYG-1", "1-18446744073709551616", "1_1",
+            "",
+            "-",
+            "1",
+            "1-",
+            "-1",
+            "01-1",
+            "1-01",
+            "1-+1",
+            "1--1",
+            "1-a",
+            "é-1",
+            "1-1 ",
+            " 1-1",
+            "1-1-1",
+            "LygHa16AHYG-1",
+            "1-18446744073709551616",
+            "1_1",
         ] {
-            assert_eq!(text.parse::<EventId>(), Err(ParseEventIdError(())), "{text:?}");
+            assert_eq!(
+                text.parse::<EventId>(),
+                Err(ParseEventIdError(())),
+                "{text:?}"
+            );
         }
     }
 }

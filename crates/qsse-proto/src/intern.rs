@@ -110,7 +110,10 @@ mod tests {
     fn a_known_name_is_shared() {
         let (mut interner, mut made) = (Interner::new(1024), 0);
         let first = get(&mut interner, "ride.7", &mut made);
-        assert!(Arc::ptr_eq(&first, &get(&mut interner, "ride.7", &mut made)));
+        assert!(Arc::ptr_eq(
+            &first,
+            &get(&mut interner, "ride.7", &mut made)
+        ));
         assert_eq!(made, 1);
     }
 

@@ -163,7 +163,10 @@ mod tests {
         assert_eq!(Kind::new("message").unwrap(), Kind::MESSAGE);
         assert!(Kind::new("message").unwrap().is_message());
         assert!(!Kind::new("Message").unwrap().is_message());
-        assert_eq!(serde_json::to_string(&Kind::MESSAGE).unwrap(), "\"message\"");
+        assert_eq!(
+            serde_json::to_string(&Kind::MESSAGE).unwrap(),
+            "\"message\""
+        );
         assert!(serde_json::from_str::<Kind>("\"\"").is_err());
     }
 }

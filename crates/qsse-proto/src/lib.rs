@@ -85,6 +85,11 @@ pub use frame::Frame;
 pub use kind::{Kind, KindError};
 pub use timestamp::{ParseTimestampError, Timestamp};
 
+/// The README's example, compiled and run with the other documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 /// The ALPN name of the protocol that this crate speaks (`QP-1.1`).
 pub const ALPN: &[u8] = b"qsse/1";
 

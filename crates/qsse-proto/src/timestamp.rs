@@ -124,7 +124,7 @@ fn civil(days: u64) -> (u64, u64, u64) {
 
 /// Days from 1970-01-01 to that date, if it is one.
 fn days(year: u64, month: u64, day: u64) -> Option<i64> {
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let last = match month {
         2 => 28 + u64::from(leap),
         4 | 6 | 9 | 11 => 30,
@@ -220,7 +220,10 @@ mod tests {
             assert_eq!(text.parse(), Ok(Timestamp(micros)));
             let json = format!("\"{text}\"");
             assert_eq!(serde_json::to_string(&Timestamp(micros)).unwrap(), json);
-            assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), Timestamp(micros));
+            assert_eq!(
+                serde_json::from_str::<Timestamp>(&json).unwrap(),
+                Timestamp(micros)
+            );
         }
     }
 
@@ -257,7 +260,11 @@ mod tests {
             "0000-01-01T00:00:00Z",
             "éééééééééééééé",
         ] {
-            assert_eq!(text.parse::<Timestamp>(), Err(ParseTimestampError(())), "{text}");
+            assert_eq!(
+                text.parse::<Timestamp>(),
+                Err(ParseTimestampError(())),
+                "{text}"
+            );
         }
     }
 

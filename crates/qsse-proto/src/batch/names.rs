@@ -16,7 +16,11 @@ impl Positions {
         if others.is_empty() {
             return Self::One(first);
         }
-        Self::Many(std::iter::once(first).chain(others.iter().copied()).collect())
+        Self::Many(
+            std::iter::once(first)
+                .chain(others.iter().copied())
+                .collect(),
+        )
     }
 
     pub(super) fn as_slice(&self) -> &[u32] {

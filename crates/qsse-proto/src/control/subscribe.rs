@@ -119,7 +119,11 @@ mod tests {
     // QP-5.2
     #[test]
     fn the_number_of_patterns_is_bounded() {
-        let read = |count| patterns(SeqDeserializer::<_, Error>::new(vec!["a"; count].into_iter()));
+        let read = |count| {
+            patterns(SeqDeserializer::<_, Error>::new(
+                vec!["a"; count].into_iter(),
+            ))
+        };
         assert_eq!(read(1024).unwrap().len(), 1024);
         assert!(read(1025).is_err());
     }

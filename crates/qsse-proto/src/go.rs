@@ -1,0 +1,50 @@
+//! The JSON lines of the Go library's dialect, spoken under [`GO_ALPN`](crate::GO_ALPN).
+//!
+//! The client opens a unidirectional stream, writes its [`Offer`] and closes it. The server opens
+//! one, and writes an [`EventLine`] for each event. An error is an event on the topic `error` whose data is
+//! an [`ErrorData`].
+//!
+//! Go leaves empty fields out, so here absent ones and `null` are empty; unknown fields are ignored.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use qsse_proto::go::{EventLine, LineDecoder, OFFER_BYTES, Offer};
+//!
+//! let mut lines = LineDecoder::new(OFFER_BYTES);
+//! lines.push(Bytes::from_static(b"{\"topics\":[\"ride.*\"]}\n"));
+//! let offer = Offer::parse(&lines.next()?.expect("a whole line"))?;
+//! assert_eq!((offer.token(), offer.topics()), ("", &["ride.*".to_owned()][..]));
+//!
+//! let line = EventLine::new("ride.7", "hi").to_line();
+//! assert_eq!(line, b"{\"topic\":\"ride.7\",\"data\":\"aGk=\"}\n");
+//! # Ok::<(), qsse_proto::go::LineError>(())
+//! ```
+
+mod error_data;
+mod event_line;
+mod json;
+mod lines;
+mod offer;
+
+pub use error_data::ErrorData;
+pub use event_line::{EventLine, write_event};
+pub use json::LineError;
+pub use lines::LineDecoder;
+pub use offer::Offer;
+
+use crate::limits::{EVENT_BYTES, FRAME_OVERHEAD, HELLO_FRAME_BYTES};
+
+/// The longest offer: as much as a stranger may send in `qsse/1`.
+pub const OFFER_BYTES: usize = HELLO_FRAME_BYTES;
+
+/// The longest line of an event: the largest data in base 64, and room for the rest.
+pub const EVENT_LINE_BYTES: usize = EVENT_BYTES.div_ceil(3) * 4 + FRAME_OVERHEAD;
+
+/// How deep a line's JSON may nest.
+pub const DEPTH: usize = 32;
+
+/// The topic of events that are errors.
+pub const ERROR_TOPIC: &str = "error";
+
+#[cfg(test)]
+mod tests;
