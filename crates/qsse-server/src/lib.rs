@@ -74,3 +74,7 @@ pub use testing::TestServer;
 
 /// The transport, for endpoints of one's own.
 pub use qsse_transport as transport;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

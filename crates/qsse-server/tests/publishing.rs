@@ -5,9 +5,10 @@ mod support;
 
 use std::time::Duration;
 
-use qsse_proto::publish::AckFrame;
+use qsse_proto::publish::{AckFrame, OpenPublisher, Publish, PublisherFrame};
 use qsse_proto::{Code, Kind};
 use qsse_server::{PublishError, Server, Start, SubscribeError, SubscriptionError, TestServer};
+use qsse_transport::FrameWriter;
 use support::RawClient;
 
 fn acknowledged(frame: AckFrame) -> (u64, u64, u64) {
@@ -73,6 +74,24 @@ async fn a_refusal_in_an_ordered_stream_refuses_everything_behind_it() {
     unordered.queue("a", false, b"1");
     assert_eq!(refused(unordered.next().await), (0, Code::INVALID_TOPIC));
     assert_eq!(acknowledged(unordered.next().await), (1, 2, 2));
+}
+
+// QP-8.1: a publishing stream is opened first, and once.
+#[tokio::test]
+async fn a_stream_that_is_opened_twice_or_not_at_all_ends_the_connection() {
+    let server = TestServer::start().await.unwrap();
+    let open = PublisherFrame::from(OpenPublisher { ordered: false }).encode();
+    let client = RawClient::connect(&server).await;
+    let mut twice = client.publisher(false).await;
+    twice.writer.send(open).await.unwrap();
+    assert_eq!(client.closed().await.0, Code::PROTOCOL_VIOLATION);
+
+    let client = RawClient::connect(&server).await;
+    let (send, _recv) = client.connection.open_bi().await.unwrap();
+    let publish = Publish::new(false, "a", &Kind::MESSAGE, "x".into()).encode();
+    FrameWriter::new(send).send(publish).await.unwrap();
+    assert_eq!(client.closed().await.0, Code::PROTOCOL_VIOLATION);
+    assert_eq!(server.log_stats().head, 0);
 }
 
 #[tokio::test]

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use qsse_log::{Appender, NewEvent};
+use qsse_proto::frame::kind;
 use qsse_proto::publish::{
     AckFrame, Acknowledged, OpenPublisher, Publish, PublishRefused, PublisherFrame,
 };
-use qsse_proto::{Code, EventId, Kind, limits};
+use qsse_proto::{Code, DecodeError, EventId, Kind, limits};
 use qsse_topic::{Topic, TopicRef};
 use qsse_transport::{FrameError, FrameReader, FrameWriter, RecvStream, SendStream};
 
@@ -68,27 +69,22 @@ enum Target {
 
 impl Publishing<'_> {
     async fn serve(&mut self, frames: &mut FrameReader) -> Result<(), Failed> {
-        match self.next(frames).await? {
-            Some(PublisherFrame::OpenPublisher(OpenPublisher { ordered })) => {
-                self.ordered = ordered
-            }
-            Some(_) => {
-                let error = qsse_proto::DecodeError::UnexpectedFrame {
-                    kind: qsse_proto::frame::kind::PUBLISH,
-                };
-                return Err(Failed::Frame(FrameError::Decode(error)));
-            }
-            None => return Ok(()),
-        }
+        let Some(first) = self.next(frames).await? else {
+            return Ok(());
+        };
+        let PublisherFrame::OpenPublisher(OpenPublisher { ordered }) = first else {
+            return Err(misplaced(kind::PUBLISH));
+        };
+        self.ordered = ordered;
         let mut ready = Vec::new();
         while let Some(frame) = self.next(frames).await? {
-            self.take(frame, &mut ready).await;
+            self.take(frame, &mut ready).await?;
             while ready.len() < TURN
                 && let Some(frame) = frames.next_buffered().map_err(Failed::Frame)?
             {
                 let frame = PublisherFrame::decode(frame);
                 let frame = frame.map_err(|error| Failed::Frame(FrameError::Decode(error)))?;
-                self.take(frame, &mut ready).await;
+                self.take(frame, &mut ready).await?;
             }
             self.append(&mut ready);
             self.acks.flush().await.map_err(|_| Failed::Gone)?;
@@ -108,9 +104,10 @@ impl Publishing<'_> {
     }
 
     /// Checks one publish. A refusal is answered behind those before it.
-    async fn take(&mut self, frame: PublisherFrame, ready: &mut Vec<Ready>) {
+    async fn take(&mut self, frame: PublisherFrame, ready: &mut Vec<Ready>) -> Result<(), Failed> {
         let PublisherFrame::Publish(publish) = frame else {
-            return;
+            // QP-8.1: a stream is opened once.
+            return Err(misplaced(kind::OPEN_PUBLISHER));
         };
         let number = self.taken;
         self.taken += 1;
@@ -125,6 +122,7 @@ impl Publishing<'_> {
                 self.refuse(number, code, message);
             }
         }
+        Ok(())
     }
 
     async fn check(&self, publish: &Publish) -> Result<Target, (Code, String)> {
@@ -224,6 +222,10 @@ impl Publishing<'_> {
         };
         self.acks.queue(AckFrame::PublishRefused(refused).encode());
     }
+}
+
+fn misplaced(kind: u8) -> Failed {
+    Failed::Frame(FrameError::Decode(DecodeError::UnexpectedFrame { kind }))
 }
 
 fn push(appender: &mut Appender<'_>, topic: &Topic, publish: &Publish) -> EventId {

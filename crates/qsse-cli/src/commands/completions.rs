@@ -1,0 +1,31 @@
+//! `qsse completions`: for the shell's tab key.
+
+use std::io::{ErrorKind, Write};
+
+use anyhow::Result;
+use clap::Args;
+use clap_complete::Shell;
+
+use crate::args;
+use crate::exit::Status;
+
+/// Print a script that completes qsse's commands and flags
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  qsse completions bash > ~/.local/share/bash-completion/completions/qsse
+  qsse completions zsh > \"${fpath[1]}/_qsse\"
+  qsse completions fish > ~/.config/fish/completions/qsse.fish")]
+pub(crate) struct Options {
+    /// For which shell
+    shell: Shell,
+}
+
+pub(crate) fn run(options: &Options) -> Result<Status> {
+    let mut script = Vec::new();
+    clap_complete::generate(options.shell, &mut args::command(), "qsse", &mut script);
+    match std::io::stdout().write_all(&script) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(Status::Done),
+    }
+}

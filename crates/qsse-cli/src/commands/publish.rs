@@ -1,0 +1,241 @@
+//! `qsse pub`: publishes one event or many.
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::pin::{Pin, pin};
+
+use anyhow::Result;
+use clap::Args;
+use qsse_client::{Client, EventId, Kind, Pattern, Topic};
+
+use super::{Stopped, close, stopped};
+use crate::connect::{connect, report};
+use crate::exit::{Status, fail, usage, usage_because};
+use crate::settings::Settings;
+use crate::signals::Signals;
+use crate::text;
+
+mod lines;
+mod stream;
+
+/// The most that is read of one event: what a server takes is far less, and it says so.
+const READ_BYTES: usize = 64 * 1024 * 1024;
+
+/// Publish an event, or every line of standard input as one
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  qsse pub ride.7.start '{\"driver\":\"Ada\"}'
+  tail -f app.log | qsse pub logs.app             each line is an event
+  qsse pub --file photo.jpg camera.1              the whole file is one
+  qsse pub --matching 'ride.*' 'storm ahead'      to every topic that the server knows
+  qsse sub --json '*' -s here | qsse pub --from-json -s there")]
+pub(crate) struct Options {
+    /// The topic; with --matching a pattern
+    #[arg(value_name = "TOPIC", required_unless_present = "from_json")]
+    topic: Option<String>,
+    /// The event's data; without it each line of standard input is an event
+    #[arg(value_name = "BODY", conflicts_with_all = ["from_json", "file"], allow_hyphen_values = true)]
+    body: Option<String>,
+    /// What sort of event it is [default: message]
+    #[arg(long, value_name = "KIND")]
+    kind: Option<Kind>,
+    /// Publish to every topic that the pattern matches, of those that the server has declared or keeps an event of
+    #[arg(long, conflicts_with = "from_json")]
+    matching: bool,
+    /// Read what `qsse sub --json` prints, whose topic and kind win
+    #[arg(long, conflicts_with = "file")]
+    from_json: bool,
+    /// Publish all of this file as one event; - is standard input
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    file: Option<PathBuf>,
+    /// Print the result as a JSON object
+    #[arg(long)]
+    json: bool,
+    /// Not in this version
+    #[arg(long, value_name = "KEY", hide = true)]
+    key: Option<String>,
+}
+
+/// What became of the events.
+#[derive(Default)]
+struct Outcome {
+    count: u64,
+    first: Option<EventId>,
+    last: Option<EventId>,
+    /// Taken from the input, and not known to be published.
+    unacknowledged: u64,
+    /// Why it ended early, if it did.
+    error: Option<anyhow::Error>,
+}
+
+pub(crate) async fn run(options: Options, settings: &Settings) -> Result<Status> {
+    if options.key.is_some() {
+        return Err(usage("--key: this version has no keys yet"));
+    }
+    let topic = options.topic.as_deref().unwrap_or_default();
+    let is_name = options.topic.is_some() && !options.matching;
+    if is_name && let Err(error) = Topic::new(topic) {
+        let hint = match Pattern::new(topic) {
+            Ok(_) => "; --matching publishes to every topic that a pattern matches",
+            Err(_) => "",
+        };
+        return Err(usage(format!("{topic:?}: {error}{hint}")));
+    }
+    if options.matching
+        && let Err(error) = Pattern::new(topic)
+    {
+        return Err(usage(format!("{topic:?}: {error}")));
+    }
+    let one = options.one_event()?;
+    let signals = Signals::watch()?;
+    let mut stop = pin!(stopped(&signals, settings));
+    let client = tokio::select! {
+        biased;
+        why = stop.as_mut() => return before_connecting(why),
+        client = connect(settings)? => client?,
+    };
+    let reporter = client.clone();
+    let reporter = tokio::spawn(async move { report(&reporter).await });
+    let outcome = match one {
+        Some(data) => publish_one(&client, &options, &data, stop).await,
+        None => stream::publish(&client, &options, settings, stop).await,
+    };
+    reporter.abort();
+    options.print(&outcome);
+    close(&client).await;
+    match outcome.error {
+        Some(error) => Err(error),
+        None if outcome.unacknowledged > 0 => Ok(Status::Unacknowledged),
+        None => Ok(Status::Done),
+    }
+}
+
+/// Nothing was published, and nothing was taken from the input.
+fn before_connecting(why: Stopped) -> Result<Status> {
+    match why {
+        Stopped::Signal => Ok(Status::Interrupted),
+        Stopped::Timeout => Err(fail(
+            Status::Unreachable,
+            "time is up, and there is no connection",
+        )),
+    }
+}
+
+impl Options {
+    fn topic(&self) -> &str {
+        self.topic.as_deref().unwrap_or_default()
+    }
+
+    fn kind(&self) -> Kind {
+        self.kind.clone().unwrap_or_default()
+    }
+
+    /// The data, where all of the input is one event.
+    fn one_event(&self) -> Result<Option<Vec<u8>>> {
+        if let Some(body) = &self.body {
+            return Ok(Some(body.clone().into_bytes()));
+        }
+        let Some(path) = &self.file else {
+            return Ok(None);
+        };
+        let shown = path.display();
+        let input: Box<dyn Read> = if path.as_os_str() == "-" {
+            Box::new(std::io::stdin())
+        } else {
+            let file = std::fs::File::open(path);
+            Box::new(
+                file.map_err(|error| usage_because(format_args!("cannot open {shown}"), error))?,
+            )
+        };
+        let mut data = Vec::new();
+        input
+            .take(READ_BYTES as u64 + 1)
+            .read_to_end(&mut data)
+            .map_err(|error| usage_because(format_args!("cannot read {shown}"), error))?;
+        if data.len() > READ_BYTES {
+            return Err(fail(
+                Status::Unacknowledged,
+                format!("{shown} is over 64 MiB: too large for one event"),
+            ));
+        }
+        Ok(Some(data))
+    }
+
+    fn print(&self, outcome: &Outcome) {
+        let Outcome {
+            count,
+            first,
+            last,
+            unacknowledged,
+            ..
+        } = outcome;
+        let id = |id: &Option<EventId>| id.map(|id| id.to_string());
+        let line = if self.json {
+            serde_json::json!({
+                "count": count, "first": id(first), "last": id(last), "unacknowledged": unacknowledged,
+            })
+            .to_string()
+        } else {
+            match last {
+                Some(last) if *count == 1 => last.to_string(),
+                Some(last) => format!("{}, the last is {last}", text::counted(*count, "event")),
+                None if outcome.error.is_some() => return,
+                None => text::counted(*count, "event"),
+            }
+        };
+        // Nobody reads it: then nobody misses it.
+        use std::io::Write;
+        let _ = writeln!(std::io::stdout(), "{line}");
+    }
+}
+
+async fn publish_one(
+    client: &Client,
+    options: &Options,
+    data: &[u8],
+    stop: Pin<&mut impl Future<Output = Stopped>>,
+) -> Outcome {
+    let publish = async {
+        let (topic, kind) = (options.topic(), options.kind());
+        if options.matching {
+            let published = client
+                .publish_matching(topic, data)
+                .kind(kind.as_str())
+                .await?;
+            return Ok((published.count(), published.first(), published.last()));
+        }
+        let id = client.publish(topic, data).kind(kind.as_str()).await?;
+        anyhow::Ok((1, Some(id), Some(id)))
+    };
+    let result = tokio::select! {
+        biased;
+        why = stop => Err(ended(why)),
+        result = publish => result,
+    };
+    match result {
+        Ok((count, first, last)) => Outcome {
+            count,
+            first,
+            last,
+            ..Outcome::default()
+        },
+        Err(error) => Outcome {
+            unacknowledged: 1,
+            error: Some(error),
+            ..Outcome::default()
+        },
+    }
+}
+
+/// Stopped with something not acknowledged.
+fn ended(why: Stopped) -> anyhow::Error {
+    let why = match why {
+        Stopped::Signal => "interrupted",
+        Stopped::Timeout => "time is up",
+    };
+    fail(
+        Status::Unacknowledged,
+        format!("{why} before every event was acknowledged"),
+    )
+}

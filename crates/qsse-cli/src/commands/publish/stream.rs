@@ -1,0 +1,281 @@
+//! Many events: one a line of standard input, sent without waiting for each acknowledgement.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use qsse_client::{Client, Kind, PublishError, Publisher};
+use serde::Deserialize;
+
+use super::lines::{Line, Lines};
+use super::{Options, Outcome, READ_BYTES, Stopped, ended};
+use crate::exit::{Status, fail, status_of, usage_because};
+use crate::settings::Settings;
+use crate::text;
+
+/// How long an interrupted `pub` waits for what is in flight.
+const FLUSH: Duration = Duration::from_secs(2);
+
+/// What `sub --json` prints. Other one-key objects are no events.
+#[derive(Deserialize)]
+struct JsonEvent {
+    topic: Option<String>,
+    kind: Option<String>,
+    data: Option<String>,
+    encoding: Option<String>,
+    #[serde(default, rename = "id")]
+    _id: serde::de::IgnoredAny,
+}
+
+/// One event to publish.
+struct Draft<'a> {
+    topic: std::borrow::Cow<'a, str>,
+    kind: Kind,
+    data: std::borrow::Cow<'a, [u8]>,
+}
+
+/// Where the events go, and what became of them so far.
+struct Sink<'a> {
+    client: &'a Client,
+    publisher: Publisher,
+    matching: bool,
+    keep_trying: bool,
+    /// Those published one by one, where one publish makes several.
+    one_by_one: Outcome,
+    /// How many lines those were.
+    answered: u64,
+    /// Events taken from the input.
+    taken: u64,
+}
+
+pub(super) async fn publish(
+    client: &Client,
+    options: &Options,
+    settings: &Settings,
+    mut stop: Pin<&mut impl Future<Output = Stopped>>,
+) -> Outcome {
+    let mut sink = Sink {
+        client,
+        publisher: client.publisher(),
+        matching: options.matching,
+        keep_trying: settings.on("reconnect"),
+        one_by_one: Outcome::default(),
+        answered: 0,
+        taken: 0,
+    };
+    let mut error = None;
+    let stopped = tokio::select! {
+        biased;
+        why = stop.as_mut() => Some(why),
+        result = sink.publish_lines(options) => {
+            error = result.err();
+            None
+        }
+    };
+    if error.is_none() {
+        let flushed = tokio::select! {
+            biased;
+            flushed = sink.flush() => flushed.map_err(Into::into),
+            why = late(stop, stopped) => Err(ended(why)),
+        };
+        error = flushed.err();
+    }
+    let mut outcome = sink.outcome();
+    if let Some(Stopped::Timeout) = stopped {
+        error = error.or_else(|| {
+            Some(fail(
+                Status::Unreachable,
+                "time is up before the input ended",
+            ))
+        });
+    }
+    // A lost connection with something in flight is more than an unreachable server.
+    outcome.error = error.map(|error| match status_of(&error) {
+        Status::Unreachable if outcome.unacknowledged > 0 => {
+            fail(Status::Unacknowledged, format!("{error:#}"))
+        }
+        _ => error,
+    });
+    outcome
+}
+
+/// When to give up what is in flight: soon after a first stop, else at one.
+async fn late(stop: Pin<&mut impl Future<Output = Stopped>>, stopped: Option<Stopped>) -> Stopped {
+    match stopped {
+        Some(why) => {
+            tokio::time::sleep(FLUSH).await;
+            why
+        }
+        None => stop.await,
+    }
+}
+
+impl Sink<'_> {
+    async fn publish_lines(&mut self, options: &Options) -> anyhow::Result<()> {
+        // As JSON an event is longer: a control character takes six bytes.
+        let max = if options.from_json {
+            READ_BYTES.saturating_mul(2)
+        } else {
+            READ_BYTES
+        };
+        let mut lines = Lines::read(max);
+        let mut number = 0_u64;
+        loop {
+            if !self.wait_for(&mut lines).await? {
+                return Ok(());
+            }
+            let Some(line) = lines.take() else {
+                continue;
+            };
+            number += 1;
+            let draft = match line {
+                Line::TooLong => {
+                    let size = bytesize::ByteSize(max as u64);
+                    Err(format!("it is over {size}, which no server takes"))
+                }
+                Line::Whole(line) if options.from_json => match from_json(line, options) {
+                    Ok(None) => continue,
+                    Ok(Some(draft)) => Ok(draft),
+                    Err(problem) => Err(problem),
+                },
+                Line::Whole(line) => Ok(Draft {
+                    topic: options.topic().into(),
+                    kind: options.kind(),
+                    data: line.into(),
+                }),
+            };
+            self.taken += 1;
+            let sent = match draft {
+                Ok(draft) => self.send(&draft).await,
+                Err(problem) => {
+                    refused(number, &problem);
+                    continue;
+                }
+            };
+            match sent {
+                Ok(()) => {}
+                // These concern the line alone, and nothing of it was sent.
+                Err(
+                    error @ (PublishError::TooLarge { .. }
+                    | PublishError::Topic(_)
+                    | PublishError::Kind(_)),
+                ) => refused(number, &error.to_string()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Waits for a line; false at the end of the input. Meanwhile it learns of what was sent.
+    async fn wait_for(&self, lines: &mut Lines) -> anyhow::Result<bool> {
+        let mut flushed = false;
+        loop {
+            tokio::select! {
+                biased;
+                line = lines.wait() => {
+                    return line.map_err(|error| usage_because("cannot read standard input", error));
+                }
+                result = self.flush(), if !flushed => {
+                    result?;
+                    flushed = true;
+                }
+                reason = self.client.closed() => return Err(PublishError::Closed(reason).into()),
+            }
+        }
+    }
+
+    async fn send(&mut self, draft: &Draft<'_>) -> Result<(), PublishError> {
+        loop {
+            let result = if self.matching {
+                self.send_matching(draft).await
+            } else {
+                self.publisher
+                    .send_kind(&draft.topic, &draft.kind, &draft.data)
+                    .await
+            };
+            match result {
+                // Nothing was sent, and the connection may come back.
+                Err(PublishError::NotConnected { .. }) if self.keep_trying => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// One by one, because only so the acknowledgement tells how many topics were reached.
+    async fn send_matching(&mut self, draft: &Draft<'_>) -> Result<(), PublishError> {
+        let publish = self.client.publish_matching(&draft.topic, &draft.data);
+        let published = publish.kind(draft.kind.as_str()).await?;
+        let sum = &mut self.one_by_one;
+        sum.count += published.count();
+        sum.first = sum.first.or(published.first());
+        sum.last = published.last().or(sum.last);
+        self.answered += 1;
+        Ok(())
+    }
+
+    async fn flush(&self) -> Result<(), PublishError> {
+        self.publisher.flush().await.map(|_| ())
+    }
+
+    fn outcome(self) -> Outcome {
+        if self.matching {
+            let unacknowledged = self.taken - self.answered;
+            return Outcome {
+                unacknowledged,
+                ..self.one_by_one
+            };
+        }
+        let progress = self.publisher.progress();
+        Outcome {
+            count: progress.acknowledged,
+            first: progress.first,
+            last: progress.last,
+            unacknowledged: self.taken.saturating_sub(progress.acknowledged),
+            error: None,
+        }
+    }
+}
+
+fn refused(number: u64, problem: &str) {
+    eprintln!(
+        "qsse: line {number} is not published: {}",
+        text::one_line(problem)
+    );
+}
+
+/// The event of a JSON line; `None` for what is no event.
+fn from_json<'a>(line: &'a [u8], options: &'a Options) -> Result<Option<Draft<'a>>, String> {
+    if line.trim_ascii().is_empty() {
+        return Ok(None);
+    }
+    let event: JsonEvent = serde_json::from_slice(line)
+        .map_err(|error| format!("it is not JSON of an event: {error}"))?;
+    let Some(data) = event.data else {
+        return Ok(None);
+    };
+    let data = match event.encoding.as_deref() {
+        None => data.into_bytes(),
+        Some("base64") => BASE64_STANDARD
+            .decode(data)
+            .map_err(|error| format!("its data is not base64: {error}"))?,
+        Some(other) => {
+            return Err(format!(
+                "its encoding {other:?} is unknown: base64 is the only one"
+            ));
+        }
+    };
+    let topic = match event.topic {
+        Some(topic) => topic.into(),
+        None if options.topic.is_some() => options.topic().into(),
+        None => return Err("it has no topic, and none was given".into()),
+    };
+    let kind = match event.kind {
+        Some(kind) => Kind::new(kind).map_err(|error| error.to_string())?,
+        None => options.kind(),
+    };
+    Ok(Some(Draft {
+        topic,
+        kind,
+        data: data.into(),
+    }))
+}

@@ -1,0 +1,249 @@
+//! `qsse serve`: a server for anybody who connects.
+
+use std::io::Write;
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result, anyhow};
+use clap::Args;
+use qsse_client::ServerUrl;
+use qsse_server::Server;
+use qsse_server::transport::tls::{Fingerprint, ServerTls, dev_cert};
+use qsse_server::transport::{ServerEndpoint, UdpBuffers};
+use tokio::net::TcpListener;
+
+use super::cert::expiry;
+use crate::exit::{Status, fail, usage};
+use crate::serve::access::Access;
+use crate::serve::http;
+use crate::settings::{Settings, server_config};
+use crate::signals::Signals;
+use crate::text::{self, quoted};
+
+/// Run a server
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  qsse serve
+  qsse serve --topics people,'ride.*' --metrics 127.0.0.1:9090
+  qsse serve --listen 0.0.0.0:4242 --cert cert.pem --key key.pem --tokens tokens.toml
+
+Without tokens anyone may subscribe, and programs on this machine may publish. A tokens file is TOML:
+  [[token]]
+  token = \"…\"
+  subscribe = [\"ride.*\"]
+  publish = [\"ride.*\"]
+
+SIGINT or SIGTERM lets clients read to the end first; a second one ends at once.")]
+pub(crate) struct Options {}
+
+pub(crate) async fn run(_: Options, settings: &Settings) -> Result<Status> {
+    let access = Access::from_settings(settings)?;
+    let certificate = Certificate::from_settings(settings)?;
+    let signals = Signals::watch()?;
+    let config = server_config(settings);
+    let address = settings.need("listen");
+    let endpoint = ServerEndpoint::bind(address, &certificate.tls, &config.transport)?;
+    let metrics = bind_metrics(settings).await?;
+
+    let address = endpoint.local_addr();
+    let buffers = endpoint.udp_buffers();
+    let described = access.describe(address);
+    let by_token = matches!(access, Access::Tokens(..));
+    let drain_timeout = config.drain_timeout;
+    let mut builder = access.guard(Server::bind(address).endpoint(endpoint).config(config));
+    if settings.is_set("topics") {
+        builder = builder.topics(&settings.value("topics").texts);
+    }
+    let server = builder.await?;
+
+    // Scripts wait for these lines: by now all sockets are bound.
+    let mut ready = format!("listening on {address}\n");
+    if let Some(metrics) = &metrics {
+        ready.push_str(&format!("metrics on {}\n", metrics.local_addr()?));
+    }
+    let mut stdout = std::io::stdout();
+    // Who does not read them does not mind.
+    let _ = stdout
+        .write_all(ready.as_bytes())
+        .and_then(|()| stdout.flush());
+    eprint!("{}", certificate.describe());
+    eprintln!("access       {described}");
+    eprint!("{}", commands(settings, address, &certificate, by_token));
+    eprint!("{}", clipped(buffers));
+
+    if let Some(listener) = metrics {
+        tokio::spawn(http::serve(listener, server.clone()));
+    }
+    tokio::select! {
+        () = signals.first() => {}
+        why = server.closed() => return Err(anyhow!("the server has ended by itself: {why:?}")),
+    }
+    eprintln!("qsse: draining; once more ends at once");
+    server.shutdown(drain_timeout).await;
+    Ok(Status::Done)
+}
+
+async fn bind_metrics(settings: &Settings) -> Result<Option<TcpListener>> {
+    let Some(address) = settings.get::<SocketAddr>("metrics") else {
+        return Ok(None);
+    };
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) => Err(fail(
+            Status::Listen,
+            format!("cannot listen on {address} for metrics: {error}"),
+        )),
+    }
+}
+
+/// What the server shows of itself.
+struct Certificate {
+    tls: ServerTls,
+    fingerprint: Option<Fingerprint>,
+    /// The one that clients on this machine trust without being told.
+    is_development: bool,
+}
+
+impl Certificate {
+    fn from_settings(settings: &Settings) -> Result<Self> {
+        let (cert, key) = (settings.text("cert"), settings.text("key"));
+        let tls = match (cert, key) {
+            ("", "") => ServerTls::dev_cert(),
+            // One file may hold both.
+            (cert, "") => ServerTls::pem_files(cert, cert),
+            ("", _) => return Err(usage("--key without --cert: give both")),
+            (cert, key) => ServerTls::pem_files(cert, key),
+        };
+        let tls = tls
+            .context("cannot use the certificate")
+            .map_err(as_configuration)?;
+        let fingerprint = tls.fingerprint();
+        let is_development = cert.is_empty();
+        Ok(Self {
+            tls,
+            fingerprint,
+            is_development,
+        })
+    }
+
+    fn describe(&self) -> String {
+        let Some(fingerprint) = self.fingerprint else {
+            return String::new();
+        };
+        let mut out = format!("fingerprint  {fingerprint}\n");
+        if let Some(path) = self.kept_at() {
+            let expires = expiry(&path).unwrap_or_default();
+            out.push_str(&format!(
+                "certificate  {}, for development, until {expires}\n",
+                path.display()
+            ));
+        } else if self.is_development {
+            out.push_str("certificate  in memory: another one after the next start\n");
+        }
+        out
+    }
+
+    /// The file of the development certificate, if this is the one in it.
+    fn kept_at(&self) -> Option<std::path::PathBuf> {
+        let kept = self.is_development && dev_cert::fingerprint() == self.fingerprint;
+        dev_cert::path().filter(|_| kept)
+    }
+}
+
+/// The error as one of the configuration, whatever its source is.
+fn as_configuration(error: anyhow::Error) -> anyhow::Error {
+    usage(format!("{error:#}"))
+}
+
+/// How to subscribe and publish, to be pasted.
+fn commands(
+    settings: &Settings,
+    address: SocketAddr,
+    certificate: &Certificate,
+    by_token: bool,
+) -> String {
+    let program = text::program();
+    let is_default = settings_default() == address.to_string();
+    let local = if address.ip().is_unspecified() {
+        let loopback = if address.is_ipv4() {
+            "127.0.0.1"
+        } else {
+            "[::1]"
+        };
+        format!("{loopback}:{}", address.port())
+    } else {
+        address.to_string()
+    };
+    let server = if certificate.kept_at().is_some() {
+        if is_default {
+            String::new()
+        } else {
+            format!(" -s {}", quoted(&local))
+        }
+    } else {
+        format!(" -s {}", quoted(&pinned(&local, certificate)))
+    };
+    let token = if by_token { " --token TOKEN" } else { "" };
+    let topics = &settings.value("topics").texts;
+    let pattern = topics.first().map_or("*", String::as_str);
+    let topic = topics
+        .first()
+        .map_or("hello", String::as_str)
+        .replace('*', "7");
+    let mut out = format!(
+        "subscribe    {program} sub{server}{token} {}\npublish      {program} pub{server}{token} {} 'hello, world'\n",
+        quoted(pattern),
+        quoted(&topic),
+    );
+    if !address.ip().is_loopback() {
+        let host = if address.ip().is_unspecified() {
+            "HOST".into()
+        } else {
+            local
+        };
+        let host = host.replace("HOST", &format!("HOST:{}", address.port()));
+        out.push_str(&format!(
+            "from afar    qsse sub -s {}{token} {}\n",
+            quoted(&pinned(&host, certificate)),
+            quoted(pattern)
+        ));
+    }
+    out
+}
+
+fn settings_default() -> &'static str {
+    crate::settings::Setting::find("server").map_or("", |setting| setting.default)
+}
+
+/// The server's address with its fingerprint, where the certificate was not made by an authority that clients may know.
+fn pinned(server: &str, certificate: &Certificate) -> String {
+    let fingerprint = certificate
+        .fingerprint
+        .map(|fingerprint| fingerprint.to_hex());
+    match (fingerprint, server.parse::<ServerUrl>()) {
+        (Some(hex), _) => format!("qsse://{server}?fingerprint={hex}"),
+        (None, Ok(url)) => url.to_string(),
+        (None, Err(_)) => server.into(),
+    }
+}
+
+fn clipped(buffers: Option<UdpBuffers>) -> String {
+    let Some(buffers) = buffers.filter(UdpBuffers::clipped) else {
+        return String::new();
+    };
+    let UdpBuffers {
+        send,
+        receive,
+        requested,
+        ..
+    } = buffers;
+    let kib = |bytes: usize| bytes / 1024;
+    format!(
+        "udp buffers  {} KiB to send and {} KiB to receive, of {} KiB asked for: bursts to many subscribers lose packets; try\n\
+         {:13}sudo sysctl -w net.core.wmem_max={requested} net.core.rmem_max={requested}\n",
+        kib(send),
+        kib(receive),
+        kib(requested),
+        "",
+    )
+}

@@ -1,0 +1,75 @@
+//! A client as the settings describe it.
+
+use std::path::Path;
+
+use anyhow::Result;
+use qsse_client::{Client, Connect, ConnectionState, ServerUrl};
+
+use crate::exit::{usage, usage_because};
+use crate::settings::{Settings, client_config};
+use crate::text;
+
+/// A client to be awaited, as the settings describe it.
+///
+/// # Errors
+/// What is wrong with the settings.
+pub(crate) fn connect(settings: &Settings) -> Result<Connect> {
+    let url: ServerUrl = settings.need("server");
+    let mut connect = Client::connect(url).config(client_config(settings));
+    if settings.on("insecure") {
+        eprintln!("qsse: --insecure: anybody who answers is trusted");
+        connect = connect.insecure();
+    } else if settings.is_set("ca") {
+        connect = connect.ca_file(settings.text("ca"));
+    }
+    for fingerprint in settings.all("fingerprint") {
+        connect = connect.fingerprint(fingerprint);
+    }
+    Ok(match settings.either("token", "token_file")? {
+        Some("token") => connect.token(settings.text("token")),
+        Some(_) => {
+            let path = settings.text("token_file").to_owned();
+            token_in(Path::new(&path))?;
+            // Read each time, so that a newer token is found after a loss of the connection.
+            connect.token_fn(move || {
+                let token = token_in(Path::new(&path)).map_err(|error| format!("{error:#}"));
+                async move { token }
+            })
+        }
+        None => connect,
+    })
+}
+
+/// The token in a file: its text without white space around it.
+fn token_in(path: &Path) -> Result<String> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        usage_because(format_args!("cannot read the token file {shown}"), error)
+    })?;
+    match text.trim() {
+        "" => Err(usage(format!("the token file {shown} is empty"))),
+        token => Ok(token.into()),
+    }
+}
+
+/// Tells on standard error when the connection is lost and when it is back, until the client ends.
+pub(crate) async fn report(client: &Client) {
+    let mut states = client.state();
+    let mut lost = false;
+    while let Some(state) = states.next().await {
+        match state {
+            ConnectionState::Connected { address, .. } if lost => {
+                lost = false;
+                eprintln!("qsse: connected again to {address}");
+            }
+            ConnectionState::Reconnecting { reason, .. } if !lost => {
+                lost = true;
+                eprintln!(
+                    "qsse: {}; connecting again",
+                    text::one_line(&reason.to_string())
+                );
+            }
+            _ => {}
+        }
+    }
+}

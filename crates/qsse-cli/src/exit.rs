@@ -1,0 +1,193 @@
+//! [`Status`]: what the program's exit status says.
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+use qsse_client::{
+    CloseReason, Code, ConnectError, ConnectionError, DisconnectReason, PublishError,
+    SubscribeError, SubscriptionError,
+};
+use qsse_server::BindError;
+use qsse_server::transport::BindError as SocketError;
+use qsse_server::transport::tls::TlsError;
+
+/// The exit statuses; scripts rely on the numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    Done = 0,
+    Other = 1,
+    Usage = 2,
+    Unreachable = 3,
+    Certificate = 4,
+    Token = 5,
+    Topic = 6,
+    Unacknowledged = 7,
+    Listen = 8,
+    Gap = 9,
+    Interrupted = 130,
+}
+
+impl Status {
+    /// All of them with what they mean, for help and documents.
+    pub(crate) const MEANINGS: &[(Self, &str)] = &[
+        (Self::Done, "done"),
+        (Self::Other, "another failure"),
+        (Self::Usage, "wrong usage or configuration"),
+        (
+            Self::Unreachable,
+            "the server cannot be reached, was lost, or time ran out",
+        ),
+        (Self::Certificate, "the server's certificate was refused"),
+        (Self::Token, "the token was refused"),
+        (Self::Topic, "the topic or pattern was refused"),
+        (Self::Unacknowledged, "not every event was acknowledged"),
+        (Self::Listen, "cannot listen on the address"),
+        (Self::Gap, "events were missed, with --fail-on-gap"),
+        (
+            Self::Interrupted,
+            "interrupted before --count was met, or by a second signal",
+        ),
+    ];
+}
+
+impl From<Status> for ExitCode {
+    fn from(status: Status) -> Self {
+        Self::from(status as u8)
+    }
+}
+
+/// An error that knows its status; anything may be its source.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Failure {
+    status: Status,
+    message: String,
+}
+
+/// An error with a status and a message.
+pub(crate) fn fail(status: Status, message: impl Into<String>) -> anyhow::Error {
+    Failure {
+        status,
+        message: message.into(),
+    }
+    .into()
+}
+
+/// Wrong usage or configuration.
+pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
+    fail(Status::Usage, message)
+}
+
+/// Wrong usage or configuration, as the system says.
+pub(crate) fn usage_because(message: impl Display, error: impl Display) -> anyhow::Error {
+    usage(format!("{message}: {error}"))
+}
+
+/// The status that fits an error of the program or its libraries.
+pub(crate) fn status_of(error: &anyhow::Error) -> Status {
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        failure.status
+    } else if let Some(error) = error.downcast_ref::<ConnectError>() {
+        connecting(error)
+    } else if let Some(error) = error.downcast_ref::<SubscribeError>() {
+        subscribing(error)
+    } else if let Some(error) = error.downcast_ref::<SubscriptionError>() {
+        receiving(error)
+    } else if let Some(error) = error.downcast_ref::<PublishError>() {
+        publishing(error)
+    } else if let Some(error) = error.downcast_ref::<BindError>() {
+        serving(error)
+    } else if let Some(error) = error.downcast_ref::<SocketError>() {
+        listening(error)
+    } else if error.downcast_ref::<TlsError>().is_some() {
+        Status::Usage
+    } else {
+        Status::Other
+    }
+}
+
+fn connecting(error: &ConnectError) -> Status {
+    match error {
+        ConnectError::Url(_)
+        | ConnectError::Tls(_)
+        | ConnectError::NobodyTrusted
+        | ConnectError::TokenTooLong { .. }
+        | ConnectError::Token(_) => Status::Usage,
+        ConnectError::Certificate(_) => Status::Certificate,
+        ConnectError::NotAuthorised { .. } => Status::Token,
+        _ => Status::Unreachable,
+    }
+}
+
+fn subscribing(error: &SubscribeError) -> Status {
+    match error {
+        SubscribeError::Filter(_) | SubscribeError::TooManyPatterns { .. } => Status::Usage,
+        SubscribeError::Refused { code, .. } => refused(*code),
+        SubscribeError::Closed(reason) => closed(reason),
+        _ => Status::Other,
+    }
+}
+
+fn receiving(error: &SubscriptionError) -> Status {
+    match error {
+        SubscriptionError::Refused { code, .. } => refused(*code),
+        SubscriptionError::Closed(reason) => closed(reason),
+        SubscriptionError::Lagged => Status::Unreachable,
+        _ => Status::Other,
+    }
+}
+
+fn publishing(error: &PublishError) -> Status {
+    match error {
+        PublishError::Topic(_) | PublishError::Pattern(_) | PublishError::Kind(_) => Status::Usage,
+        PublishError::Refused { code, .. } => match refused(*code) {
+            Status::Topic => Status::Topic,
+            _ => Status::Unacknowledged,
+        },
+        PublishError::NotConnected { .. } => Status::Unreachable,
+        PublishError::Closed(reason) => closed(reason),
+        _ => Status::Unacknowledged,
+    }
+}
+
+/// A request that the server refused; the token itself was good.
+fn refused(code: Code) -> Status {
+    match code {
+        Code::TOKEN_EXPIRED => Status::Token,
+        Code::NOT_AUTHORISED
+        | Code::TOPIC_NOT_AVAILABLE
+        | Code::INVALID_TOPIC
+        | Code::TOO_MANY_TOPICS
+        | Code::TOO_MANY_WILDCARDS => Status::Topic,
+        code if code.is_retryable() => Status::Unreachable,
+        _ => Status::Other,
+    }
+}
+
+pub(crate) fn closed(reason: &CloseReason) -> Status {
+    match reason {
+        CloseReason::Failed(error) | CloseReason::Lost(DisconnectReason::Connect(error)) => {
+            connecting(error)
+        }
+        CloseReason::Lost(
+            DisconnectReason::Lost(ConnectionError::Closed { code, .. })
+            | DisconnectReason::Goodbye { code, .. },
+        ) if matches!(*code, Code::NOT_AUTHORISED | Code::TOKEN_EXPIRED) => Status::Token,
+        CloseReason::Lost(_) => Status::Unreachable,
+        _ => Status::Other,
+    }
+}
+
+fn serving(error: &BindError) -> Status {
+    match error {
+        BindError::Endpoint(error) => listening(error),
+        _ => Status::Usage,
+    }
+}
+
+fn listening(error: &SocketError) -> Status {
+    match error {
+        SocketError::Tls(_) => Status::Usage,
+        _ => Status::Listen,
+    }
+}

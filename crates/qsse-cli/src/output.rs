@@ -1,0 +1,207 @@
+//! How `sub` writes events: text for people, JSON lines or raw data for programs.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use qsse_client::{Event, EventId, SubscriptionError};
+use serde::Serialize;
+
+use crate::text;
+
+/// The form of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    Text {
+        colours: bool,
+    },
+    Json,
+    /// Data, and this byte.
+    Raw(u8),
+}
+
+/// Writes events to a buffered writer.
+pub(crate) struct Output<W> {
+    format: Format,
+    out: W,
+    line: String,
+}
+
+impl<W: Write> Output<W> {
+    pub(crate) fn new(format: Format, out: W) -> Self {
+        Self {
+            format,
+            out,
+            line: String::new(),
+        }
+    }
+
+    pub(crate) fn event(&mut self, event: &Event) -> io::Result<()> {
+        match self.format {
+            Format::Raw(end) => {
+                self.out.write_all(event.data())?;
+                self.out.write_all(&[end])
+            }
+            Format::Json => {
+                let base64;
+                let (data, encoding) = match event.text() {
+                    Ok(text) => (text, None),
+                    Err(_) => {
+                        base64 = BASE64_STANDARD.encode(event.data());
+                        (base64.as_str(), Some("base64"))
+                    }
+                };
+                self.object(&JsonEvent {
+                    id: event.id(),
+                    topic: event.topic().as_str(),
+                    kind: event.kind().as_str(),
+                    time: event.time(),
+                    data,
+                    encoding,
+                })
+            }
+            Format::Text { colours } => {
+                let (dim, strong, off) = if colours {
+                    ("\x1b[2m", "\x1b[36m", "\x1b[0m")
+                } else {
+                    ("", "", "")
+                };
+                let line = &mut self.line;
+                line.clear();
+                let _ = write!(line, "{dim}{}{off} {strong}", event.time());
+                text::push_visible(line, event.topic().as_str().as_bytes());
+                line.push_str(off);
+                if !event.kind().is_message() {
+                    line.push_str(" (");
+                    text::push_visible(line, event.kind().as_str().as_bytes());
+                    line.push(')');
+                }
+                line.push_str("  ");
+                text::push_visible(line, event.data());
+                line.push('\n');
+                self.out.write_all(line.as_bytes())
+            }
+        }
+    }
+
+    /// A gap or a reset: an object among the JSON lines, else a line on standard error.
+    pub(crate) fn news(&mut self, news: &SubscriptionError) -> io::Result<()> {
+        match (self.format, news) {
+            (Format::Json, SubscriptionError::Gap(gap)) => self.object(&JsonNews::Gap {
+                from: gap.first(),
+                to: gap.to,
+                at_most: gap.at_most,
+            }),
+            (Format::Json, SubscriptionError::Reset { after, position }) => {
+                self.object(&JsonNews::Reset {
+                    after: *after,
+                    position: *position,
+                })
+            }
+            (_, news) => {
+                // In its place among the events, where both go to a terminal.
+                self.out.flush()?;
+                eprintln!("qsse: {}", text::one_line(&news.to_string()));
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
+    fn object(&mut self, object: &impl Serialize) -> io::Result<()> {
+        serde_json::to_writer(&mut self.out, object)?;
+        self.out.write_all(b"\n")
+    }
+}
+
+#[derive(Serialize)]
+struct JsonEvent<'a> {
+    id: EventId,
+    topic: &'a str,
+    kind: &'a str,
+    time: qsse_client::Timestamp,
+    data: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encoding: Option<&'static str>,
+}
+
+/// What is no event: one object with one key.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum JsonNews {
+    Gap {
+        from: EventId,
+        to: EventId,
+        at_most: u64,
+    },
+    Reset {
+        after: Option<EventId>,
+        position: EventId,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use qsse_client::{Epoch, Kind, Timestamp, Topic};
+
+    use super::*;
+
+    fn written(format: Format, kind: &str, data: &'static [u8]) -> Vec<u8> {
+        let event = Event::new(
+            EventId::new(Epoch::new(1), 7),
+            Topic::new("ride.7").unwrap(),
+            Kind::new(kind).unwrap(),
+            Timestamp::from_micros(5),
+            data.into(),
+        );
+        let mut out = Vec::new();
+        Output::new(format, &mut out).event(&event).unwrap();
+        out
+    }
+
+    fn text(format: Format, kind: &str, data: &'static [u8]) -> String {
+        String::from_utf8(written(format, kind, data)).unwrap()
+    }
+
+    #[test]
+    fn json_has_the_documented_keys_in_their_order() {
+        assert_eq!(
+            text(Format::Json, "message", b"a\"\n\x1b"),
+            "{\"id\":\"1-7\",\"topic\":\"ride.7\",\"kind\":\"message\",\"time\":\"1970-01-01T00:00:00.000005Z\",\
+             \"data\":\"a\\\"\\n\\u001b\"}\n"
+        );
+        let line = text(Format::Json, "made", b"\xff\0");
+        assert!(
+            line.ends_with(",\"data\":\"/wA=\",\"encoding\":\"base64\"}\n"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn news_are_objects_of_one_key() {
+        let id = |seq| EventId::new(Epoch::new(1), seq);
+        let mut out = Vec::new();
+        let reset = SubscriptionError::Reset {
+            after: None,
+            position: id(0),
+        };
+        Output::new(Format::Json, &mut out).news(&reset).unwrap();
+        assert_eq!(out, b"{\"reset\":{\"after\":null,\"position\":\"1-0\"}}\n");
+    }
+
+    #[test]
+    fn raw_is_the_data_and_text_is_safe() {
+        assert_eq!(written(Format::Raw(b'\n'), "k", b"\xff\x1b"), b"\xff\x1b\n");
+        assert_eq!(written(Format::Raw(0), "k", b"a\nb"), b"a\nb\0");
+        let plain = Format::Text { colours: false };
+        let line = text(plain, "made", b"\x1b[2J\r\nx\xff");
+        assert_eq!(
+            line,
+            "1970-01-01T00:00:00.000005Z ride.7 (made)  \\u{1b}[2J\\r\\nx\\xff\n"
+        );
+    }
+}

@@ -1,0 +1,115 @@
+//! [`Access`]: who may do what on a server of the program.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use async_trait::async_trait;
+use qsse_server::{Action, Authorizer, Builder, Principal, Scope};
+use qsse_topic::PatternRef;
+
+use super::tokens::{self, Tokens};
+use crate::exit::usage;
+use crate::settings::Settings;
+use crate::text;
+
+/// Who may do what.
+pub(crate) enum Access {
+    /// Anyone may subscribe, programs on this machine may publish.
+    Local,
+    /// Anyone may do anything.
+    Open,
+    /// By token, as in this file.
+    Tokens(PathBuf, Tokens),
+}
+
+impl Access {
+    /// As the settings say. Both an open server and tokens is a contradiction wherever the two come from: nobody should have
+    /// an open server by mistake.
+    pub(crate) fn from_settings(settings: &Settings) -> Result<Self> {
+        match (settings.is_set("tokens"), settings.on("open")) {
+            (true, true) => Err(usage(format!(
+                "open ({}) and tokens ({}) contradict each other: give one of them",
+                settings.value("open").source,
+                settings.value("tokens").source,
+            ))),
+            (true, false) => {
+                let path = PathBuf::from(settings.text("tokens"));
+                let tokens = tokens::read(&path)?;
+                Ok(Self::Tokens(path, tokens))
+            }
+            (false, true) => Ok(Self::Open),
+            (false, false) => Ok(Self::Local),
+        }
+    }
+
+    /// One line for whoever starts the server.
+    pub(crate) fn describe(&self, address: SocketAddr) -> String {
+        let anyone = match address.ip().is_loopback() {
+            true => "anyone",
+            false => "ANYONE who can reach this address",
+        };
+        let this_machine = match address.ip().is_loopback() {
+            true => "; it can be reached from this machine only",
+            false => " (--tokens FILE decides by token, --open lets everybody publish)",
+        };
+        match self {
+            Self::Local => {
+                format!(
+                    "{anyone} may subscribe, only programs on this machine may publish{this_machine}"
+                )
+            }
+            Self::Open => format!("{anyone} may subscribe and publish"),
+            Self::Tokens(path, tokens) => format!(
+                "only those with one of the {} in {}",
+                text::counted(tokens.len() as u64, "token"),
+                path.display()
+            ),
+        }
+    }
+
+    /// A server on which this holds.
+    pub(crate) fn guard(self, builder: Builder) -> Builder {
+        match self {
+            Self::Local => builder
+                .authenticator_fn(|_| true)
+                .authorizer(LocalPublishers),
+            Self::Open => builder.authenticator_fn(|_| true).authorizer(Everybody),
+            Self::Tokens(_, tokens) => builder.authenticator(tokens.clone()).authorizer(tokens),
+        }
+    }
+}
+
+/// Everybody may subscribe, and publish from this machine.
+struct LocalPublishers;
+
+#[async_trait]
+impl Authorizer for LocalPublishers {
+    fn scope(&self) -> Scope {
+        Scope::Patterns
+    }
+
+    async fn authorize(&self, principal: &Principal, action: Action, _: PatternRef<'_>) -> bool {
+        match action {
+            Action::Subscribe => true,
+            Action::Publish => principal
+                .address()
+                .is_some_and(|address| address.ip().to_canonical().is_loopback()),
+            _ => false,
+        }
+    }
+}
+
+/// Everybody may do anything.
+struct Everybody;
+
+#[async_trait]
+impl Authorizer for Everybody {
+    fn scope(&self) -> Scope {
+        Scope::Patterns
+    }
+
+    async fn authorize(&self, _: &Principal, _: Action, _: PatternRef<'_>) -> bool {
+        true
+    }
+}

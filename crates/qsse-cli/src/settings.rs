@@ -1,0 +1,205 @@
+//! [`Settings`]: everything that a flag, a variable or the configuration file may say, in one table.
+//!
+//! The table makes the flags, the names of the variables, the keys of the file, `check-config` and `docs/configuration.md`, so that
+//! they cannot part.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::exit::usage;
+
+mod apply;
+pub(crate) mod document;
+mod flags;
+mod load;
+mod nearest;
+mod table;
+
+pub(crate) use apply::{client_config, server_config};
+pub(crate) use flags::flags;
+pub(crate) use load::load;
+pub(crate) use nearest::nearest;
+pub(crate) use table::TABLE;
+
+/// Who a setting is for, and so which commands have its flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Group {
+    /// Every command.
+    Common,
+    /// Commands that connect.
+    Client,
+    /// The client's finer points, without flags.
+    ClientDetail,
+    /// `serve`.
+    Serve,
+    /// What `serve` permits, without flags.
+    Limits,
+}
+
+/// One setting.
+pub(crate) struct Setting {
+    /// Its key in the file; the flag has `-` for `_`, the variable is `QSSE_` and the key in capitals.
+    pub(crate) key: &'static str,
+    pub(crate) group: Group,
+    pub(crate) shape: Shape,
+    /// As one would write it; empty for none.
+    pub(crate) default: &'static str,
+    pub(crate) help: &'static str,
+    /// What is wrong with a value, if anything.
+    check: fn(&str) -> Result<(), String>,
+}
+
+/// What a setting's value looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// One value of this name.
+    One(&'static str),
+    /// One value that is never shown.
+    Secret(&'static str),
+    /// Several: separated by commas or repeated, in the file an array.
+    Many(&'static str),
+    /// On or off; the flag switches on.
+    Switch,
+    /// On or off; the flag `--no-…` switches off.
+    Negated,
+}
+
+impl Setting {
+    pub(crate) fn has_flag(&self) -> bool {
+        !matches!(self.group, Group::ClientDetail | Group::Limits)
+    }
+
+    /// The long flag, without its dashes.
+    pub(crate) fn long(&self) -> String {
+        let name = self.key.replace('_', "-");
+        match self.shape {
+            Shape::Negated => format!("no-{name}"),
+            _ => name,
+        }
+    }
+
+    pub(crate) fn variable(&self) -> String {
+        format!("QSSE_{}", self.key.replace('.', "_").to_uppercase())
+    }
+
+    /// The setting of this key.
+    pub(crate) fn find(key: &str) -> Option<&'static Self> {
+        TABLE.iter().find(|setting| setting.key == key)
+    }
+}
+
+/// Where a value came from; the greater goes before.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Source {
+    Default,
+    File(PathBuf),
+    Environment(String),
+    Flag(String),
+}
+
+impl Source {
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Default => 0,
+            Self::File(_) => 1,
+            Self::Environment(_) => 2,
+            Self::Flag(_) => 3,
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Environment(name) => write!(f, "environment {name}"),
+            Self::Flag(name) => write!(f, "flag --{name}"),
+        }
+    }
+}
+
+/// What a setting is, and why.
+#[derive(Clone, Debug)]
+pub(crate) struct Value {
+    pub(crate) texts: Vec<String>,
+    pub(crate) source: Source,
+}
+
+/// The effective settings; every value has been checked.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    values: BTreeMap<&'static str, Value>,
+}
+
+impl Settings {
+    /// The value of the setting and where it came from.
+    pub(crate) fn value(&self, key: &str) -> &Value {
+        self.values.get(key).expect("the table has this key")
+    }
+
+    /// The text of a setting; empty when it is not set.
+    pub(crate) fn text(&self, key: &str) -> &str {
+        self.value(key).texts.first().map_or("", String::as_str)
+    }
+
+    pub(crate) fn is_set(&self, key: &str) -> bool {
+        !self.value(key).texts.is_empty()
+    }
+
+    /// Whether a switch is on.
+    pub(crate) fn on(&self, key: &str) -> bool {
+        self.text(key) == "true"
+    }
+
+    /// A setting as its type.
+    pub(crate) fn get<T: FromStr>(&self, key: &str) -> Option<T> {
+        self.text(key).parse().ok()
+    }
+
+    /// A setting that has a default, as its type.
+    pub(crate) fn need<T: FromStr>(&self, key: &str) -> T {
+        self.get(key)
+            .expect("checked when it was loaded, and it has a default")
+    }
+
+    pub(crate) fn all<T: FromStr>(&self, key: &str) -> Vec<T> {
+        let texts = self.value(key).texts.iter();
+        texts.filter_map(|text| text.parse().ok()).collect()
+    }
+
+    pub(crate) fn duration(&self, key: &str) -> Option<Duration> {
+        self.get::<humantime::Duration>(key).map(Into::into)
+    }
+
+    pub(crate) fn bytes(&self, key: &str) -> u64 {
+        self.need::<bytesize::ByteSize>(key).as_u64()
+    }
+
+    /// The one of two settings with the stronger source that is set.
+    ///
+    /// # Errors
+    /// When both are set at the same place.
+    pub(crate) fn either(&self, a: &'static str, b: &'static str) -> Result<Option<&'static str>> {
+        match (self.is_set(a), self.is_set(b)) {
+            (false, false) => Ok(None),
+            (true, false) => Ok(Some(a)),
+            (false, true) => Ok(Some(b)),
+            (true, true) => {
+                let (from_a, from_b) = (&self.value(a).source, &self.value(b).source);
+                match from_a.rank().cmp(&from_b.rank()) {
+                    std::cmp::Ordering::Greater => Ok(Some(a)),
+                    std::cmp::Ordering::Less => Ok(Some(b)),
+                    std::cmp::Ordering::Equal => Err(usage(format!(
+                        "{a} and {b} are both set ({from_a}, {from_b}): give one of them"
+                    ))),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The configurations of server and client that the settings stand for.
+
+use qsse_client::{Config as ClientConfig, ReconnectPolicy, RetryPolicy};
+use qsse_server::Config as ServerConfig;
+
+use super::Settings;
+
+/// How the client behaves.
+pub(crate) fn client_config(settings: &Settings) -> ClientConfig {
+    let mut config = ClientConfig::default();
+    if let Some(timeout) = settings.duration("connect_timeout") {
+        config.connect_timeout = timeout;
+    }
+    if settings.on("retry")
+        && let Some(interval) = settings.duration("client.retry_interval")
+    {
+        config.retry = RetryPolicy::times(settings.need("client.retry_times"), interval);
+    }
+    config.reconnect = match (
+        settings.on("reconnect"),
+        settings.duration("client.reconnect_first_delay"),
+        settings.duration("client.reconnect_max_delay"),
+    ) {
+        (true, Some(first), Some(max)) => ReconnectPolicy::backoff(first, max),
+        _ => ReconnectPolicy::never(),
+    };
+    config.agent = concat!("qsse/", env!("CARGO_PKG_VERSION")).into();
+    if let Some(timeout) = settings.duration("client.idle_timeout") {
+        config.transport.idle_timeout = timeout;
+    }
+    config.transport.keep_alive = settings.duration("client.keep_alive");
+    config
+}
+
+/// What the server permits.
+pub(crate) fn server_config(settings: &Settings) -> ServerConfig {
+    let bytes = |key| usize::try_from(settings.bytes(key)).unwrap_or(usize::MAX);
+    let duration = |key| settings.duration(key).expect("it has a default");
+    let mut config = ServerConfig::default();
+    config.log.history_bytes = bytes("limits.history");
+    config.log.history_events = settings.get("limits.history_events").unwrap_or(u64::MAX);
+    config.log.history_age = settings.duration("limits.history_age");
+    config.log.feed_bytes = bytes("limits.feed");
+    config.log.feeds_bytes = bytes("limits.feeds");
+    config.log.max_event_bytes = bytes("limits.event");
+    config.transport.max_connections = settings.need("limits.connections");
+    config.transport.max_handshakes = settings.need("limits.handshakes");
+    config.transport.idle_timeout = duration("limits.idle_timeout");
+    config.transport.send_window = settings.bytes("limits.send_window");
+    config.transport.udp_buffer = bytes("limits.udp_buffer");
+    config.max_subscriptions = settings.need("limits.subscriptions");
+    config.max_wildcards = settings.need("limits.wildcards");
+    config.max_publishers = settings.need("limits.publishers");
+    config.hello_timeout = duration("limits.hello_timeout");
+    config.heartbeat = duration("limits.heartbeat");
+    config.retry_after = duration("limits.retry_after");
+    config.drain_timeout = duration("drain_timeout");
+    config.max_topic_labels = settings.need("limits.topic_labels");
+    config.namespace = settings.need("limits.metrics_namespace");
+    config.subsystem = settings.need("limits.metrics_subsystem");
+    config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args;
+
+    #[test]
+    fn the_table_and_the_libraries_have_the_same_defaults() {
+        let matches = args::command().get_matches_from(["qsse", "check-config"]);
+        let (_, matches) = matches.subcommand().unwrap();
+        let settings = super::super::load(matches, |_| None).unwrap();
+        assert_eq!(server_config(&settings), ServerConfig::default());
+        let mut expected = ClientConfig::default();
+        expected.agent = client_config(&settings).agent;
+        expected.transport.keep_alive = Some(std::time::Duration::from_secs(10));
+        assert_eq!(client_config(&settings), expected);
+    }
+}

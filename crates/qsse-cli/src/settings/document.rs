@@ -1,0 +1,109 @@
+//! `docs/configuration.md`, made from the table.
+
+use std::fmt::Write;
+
+use super::{Group, Setting, Shape, TABLE};
+
+const INTRODUCTION: &str = "\
+# Configuration
+
+Settings of the program `qsse`. This page is printed by `qsse check-config --document`: change the table in
+`crates/qsse-cli/src/settings/table.rs`, then run `cargo xtask docs`.
+
+A flag goes before an environment variable, a variable before the file, the file before the default. The file is the one named by
+`--config FILE` or `QSSE_CONFIG`; there is no other. `qsse check-config` shows what is in effect and where each value came from.
+
+- A key of the file that is not listed here is an error that names the nearest one. Variables that are not listed are ignored, and an
+  empty one counts as not set.
+- Durations are a number and a unit: `500ms`, `5s`, `2m`. Sizes too: `64 KiB`, `4 MiB`. In the file both stand in quotes.
+- Several values stand in an array in the file, and are separated by commas in a flag or variable.
+- Relative paths start at the folder in which `qsse` is run.
+
+```toml
+# For `qsse serve --config qsse.toml`
+listen = \"0.0.0.0:4242\"
+topics = [\"people\", \"ride.*\"]
+metrics = \"127.0.0.1:9090\"
+tokens = \"tokens.toml\"
+
+[limits]
+history = \"1 GiB\"
+history_age = \"24h\"
+```
+";
+
+const SECTIONS: &[(Group, &str, &str)] = &[
+    (
+        Group::Common,
+        "General",
+        "For every command; a log goes to standard error.",
+    ),
+    (Group::Client, "Connection", "For `sub`, `pub` and `ping`."),
+    (
+        Group::ClientDetail,
+        "Connection, finer points",
+        "In the file under `[client]`. They have no flags.",
+    ),
+    (Group::Serve, "Server", "For `serve`."),
+    (
+        Group::Limits,
+        "Limits of the server",
+        "For `serve`, in the file under `[limits]`. They have no flags.",
+    ),
+];
+
+/// The whole document.
+pub(crate) fn document() -> String {
+    let mut out = INTRODUCTION.to_owned();
+    for (group, title, about) in SECTIONS {
+        let _ = write!(out, "\n## {title}\n\n{about}\n\n");
+        out.push_str("| key | flag | variable | default | |\n|---|---|---|---|---|\n");
+        for setting in TABLE.iter().filter(|setting| setting.group == *group) {
+            row(&mut out, setting);
+        }
+    }
+    out
+}
+
+fn row(out: &mut String, setting: &Setting) {
+    let Setting {
+        key,
+        shape,
+        default,
+        help,
+        ..
+    } = setting;
+    let flag = if setting.has_flag() {
+        let value = match shape {
+            Shape::One(name) | Shape::Secret(name) | Shape::Many(name) => format!(" {name}"),
+            _ => String::new(),
+        };
+        format!("`--{}{value}`", setting.long())
+    } else {
+        String::new()
+    };
+    let default = if default.is_empty() {
+        String::new()
+    } else {
+        format!("`{default}`")
+    };
+    let variable = setting.variable();
+    let _ = writeln!(
+        out,
+        "| `{key}` | {flag} | `{variable}` | {default} | {help} |"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_in_the_repository_is_this_one() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+        // The packaged crate comes without the repository's documents.
+        if let Ok(found) = std::fs::read_to_string(path) {
+            assert_eq!(found, document(), "run `cargo xtask docs`");
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The table of all settings.
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+use qsse_client::ServerUrl;
+use qsse_client::tls::Fingerprint;
+use qsse_topic::Pattern;
+
+use super::{Group, Setting, Shape};
+use Group::{Client, ClientDetail, Common, Limits, Serve};
+use Shape::{Many, Negated, One, Secret, Switch};
+
+macro_rules! table {
+    ($($group:ident $key:literal $shape:expr, $default:literal, $check:expr, $help:literal;)+) => {
+        /// All settings, in the order in which they are shown.
+        pub(crate) const TABLE: &[Setting] = &[$(Setting {
+            key: $key,
+            group: $group,
+            shape: $shape,
+            default: $default,
+            help: $help,
+            check: $check,
+        }),+];
+    };
+}
+
+table! {
+    Common "log_level" One("LEVEL"), "warn", level, "What to log on standard error: off, error, warn, info, debug, trace, or a filter such as qsse_server=debug";
+    Common "log_format" One("FORMAT"), "text", |v| one_of(v, &["text", "json"]), "How to write the log: text or json";
+    Common "color" One("WHEN"), "auto", |v| one_of(v, &["auto", "always", "never"]), "Colours: auto (on a terminal, unless NO_COLOR is set), always or never";
+
+    Client "server" One("URL"), "127.0.0.1:4242", parses::<ServerUrl>, "The server: HOST, HOST:PORT or qsse://HOST[:PORT][?fingerprint=SHA256]";
+    Client "token" Secret("TOKEN"), "", anything, "The token to show to the server (other users may see flags: prefer QSSE_TOKEN or a file)";
+    Client "token_file" One("FILE"), "", anything, "Read the token from this file, again before each connect";
+    Client "ca" One("FILE"), "", anything, "Trust the certificates in this PEM file, instead of the system's";
+    Client "fingerprint" Many("SHA256"), "", parses::<Fingerprint>, "Trust the certificate with this SHA-256 fingerprint, colons optional; may be repeated";
+    Client "insecure" Switch, "false", switch, "Trust anybody who answers: for tests only";
+    Client "connect_timeout" One("DURATION"), "5s", duration, "How long one attempt to connect may take";
+    Client "retry" Switch, "false", switch, "Try again when the first connect fails";
+    Client "reconnect" Negated, "true", switch, "Connect again when the connection is lost";
+    Client "timeout" One("DURATION"), "", duration, "Give up after this long in all";
+    ClientDetail "client.retry_times" One("COUNT"), "5", parses::<u32>, "How often --retry tries again";
+    ClientDetail "client.retry_interval" One("DURATION"), "5s", duration, "How long --retry waits between two attempts";
+    ClientDetail "client.reconnect_first_delay" One("DURATION"), "100ms", duration, "Upper bound of the first random delay before connecting again; it doubles each time";
+    ClientDetail "client.reconnect_max_delay" One("DURATION"), "10s", duration, "Upper bound of every delay before connecting again";
+    ClientDetail "client.idle_timeout" One("DURATION"), "30s", duration, "A server silent for this long is given up; the shorter one of both sides counts";
+    ClientDetail "client.keep_alive" One("DURATION"), "10s", duration, "A client silent for this long tells the server that it is there";
+
+    Serve "listen" One("ADDR:PORT"), "127.0.0.1:4242", address, "Where to listen for QUIC; port 0 takes a free one";
+    Serve "topics" Many("TOPIC"), "", parses::<Pattern>, "The only topics that may be used: names, and patterns that admit names; without it any may";
+    Serve "metrics" One("ADDR:PORT"), "", address, "Answer GET /metrics here, over plain HTTP";
+    Serve "cert" One("FILE"), "", anything, "The certificate and its issuers, in PEM form; without it the development certificate is made and used";
+    Serve "key" One("FILE"), "", anything, "The certificate's private key, in PEM form";
+    Serve "tokens" One("FILE"), "", anything, "Who may do what, by token; a TOML file";
+    Serve "open" Switch, "false", switch, "Let anyone who can reach this server publish and subscribe";
+    Serve "drain_timeout" One("DURATION"), "10s", duration, "How long clients may take to read what is left when the server ends";
+
+    Limits "limits.history" One("SIZE"), "256 MiB", size, "Memory for past events, which clients that were away catch up from";
+    Limits "limits.history_events" One("COUNT"), "", parses::<u64>, "Most past events";
+    Limits "limits.history_age" One("DURATION"), "", duration, "Greatest age of past events";
+    Limits "limits.feed" One("SIZE"), "4 MiB", size, "Memory for the live tail of one set of patterns; who is further behind reads history";
+    Limits "limits.feeds" One("SIZE"), "64 MiB", size, "Memory for all live tails together";
+    Limits "limits.event" One("SIZE"), "1 MiB", size, "Largest data of one event";
+    Limits "limits.connections" One("COUNT"), "10000", parses::<usize>, "Most connections";
+    Limits "limits.handshakes" One("COUNT"), "100", parses::<usize>, "Handshakes in flight before clients must prove their address first";
+    Limits "limits.subscriptions" One("COUNT"), "128", parses::<u32>, "Most subscriptions of one connection";
+    Limits "limits.wildcards" One("COUNT"), "4", parses::<usize>, "Most wildcards in one pattern of a client";
+    Limits "limits.publishers" One("COUNT"), "64", parses::<u32>, "Most publishing streams of one connection";
+    Limits "limits.hello_timeout" One("DURATION"), "5s", duration, "Time for a new connection to say who it is";
+    Limits "limits.idle_timeout" One("DURATION"), "30s", duration, "A client silent for this long is given up; the shorter one of both sides counts";
+    Limits "limits.heartbeat" One("DURATION"), "10s", duration, "How often a subscription without events is told its position";
+    Limits "limits.send_window" One("SIZE"), "256 KiB", size, "What one slow reader may hold in memory";
+    Limits "limits.udp_buffer" One("SIZE"), "4 MiB", size, "Socket buffers to ask the system for, each way";
+    Limits "limits.retry_after" One("DURATION"), "1s", duration, "The delay that clients are told before they come back when the server ends";
+    Limits "limits.topic_labels" One("COUNT"), "100", parses::<usize>, "Distinct topics in the metrics when topics are open";
+    Limits "limits.metrics_namespace" One("NAME"), "qsse", metric_name, "First part of every metric's name";
+    Limits "limits.metrics_subsystem" One("NAME"), "qsse", metric_name, "Second part of every metric's name";
+}
+
+fn anything(_: &str) -> Result<(), String> {
+    Ok(())
+}
+
+fn parses<T: FromStr<Err: Display>>(text: &str) -> Result<(), String> {
+    match text.parse::<T>() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("{text:?}: {error}")),
+    }
+}
+
+fn address(text: &str) -> Result<(), String> {
+    match text.parse::<SocketAddr>() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(format!(
+            "{text:?} is no address to listen on: write IP:PORT, as in 127.0.0.1:4242, 0.0.0.0:4242 or [::]:4242"
+        )),
+    }
+}
+
+fn duration(text: &str) -> Result<(), String> {
+    match humantime::parse_duration(text) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(format!(
+            "{text:?} is no duration: write a number and a unit, as in 500ms, 5s or 2m"
+        )),
+    }
+}
+
+fn size(text: &str) -> Result<(), String> {
+    match text.parse::<bytesize::ByteSize>() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(format!(
+            "{text:?} is no size: write a number and a unit, as in 64KiB or 4 MiB"
+        )),
+    }
+}
+
+fn switch(text: &str) -> Result<(), String> {
+    one_of(text, &["true", "false"])
+}
+
+fn one_of(text: &str, all: &[&str]) -> Result<(), String> {
+    if all.contains(&text) {
+        return Ok(());
+    }
+    Err(format!("{text:?} is not one of {}", all.join(", ")))
+}
+
+fn level(text: &str) -> Result<(), String> {
+    let known = ["off", "error", "warn", "info", "debug", "trace"];
+    let plain = text.chars().all(char::is_alphabetic);
+    match text.parse::<tracing_subscriber::EnvFilter>() {
+        Ok(_) if !plain || known.contains(&text) => Ok(()),
+        _ => Err(format!(
+            "{text:?} is no level: write {} or a filter such as qsse_server=debug",
+            known.join(", ")
+        )),
+    }
+}
+
+fn metric_name(text: &str) -> Result<(), String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if text.chars().all(fits) && text.starts_with(|c: char| !c.is_ascii_digit()) {
+        return Ok(());
+    }
+    Err(format!(
+        "{text:?} cannot be part of a metric's name: use letters, digits and _"
+    ))
+}

@@ -1,0 +1,11 @@
+//! The program as scripts see it: its lines, files and exit statuses.
+#![cfg(unix)]
+
+mod harness;
+
+mod access;
+mod config;
+mod connection;
+mod output;
+mod publish;
+mod serve;

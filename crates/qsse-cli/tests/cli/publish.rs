@@ -1,0 +1,161 @@
+//! What `pub` takes, prints and admits.
+
+use crate::harness::{Home, Running};
+
+const LIMIT: usize = 1024 * 1024;
+
+#[test]
+fn an_event_of_the_limit_passes_and_one_byte_more_is_refused() {
+    let home = Home::new();
+    let server = home.serve(&[]);
+    let sub = home.subscribe(&server, &["--raw", "-n1", "*"]);
+    let args = ["pub", "-s", &server.address, "--file", "-", "a"];
+    let data = vec![b'x'; LIMIT + 1];
+    home.run_with(&args, &data)
+        .expect(7, &["1048577", "1048576"]);
+    home.run_with(&args, &data[1..]).expect(0, &[]);
+    assert_eq!(sub.done().out.len(), LIMIT + 1);
+}
+
+#[test]
+fn a_line_over_the_limit_is_refused_by_number_and_the_rest_goes_on() {
+    let home = Home::new();
+    let server = home.serve(&[]);
+    let sub = home.subscribe(&server, &["--raw", "-n3", "*"]);
+    let input = [
+        "one".into(),
+        "x".repeat(LIMIT + 1),
+        String::new(),
+        "four".into(),
+    ]
+    .join("\n");
+    let done = home.run_with(
+        &["pub", "-s", &server.address, "--json", "a"],
+        input.as_bytes(),
+    );
+    done.expect(7, &["line 2 is not published", "1048576"]);
+    assert!(
+        done.out.starts_with("{\"count\":3,\"first\":\""),
+        "{}",
+        done.out
+    );
+    assert!(
+        done.out.ends_with("\"unacknowledged\":1}\n"),
+        "{}",
+        done.out
+    );
+    assert_eq!(sub.done().out, "one\n\nfour\n");
+}
+
+#[test]
+fn what_one_prints_another_publishes() {
+    let home = Home::new();
+    let (here, there) = (home.serve(&[]), home.serve(&[]));
+    let source = home.subscribe(&here, &["--json", "-n3", "*"]);
+    let at = ["-s", &here.address];
+    home.run(&[&["pub", "ride.7", "text\n", "--kind", "made"], &at[..]].concat());
+    home.run_with(
+        &[&["pub", "ride.8", "--file", "-"], &at[..]].concat(),
+        b"\xff\x00",
+    );
+    home.run(&[&["pub", "people", ""], &at[..]].concat());
+    let printed = source.done().out;
+
+    let sink = home.subscribe(&there, &["--json", "-n3", "*"]);
+    let gap = "{\"gap\":{\"from\":\"1-1\",\"to\":\"1-2\",\"at_most\":2}}\nnonsense\n";
+    let input = format!("{gap}{printed}");
+    let done = home.run_with(
+        &["pub", "-s", &there.address, "--from-json", "elsewhere"],
+        input.as_bytes(),
+    );
+    done.expect(7, &["line 2 is not published", "not JSON"]);
+    // All but id and time is the same.
+    let essence = |text: &str| -> Vec<String> {
+        let essence = |line: &str| {
+            let event: serde_json::Value = serde_json::from_str(line).unwrap();
+            format!(
+                "{} {} {} {}",
+                event["topic"], event["kind"], event["data"], event["encoding"]
+            )
+        };
+        text.lines().map(essence).collect()
+    };
+    assert_eq!(essence(&sink.done().out), essence(&printed));
+}
+
+#[test]
+fn a_pattern_reaches_every_topic_that_is_known() {
+    let home = Home::new();
+    let server = home.serve(&["--topics", "people,ride.7,ride.8"]);
+    let run = |args: &[&str]| home.run(&[args, &["-s", &server.address]].concat());
+    let done = run(&["pub", "--matching", "--json", "ride.*", "storm"]);
+    assert!(
+        done.expect(0, &[])
+            .out
+            .starts_with("{\"count\":2,\"first\":\""),
+        "{}",
+        done.out
+    );
+    let done = run(&["pub", "--matching", "--json", "people.*", "storm"]);
+    let nothing = "{\"count\":0,\"first\":null,\"last\":null,\"unacknowledged\":0}\n";
+    assert_eq!(done.expect(0, &[]).out, nothing);
+    let args = [
+        "pub",
+        "--matching",
+        "--json",
+        "ride.*",
+        "-s",
+        &server.address,
+    ];
+    let done = home.run_with(&args, b"one\ntwo\n");
+    assert!(
+        done.expect(0, &[]).out.starts_with("{\"count\":4,"),
+        "{}",
+        done.out
+    );
+}
+
+#[test]
+fn what_is_not_acknowledged_is_admitted() {
+    let home = Home::new();
+    let server = home.serve(&[]);
+    let mut sub = home.subscribe(&server, &["--raw", "*"]);
+    let args = [
+        "pub",
+        "-s",
+        &server.address,
+        "--no-reconnect",
+        "--json",
+        "a",
+    ];
+    let mut command = home.command(&args);
+    // A server that stops without a word is given up after this long.
+    command.env("QSSE_CLIENT_IDLE_TIMEOUT", "3s");
+    let mut publisher = Running::start(command.stdin(std::process::Stdio::piped()));
+    publisher.input(b"one\n");
+    sub.line("one");
+    server.running.signal("STOP");
+    publisher.input(b"two\n");
+    let done = publisher.done();
+    server.running.signal("CONT");
+    done.expect(7, &["connection"]);
+    assert!(done.out.ends_with("\"unacknowledged\":1}\n"), "{done:?}");
+}
+
+#[test]
+fn a_signal_ends_it_cleanly_when_all_is_acknowledged() {
+    let home = Home::new();
+    let server = home.serve(&[]);
+    let mut sub = home.subscribe(&server, &["--raw", "*"]);
+    let mut publisher = home.start(&["pub", "-s", &server.address, "a"]);
+    publisher.input(b"one\ntwo\n");
+    sub.line("two");
+    publisher.signal("INT");
+    let done = publisher.done();
+    assert!(
+        done.expect(0, &[])
+            .out
+            .starts_with("2 events, the last is "),
+        "{done:?}"
+    );
+}
