@@ -12,11 +12,12 @@ use crate::{command::cargo, workspace::Target};
 /// What `cargo test` builds in ci. Everyone uses this selection, so that it is built once.
 pub(crate) const TEST: &str = "test --no-fail-fast --lib --bins --tests --examples";
 
-/// The program of kind `bin` or `example` called `name`, built with the tests.
+/// The same packages and features as programs: `cargo test --examples` makes test harnesses of the examples.
+const PROGRAMS: &str = "build --bins --examples";
+
+/// The program of kind `bin` or `example` called `name`; what it is built from is shared with the tests.
 pub(crate) fn program(kind: &str, name: &str) -> Result<PathBuf> {
-    let messages = cargo(TEST)
-        .arg("--no-run")
-        .arg("--message-format=json-render-diagnostics");
+    let messages = cargo(PROGRAMS).arg("--message-format=json-render-diagnostics");
     find(&messages.output()?, kind, name).with_context(|| format!("no {kind} {name} was built"))
 }
 

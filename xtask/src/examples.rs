@@ -81,11 +81,14 @@ const LIMIT: Duration = Duration::from_secs(60);
 pub(crate) fn run(args: &Args) -> Result<()> {
     let is_chosen = |name: &str| args.name.as_deref().is_none_or(|chosen| chosen == name);
     let metadata = Metadata::read(true)?;
-    let package = metadata.member("qsse-examples")?;
+    let (all, topic) = (
+        metadata.member("qsse-examples")?,
+        metadata.member("qsse-topic")?,
+    );
     let mut ran = 0;
-    for target in package
-        .targets
-        .iter()
+    for target in [all, topic]
+        .into_iter()
+        .flat_map(|package| &package.targets)
         .filter(|target| is_chosen(&target.name))
     {
         let is_program = |kind: &&String| *kind == "example" || *kind == "bin";

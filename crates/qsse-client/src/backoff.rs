@@ -31,6 +31,15 @@ impl Backoff {
         }
     }
 
+    /// Another schedule of the same policy, from its beginning.
+    pub(crate) fn fork(&mut self) -> Self {
+        Self {
+            attempt: 0,
+            random: self.draw(),
+            ..self.clone()
+        }
+    }
+
     /// The delay before the next attempt.
     pub(crate) fn next(&mut self) -> Duration {
         let bound = self.bound();
@@ -126,6 +135,16 @@ mod tests {
             delays(Backoff::new(&policy())),
             delays(Backoff::new(&policy()))
         );
+    }
+
+    #[test]
+    fn a_fork_begins_anew_and_differs() {
+        let mut backoff = Backoff::seeded(&policy(), 5);
+        backoff.next();
+        let (mut one, mut two) = (backoff.fork(), backoff.fork());
+        assert_eq!(one.bound(), 100 * MS);
+        assert_ne!(one.next(), two.next());
+        assert_eq!(backoff.bound(), 200 * MS);
     }
 
     #[test]

@@ -21,8 +21,10 @@ use crate::backoff::Backoff;
 use crate::core::{Command, Core};
 use crate::{CloseReason, ConnectError, ConnectionState, DisconnectReason, RefreshError};
 
+mod asked;
 mod control;
 mod dial;
+mod ending;
 mod hello;
 mod live;
 mod streams;
@@ -158,17 +160,17 @@ impl Driver {
         let core = self.core.clone();
         let url = self.moved.take().unwrap_or_else(|| self.url.clone());
         let Self {
-            commands,
             trust,
             endpoints,
             last_id,
+            backoff,
             ..
         } = self;
+        // Commands wait: what the hello does not ask for yet, the connection does next.
         tokio::select! {
             biased;
             () = core.closing.cancelled() => Err(ConnectError::Closed),
-            () = skip(commands) => Err(ConnectError::Closed),
-            live = hello::connect(&core, &url, trust, endpoints, last_id) => live,
+            live = hello::connect(&core, &url, trust, endpoints, backoff.fork(), last_id) => live,
         }
     }
 

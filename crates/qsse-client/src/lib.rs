@@ -48,6 +48,10 @@
 //! | `platform-verifier` | yes | servers are recognised by the root certificates of the operating system |
 //! | `json` | no | `Client::publish_json` and `Event::json` |
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 mod backoff;
 mod client;
 mod config;
@@ -61,6 +65,7 @@ mod publish;
 mod session;
 mod state;
 mod subscription;
+mod text;
 mod token;
 mod url;
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::IntoFuture;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::future::BoxFuture;
@@ -13,6 +13,7 @@ use qsse_proto::{EventId, Kind};
 use qsse_topic::{Pattern, Topic};
 use qsse_transport::FrameReader;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::core::Handle;
 use crate::session::Session;

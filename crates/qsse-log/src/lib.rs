@@ -49,3 +49,7 @@ pub use log::{Log, Stats};
 pub use qsse_proto::control::Start;
 pub use reader::{Reader, StartError, Step};
 pub use time::Now;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

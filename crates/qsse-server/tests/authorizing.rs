@@ -1,5 +1,5 @@
 //! Who may read and write what.
-#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod support;
 

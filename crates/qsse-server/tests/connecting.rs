@@ -1,5 +1,5 @@
 //! Connections: let in, refused, expired, drained.
-#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! Subscriptions of clients.
-#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod support;
 

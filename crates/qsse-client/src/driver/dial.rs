@@ -1,6 +1,6 @@
 //! Finding a server: its addresses are tried one after the other, each without waiting long for the one before.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,17 +94,33 @@ async fn resolve(url: &ServerUrl) -> Result<Vec<SocketAddr>, ConnectError> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, url.port())]);
     }
-    let found = lookup_host((host, url.port()))
-        .await
-        .map_err(|source| ConnectError::Resolve {
-            host: host.into(),
-            source: Arc::new(source),
-        })?;
-    let addresses = in_turn(found.collect());
+    let found = lookup_host((host, url.port())).await;
+    let mut addresses = Vec::new();
+    match found {
+        Ok(found) => addresses.extend(found),
+        Err(_) if url.is_loopback() => {}
+        Err(source) => {
+            let (host, source) = (host.into(), Arc::new(source));
+            return Err(ConnectError::Resolve { host, source });
+        }
+    }
+    if url.is_loopback() {
+        // Many systems know only one of them by that name, perhaps not the one that the server listens on.
+        let both = [
+            IpAddr::from(Ipv4Addr::LOCALHOST),
+            Ipv6Addr::LOCALHOST.into(),
+        ];
+        let both = both.map(|address| SocketAddr::new(address, url.port()));
+        addresses.extend(
+            both.into_iter()
+                .filter(|address| !addresses.contains(address))
+                .collect::<Vec<_>>(),
+        );
+    }
     if addresses.is_empty() {
         return Err(ConnectError::NoAddress { host: host.into() });
     }
-    Ok(addresses)
+    Ok(in_turn(addresses))
 }
 
 /// The addresses of both families in turn, the first one's family first.

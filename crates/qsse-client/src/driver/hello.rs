@@ -7,11 +7,14 @@ use qsse_proto::limits::CONTROL_FRAME_BYTES;
 use qsse_transport::{Connection, FrameError, FrameReader, FrameWriter, ReadError, ServerUrl};
 use tokio::time::timeout;
 
+use super::asked::AskedFor;
 use super::control::Control;
 use super::dial::{Endpoints, dial};
 use super::live::Live;
 use super::trust::Trust;
+use crate::backoff::Backoff;
 use crate::core::Core;
+use crate::text::plain;
 use crate::{ConnectError, ConnectionState};
 
 /// The control stream goes before all others.
@@ -23,6 +26,7 @@ pub(super) async fn connect(
     url: &ServerUrl,
     trust: &mut Trust,
     endpoints: &mut Endpoints,
+    backoff: Backoff,
     last_id: &mut u32,
 ) -> Result<Live, ConnectError> {
     // Before the deadline begins: where a token comes from may be far.
@@ -39,7 +43,8 @@ pub(super) async fn connect(
     let attempt = async {
         let connection = dial(endpoints, url, &ways, &transport).await?;
         let max_streams = transport.max_remote_uni_streams.unwrap_or_default();
-        hello(core, connection, token, max_streams, last_id).await
+        let asked = AskedFor::new(core.config.reconnect, backoff);
+        hello(core, connection, token, asked, max_streams, last_id).await
     };
     let server = || format!("{}:{}", url.host(), url.port());
     let result = timeout(after, attempt).await;
@@ -56,6 +61,7 @@ async fn hello(
     core: &Arc<Core>,
     connection: Connection,
     token: Option<Token>,
+    asked: AskedFor,
     max_streams: u32,
     last_id: &mut u32,
 ) -> Result<Live, ConnectError> {
@@ -74,14 +80,14 @@ async fn hello(
         FrameWriter::new(send),
     );
     control.send(hello);
-    let mut live = Live::new(connection, control, max_streams);
+    let mut live = Live::new(connection, control, asked, max_streams);
     for slot in core.slots() {
         live.subscribe(slot, last_id);
     }
     match live.control.exchange().await {
         Ok(Some(ServerFrame::Welcome(welcome))) => {
             let address = live.connection().remote_address();
-            let server = welcome.agent.clone();
+            let server = plain(welcome.agent.clone());
             let epoch = welcome.epoch;
             tracing::info!(%address, server, "connected");
             core.set_session(Some(live.welcome(welcome)));
@@ -90,21 +96,21 @@ async fn hello(
                 server,
                 epoch,
             });
-            return Ok(live);
+            Ok(live)
         }
         Ok(Some(ServerFrame::Goodbye(goodbye))) => {
-            return Err(ConnectError::closed(goodbye.code, goodbye.message));
+            Err(ConnectError::closed(goodbye.code, plain(goodbye.message)))
         }
-        Ok(Some(_)) => return Err(ConnectError::NoWelcome),
-        Ok(None) => return Err(ended(&live)),
-        Err(FrameError::Decode(error)) => return Err(ConnectError::Protocol(error)),
+        Ok(Some(_)) => Err(ConnectError::NoWelcome),
+        Ok(None) => Err(ended(&live)),
+        Err(FrameError::Decode(error)) => Err(ConnectError::Protocol(error)),
         Err(FrameError::Read(ReadError::Reset(code))) => {
-            return Err(ConnectError::closed(code, String::new()));
+            Err(ConnectError::closed(code, String::new()))
         }
         Err(FrameError::Read(ReadError::Connection(error))) => {
-            return Err(ConnectError::before_welcome(error));
+            Err(ConnectError::before_welcome(error))
         }
-        Err(_) => return Err(ended(&live)),
+        Err(_) => Err(ended(&live)),
     }
 }
 

@@ -1,32 +1,32 @@
 //! [`Live`]: an open connection and its subscriptions.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use qsse_proto::control::{Goodbye, RefreshToken, Refused, ServerFrame, Unsubscribe, Welcome};
-use qsse_proto::{Code, EventId};
+use qsse_proto::Code;
+use qsse_proto::control::{
+    Goodbye, RefreshToken, Refused, ServerFrame, Subscribed, Unsubscribe, Welcome,
+};
 use qsse_transport::{Connection, ConnectionError, FrameError, RecvStream, ServerUrl};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::sleep;
 
+use super::asked::AskedFor;
 use super::control::Control;
+use super::ending::{control_ended, control_failed, other_server, refresh_error, violated};
 use super::streams::{Arrival, arrive};
-use crate::backoff::Backoff;
 use crate::core::{Command, Core};
-use crate::error::in_brackets;
 use crate::session::Session;
 use crate::subscription::slot::{Incoming, Slot};
+use crate::text::plain;
 use crate::{DisconnectReason, RefreshError};
 
 /// Streams permitted beside one for each subscription: those that were given up and have not ended yet.
 const SPARE_STREAMS: u32 = 16;
-
-/// How long the connection may take to end once its control stream has.
-const END_TOGETHER: Duration = Duration::from_secs(1);
 
 /// An open connection: the control stream, and which subscription has which id.
 pub(super) struct Live {
@@ -34,27 +34,16 @@ pub(super) struct Live {
     pub(super) control: Control,
     /// From the welcome on.
     session: Option<Arc<Session>>,
-    asked: BTreeMap<u32, Asked>,
-    /// The current id of each subscription that has one.
-    ids: BTreeMap<u64, u32>,
+    asked: AskedFor,
     /// Streams whose header has not come yet.
     arriving: FuturesUnordered<BoxFuture<'static, Arrival>>,
     due: FuturesUnordered<BoxFuture<'static, Due>>,
-    backoffs: BTreeMap<u64, Backoff>,
     refreshes: VecDeque<oneshot::Sender<Result<Option<Duration>, RefreshError>>>,
     /// Streams that the server may open.
     max_streams: u32,
     goodbye: Option<Goodbye>,
     /// From the goodbye on: done when all publishes are answered.
     drained: Option<BoxFuture<'static, ()>>,
-}
-
-/// A subscription under one id.
-struct Asked {
-    slot: Arc<Slot>,
-    since: Instant,
-    /// Its stream has come.
-    streaming: bool,
 }
 
 /// Something put off until now.
@@ -87,16 +76,19 @@ enum Happened {
 }
 
 impl Live {
-    pub(super) fn new(connection: Connection, control: Control, max_streams: u32) -> Self {
+    pub(super) fn new(
+        connection: Connection,
+        control: Control,
+        asked: AskedFor,
+        max_streams: u32,
+    ) -> Self {
         Self {
             connection,
             control,
             session: None,
-            asked: BTreeMap::new(),
-            ids: BTreeMap::new(),
+            asked,
             arriving: FuturesUnordered::new(),
             due: FuturesUnordered::new(),
-            backoffs: BTreeMap::new(),
             refreshes: VecDeque::new(),
             max_streams,
             goodbye: None,
@@ -120,15 +112,7 @@ impl Live {
         *last_id = last_id.wrapping_add(1);
         let id = *last_id;
         self.control.send(slot.request(id));
-        self.ids.insert(slot.key, id);
-        self.asked.insert(
-            id,
-            Asked {
-                slot,
-                since: Instant::now(),
-                streaming: false,
-            },
-        );
+        self.asked.add(id, slot);
         let streams = (self.asked.len() as u32).saturating_add(SPARE_STREAMS);
         if streams > self.max_streams {
             self.max_streams = streams.next_power_of_two();
@@ -221,7 +205,7 @@ impl Live {
     ) -> Result<(), DisconnectReason> {
         match command {
             // The new connection's first breath may have asked for it already.
-            Command::Subscribe(slot) if self.ids.contains_key(&slot.key) => {}
+            Command::Subscribe(slot) if self.asked.has(slot.key) => {}
             // It is in the table: the next connection asks for it.
             Command::Subscribe(_) if self.goodbye.is_some() => {}
             Command::Subscribe(slot) if core.is_registered(slot.key) => {
@@ -229,17 +213,12 @@ impl Live {
             }
             Command::Subscribe(_) => {}
             Command::Unsubscribe { key } => {
-                self.backoffs.remove(&key);
-                if let Some(id) = self.ids.remove(&key) {
-                    self.asked.remove(&id);
+                if let Some(id) = self.asked.remove(key) {
                     self.control.send(Unsubscribe { id });
                 }
             }
-            Command::Resume { key, id } => {
-                if self.ids.get(&key) == Some(&id) {
-                    self.put_off(id, core);
-                }
-            }
+            Command::Resume { key, id } if self.asked.is_current(key, id) => self.put_off(id),
+            Command::Resume { .. } => {}
             Command::Refresh { token, done } => {
                 self.control.send(RefreshToken { token });
                 self.refreshes.push_back(done);
@@ -250,16 +229,15 @@ impl Live {
 
     fn frame(&mut self, frame: ServerFrame, core: &Core) -> Result<(), DisconnectReason> {
         match frame {
-            ServerFrame::Subscribed(subscribed) => {
-                if let Some(asked) = self.asked.get(&subscribed.id) {
-                    asked.slot.confirm(subscribed.position);
-                    if !asked.streaming {
-                        let (id, deadline) = (subscribed.id, core.config.stream_timeout);
-                        self.put(deadline, Due::Check { id });
-                    }
+            ServerFrame::Subscribed(Subscribed { id, position }) => {
+                if let Some(slot) = self.asked.slot(id) {
+                    slot.confirm(position);
+                }
+                if self.asked.is_waiting(id) {
+                    self.put(core.config.stream_timeout, Due::Check { id });
                 }
             }
-            ServerFrame::Refused(refused) => self.refused(refused, core),
+            ServerFrame::Refused(refused) => self.refused(refused),
             ServerFrame::Goodbye(goodbye) => self.goodbye(goodbye, core),
             ServerFrame::TokenAccepted(accepted) => {
                 if let Some(done) = self.refreshes.pop_front() {
@@ -272,27 +250,22 @@ impl Live {
         Ok(())
     }
 
-    fn refused(&mut self, refused: Refused, core: &Core) {
-        let Some(asked) = self.asked.get(&refused.id) else {
+    fn refused(&mut self, refused: Refused) {
+        let Refused { id, code, .. } = refused;
+        let Some(slot) = self.asked.slot(id).cloned() else {
             return;
         };
-        let slot = asked.slot.clone();
-        tracing::debug!(
-            filter = %slot.filter, code = %refused.code, message = refused.message, "subscription refused"
-        );
-        let id = refused.id;
+        tracing::debug!(filter = %slot.filter, %code, reason = ?refused.message, "subscription refused");
         // A server that goes away makes room for one that may not refuse.
-        if refused.code == Code::SHUTTING_DOWN || !slot.refuse(refused) {
-            self.put_off(id, core);
+        if code == Code::SHUTTING_DOWN || !slot.refuse(refused) {
+            self.put_off(id);
         } else {
-            self.asked.remove(&id);
-            self.ids.remove(&slot.key);
+            self.asked.remove(slot.key);
         }
     }
 
     fn goodbye(&mut self, goodbye: Goodbye, core: &Core) {
-        let Goodbye { code, message, .. } = &goodbye;
-        tracing::info!(%code, "the server said goodbye{}", in_brackets(message));
+        tracing::info!(code = %goodbye.code, reason = ?goodbye.message, "the server said goodbye");
         core.set_session(None);
         if let Some(session) = self.session.clone() {
             session.leave();
@@ -301,9 +274,7 @@ impl Live {
                 session.finish_publishing();
             }));
         }
-        // What has no stream gets none any more.
-        self.asked
-            .retain(|_, asked| asked.streaming || asked.slot.position().is_some());
+        self.asked.keep_confirmed();
         self.goodbye = Some(goodbye);
     }
 
@@ -334,16 +305,13 @@ impl Live {
 
     fn begun(&mut self, mut incoming: Incoming) {
         let header = incoming.header;
-        match self.asked.get_mut(&header.id) {
-            Some(asked) if !asked.streaming => {
-                asked.streaming = true;
-                asked
-                    .slot
-                    .confirm(EventId::new(header.epoch, header.position));
-                asked.slot.offer(incoming);
+        match self.asked.begin(header.id) {
+            Some(slot) => {
+                slot.confirm(header.start());
+                slot.offer(incoming);
             }
             // Unsubscribed in the meantime, or a second one.
-            _ => incoming.stream.stop(Code::UNSUBSCRIBED),
+            None => incoming.stream.stop(Code::UNSUBSCRIBED),
         }
     }
 
@@ -351,37 +319,24 @@ impl Live {
         match due {
             Due::Resume { key } => {
                 let slot = core.slot(key);
-                if let Some(slot) = slot.filter(|_| self.goodbye.is_none()) {
+                if let Some(slot) = slot.filter(|_| self.goodbye.is_none() && !self.asked.has(key)) {
                     self.subscribe(slot, last_id);
                 }
             }
-            Due::Check { id } => {
-                let missing = self.asked.get(&id).is_some_and(|asked| !asked.streaming);
-                if missing {
-                    tracing::warn!(id, "no stream came for a subscription, asking again");
-                    self.control.send(Unsubscribe { id });
-                    self.put_off(id, core);
-                }
+            Due::Check { id } if self.asked.is_waiting(id) => {
+                tracing::warn!(id, "no stream came for a subscription, asking again");
+                self.control.send(Unsubscribe { id });
+                self.put_off(id);
             }
+            Due::Check { .. } => {}
         }
     }
 
-    /// Asks again for a subscription after a while that grows each time, until one of its streams has lasted.
-    fn put_off(&mut self, id: u32, core: &Core) {
-        let Some(asked) = self.asked.remove(&id) else {
-            return;
-        };
-        let (key, policy) = (asked.slot.key, &core.config.reconnect);
-        self.ids.remove(&key);
-        let backoff = self
-            .backoffs
-            .entry(key)
-            .or_insert_with(|| Backoff::new(policy));
-        if asked.since.elapsed() >= policy.max_delay {
-            backoff.reset();
+    /// Asks again for a subscription after a while.
+    fn put_off(&mut self, id: u32) {
+        if let Some((key, delay)) = self.asked.put_off(id) {
+            self.put(delay, Due::Resume { key });
         }
-        let delay = backoff.next();
-        self.put(delay, Due::Resume { key });
     }
 
     fn put(&mut self, delay: Duration, due: Due) {
@@ -423,7 +378,7 @@ impl Live {
             *moved = goodbye.address.as_deref().and_then(other_server);
             *reason = DisconnectReason::Goodbye {
                 code: goodbye.code,
-                message: goodbye.message,
+                message: plain(goodbye.message),
             };
         }
         let reason = match &ended {
@@ -438,49 +393,5 @@ impl Live {
             let _ = done.send(Err(refresh_error(&reason)));
         }
         ended
-    }
-}
-
-async fn control_ended(connection: &Connection) -> DisconnectReason {
-    // A server that closes the connection may end the stream before.
-    match timeout(END_TOGETHER, connection.closed()).await {
-        Ok(error) => DisconnectReason::Lost(error),
-        Err(_) => violated(connection, "it ended the control stream"),
-    }
-}
-
-async fn control_failed(connection: &Connection, error: FrameError) -> DisconnectReason {
-    match error {
-        FrameError::Decode(error) => {
-            connection.close(error.code(), "");
-            DisconnectReason::Protocol(error)
-        }
-        _ => control_ended(connection).await,
-    }
-}
-
-fn violated(connection: &Connection, text: &'static str) -> DisconnectReason {
-    connection.close(Code::PROTOCOL_VIOLATION, text);
-    DisconnectReason::Violation(text)
-}
-
-/// Where a goodbye sends its clients. It must prove itself as the server before did, so fingerprints in it do not count.
-fn other_server(address: &str) -> Option<ServerUrl> {
-    let url: ServerUrl = address.parse().ok()?;
-    ServerUrl::new(url.host(), url.port()).ok()
-}
-
-fn refresh_error(reason: &DisconnectReason) -> RefreshError {
-    match reason {
-        DisconnectReason::Lost(ConnectionError::Closed {
-            code,
-            reason: message,
-        }) if matches!(*code, Code::NOT_AUTHORISED | Code::TOKEN_EXPIRED) => {
-            RefreshError::NotAuthorised {
-                code: *code,
-                message: message.clone(),
-            }
-        }
-        reason => RefreshError::Lost(reason.clone()),
     }
 }

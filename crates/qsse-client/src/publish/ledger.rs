@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::{Progress, Published};
 use crate::PublishError;
+use crate::text::plain;
 
 /// Which publishes of a stream wait for their answers. They are numbered from 0; answers come in that order, but for refusals, which may
 /// come early.
@@ -150,6 +151,7 @@ impl Ledger {
         self.progress.refused += 1;
         if let Some(done) = waiting.done.take() {
             let PublishRefused { code, message, .. } = refused;
+            let message = plain(message);
             let _ = done.send(Err(Failure::Error(PublishError::Refused { code, message })));
         }
         Ok(self.drop_refused())

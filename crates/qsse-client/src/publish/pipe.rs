@@ -15,6 +15,7 @@ use super::Progress;
 use super::ledger::{Done, Failure, Ledger, Violation};
 use crate::core::Core;
 use crate::session::Session;
+use crate::text::plain;
 use crate::{CloseReason, DisconnectReason, PublishError};
 
 /// What an event in flight costs beside its bytes, so that their number is bounded too.
@@ -138,7 +139,11 @@ impl Pipe {
 
     /// Nothing more will be pushed: what has been is still written, then the stream ends.
     pub(crate) fn finish(&self) {
-        self.state.lock().finished = true;
+        let mut state = self.state.lock();
+        state.finished = true;
+        state.closed.get_or_insert(Failure::Unsent);
+        drop(state);
+        self.room.close();
         self.wake.notify_one();
     }
 
@@ -203,7 +208,7 @@ impl Pipe {
             AckFrame::PublishRefused(refused) => {
                 if self.ordered {
                     // All behind it will be refused too.
-                    let (code, message) = (refused.code, refused.message.clone());
+                    let (code, message) = (refused.code, plain(refused.message.clone()));
                     state.fail(PublishError::Refused { code, message });
                     state.finished = true;
                     self.room.close();

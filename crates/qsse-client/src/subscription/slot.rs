@@ -12,6 +12,7 @@ use qsse_topic::{Filter, Pattern};
 use qsse_transport::RecvStream;
 use tokio::sync::oneshot;
 
+use crate::text::plain;
 use crate::{CloseReason, SubscribeError, SubscriptionError};
 
 /// What a subscription and the driver share: where it stands, and the stream that comes next.
@@ -169,6 +170,7 @@ impl Slot {
             subject,
             ..
         } = refused;
+        let (message, subject) = (plain(message), subject.map(plain));
         if let Some(confirm) = self.shared.lock().confirm.take() {
             let _ = confirm.send(Err(SubscribeError::Refused {
                 code,

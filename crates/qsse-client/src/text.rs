@@ -1,0 +1,24 @@
+//! Text from the server, made safe to print and to log.
+
+/// The text, with what could disturb a terminal or forge a line of a log replaced.
+pub(crate) fn plain(text: String) -> String {
+    if text.contains(is_disturbing) { text.replace(is_disturbing, "\u{fffd}") } else { text }
+}
+
+/// Control characters, line separators, and marks that turn the direction of text.
+fn is_disturbing(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_disturbs_is_replaced() {
+        assert_eq!(plain("grün, 日本 ok".into()), "grün, 日本 ok");
+        let forged = plain("a\r\nb\u{1b}[31mc\0d\u{202e}e\u{85}f".into());
+        assert_eq!(forged, "a\u{fffd}\u{fffd}b\u{fffd}[31mc\u{fffd}d\u{fffd}e\u{fffd}f");
+    }
+}

@@ -1,0 +1,393 @@
+//! Subscriptions on one connection, against a server that may misbehave.
+
+mod support;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt};
+use qsse_client::{
+    Code, Cursor, GapReason, OnLag, Start, SubscribeError, SubscriptionError, TransportConfig,
+};
+use qsse_proto::control::{ClientFrame, Unsubscribe};
+use qsse_proto::stream::Outcome;
+use support::*;
+
+#[tokio::test]
+async fn confirmation_and_stream_may_come_in_either_order() {
+    let server = FakeServer::start();
+    let (client, mut peer) = server.pair().await;
+
+    let (subscription, feed) = tokio::join!(client.subscribe(["ride.*", "people"]), async {
+        let asked = peer.subscribe().await;
+        assert_eq!(asked.patterns, ["ride.*", "people"]);
+        assert_eq!((asked.start, asked.on_lag), (Start::Live, OnLag::CatchUp));
+        peer.confirm(asked.id, 40).await;
+        asked.id
+    });
+    let mut first = subscription.unwrap();
+    assert_eq!(
+        first.cursor(),
+        Cursor::after(id(40)),
+        "valid before the first event"
+    );
+    let mut feed = peer.feed(feed, 40, Outcome::Live).await;
+    feed.events([41, 45]).await;
+    assert_eq!(seqs(&mut first, 2).await, [41, 45]);
+    assert_eq!(first.cursor().to_string(), id(45).to_string());
+
+    let (subscription, (asked, mut feed)) = tokio::join!(
+        client
+            .subscribe("x")
+            .start(Start::Earliest)
+            .on_lag(OnLag::Skip),
+        async {
+            let asked = peer.subscribe().await;
+            (
+                asked.clone(),
+                peer.feed(asked.id, 3, Outcome::Resumed).await,
+            )
+        }
+    );
+    let mut second = subscription.unwrap();
+    assert_eq!((asked.start, asked.on_lag), (Start::Earliest, OnLag::Skip));
+    peer.confirm(asked.id, 3).await;
+    feed.events([4]).await;
+    let event = event(&mut second).await;
+    assert_eq!(
+        (event.topic().as_str(), event.text()),
+        ("ride.7.start", Ok("4"))
+    );
+}
+
+#[tokio::test]
+async fn a_refusal_is_the_error_of_subscribing() {
+    let server = FakeServer::start();
+    let (client, mut peer) = server.pair().await;
+    let (result, ()) = tokio::join!(client.subscribe("secret"), async {
+        let asked = peer.subscribe().await;
+        peer.refuse(asked.id, Code::NOT_AUTHORISED, "not for you\r\n\x1b[2Jforged")
+            .await;
+    });
+    let error = result.unwrap_err();
+    assert_eq!(
+        (error.code(), error.is_retryable()),
+        (Some(Code::NOT_AUTHORISED), false)
+    );
+    let text = error.to_string();
+    assert!(text.contains("not for you") && !text.contains(char::is_control), "{text:?}");
+    // Whoever asks again asks under another id.
+    let (result, ()) = tokio::join!(client.subscribe("secret"), async {
+        let asked = peer.subscribe().await;
+        assert_eq!(asked.id, 2);
+        peer.refuse(asked.id, Code::BUSY, "").await;
+    });
+    assert!(result.unwrap_err().is_retryable());
+}
+
+#[tokio::test]
+async fn what_cannot_be_asked_is_refused_here() {
+    let server = FakeServer::start();
+    let (client, _peer) = server.pair().await;
+    assert!(matches!(
+        client.subscribe("a..b").await,
+        Err(SubscribeError::Filter(_))
+    ));
+    let none: [&str; 0] = [];
+    assert!(matches!(
+        client.subscribe(none).await,
+        Err(SubscribeError::Filter(_))
+    ));
+    let many: Vec<_> = (0..2000).map(|i| format!("topic{i}")).collect();
+    assert!(matches!(
+        client.subscribe(many).await,
+        Err(SubscribeError::TooManyPatterns { count: 2000 })
+    ));
+}
+
+#[tokio::test]
+async fn frames_may_come_in_any_pieces_and_unknown_extensions_are_skipped() {
+    let server = FakeServer::start();
+    let (client, mut peer) = server.pair().await;
+    peer.send_raw(extension()).await;
+    let (subscription, (_, mut feed)) =
+        tokio::join!(client.subscribe("*"), peer.serve(0, Outcome::Live));
+    let mut subscription = subscription.unwrap();
+    let bytes = [batch(1..=3), extension(), batch([4])].concat();
+    for byte in bytes {
+        feed.raw(Bytes::copy_from_slice(&[byte])).await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(seqs(&mut subscription, 4).await, [1, 2, 3, 4]);
+}
+
+#[tokio::test]
+async fn a_stream_without_a_header_holds_up_no_other_and_is_asked_for_again() {
+    let server = FakeServer::start();
+    let config = config().stream_timeout(Duration::from_millis(300));
+    let (client, mut peer) = tokio::join!(server.connect().config(config), server.welcome());
+    let client = client.unwrap();
+    let ((late, other), (id, _silent, mut feed)) = tokio::join!(
+        async {
+            (
+                client.subscribe("late").await.unwrap(),
+                client.subscribe("other").await.unwrap(),
+            )
+        },
+        async {
+            let late = peer.subscribe().await;
+            peer.confirm(late.id, 0).await;
+            let mut silent = peer.bare_feed().await;
+            silent.raw(Bytes::from_static(&[9])).await;
+            let (_, feed) = peer.serve(0, Outcome::Live).await;
+            (late.id, silent, feed)
+        }
+    );
+    let (mut late, mut other) = (late, other);
+    feed.events([1]).await;
+    assert_eq!(seqs(&mut other, 1).await, [1]);
+    // The silent one is given up, under its old id, and asked for from where it was confirmed.
+    assert_eq!(
+        peer.frame().await,
+        ClientFrame::Unsubscribe(Unsubscribe { id })
+    );
+    let (again, mut feed) = peer.serve(0, Outcome::Resumed).await;
+    assert!(again.id > id);
+    assert_eq!(
+        (again.patterns.as_slice(), again.start),
+        (&["late".into()][..], Start::After(support::id(0)))
+    );
+    feed.events([2]).await;
+    assert_eq!(seqs(&mut late, 1).await, [2]);
+}
+
+#[tokio::test]
+async fn a_subscription_that_nobody_reads_stalls_no_other() {
+    let server = FakeServer::start_with(TransportConfig::server().send_window(64 << 20));
+    let (client, mut peer) = server.pair().await;
+    let ((unread, read), (mut flood, mut feed)) = tokio::join!(
+        async {
+            (
+                client.subscribe("flood").await.unwrap(),
+                client.subscribe("calm").await.unwrap(),
+            )
+        },
+        async {
+            (
+                peer.serve(0, Outcome::Live).await.1,
+                peer.serve(0, Outcome::Live).await.1,
+            )
+        }
+    );
+    let mut read = read;
+    // Far beyond the stream's window: this write never ends.
+    let flooding = tokio::spawn(async move {
+        let chunk = batch(1..=500);
+        loop {
+            if flood.stream.write_all(&mut [chunk.clone()]).await.is_err() {
+                return;
+            }
+        }
+    });
+    let mut last = 0;
+    for round in 1..=200 {
+        feed.events([round]).await;
+        last = event(&mut read).await.id().seq();
+    }
+    assert_eq!(last, 200);
+    // Control goes on too.
+    let (third, _) = tokio::join!(client.subscribe("third"), peer.serve(0, Outcome::Live));
+    drop(third.unwrap());
+    assert!(!flooding.is_finished());
+    drop(unread);
+    soon(flooding).await.unwrap();
+}
+
+#[tokio::test]
+async fn gaps_and_resets_are_news_and_do_not_move_the_cursor() {
+    let server = FakeServer::start();
+    let (client, mut peer) = server.pair().await;
+    let foreign = qsse_client::EventId::new(qsse_client::Epoch::new(99), 1000);
+    let (subscription, (_, mut feed)) = tokio::join!(
+        client.subscribe("*").start(Cursor::after(foreign)),
+        peer.serve(4, Outcome::Reset)
+    );
+    let mut subscription = subscription.unwrap();
+    let reset = error(&mut subscription).await;
+    assert!(!reset.is_terminal());
+    let SubscriptionError::Reset { after, position } = reset else {
+        panic!("{reset}")
+    };
+    assert_eq!((after, position), (Some(foreign), id(4)));
+    assert_eq!(subscription.cursor(), Cursor::after(foreign));
+    feed.gap(4, 9).await;
+    feed.events([7, 10]).await;
+    let SubscriptionError::Gap(gap) = error(&mut subscription).await else {
+        panic!("a gap")
+    };
+    assert_eq!((gap.after, gap.to, gap.at_most), (id(4), id(9), 5));
+    assert_eq!((gap.first(), gap.reason), (id(5), GapReason::Retention));
+    assert_eq!(subscription.cursor(), Cursor::after(foreign));
+    assert_eq!(seqs(&mut subscription, 2).await, [7, 10]);
+    assert_eq!(subscription.cursor(), Cursor::after(id(10)));
+    feed.heartbeat(30).await;
+    assert!(subscription.next().now_or_never().is_none());
+    until(|| {
+        assert!(subscription.next_ready().is_none());
+        if subscription.cursor().id() == id(30) {
+            Ok(())
+        } else {
+            Err(subscription.cursor())
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn terminal_errors_come_once_and_then_nothing() {
+    let server = FakeServer::start();
+    let (client, mut peer) = server.pair().await;
+    let _feeds;
+    let (mut lagged, mut revoked, mut garbled) = {
+        let (subscriptions, feeds) = tokio::join!(
+            async {
+                let one = async || client.subscribe("*").await.unwrap();
+                (one().await, one().await, one().await)
+            },
+            async {
+                let (_, mut lagged) = peer.serve(0, Outcome::Live).await;
+                lagged.events([1]).await;
+                let (asked, mut revoked) = peer.serve(0, Outcome::Live).await;
+                peer.refuse(asked.id, Code::NOT_AUTHORISED, "revoked").await;
+                let (_, mut garbled) = peer.serve(0, Outcome::Live).await;
+                garbled
+                    .raw(Bytes::from_static(&[2, 0, 0, 0, 0x31, 0]))
+                    .await;
+                lagged.stream.reset(Code::LAGGED);
+                revoked.stream.reset(Code::NOT_AUTHORISED);
+                (lagged, revoked, garbled)
+            }
+        );
+        _feeds = feeds;
+        subscriptions
+    };
+    let end = loop {
+        match soon(lagged.next()).await {
+            // A reset may overtake what was sent before.
+            Some(Ok(_)) => {}
+            Some(Err(end)) => break end,
+            None => panic!("no end without a word"),
+        }
+    };
+    assert!(matches!(end, SubscriptionError::Lagged), "{end}");
+    assert!(end.is_terminal() && end.is_retryable());
+    let end = error(&mut revoked).await;
+    assert_eq!(end.code(), Some(Code::NOT_AUTHORISED), "{end}");
+    assert!(matches!(
+        error(&mut garbled).await,
+        SubscriptionError::Protocol(_)
+    ));
+    for ended in [&mut lagged, &mut revoked, &mut garbled] {
+        assert!(soon(ended.next()).await.is_none());
+        assert!(soon(ended.try_next()).await.unwrap().is_none());
+        assert!(soon(StreamExt::next(ended)).await.is_none());
+    }
+    assert!(
+        client.state().current().is_connected(),
+        "the connection stays"
+    );
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_too_early_is_asked_for_again() {
+    let server = FakeServer::start();
+    let (client, mut peer) = server.pair().await;
+    let (subscription, (first, mut feed)) =
+        tokio::join!(client.subscribe("*"), peer.serve(0, Outcome::Live));
+    let mut subscription = subscription.unwrap();
+    feed.events([1, 2]).await;
+    feed.stream.finish();
+    let (events, (second, mut feed)) = tokio::join!(seqs(&mut subscription, 4), async {
+        let (second, mut feed) = peer.serve(2, Outcome::Resumed).await;
+        feed.events([3, 4]).await;
+        (second, feed)
+    });
+    assert_eq!(events, [1, 2, 3, 4]);
+    assert!(second.id > first.id);
+    assert_eq!(second.start, Start::After(id(2)));
+    // Half a frame before the end is dropped.
+    feed.raw(batch([5]).slice(..6)).await;
+    feed.stream.finish();
+    let (events, _feed) = tokio::join!(seqs(&mut subscription, 1), async {
+        let (third, mut feed) = peer.serve(4, Outcome::Resumed).await;
+        assert_eq!(third.start, Start::After(id(4)));
+        feed.events([5]).await;
+        feed
+    });
+    assert_eq!(events, [5]);
+}
+
+#[tokio::test]
+async fn dropping_unsubscribes() {
+    let server = FakeServer::start();
+    let (client, mut peer) = server.pair().await;
+    let (subscription, (asked, mut feed)) =
+        tokio::join!(client.subscribe("*"), peer.serve(0, Outcome::Live));
+    let mut subscription = subscription.unwrap();
+    feed.events([1]).await;
+    assert_eq!(seqs(&mut subscription, 1).await, [1]);
+    subscription.unsubscribe();
+    assert_eq!(
+        peer.frame().await,
+        ClientFrame::Unsubscribe(Unsubscribe { id: asked.id })
+    );
+    assert_eq!(
+        soon(feed.stream.stopped()).await,
+        Ok(Some(Code::UNSUBSCRIBED))
+    );
+
+    // A call that is given up before its answer leaves nothing behind.
+    let mut pending = Box::pin(client.subscribe("other").into_future());
+    assert!((&mut pending).now_or_never().is_none());
+    let asked = peer.subscribe().await;
+    drop(pending);
+    assert_eq!(
+        peer.frame().await,
+        ClientFrame::Unsubscribe(Unsubscribe { id: asked.id })
+    );
+    peer.confirm(asked.id, 0).await;
+    let feed = peer.feed(asked.id, 0, Outcome::Live).await;
+    assert_eq!(
+        soon(feed.stream.stopped()).await,
+        Ok(Some(Code::UNSUBSCRIBED))
+    );
+}
+
+#[tokio::test]
+async fn next_can_be_cancelled_at_any_time() {
+    let server = FakeServer::start();
+    let (client, mut peer) = server.pair().await;
+    let (subscription, (_, mut feed)) =
+        tokio::join!(client.subscribe("*"), peer.serve(0, Outcome::Live));
+    let mut subscription = subscription.unwrap();
+    let writing = tokio::spawn(async move {
+        for seq in 1..=200 {
+            let bytes = batch([seq]);
+            let half = bytes.len() / 2;
+            feed.raw(bytes.slice(..half)).await;
+            tokio::task::yield_now().await;
+            feed.raw(bytes.slice(half..)).await;
+        }
+        feed
+    });
+    let mut seen = Vec::new();
+    while seen.len() < 200 {
+        // Polled once and dropped.
+        if let Some(item) = subscription.next().now_or_never() {
+            seen.push(item.unwrap().unwrap().id().seq());
+        }
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(seen, (1..=200).collect::<Vec<_>>());
+    soon(writing).await.unwrap();
+}

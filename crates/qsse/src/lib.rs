@@ -1,0 +1,68 @@
+//! Server-sent events over QUIC: publish on topics, subscribe with wildcards.
+//!
+//! One side publishes events on topics. Any number of clients subscribe to topics or wildcard patterns and get every event, in
+//! order, each over one encrypted QUIC connection. A client that loses its connection makes it again and goes on
+//! after the last event it had; what the server no longer keeps is said, never skipped in silence.
+//!
+#![cfg_attr(all(feature = "client", feature = "server"), doc = "```")]
+#![cfg_attr(not(all(feature = "client", feature = "server")), doc = "```ignore")]
+//! use qsse::{Client, Server};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Server::bind("127.0.0.1:4242").topics(["people", "ride.*"]).await?;   // listening once this returns
+//! let client = Client::connect(server.url()).await?;                                 // qsse://127.0.0.1:4242?fingerprint=…
+//! let mut rides = client.subscribe("ride.*.start").await?;                           // every later publish is delivered
+//! server.publish("ride.7.start", r#"{"driver":"Ada"}"#).await?;
+//! while let Some(event) = rides.try_next().await? { println!("{} {:?}", event.topic(), event.data());
+//! #   break;
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is where
+//!
+//! This crate has no code of its own: it gives those that people use together one name and one version.
+//!
+//! | here | crate | what |
+//! |---|---|---|
+//! | [`client`] | `qsse-client` | connect, subscribe, publish, handlers, reconnects (feature `client`) |
+//! | `server` | `qsse-server` | embed a server, publish, decide who may do what (feature `server`) |
+//! | [`topic`] | `qsse-topic` | topics, patterns and the matcher; also without the rest |
+//! | [`proto`] | `qsse-proto` | events, ids and the frames of `qsse/1` |
+//!
+//! What one needs first is named at the top. An [`Event`], [`EventId`], [`Topic`] or [`Pattern`] is the same type on both sides. What
+//! server and client each have, such as `Subscription`, `Config` or `PublishError`, is in their modules.
+//!
+//! # Features
+//!
+//! | feature | default | gives |
+//! |---|---|---|
+//! | `client` | yes | [`Client`] and the module [`client`] |
+//! | `server` | no | `Server` and the module `server` |
+//! | `json` | no | `publish_json`, `Event::json` |
+//! | `prometheus` | no | `Server::metrics_text` |
+//! | `testing` | no | `TestServer`, for your own tests; includes `server` |
+//! | `aws-lc-rs` | yes | the aws-lc-rs crypto provider; used when both are on |
+//! | `ring` | no | the ring crypto provider |
+//! | `platform-verifier` | yes | clients recognise servers by the root certificates of the operating system |
+//!
+//! Guides: `docs/embedding.md` and `examples/` of the repository.
+
+#[cfg(feature = "client")]
+pub use qsse_client as client;
+pub use qsse_proto as proto;
+#[cfg(feature = "server")]
+pub use qsse_server as server;
+pub use qsse_topic as topic;
+
+#[cfg(feature = "client")]
+pub use qsse_client::{Client, ConnectionState, Cursor, Handlers, Publisher};
+pub use qsse_proto::control::{OnLag, Start};
+pub use qsse_proto::{Code, Event, EventId, Kind, Timestamp};
+#[cfg(feature = "server")]
+pub use qsse_server::Server;
+#[cfg(feature = "testing")]
+pub use qsse_server::TestServer;
+pub use qsse_topic::{Filter, IntoFilter, Pattern, Topic};

@@ -1,0 +1,13 @@
+//! The examples are the files beside this one. What is here runs the code in the documents as doc tests.
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/embedding.md")]
+struct Embedding;
+
+#[cfg(doctest)]
+#[doc = include_str!("../crates/qsse/README.md")]
+struct Facade;
