@@ -90,6 +90,15 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
+    /// Tries again as often as usual: 5 times, every 5 s.
+    #[must_use]
+    pub fn enabled() -> Self {
+        Self {
+            enabled: true,
+            ..Self::default()
+        }
+    }
+
     /// Tries again this often, waiting `interval` in between.
     #[must_use]
     pub fn times(times: u32, interval: Duration) -> Self {

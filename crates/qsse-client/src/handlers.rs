@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
 
 use futures_core::future::BoxFuture;
 use qsse_proto::Event;
@@ -186,7 +185,7 @@ impl Handlers {
         Ok(HandlersHandle {
             filter,
             ended,
-            stop: Arc::new(Stop(stop)),
+            stop: Stop(stop),
         })
     }
 }
@@ -219,7 +218,7 @@ pub struct HandlersHandle {
     filter: Filter,
     /// Gone when the handlers' task is.
     ended: watch::Receiver<Cursor>,
-    stop: Arc<Stop>,
+    stop: Stop,
 }
 
 #[derive(Debug)]

@@ -11,12 +11,13 @@
 //!
 //! # Example
 //!
-//! ```no_run
+//! ```
 //! use qsse_client::Client;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let client = Client::connect("localhost").await?;
+//! # let server = qsse_server::TestServer::start().await?;
+//! let client = Client::connect(server.url()).await?; // or "events.example.org"
 //! let mut rides = client.subscribe("ride.*.start").await?; // every later publish is delivered
 //! let id = client.publish("ride.7.start", r#"{"driver":"Ada"}"#).await?;
 //! while let Some(event) = rides.try_next().await? {

@@ -16,8 +16,8 @@ pub(crate) struct Session {
     pub(crate) connection: Connection,
     pub(crate) epoch: Epoch,
     pub(crate) max_event_bytes: usize,
-    /// The server has said goodbye: what was sent is finished, nothing new is begun.
-    leaving: AtomicBool,
+    /// The server has said goodbye, or the connection has ended: nothing new is begun.
+    over: AtomicBool,
     /// Why the connection ended, as the driver saw it.
     lost: OnceLock<DisconnectReason>,
     pipes: Mutex<Pipes>,
@@ -37,27 +37,26 @@ impl Session {
             connection,
             epoch,
             max_event_bytes,
-            leaving: AtomicBool::new(false),
+            over: AtomicBool::new(false),
             lost: OnceLock::new(),
             pipes: Mutex::default(),
         }
     }
 
-    pub(crate) fn is_leaving(&self) -> bool {
-        self.leaving.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn leave(&self) {
-        self.leaving.store(true, Ordering::Release);
-    }
-
     /// Whether a new publish has no place on this connection.
     pub(crate) fn is_over(&self) -> bool {
-        self.is_leaving() || self.lost.get().is_some() || self.connection.close_reason().is_some()
+        self.over.load(Ordering::Acquire)
     }
 
+    /// The server leaves, or a publishing stream has found the connection broken.
+    pub(crate) fn set_over(&self) {
+        self.over.store(true, Ordering::Release);
+    }
+
+    /// The connection has ended.
     pub(crate) fn set_lost(&self, reason: DisconnectReason) {
         let _ = self.lost.set(reason);
+        self.set_over();
     }
 
     /// Why the connection ended, as far as is known.

@@ -2,7 +2,11 @@
 
 /// The text, with what could disturb a terminal or forge a line of a log replaced.
 pub(crate) fn plain(text: String) -> String {
-    if text.contains(is_disturbing) { text.replace(is_disturbing, "\u{fffd}") } else { text }
+    if text.contains(is_disturbing) {
+        text.replace(is_disturbing, "\u{fffd}")
+    } else {
+        text
+    }
 }
 
 /// Control characters, line separators, and marks that turn the direction of text.
@@ -19,6 +23,9 @@ mod tests {
     fn only_what_disturbs_is_replaced() {
         assert_eq!(plain("grün, 日本 ok".into()), "grün, 日本 ok");
         let forged = plain("a\r\nb\u{1b}[31mc\0d\u{202e}e\u{85}f".into());
-        assert_eq!(forged, "a\u{fffd}\u{fffd}b\u{fffd}[31mc\u{fffd}d\u{fffd}e\u{fffd}f");
+        assert_eq!(
+            forged,
+            "a\u{fffd}\u{fffd}b\u{fffd}[31mc\u{fffd}d\u{fffd}e\u{fffd}f"
+        );
     }
 }

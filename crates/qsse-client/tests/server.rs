@@ -194,8 +194,15 @@ async fn values_travel_as_json() {
     let server = TestServer::start().await.unwrap();
     let client = Client::connect(server.url()).await.unwrap();
     let mut events = client.subscribe("*").await.unwrap();
-    client.publish_json("a", &["Ada", "Bob"]).kind("names").await.unwrap();
-    assert_eq!(event(&mut events).await.json::<[String; 2]>().unwrap(), ["Ada", "Bob"]);
+    client
+        .publish_json("a", &["Ada", "Bob"])
+        .kind("names")
+        .await
+        .unwrap();
+    assert_eq!(
+        event(&mut events).await.json::<[String; 2]>().unwrap(),
+        ["Ada", "Bob"]
+    );
     // A map whose keys are no texts cannot be written.
     let value = std::collections::BTreeMap::from([((1, 2), 3)]);
     let error = client.publish_json("a", &value).await.unwrap_err();

@@ -66,8 +66,12 @@ async fn a_refusal_is_the_error_of_subscribing() {
     let (client, mut peer) = server.pair().await;
     let (result, ()) = tokio::join!(client.subscribe("secret"), async {
         let asked = peer.subscribe().await;
-        peer.refuse(asked.id, Code::NOT_AUTHORISED, "not for you\r\n\x1b[2Jforged")
-            .await;
+        peer.refuse(
+            asked.id,
+            Code::NOT_AUTHORISED,
+            "not for you\r\n\x1b[2Jforged",
+        )
+        .await;
     });
     let error = result.unwrap_err();
     assert_eq!(
@@ -75,7 +79,10 @@ async fn a_refusal_is_the_error_of_subscribing() {
         (Some(Code::NOT_AUTHORISED), false)
     );
     let text = error.to_string();
-    assert!(text.contains("not for you") && !text.contains(char::is_control), "{text:?}");
+    assert!(
+        text.contains("not for you") && !text.contains(char::is_control),
+        "{text:?}"
+    );
     // Whoever asks again asks under another id.
     let (result, ()) = tokio::join!(client.subscribe("secret"), async {
         let asked = peer.subscribe().await;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use qsse_client::{
-    Client, Config, ConnectionState, PublishError, Start, States, Subscription, SubscriptionError,
+    Client, Config, ConnectError, ConnectionState, PublishError, Start, States, Subscription,
+    SubscriptionError,
 };
 use qsse_server::{Code, LogConfig, Server, ServerTls, TestServer};
 use qsse_testing::fixtures;
@@ -273,4 +274,21 @@ async fn both_runtimes_do() {
         assert_eq!(text(&mut events).await, n.to_string());
     }
     publishing.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_certificate_refused_on_one_family_is_not_hidden_by_silence_on_the_other() {
+    let server = start("127.0.0.1:0".parse().unwrap(), 1).await;
+    let other = ServerTls::self_signed(["localhost"]).unwrap();
+    let url = format!("localhost:{}", server.local_addr().port());
+    let config = Config::default().connect_timeout(Duration::from_secs(30));
+    let refused = Client::connect(url)
+        .config(config)
+        .fingerprint(other.fingerprint().unwrap())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(refused, ConnectError::Certificate(_)),
+        "{refused:?}"
+    );
 }

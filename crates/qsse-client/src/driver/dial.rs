@@ -173,6 +173,10 @@ async fn race(
                 Err(error) => keep(&mut worst, error.into()),
             },
             () = next, if more => {}
+            // A server that answered counts more than the silence of its other addresses.
+            () = sleep(STAGGER), if !more && worst.as_ref().is_some_and(|worst| says(worst) == ANSWERED) => {
+                running.clear();
+            }
             else => {}
         }
     }
@@ -180,16 +184,23 @@ async fn race(
 
 /// Of two failures keeps the one that says more: a server that answered is more than silence.
 fn keep(kept: &mut Option<ConnectError>, error: ConnectError) {
-    let says = |error: &ConnectError| match error {
+    if kept.as_ref().is_none_or(|kept| says(&error) > says(kept)) {
+        *kept = Some(error);
+    }
+}
+
+/// What an answer says, in [`says`].
+const ANSWERED: u8 = 3;
+
+/// How much a failure says of the server.
+fn says(error: &ConnectError) -> u8 {
+    match error {
         ConnectError::Socket(_) | ConnectError::NoRuntime => 0,
         ConnectError::Unreachable(
             TransportError::TimedOut { .. } | TransportError::Failed { .. },
         ) => 1,
         ConnectError::Unreachable(_) => 2,
-        _ => 3,
-    };
-    if kept.as_ref().is_none_or(|kept| says(&error) > says(kept)) {
-        *kept = Some(error);
+        _ => ANSWERED,
     }
 }
 

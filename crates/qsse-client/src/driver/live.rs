@@ -268,7 +268,7 @@ impl Live {
         tracing::info!(code = %goodbye.code, reason = ?goodbye.message, "the server said goodbye");
         core.set_session(None);
         if let Some(session) = self.session.clone() {
-            session.leave();
+            session.set_over();
             self.drained = Some(Box::pin(async move {
                 session.drained().await;
                 session.finish_publishing();
@@ -319,7 +319,8 @@ impl Live {
         match due {
             Due::Resume { key } => {
                 let slot = core.slot(key);
-                if let Some(slot) = slot.filter(|_| self.goodbye.is_none() && !self.asked.has(key)) {
+                if let Some(slot) = slot.filter(|_| self.goodbye.is_none() && !self.asked.has(key))
+                {
                     self.subscribe(slot, last_id);
                 }
             }

@@ -259,6 +259,7 @@ impl Pipe {
     }
 
     fn lost(&self) -> PublishError {
+        self.session.set_over();
         PublishError::AckLost {
             unacknowledged: 1,
             reason: self.session.lost(),
