@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use qsse_proto::Code;
-use qsse_proto::control::Start;
+use qsse_proto::control::{RefreshToken, ServerFrame, Start, Token};
 use qsse_proto::publish::AckFrame;
 use qsse_server::{Action, Authorizer, Config, Principal, Scope};
 use qsse_topic::{Filter, Pattern, PatternRef};
+use qsse_transport::ReadError;
 use support::{RawClient, server};
 
 // QP-5.9: a wildcard never yields what may not be read by name.
@@ -171,4 +172,35 @@ async fn a_publish_to_a_pattern_is_refused_as_a_whole_for_one_denied_topic() {
         AckFrame::PublishRefused(_)
     ));
     assert_eq!(server.log_stats().head, 0);
+}
+
+/// Allows what the token says: a pattern.
+struct ByToken;
+
+#[async_trait]
+impl Authorizer for ByToken {
+    fn scope(&self) -> Scope {
+        Scope::Patterns
+    }
+
+    async fn authorize(&self, who: &Principal, _: Action, what: PatternRef<'_>) -> bool {
+        let allowed = Pattern::new(who.token().unwrap_or_default());
+        allowed.is_ok_and(|allowed| allowed.contains(what))
+    }
+}
+
+// QP-5.5: a subscription may also end later.
+#[tokio::test]
+async fn a_refreshed_token_that_allows_less_ends_what_it_does_not_allow() {
+    let server = server().authorizer(ByToken).await.unwrap();
+    let (mut client, _) = RawClient::connect_with(&server, Some("*")).await;
+    let mut all = client.subscribe(1, &["*"], Start::Live).await;
+    let mut rides = client.subscribe(2, &["ride.*"], Start::Live).await;
+    let token = Token::new("ride.*").unwrap();
+    client.send(RefreshToken { token }).await;
+    assert!(matches!(client.next().await, ServerFrame::TokenAccepted(_)));
+    assert_eq!(client.refusal(1).await.0, Code::NOT_AUTHORISED);
+    server.publish("ride.1", "x").await.unwrap();
+    assert_eq!(rides.topics(1).await, ["ride.1"]);
+    assert!(matches!(all.item().await, Err(ReadError::Reset(_))));
 }

@@ -12,6 +12,7 @@ use qsse_proto::control::{
     ClientFrame, Goodbye, RefreshToken, Refused, Subscribe, Subscribed, TokenAccepted, Unsubscribe,
 };
 use qsse_proto::{Code, EventId, Frame};
+use qsse_topic::{Filter, Pattern};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -92,22 +93,31 @@ pub(crate) async fn run(session: &Arc<Session>, streams: ControlStreams) -> End 
     control
         .subscriptions
         .values()
-        .for_each(CancellationToken::cancel);
+        .for_each(|held| held.ends.cancel());
     end
+}
+
+/// A subscription, as the control loop knows it.
+struct Held {
+    /// Ends it.
+    ends: CancellationToken,
+    /// What it was let in for; `None` while it waits.
+    filter: Option<Filter>,
 }
 
 /// What something that was waited for came to.
 enum Answer {
     Subscription(u32, Result<Accepted, Refusal>),
     Token(Result<Principal, End>),
+    /// The pattern that a newer principal may not read, if any.
+    Recheck(u32, Option<Pattern>),
 }
 
 /// The state of one client's control stream.
 struct Control<'s> {
     session: &'s Arc<Session>,
     replies: Replies,
-    /// What ends each subscription.
-    subscriptions: HashMap<u32, CancellationToken>,
+    subscriptions: HashMap<u32, Held>,
     /// Ids only grow, so that none is used twice.
     highest_id: Option<u32>,
     /// Deliveries and publishing streams.
@@ -126,8 +136,8 @@ impl Control<'_> {
         match ClientFrame::decode(frame)? {
             ClientFrame::Subscribe(subscribe) => self.subscribe(subscribe),
             ClientFrame::Unsubscribe(Unsubscribe { id }) => {
-                if let Some(ends) = self.subscriptions.remove(&id) {
-                    ends.cancel();
+                if let Some(held) = self.subscriptions.remove(&id) {
+                    held.ends.cancel();
                 }
                 Ok(())
             }
@@ -150,7 +160,8 @@ impl Control<'_> {
         }
         self.highest_id = Some(id);
         let shared = &self.session.shared;
-        self.subscriptions.retain(|_, ends| !ends.is_cancelled());
+        self.subscriptions
+            .retain(|_, held| !held.ends.is_cancelled());
         if shared.draining.is_cancelled() {
             return self.refuse(
                 id,
@@ -163,7 +174,11 @@ impl Control<'_> {
             return self.refuse(id, Refusal::new(Code::TOO_MANY_SUBSCRIPTIONS, message));
         }
         let ends = CancellationToken::new();
-        self.subscriptions.insert(id, ends.clone());
+        let held = Held {
+            ends: ends.clone(),
+            filter: None,
+        };
+        self.subscriptions.insert(id, held);
         let session = Arc::clone(self.session);
         self.opening.push(Box::pin(async move {
             Answer::Subscription(id, delivery::open(session, subscribe, ends).await)
@@ -175,6 +190,13 @@ impl Control<'_> {
         match answer {
             Answer::Subscription(id, opened) => self.opened(id, opened),
             Answer::Token(principal) => self.refreshed(principal?),
+            Answer::Recheck(id, Some(pattern)) => {
+                if let Some(held) = self.subscriptions.remove(&id) {
+                    held.ends.cancel();
+                }
+                self.refuse(id, Refusal::denied(&pattern))
+            }
+            Answer::Recheck(_, None) => Ok(()),
         }
     }
 
@@ -182,6 +204,9 @@ impl Control<'_> {
         match opened {
             Ok(accepted) => {
                 let position: EventId = accepted.started();
+                if let Some(held) = self.subscriptions.get_mut(&id) {
+                    held.filter = Some(accepted.filter().clone());
+                }
                 self.tasks.spawn(accepted.deliver());
                 self.replies
                     .send(Subscribed { id, position })
@@ -226,6 +251,16 @@ impl Control<'_> {
     fn refreshed(&mut self, principal: Principal) -> Result<(), End> {
         let expires = principal.expires_in();
         self.session.access.replace(principal);
+        // What the last token allowed, this one may not.
+        for (id, held) in &self.subscriptions {
+            let (id, session) = (*id, self.session);
+            if let Some(filter) = held.filter.clone() {
+                self.opening.push(Box::pin(async move {
+                    let denied = session.access.denied(&filter).await.cloned();
+                    Answer::Recheck(id, denied)
+                }));
+            }
+        }
         self.expire_after(expires);
         let expires_in_ms = expires.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         self.replies

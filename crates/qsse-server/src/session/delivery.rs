@@ -37,6 +37,11 @@ impl Refusal {
         }
     }
 
+    pub(crate) fn denied(pattern: &Pattern) -> Self {
+        let message = format!("not allowed to subscribe to {pattern}");
+        Self::about(Code::NOT_AUTHORISED, message, pattern)
+    }
+
     fn about(code: Code, message: impl Into<String>, subject: &Pattern) -> Self {
         Self {
             code,
@@ -50,6 +55,7 @@ impl Refusal {
 pub(crate) struct Accepted {
     session: Arc<Session>,
     id: u32,
+    filter: Filter,
     reader: Reader,
     /// The authorizer has to be asked topic by topic.
     by_name: bool,
@@ -83,8 +89,7 @@ pub(crate) async fn open(
         return Err(Refusal::about(Code::TOPIC_NOT_AVAILABLE, message, pattern));
     }
     if let Some(pattern) = session.access.denied(&filter).await {
-        let message = format!("not allowed to subscribe to {pattern}");
-        return Err(Refusal::about(Code::NOT_AUTHORISED, message, pattern));
+        return Err(Refusal::denied(pattern));
     }
     let by_name = session.access.by_name(&filter);
     // Before the stream is opened: one that was opened must carry a header.
@@ -100,6 +105,7 @@ pub(crate) async fn open(
     Ok(Accepted {
         session,
         id,
+        filter,
         reader,
         by_name,
         stream,
@@ -152,6 +158,11 @@ impl From<WriteError> for Ended {
 }
 
 impl Accepted {
+    /// What it is subscribed to.
+    pub(crate) fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
     /// Where its events begin.
     pub(crate) fn started(&self) -> EventId {
         self.reader.started()
