@@ -120,38 +120,36 @@ impl<'a> Publish<'a> {
         self.kind = kind;
         self
     }
-
-    pub(crate) fn now(self) -> Result<EventId, PublishError> {
-        let Self {
-            shared,
-            topic,
-            kind,
-            data,
-        } = self;
-        if shared.draining.is_cancelled() {
-            return Err(PublishError::ShuttingDown);
-        }
-        let name = shared.topic(&topic)?;
-        let event = NewEvent::new(name, &data).kind(&kind);
-        Ok(shared.log.append(shared.clock.now(), event)?)
-    }
-
-    pub(crate) fn now_matching(self) -> Result<Published, PublishError> {
-        let Self {
-            shared,
-            topic,
-            kind,
-            data,
-        } = self;
-        if shared.draining.is_cancelled() {
-            return Err(PublishError::ShuttingDown);
-        }
-        let topics = shared.topics_matching(&topic)?;
-        shared.append_each(&topics, &kind, &data)
-    }
 }
 
 impl Shared {
+    /// Appends an event to the log.
+    pub(crate) fn publish(
+        &self,
+        topic: &str,
+        kind: &Kind,
+        data: &[u8],
+    ) -> Result<EventId, PublishError> {
+        if self.draining.is_cancelled() {
+            return Err(PublishError::ShuttingDown);
+        }
+        let event = NewEvent::new(self.topic(topic)?, data).kind(kind);
+        Ok(self.log.append(self.clock.now(), event)?)
+    }
+
+    /// Appends one event on each topic that a pattern matches.
+    pub(crate) fn publish_matching(
+        &self,
+        pattern: &str,
+        kind: &Kind,
+        data: &[u8],
+    ) -> Result<Published, PublishError> {
+        if self.draining.is_cancelled() {
+            return Err(PublishError::ShuttingDown);
+        }
+        self.append_each(&self.topics_matching(pattern)?, kind, data)
+    }
+
     /// The topic of this name, if events may be published on it.
     pub(crate) fn topic<'t>(&self, name: &'t str) -> Result<TopicRef<'t>, PublishError> {
         let wrong = |source| PublishError::Topic {
@@ -209,7 +207,7 @@ impl<'a> IntoFuture for Publish<'a> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let id = self.now()?;
+            let id = self.shared.publish(&self.topic, &self.kind, &self.data)?;
             // A tight loop of publishes gives the tasks that deliver their turn.
             tokio::task::consume_budget().await;
             Ok(id)

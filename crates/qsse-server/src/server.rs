@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use qsse_log::Start;
-use qsse_proto::Code;
-use qsse_proto::EventId;
+use qsse_proto::{Code, EventId, Kind};
 use qsse_topic::IntoFilter;
 use qsse_transport::ServerUrl;
 use qsse_transport::tls::Fingerprint;
@@ -98,7 +97,8 @@ impl Server {
         topic: impl AsRef<str>,
         data: impl AsRef<[u8]>,
     ) -> Result<EventId, PublishError> {
-        Publish::new(&self.shared, topic.as_ref(), data.as_ref()).now()
+        self.shared
+            .publish(topic.as_ref(), &Kind::MESSAGE, data.as_ref())
     }
 
     /// Publishes one event on each topic that `pattern` matches, of those declared by name or with a kept event, as one step.
@@ -111,8 +111,10 @@ impl Server {
         pattern: impl AsRef<str>,
         data: impl AsRef<[u8]>,
     ) -> Result<Published, PublishError> {
-        let publish = Publish::new(&self.shared, pattern.as_ref(), data.as_ref());
-        let published = publish.now_matching()?;
+        let (pattern, data) = (pattern.as_ref(), data.as_ref());
+        let published = self
+            .shared
+            .publish_matching(pattern, &Kind::MESSAGE, data)?;
         tokio::task::yield_now().await;
         Ok(published)
     }
