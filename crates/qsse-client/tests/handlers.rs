@@ -60,7 +60,7 @@ async fn each_that_matches_runs_once_in_order_and_the_rest_goes_to_on_message() 
     };
     let handlers = Handlers::new()
         .on("ride.*", write("rides"))
-        .on(["ride.7.start", "ride.*.start", "people"], write("starts"))
+        .on(["ride.7.*", "ride.*.start", "people"], write("starts"))
         .on("ride.7.start", write("seven"))
         .topics("other.*")
         .topics("ride.7.start")

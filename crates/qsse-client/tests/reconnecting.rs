@@ -200,6 +200,8 @@ async fn after_a_goodbye_streams_are_read_to_their_end() {
     let mut subscription = subscription.unwrap();
     feed.events([1]).await;
     peer.goodbye(Some(60)).await;
+    until(|| client.rtt().map_or(Ok(()), Err)).await;
+    // The client knows, and reads what still comes.
     feed.events([2, 3]).await;
     feed.stream.finish();
     assert_eq!(seqs(&mut subscription, 3).await, [1, 2, 3]);
@@ -463,4 +465,21 @@ async fn calls_between_hello_and_welcome_are_not_forgotten() {
     let (late, (asked, _feed)) = tokio::join!(late, peer.serve(0, Outcome::Live));
     assert_eq!(asked.patterns, ["late"]);
     drop(late.unwrap());
+}
+
+#[tokio::test]
+async fn a_server_that_is_about_to_leave_refuses_nothing() {
+    let server = FakeServer::start();
+    let (client, mut peer) = server.pair().await;
+    let (subscription, _peer) = tokio::join!(client.subscribe("*"), async {
+        let asked = peer.subscribe().await;
+        peer.refuse(asked.id, Code::SHUTTING_DOWN, "").await;
+        peer.goodbye(None).await;
+        soon(peer.closed()).await;
+        let mut peer = server.welcome().await;
+        let (_, mut feed) = peer.serve(0, Outcome::Live).await;
+        feed.events([1]).await;
+        (peer, feed)
+    });
+    assert_eq!(seqs(&mut subscription.unwrap(), 1).await, [1]);
 }
