@@ -39,7 +39,7 @@ pub(crate) async fn run(session: &Arc<Session>, streams: ControlStreams) -> End 
         opening: FuturesUnordered::new(),
         pace: Pace::new(shared.config.control_burst, shared.config.control_rate),
         expiry: None,
-        publishers: 0,
+        publishing: false,
     };
     control.expire_after(session.access.principal().expires_in());
     let mut draining = false;
@@ -127,7 +127,8 @@ struct Control<'s> {
     pace: Pace,
     /// When the token ends.
     expiry: Option<Instant>,
-    publishers: u32,
+    /// The number of publishing streams allowed has been raised.
+    publishing: bool,
 }
 
 impl Control<'_> {
@@ -285,13 +286,13 @@ impl Control<'_> {
 
     /// The first publishing stream raises the number allowed: subscribers, who have none, cost less before.
     fn open_publisher(&mut self) {
-        if self.publishers == 0 {
+        if !self.publishing {
             let max = self.session.shared.config.max_publishers;
             self.session
                 .connection
                 .set_max_remote_bidi_streams(max.saturating_add(1));
         }
-        self.publishers = 1;
+        self.publishing = true;
     }
 }
 
