@@ -1,9 +1,10 @@
 //! A feed: the live tail of one filter, in batches that all its readers share.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use qsse_proto::Timestamp;
 use qsse_proto::batch::{Batch, Builder};
@@ -11,13 +12,17 @@ use qsse_proto::limits::BATCH_BYTES;
 use qsse_topic::Filter;
 use tokio::sync::Notify;
 
-/// What a sealed batch costs beside its bytes.
+use crate::encoding::Encoding;
+
+/// What a sealed batch, or another form of one, costs beside its bytes.
 const BATCH_OVERHEAD: usize = size_of::<Batch>() + 64;
 
 /// The live tail of one filter.
 pub(crate) struct Feed {
     filter: Filter,
     state: Mutex<State>,
+    /// Held while a batch is encoded, so that the others who want it so wait instead of encoding it too.
+    encoding: Mutex<()>,
     /// Readers that exist; changed only under the log's lock when it grows.
     readers: AtomicUsize,
     /// Readers that found nothing sleep here.
@@ -31,8 +36,11 @@ struct State {
     floor: u64,
     sealed: VecDeque<Batch>,
     open: Builder,
+    /// Sealed batches in other encodings, by first seq and name.
+    encoded: BTreeMap<(u64, &'static str), Bytes>,
     /// What this feed has added to `all_bytes`.
     counted: usize,
+    /// Allocated bytes of `sealed` and `encoded`.
     sealed_bytes: usize,
     /// A reader found nothing and sleeps, or is about to.
     waiting: bool,
@@ -66,6 +74,7 @@ impl Feed {
             floor,
             sealed: VecDeque::new(),
             open: Builder::new(),
+            encoded: BTreeMap::new(),
             counted: 0,
             sealed_bytes: 0,
             waiting: false,
@@ -74,6 +83,7 @@ impl Feed {
         Self {
             filter,
             state: Mutex::new(state),
+            encoding: Mutex::new(()),
             readers,
             wake,
             all_bytes,
@@ -168,6 +178,26 @@ impl Feed {
         Taken::Batches
     }
 
+    /// A batch in another encoding: encoded once for all readers as long as the feed holds the batch.
+    pub(crate) fn encoded(&self, batch: &Batch, encoding: Encoding) -> Bytes {
+        let key = (batch.first_seq(), encoding.name);
+        if !self.state.lock().holds(batch) {
+            return (encoding.encode)(batch);
+        }
+        let _one_at_a_time = self.encoding.lock();
+        if let Some(known) = self.state.lock().encoded.get(&key) {
+            return known.clone();
+        }
+        let bytes = (encoding.encode)(batch);
+        let mut state = self.state.lock();
+        if state.holds(batch) {
+            state.sealed_bytes += bytes.len() + BATCH_OVERHEAD;
+            state.encoded.insert(key, bytes.clone());
+            self.count(&mut state);
+        }
+        bytes
+    }
+
     /// Waits until there is something for `position`: newer events, or none that old any more.
     ///
     /// Cancel-safe.
@@ -216,6 +246,16 @@ impl State {
         newest.is_some_and(|newest| newest > position)
     }
 
+    /// Whether this very batch is one of the feed's: another one of the same seqs may lack some events.
+    fn holds(&self, batch: &Batch) -> bool {
+        let same =
+            |own: &Batch| std::ptr::eq(&raw const own.bytes()[..], &raw const batch.bytes()[..]);
+        let at = self
+            .sealed
+            .binary_search_by_key(&batch.first_seq(), Batch::first_seq);
+        at.is_ok_and(|at| same(&self.sealed[at]))
+    }
+
     fn seal(&mut self) {
         if !self.open.is_empty() {
             let batch = self.open.finish();
@@ -237,6 +277,16 @@ impl State {
             };
             self.sealed_bytes -= oldest.allocated() + BATCH_OVERHEAD;
             self.floor = oldest.last_seq();
+            self.forget_encoded();
+        }
+    }
+
+    /// Drops other forms of the batches that are gone.
+    fn forget_encoded(&mut self) {
+        while let Some(oldest) = self.encoded.first_entry()
+            && oldest.key().0 <= self.floor
+        {
+            self.sealed_bytes -= oldest.remove().len() + BATCH_OVERHEAD;
         }
     }
 
@@ -247,6 +297,7 @@ impl State {
             self.open = Builder::new();
         }
         self.sealed.clear();
+        self.encoded.clear();
         self.sealed_bytes = 0;
     }
 }

@@ -35,6 +35,7 @@
 
 mod append;
 mod config;
+mod encoding;
 mod feed;
 mod feeds;
 mod history;
@@ -45,6 +46,7 @@ mod topics;
 
 pub use append::{AppendError, Appended, Appender, NewEvent};
 pub use config::Config;
+pub use encoding::Encoding;
 pub use log::{Log, Stats};
 pub use qsse_proto::control::Start;
 pub use reader::{Reader, StartError, Step};

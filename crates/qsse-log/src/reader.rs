@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use qsse_proto::EventId;
 use qsse_proto::batch::Batch;
 use qsse_proto::control::Start;
 use qsse_proto::stream::{Gap, GapReason, Outcome};
 use qsse_topic::Filter;
 
+use crate::encoding::Encoding;
 use crate::feed::{Feed, Taken};
 use crate::log::Log;
 
@@ -144,6 +146,14 @@ impl Reader {
     pub fn ready(&self) -> impl Future<Output = ()> + Send + use<> {
         let (feed, position) = (Arc::clone(&self.feed), self.position);
         async move { feed.ready(position).await }
+    }
+
+    /// A batch of this reader in another encoding.
+    ///
+    /// It is written once for all readers of the filter as long as the feed holds the batch, and anew where the batch came from the
+    /// history or was changed.
+    pub fn encoded(&self, batch: &Batch, encoding: Encoding) -> Bytes {
+        self.feed.encoded(batch, encoding)
     }
 
     fn read_history(&mut self, upto: u64, out: &mut Vec<Batch>) -> Step {

@@ -1,9 +1,14 @@
 //! What a log promises, one promise a test.
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use qsse_log::{AppendError, Config, Log, NewEvent, Now, Reader, Start, StartError, Step};
+use bytes::Bytes;
+use qsse_log::{
+    AppendError, Config, Encoding, Log, NewEvent, Now, Reader, Start, StartError, Step,
+};
+use qsse_proto::batch::Batch;
 use qsse_proto::stream::Outcome;
 use qsse_proto::{Epoch, EventId, Timestamp};
 use qsse_topic::{Filter, Pattern, TopicRef};
@@ -336,4 +341,66 @@ impl<F: Future> Polled<F> {
             .as_mut()
             .poll(&mut std::task::Context::from_waker(waker))
     }
+}
+
+static ENCODED: AtomicUsize = AtomicUsize::new(0);
+
+fn take(reader: &mut Reader) -> Vec<Batch> {
+    let mut batches = Vec::new();
+    assert_eq!(reader.step(1 << 20, &mut batches), Step::Batches);
+    batches
+}
+
+/// The data of a batch's events, one after the other; counts how often it is asked.
+fn joined(batch: &Batch) -> Bytes {
+    ENCODED.fetch_add(1, Ordering::Relaxed);
+    batch
+        .iter()
+        .flat_map(|event| event.data().to_vec())
+        .collect()
+}
+
+#[test]
+fn a_batch_is_encoded_once_for_all_readers_of_a_feed() {
+    let encoding = Encoding::new("joined", joined);
+    let log = log(Config::default().feed_bytes(8 << 10));
+    let mut readers: Vec<_> = (0..10)
+        .map(|_| log.reader(&filter("*"), Start::Live).unwrap())
+        .collect();
+    let idle_bytes = log.stats().feed_bytes;
+    publish(&log, "a", b"one");
+    publish(&log, "b", b"two");
+    for reader in &mut readers {
+        let batch = take(reader).remove(0);
+        assert_eq!(reader.encoded(&batch, encoding), "onetwo");
+    }
+    assert_eq!(ENCODED.load(Ordering::Relaxed), 1);
+    assert!(log.stats().feed_bytes > idle_bytes + 12, "it is counted");
+
+    // What was taken out of a batch is not put back by what others were given, though the seqs are the same.
+    publish(&log, "a", b"1");
+    publish(&log, "secret", b"2");
+    publish(&log, "a", b"3");
+    let whole = take(&mut readers[0]).remove(0);
+    let part = whole.retain(|topic| topic != "secret").unwrap();
+    assert_eq!(
+        (part.first_seq(), part.last_seq()),
+        (whole.first_seq(), whole.last_seq())
+    );
+    assert_eq!(readers[0].encoded(&whole, encoding), "123");
+    assert_eq!(readers[1].encoded(&part, encoding), "13");
+    assert_eq!(readers[2].encoded(&whole, encoding), "123");
+    assert_eq!(ENCODED.load(Ordering::Relaxed), 3);
+
+    // Other forms go with their batches, and within the same bound.
+    for _ in 0..100 {
+        publish(&log, "a", &[0; 1_000]);
+        let batch = take(&mut readers[0]).remove(0);
+        readers[0].encoded(&batch, encoding);
+    }
+    assert!(
+        log.stats().feed_bytes < 12 << 10,
+        "{}",
+        log.stats().feed_bytes
+    );
 }

@@ -32,18 +32,18 @@ pub use json::LineError;
 pub use lines::LineDecoder;
 pub use offer::Offer;
 
-use crate::limits::{EVENT_BYTES, FRAME_OVERHEAD, HELLO_FRAME_BYTES};
+use crate::limits::EVENT_BYTES;
 
-/// The longest offer: as much as a stranger may send in `qsse/1`.
-pub const OFFER_BYTES: usize = HELLO_FRAME_BYTES;
+/// The longest offer: 32 KiB, because it holds the token and all topics of a connection in one line.
+pub const OFFER_BYTES: usize = 32 * 1024;
 
-/// The longest line of an event: the largest data in base 64, and room for the rest.
-pub const EVENT_LINE_BYTES: usize = EVENT_BYTES.div_ceil(3) * 4 + FRAME_OVERHEAD;
+/// The longest line of an event: the largest data in base 64, and 4 KiB for the topic and the rest.
+pub const EVENT_LINE_BYTES: usize = EVENT_BYTES.div_ceil(3) * 4 + 4 * 1024;
 
-/// How deep a line's JSON may nest.
+/// How deep a line's JSON may nest (`QP-12.4`).
 pub const DEPTH: usize = 32;
 
-/// The topic of events that are errors.
+/// The topic of events that are errors (`QP-12.11`, `QP-12.16`).
 pub const ERROR_TOPIC: &str = "error";
 
 #[cfg(test)]

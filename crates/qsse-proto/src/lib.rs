@@ -93,7 +93,7 @@ struct Readme;
 /// The ALPN name of the protocol that this crate speaks (`QP-1.1`).
 pub const ALPN: &[u8] = b"qsse/1";
 
-/// The ALPN name of the Go library's own dialect, spoken on the same port.
+/// The ALPN name of the Go library's own dialect, spoken on the same port (`QP-12.1`).
 pub const GO_ALPN: &[u8] = b"PROTOCOL_QUIC";
 
 /// The UDP port where none is named.

@@ -60,21 +60,26 @@ impl Access {
 
     /// The first pattern of a subscription that is denied as a whole.
     pub(crate) async fn denied<'f>(&self, filter: &'f Filter) -> Option<&'f Pattern> {
-        for pattern in filter.patterns() {
-            let allowed = match pattern.as_topic() {
-                Some(topic) => self.allows(Action::Subscribe, topic).await,
-                None if self.shared.authorizer.scope() == Scope::Names => true,
-                None => {
-                    let principal = self.principal();
-                    self.ask(&principal, Action::Subscribe, pattern.as_pattern_ref())
-                        .await
-                }
-            };
-            if !allowed {
+        for pattern in filter {
+            if !self.allows_pattern(pattern).await {
                 return Some(pattern);
             }
         }
         None
+    }
+
+    /// Whether the principal may subscribe to this pattern; under a wildcard, an authorizer that knows names only is
+    /// asked when topics come.
+    pub(crate) async fn allows_pattern(&self, pattern: &Pattern) -> bool {
+        match pattern.as_topic() {
+            Some(topic) => self.allows(Action::Subscribe, topic).await,
+            None if self.shared.authorizer.scope() == Scope::Names => true,
+            None => {
+                let principal = self.principal();
+                self.ask(&principal, Action::Subscribe, pattern.as_pattern_ref())
+                    .await
+            }
+        }
     }
 
     /// Whether the principal may do this on a topic, asking at most once for each.

@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::metrics::{Metrics, SharedRecorder};
 use crate::server::Server;
+use crate::session::notices::Notices;
 use crate::shared::Shared;
 use crate::topics::Topics;
 
@@ -118,6 +119,12 @@ impl Builder {
         self
     }
 
+    /// Also serves clients of the Go library, as [`Config::go_dialect`] says. Default: not.
+    pub fn go_dialect(mut self, serve: bool) -> Self {
+        self.config.go_dialect = serve;
+        self
+    }
+
     /// Who may connect. Without one, every client.
     pub fn authenticator(mut self, authenticator: impl Authenticator) -> Self {
         self.authenticator = Some(Arc::new(authenticator));
@@ -172,6 +179,7 @@ impl Builder {
             None => {
                 let own = || ServerTls::self_signed([] as [&str; 0]);
                 let tls = self.tls.unwrap_or_else(own)?;
+                let tls = tls.with_alpn(self.config.protocols());
                 let transport = &self.config.transport;
                 (
                     ServerEndpoint::bind(self.address?, &tls, transport)?,
@@ -196,6 +204,7 @@ impl Builder {
             topics,
             clock: self.clock.unwrap_or_else(Clock::system),
             metrics,
+            notices: Notices::default(),
             authenticator: self.authenticator.unwrap_or_else(|| Arc::new(AcceptAll)),
             authorizer: self.authorizer.unwrap_or_else(|| Arc::new(SubscribeOnly)),
             sessions: TaskTracker::new(),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use qsse_proto::{ALPN, GO_ALPN};
 use qsse_transport::TransportConfig;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,9 @@ pub struct Config {
     pub log: qsse_log::Config,
     /// Limits, windows and timeouts of the connections.
     pub transport: TransportConfig,
+    /// Also serve clients of the Go library `snapp-incubator/qsse`, on the same port. Default `false`: they are not told of gaps by
+    /// id and cannot resume. An [`endpoint`](crate::Builder::endpoint) that is bound already decides by the protocols that it offers.
+    pub go_dialect: bool,
     /// First part of every metric's name. Default `qsse`, as in the Go library.
     pub namespace: String,
     /// Second part of every metric's name. Default `qsse`, as in the Go library.
@@ -56,6 +60,7 @@ impl Default for Config {
         Self {
             log: qsse_log::Config::default(),
             transport: TransportConfig::server(),
+            go_dialect: false,
             namespace: "qsse".into(),
             subsystem: "qsse".into(),
             max_topic_labels: 100,
@@ -92,6 +97,7 @@ macro_rules! setters {
 setters! {
     log: qsse_log::Config,
     transport: TransportConfig,
+    go_dialect: bool,
     heartbeat: Duration,
     hello_timeout: Duration,
     auth_timeout: Duration,
@@ -103,6 +109,13 @@ setters! {
 }
 
 impl Config {
+    /// The protocols (ALPN) that an endpoint has to offer for [`go_dialect`](Self#structfield.go_dialect) to be as set.
+    pub fn protocols(&self) -> impl Iterator<Item = &'static [u8]> + use<> {
+        [Some(ALPN), self.go_dialect.then_some(GO_ALPN)]
+            .into_iter()
+            .flatten()
+    }
+
     /// Sets the first two parts of every metric's name.
     #[must_use]
     pub fn metric_names(

@@ -1,19 +1,24 @@
 //! Sessions: one per connection, from its handshake to its end.
 //!
 //! ```text
-//! accept ──▶ handshake ──▶ hello ──▶ control loop ──┬──▶ delivery    (a task per subscription)
-//!                                                   └──▶ publishing  (a task per publishing stream)
+//! accept ──▶ handshake ──┬──▶ hello ──▶ control loop ──┬──▶ delivery    (a task per subscription)
+//!                        │                            └──▶ publishing  (a task per publishing stream)
+//!                        └──▶ go: offer ──▶ delivery  (a client of the Go library, by its ALPN)
 //! ```
 
 mod control;
 mod delivery;
+mod encoding;
+mod go;
 mod hello;
+pub(crate) mod notices;
 mod publishing;
 mod replies;
+mod subscribing;
 
 use std::sync::Arc;
 
-use qsse_proto::{Code, DecodeError};
+use qsse_proto::{Code, DecodeError, GO_ALPN};
 use qsse_transport::{Connection, ConnectionError, FrameError, Handshake};
 
 use crate::access::Access;
@@ -61,19 +66,37 @@ async fn serve(shared: Arc<Shared>, handshake: Handshake) {
     shared.metrics.connections_total.add(1);
     let _open = shared.metrics.connections.hold();
     let peer = connection.remote_address();
-    let (session, streams) = match hello::receive(&shared, &connection).await {
-        Ok(introduced) => introduced,
-        Err(refusal) => {
-            shared.metrics.refuse("connection", refusal.code);
-            tracing::info!(%peer, code = %refusal.code, reason = refusal.reason, "a connection was refused");
-            return connection.close(refusal.code, &refusal.reason);
-        }
+    let served = if connection.alpn() == GO_ALPN {
+        go::serve(&shared, &connection).await
+    } else {
+        frames(&shared, &connection).await
     };
+    let (Ok(end) | Err(Turned(end))) = &served;
+    if served.is_err() {
+        shared.metrics.refuse("connection", end.code);
+        tracing::info!(%peer, code = %end.code, reason = end.reason, "a connection was refused");
+    } else {
+        tracing::debug!(%peer, code = %end.code, reason = end.reason, "a client left");
+    }
+    connection.close(end.code, &end.reason);
+}
+
+/// One client that speaks `qsse/1`.
+async fn frames(shared: &Arc<Shared>, connection: &Connection) -> Result<End, Turned> {
+    let (session, streams) = hello::receive(shared, connection).await?;
     let session = Arc::new(session);
-    tracing::debug!(%peer, principal = session.access.principal().name(), "a client connected");
-    let end = control::run(&session, streams).await;
-    session.connection.close(end.code, &end.reason);
-    tracing::debug!(%peer, code = %end.code, reason = end.reason, "a client left");
+    let principal = session.access.principal();
+    tracing::debug!(peer = %connection.remote_address(), principal = principal.name(), "a client connected");
+    Ok(control::run(&session, streams).await)
+}
+
+/// A client that was not let in, and what it is told.
+pub(crate) struct Turned(End);
+
+impl From<End> for Turned {
+    fn from(end: End) -> Self {
+        Self(end)
+    }
 }
 
 /// Why a connection is closed.
@@ -88,6 +111,10 @@ impl End {
             code,
             reason: reason.into(),
         }
+    }
+
+    fn shutting_down() -> Self {
+        Self::new(Code::SHUTTING_DOWN, "the server is shutting down")
     }
 }
 

@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::server::Closed;
+use crate::session::notices::Notices;
 use crate::topics::Topics;
 
 /// One server's parts. Tasks hold this; only handles keep the server open.
@@ -27,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) topics: Topics,
     pub(crate) clock: Clock,
     pub(crate) metrics: Metrics,
+    /// What was said of Go clients.
+    pub(crate) notices: Notices,
     pub(crate) authenticator: Arc<dyn Authenticator>,
     pub(crate) authorizer: Arc<dyn Authorizer>,
     /// Sessions, one task each.

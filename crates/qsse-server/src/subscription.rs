@@ -80,7 +80,11 @@ impl Subscribe {
         } = self;
         let filter = filter?;
         let shared = server.shared();
-        if let Some(pattern) = shared.topics.unavailable(&filter) {
+        if let Some(pattern) = filter
+            .patterns()
+            .iter()
+            .find(|pattern| !shared.topics.has(pattern))
+        {
             return Err(SubscribeError::NotAvailable(pattern.clone()));
         }
         let reader = shared.log.reader(&filter, start)?;

@@ -6,6 +6,9 @@ use crate::Code;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+/// The field that says that events were lost.
+const LOST: &str = "lost";
+
 /// An error: `{"code":…,"data":{…}}` with one of the Go library's five codes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ErrorData {
@@ -20,7 +23,7 @@ pub struct ErrorData {
 }
 
 impl ErrorData {
-    /// The five codes that the dialect knows.
+    /// The five codes that the dialect knows (`QP-12.12`).
     pub const CODES: [Code; 5] = [
         Code::NOT_AUTHORISED,
         Code::TOPIC_NOT_AVAILABLE,
@@ -44,6 +47,23 @@ impl ErrorData {
     pub fn with_topic(mut self, topic: impl Into<String>) -> Self {
         self.data.insert("topic".to_owned(), topic.into().into());
         self
+    }
+
+    /// Events were lost: how a server tells of a gap, which the dialect has no word for (`QP-12.10`).
+    pub fn lost() -> Self {
+        let mut lost = Self::new(Code::UNKNOWN);
+        lost.data.insert(LOST.to_owned(), true.into());
+        lost
+    }
+
+    /// Whether it says that events were lost.
+    pub fn is_lost(&self) -> bool {
+        self.data.get(LOST) == Some(&Value::Bool(true))
+    }
+
+    /// The topic that it is about, if it names one.
+    pub fn topic(&self) -> Option<&str> {
+        self.data.get("topic").and_then(Value::as_str)
     }
 
     /// What went wrong: any number that the peer sent.

@@ -42,7 +42,7 @@ impl EventLine {
     }
 
     /// The error that this is, if it is one. One that cannot be read is
-    /// [`Code::UNKNOWN`](crate::Code::UNKNOWN), as the Go client takes it.
+    /// [`Code::UNKNOWN`](crate::Code::UNKNOWN), as the Go client takes it (`QP-12.16`).
     pub fn as_error(&self) -> Option<ErrorData> {
         (self.topic == ERROR_TOPIC).then(|| ErrorData::parse(&self.data).unwrap_or_default())
     }

@@ -5,7 +5,7 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 
 /// A line that could not be read.
 ///
-/// It never holds anything of the line: that may be a token.
+/// It never holds anything of the line: that may be a token (`QP-12.4`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LineError {
@@ -46,6 +46,10 @@ pub(super) fn parse<T: DeserializeOwned>(line: &[u8]) -> Result<T, LineError> {
     if depth(line) > DEPTH {
         return Err(LineError::TooDeep);
     }
+    // An array would do for a struct's fields in their order: not in this dialect.
+    if text.trim_start().starts_with('[') {
+        return Err(LineError::WrongShape { column: 1 });
+    }
     serde_json::from_str(text).map_err(|error| {
         let column = error.column();
         if error.is_data() {
@@ -56,7 +60,7 @@ pub(super) fn parse<T: DeserializeOwned>(line: &[u8]) -> Result<T, LineError> {
     })
 }
 
-/// For fields: `null` is what Go writes for nothing.
+/// For fields: `null` is what Go writes for nothing (`QP-12.3`).
 pub(super) fn nullable<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 /// Takes chunks as they come and gives whole lines, without their line breaks.
 ///
-/// A line that never ends is an error as soon as it is over the limit.
+/// A line that never ends is an error as soon as it is over the limit (`QP-12.5`).
 #[derive(Debug)]
 pub struct LineDecoder {
     max_len: usize,

@@ -5,7 +5,7 @@ use super::json::{nullable, parse};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The one line that a client writes: `{"token":…,"topics":[…]}`.
+/// The one line that a client writes: `{"token":…,"topics":[…]}` (`QP-12.2`).
 ///
 /// Its `Debug` form shows nothing of the token.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

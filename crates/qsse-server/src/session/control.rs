@@ -18,9 +18,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Principal;
-use crate::session::delivery::{self, Accepted, Refusal};
+use crate::session::delivery::Delivery;
 use crate::session::hello::{self, ControlStreams};
 use crate::session::replies::{Replies, Unread};
+use crate::session::subscribing::{self, Refusal};
 use crate::session::{End, Session, publishing};
 
 /// Serves one client until it leaves, is sent away, or the server has drained. Tells with what to close the connection.
@@ -51,7 +52,7 @@ pub(crate) async fn run(session: &Arc<Session>, streams: ControlStreams) -> End 
         }
         let step = tokio::select! {
             biased;
-            () = shared.closing.cancelled() => Err(End::new(Code::SHUTTING_DOWN, "the server is shutting down")),
+            () = shared.closing.cancelled() => Err(End::shutting_down()),
             () = shared.draining.cancelled(), if !draining => {
                 draining = true;
                 control.say_goodbye()
@@ -76,7 +77,7 @@ pub(crate) async fn run(session: &Arc<Session>, streams: ControlStreams) -> End 
                 Err(error) => Err(error.into()),
             },
             error = session.connection.closed() => Err(error.into()),
-            () = control.tasks.wait(), if drained => Err(End::new(Code::SHUTTING_DOWN, "the server is shutting down")),
+            () = control.tasks.wait(), if drained => Err(End::shutting_down()),
         };
         if let Err(end) = step {
             break end;
@@ -107,7 +108,7 @@ struct Held {
 
 /// What something that was waited for came to.
 enum Answer {
-    Subscription(u32, Result<Accepted, Refusal>),
+    Subscription(u32, Result<Delivery, Refusal>),
     Token(Result<Principal, End>),
     /// The pattern that a newer principal may not read, if any.
     Recheck(u32, Option<Pattern>),
@@ -182,7 +183,7 @@ impl Control<'_> {
         self.subscriptions.insert(id, held);
         let session = Arc::clone(self.session);
         self.opening.push(Box::pin(async move {
-            Answer::Subscription(id, delivery::open(session, subscribe, ends).await)
+            Answer::Subscription(id, subscribing::open(session, subscribe, ends).await)
         }));
         Ok(())
     }
@@ -201,14 +202,14 @@ impl Control<'_> {
         }
     }
 
-    fn opened(&mut self, id: u32, opened: Result<Accepted, Refusal>) -> Result<(), End> {
+    fn opened(&mut self, id: u32, opened: Result<Delivery, Refusal>) -> Result<(), End> {
         match opened {
-            Ok(accepted) => {
-                let position: EventId = accepted.started();
+            Ok(delivery) => {
+                let position: EventId = delivery.started();
                 if let Some(held) = self.subscriptions.get_mut(&id) {
-                    held.filter = Some(accepted.filter().clone());
+                    held.filter = Some(delivery.filter().clone());
                 }
-                self.tasks.spawn(accepted.deliver());
+                self.tasks.spawn(delivery.deliver());
                 self.replies
                     .send(Subscribed { id, position })
                     .map_err(unread)

@@ -6,140 +6,34 @@ use std::sync::Arc;
 use bytes::Bytes;
 use qsse_log::{Reader, Step};
 use qsse_proto::batch::Batch;
-use qsse_proto::control::{OnLag, Subscribe};
-use qsse_proto::stream::{Heartbeat, StreamHeader};
-use qsse_proto::{Code, EventId, limits};
-use qsse_topic::{Filter, Pattern};
+use qsse_proto::{Code, EventId};
+use qsse_topic::Filter;
 use qsse_transport::{SendStream, WriteError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Held;
 use crate::session::Session;
+use crate::session::encoding::StreamForm;
 
 /// Bytes written in one turn, so that a stream that catches up does not starve the others of its connection.
 const TURN: usize = 32 << 10;
 
-/// Why a subscription was refused.
-pub(crate) struct Refusal {
-    pub(crate) code: Code,
-    pub(crate) message: String,
-    /// The pattern it is about.
-    pub(crate) subject: Option<String>,
-}
-
-impl Refusal {
-    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            subject: None,
-        }
-    }
-
-    pub(crate) fn denied(pattern: &Pattern) -> Self {
-        let message = format!("not allowed to subscribe to {pattern}");
-        Self::about(Code::NOT_AUTHORISED, message, pattern)
-    }
-
-    fn about(code: Code, message: impl Into<String>, subject: &Pattern) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            subject: Some(subject.to_string()),
-        }
-    }
-}
-
-/// A subscription that was let in.
-pub(crate) struct Accepted {
+/// A subscription that was let in, and its stream.
+pub(crate) struct Delivery {
     session: Arc<Session>,
-    id: u32,
     filter: Filter,
     reader: Reader,
-    /// The authorizer has to be asked topic by topic.
-    by_name: bool,
+    form: StreamForm,
+    /// Written before anything else.
+    preface: Vec<Bytes>,
     stream: SendStream,
     ends: CancellationToken,
     _counted: Held,
 }
 
-/// Checks a subscription and opens its stream.
-pub(crate) async fn open(
-    session: Arc<Session>,
-    subscribe: Subscribe,
-    ends: CancellationToken,
-) -> Result<Accepted, Refusal> {
-    let Subscribe {
-        id,
-        patterns,
-        start,
-        on_lag,
-    } = subscribe;
-    if on_lag != OnLag::CatchUp {
-        let message = "this server only knows catching up as the answer to lag";
-        return Err(Refusal::new(Code::UNSUPPORTED, message));
-    }
-    let shared = &session.shared;
-    let filter = parse(&patterns, shared.config.max_wildcards)?;
-    if let Some(pattern) = shared.topics.unavailable(&filter) {
-        let nearest = shared.topics.nearest(pattern.as_str());
-        let hint = nearest.map_or_else(String::new, |near| format!(": did you mean {near}?"));
-        let message = format!("no topic of this server matches {pattern}{hint}");
-        return Err(Refusal::about(Code::TOPIC_NOT_AVAILABLE, message, pattern));
-    }
-    if let Some(pattern) = session.access.denied(&filter).await {
-        return Err(Refusal::denied(pattern));
-    }
-    let by_name = session.access.by_name(&filter);
-    // Before the stream is opened: one that was opened must carry a header.
-    let reader = shared.log.reader(&filter, start);
-    let reader = reader.map_err(|error| Refusal::new(Code::UNSUPPORTED, error.to_string()))?;
-    let busy = |message| Refusal::new(Code::BUSY, message);
-    let open = tokio::time::timeout(shared.config.hello_timeout, session.connection.open_uni());
-    let stream = open
-        .await
-        .map_err(|_| busy("the client allows no more streams"))?;
-    let stream = stream.map_err(|_| busy("the connection has ended"))?;
-    let counted = shared.metrics.subscribe(&filter, &shared.topics);
-    Ok(Accepted {
-        session,
-        id,
-        filter,
-        reader,
-        by_name,
-        stream,
-        ends,
-        _counted: counted,
-    })
-}
-
-fn parse(patterns: &[String], max_wildcards: usize) -> Result<Filter, Refusal> {
-    if patterns.len() > limits::PATTERNS_PER_SUBSCRIPTION {
-        let message = format!(
-            "a subscription has at most {} patterns",
-            limits::PATTERNS_PER_SUBSCRIPTION
-        );
-        return Err(Refusal::new(Code::INVALID_TOPIC, message));
-    }
-    let mut parsed = Vec::with_capacity(patterns.len());
-    for text in patterns {
-        let pattern = Pattern::new(text).map_err(|error| Refusal {
-            code: Code::INVALID_TOPIC,
-            message: format!("{text:?} is not a pattern: {error}"),
-            subject: Some(text.clone()),
-        })?;
-        if pattern.wildcards() > max_wildcards {
-            let message = format!("{pattern} has more than {max_wildcards} wildcards");
-            return Err(Refusal::about(Code::TOO_MANY_WILDCARDS, message, &pattern));
-        }
-        parsed.push(pattern);
-    }
-    Filter::new(parsed).map_err(|error| Refusal::new(Code::INVALID_TOPIC, error.to_string()))
-}
-
 /// Why a delivery ended.
-enum Ended {
+pub(crate) enum Ended {
     /// The client asked, or stopped reading the stream.
     Unsubscribed,
     /// The server drained, and everything was written.
@@ -157,7 +51,35 @@ impl From<WriteError> for Ended {
     }
 }
 
-impl Accepted {
+impl Delivery {
+    pub(crate) fn new(
+        session: Arc<Session>,
+        filter: Filter,
+        reader: Reader,
+        form: StreamForm,
+        stream: SendStream,
+        ends: CancellationToken,
+    ) -> Self {
+        let shared = &session.shared;
+        let counted = shared.metrics.subscribe(&filter, &shared.topics);
+        Self {
+            session,
+            filter,
+            reader,
+            form,
+            preface: Vec::new(),
+            stream,
+            ends,
+            _counted: counted,
+        }
+    }
+
+    /// Writes this before the stream's own beginning.
+    pub(crate) fn preface(mut self, bytes: Vec<Bytes>) -> Self {
+        self.preface = bytes;
+        self
+    }
+
     /// What it is subscribed to.
     pub(crate) fn filter(&self) -> &Filter {
         &self.filter
@@ -169,7 +91,7 @@ impl Accepted {
     }
 
     /// Writes events until the subscription ends.
-    pub(crate) async fn deliver(mut self) {
+    pub(crate) async fn deliver(mut self) -> Ended {
         let ends = self.ends.clone();
         let end = tokio::select! {
             biased;
@@ -183,31 +105,28 @@ impl Accepted {
             Ended::Gone => {}
         }
         ends.cancel();
+        end
     }
 
     async fn run(&mut self) -> Ended {
         let Self {
             session,
-            id,
+            filter,
             reader,
-            by_name,
+            form,
+            preface,
             stream,
             ..
         } = self;
         let metrics = &session.shared.metrics;
         let mut out = Out {
             stream,
-            queue: VecDeque::new(),
+            queue: VecDeque::from(std::mem::take(preface)),
         };
-        let header = StreamHeader {
-            id: *id,
-            epoch: reader.started().epoch(),
-            position: reader.started().seq(),
-            outcome: reader.outcome(),
-        };
-        if let Err(end) = out.write([header.encode()]).await {
+        if let Err(end) = out.write([form.opening(reader)]).await {
             return end;
         }
+        let mut permitted = Permitted::new(session, filter);
         let mut batches = Vec::new();
         let mut told = reader.started();
         let mut lagging = None;
@@ -221,21 +140,19 @@ impl Accepted {
             }
             let written = match step {
                 Step::Batches => {
-                    let allowed = allowed(session, *by_name, &mut batches).await;
+                    let allowed = permitted.of(&mut batches).await;
                     if !allowed.is_empty() {
                         told = reader.position();
                         heartbeat = Instant::now() + every;
                     }
-                    for batch in &allowed {
-                        metrics.delivered_events.add(u64::from(batch.count()));
-                        metrics.delivered_bytes.add(batch.bytes().len() as u64);
-                    }
-                    out.write(allowed.into_iter().map(|batch| batch.bytes().clone()))
-                        .await
+                    let chunks = allowed
+                        .iter()
+                        .map(|batch| form.batch(session, reader, batch));
+                    out.write(chunks).await
                 }
                 Step::Gap(gap) => {
                     metrics.gaps.add(1);
-                    out.write([gap.encode()]).await
+                    out.write([form.gap(&gap)]).await
                 }
                 Step::Looking => {
                     tokio::task::yield_now().await;
@@ -243,20 +160,13 @@ impl Accepted {
                 }
                 Step::Idle(position) if session.shared.draining.is_cancelled() => {
                     // A last word on the position, so that a resume elsewhere looks through nothing.
-                    let last = Heartbeat {
-                        position: position.seq(),
-                    }
-                    .encode();
-                    return out.write([last]).await.err().unwrap_or(Ended::Drained);
+                    let written = out.write(form.heartbeat(position)).await;
+                    return written.err().unwrap_or(Ended::Drained);
                 }
                 Step::Idle(position) if position > told && Instant::now() >= heartbeat => {
                     told = position;
                     heartbeat = Instant::now() + every;
-                    out.write([Heartbeat {
-                        position: position.seq(),
-                    }
-                    .encode()])
-                        .await
+                    out.write(form.heartbeat(position)).await
                 }
                 Step::Idle(_) => {
                     tokio::select! {
@@ -278,16 +188,55 @@ impl Accepted {
     }
 }
 
-/// The batches, without what the principal may not read.
-async fn allowed(session: &Session, by_name: bool, batches: &mut Vec<Batch>) -> Vec<Batch> {
-    if !by_name {
-        return std::mem::take(batches);
+/// What of a subscription its owner may read.
+struct Permitted<'s> {
+    session: &'s Session,
+    filter: &'s Filter,
+    /// The authorizer has to be asked topic by topic.
+    by_name: bool,
+    /// Something was allowed, or it was said that nothing is.
+    settled: bool,
+}
+
+impl<'s> Permitted<'s> {
+    fn new(session: &'s Session, filter: &'s Filter) -> Self {
+        let by_name = session.access.by_name(filter);
+        Self {
+            session,
+            filter,
+            by_name,
+            settled: !by_name,
+        }
     }
-    let mut allowed = Vec::with_capacity(batches.len());
-    for batch in batches.drain(..) {
-        allowed.extend(session.access.readable(batch).await);
+
+    /// The batches, without what the principal may not read.
+    async fn of(&mut self, batches: &mut Vec<Batch>) -> Vec<Batch> {
+        if !self.by_name {
+            return std::mem::take(batches);
+        }
+        let mut allowed = Vec::with_capacity(batches.len());
+        for batch in batches.drain(..) {
+            allowed.extend(self.session.access.readable(batch).await);
+        }
+        if !self.settled {
+            self.settled = true;
+            if allowed.is_empty() {
+                self.all_denied();
+            }
+        }
+        allowed
     }
-    allowed
+
+    /// An authorizer written for the text of patterns denies every name under a wildcard: then the subscriber sees nothing.
+    fn all_denied(&self) {
+        let Session { shared, access, .. } = self.session;
+        shared.metrics.refuse("events", Code::NOT_AUTHORISED);
+        tracing::warn!(
+            principal = access.principal().name(),
+            filter = %self.filter,
+            "the authorizer denies every topic that this subscription has matched so far; it is asked for names, not for patterns"
+        );
+    }
 }
 
 /// What is on its way into the stream.
@@ -307,7 +256,7 @@ impl Out<'_> {
 }
 
 /// Waits until the client stops the stream.
-fn stopped(stream: &SendStream) -> impl Future<Output = ()> + use<> {
+pub(crate) fn stopped(stream: &SendStream) -> impl Future<Output = ()> + use<> {
     let stopped = stream.stopped();
     async move {
         match stopped.await {

@@ -1,0 +1,101 @@
+//! How a subscription's stream is written: as frames, or as the lines of the Go library's dialect.
+
+use bytes::Bytes;
+use qsse_log::{Encoding, Reader};
+use qsse_proto::EventId;
+use qsse_proto::batch::Batch;
+use qsse_proto::go::{ERROR_TOPIC, ErrorData, EventLine, write_event};
+use qsse_proto::stream::{Gap, Heartbeat, StreamHeader};
+
+use crate::session::Session;
+
+/// The form of one stream.
+pub(crate) enum StreamForm {
+    /// Frames, for the subscription with this id.
+    Frames {
+        /// The number that the client gave it.
+        id: u32,
+    },
+    /// JSON lines.
+    GoLines,
+}
+
+/// What a Go client's stream begins with: a stream shows with its first byte, which its constructor waits for, and before JSON a space is nothing.
+pub(crate) const GO_OPENING: Bytes = Bytes::from_static(b" ");
+
+/// Batches as JSON lines.
+const GO_LINES: Encoding = Encoding::new("go", go_lines);
+
+impl StreamForm {
+    /// What a stream begins with.
+    pub(crate) fn opening(&self, reader: &Reader) -> Bytes {
+        match *self {
+            Self::Frames { id } => {
+                let header = StreamHeader {
+                    id,
+                    epoch: reader.started().epoch(),
+                    position: reader.started().seq(),
+                    outcome: reader.outcome(),
+                };
+                header.encode()
+            }
+            Self::GoLines => GO_OPENING,
+        }
+    }
+
+    /// A batch; it is counted as delivered.
+    pub(crate) fn batch(&self, session: &Session, reader: &Reader, batch: &Batch) -> Bytes {
+        let metrics = &session.shared.metrics;
+        let (bytes, events) = match self {
+            Self::Frames { .. } => (batch.bytes().clone(), batch.count()),
+            Self::GoLines => {
+                let unsent = errors(batch);
+                if unsent > 0 {
+                    session.shared.notices.unsent(metrics, unsent);
+                }
+                (reader.encoded(batch, GO_LINES), batch.count() - unsent)
+            }
+        };
+        metrics.delivered_events.add(u64::from(events));
+        metrics.delivered_bytes.add(bytes.len() as u64);
+        bytes
+    }
+
+    /// Events are missing.
+    pub(crate) fn gap(&self, gap: &Gap) -> Bytes {
+        match self {
+            Self::Frames { .. } => gap.encode(),
+            // All that the dialect can say.
+            Self::GoLines => EventLine::error(&ErrorData::lost()).to_line().into(),
+        }
+    }
+
+    /// Everything up to `position` was written.
+    pub(crate) fn heartbeat(&self, position: EventId) -> Option<Bytes> {
+        match self {
+            Self::Frames { .. } => {
+                let position = position.seq();
+                Some(Heartbeat { position }.encode())
+            }
+            Self::GoLines => None,
+        }
+    }
+}
+
+/// A line for each event, but for those that a client would take for errors of the server.
+fn go_lines(batch: &Batch) -> Bytes {
+    let mut lines = Vec::with_capacity(batch.bytes().len() * 3 / 2);
+    for event in batch.iter().filter(|event| event.topic() != ERROR_TOPIC) {
+        write_event(&mut lines, event.topic(), event.data());
+    }
+    lines.into()
+}
+
+/// How many events of a batch are on the topic of errors.
+fn errors(batch: &Batch) -> u32 {
+    if !batch.topics().any(|topic| topic == ERROR_TOPIC) {
+        return 0;
+    }
+    let on_error = |event: &qsse_proto::batch::EventRef<'_>| event.topic() == ERROR_TOPIC;
+    batch.iter().filter(on_error).count() as u32
+}

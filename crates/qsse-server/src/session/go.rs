@@ -1,0 +1,195 @@
+//! A client of the Go library: its offer, and then its events (section 9 of the protocol).
+//!
+//! ```text
+//! offer ──▶ authenticate ──▶ admit each topic ──▶ delivery as JSON lines, on the one stream
+//! ```
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use qsse_log::Start;
+use qsse_proto::Code;
+use qsse_proto::go::{ErrorData, EventLine, LineDecoder, LineError, OFFER_BYTES, Offer};
+use qsse_topic::{Filter, Pattern};
+use qsse_transport::{Connection, ReadError, SendStream};
+use tokio_util::sync::CancellationToken;
+
+use crate::access::Access;
+use crate::session::delivery::{Delivery, Ended, stopped};
+use crate::session::encoding::{GO_OPENING, StreamForm};
+use crate::session::subscribing::{check, open_stream, parse};
+use crate::session::{End, Session, Turned, hello};
+use crate::shared::Shared;
+
+/// Serves a client until it leaves or is sent away.
+pub(crate) async fn serve(shared: &Arc<Shared>, connection: &Connection) -> Result<End, Turned> {
+    let first = tokio::time::timeout(shared.config.hello_timeout, receive(connection));
+    let late = |_| End::new(Code::HELLO_TIMEOUT, "no offer came in time");
+    let offer = first.await.map_err(late)??;
+    let token = Some(offer.token()).filter(|token| !token.is_empty());
+    let principal = hello::authenticate(shared, connection, token).await?;
+    let _counted = shared.metrics.go_connections.hold();
+    tracing::info!(
+        peer = %connection.remote_address(), principal = principal.name(), topics = offer.topics().len(),
+        "a client of the Go library connected"
+    );
+    let expires_in = principal.expires_in();
+    let session = Arc::new(Session {
+        shared: Arc::clone(shared),
+        connection: connection.clone(),
+        access: Access::new(Arc::clone(shared), principal),
+    });
+    Ok(tokio::select! {
+        biased;
+        () = shared.closing.cancelled() => End::shutting_down(),
+        () = expired(expires_in) => End::new(Code::NOT_AUTHORISED, "the token has expired"),
+        error = connection.closed() => error.into(),
+        end = deliver(&session, offer.topics()) => end,
+    })
+}
+
+/// Reads the offer: the first line of the first stream.
+async fn receive(connection: &Connection) -> Result<Offer, End> {
+    let mut stream = connection.accept_uni().await?;
+    let mut lines = LineDecoder::new(OFFER_BYTES);
+    let line = loop {
+        if let Some(line) = lines.next().map_err(refused)? {
+            break line;
+        }
+        match stream.read_chunk().await {
+            Ok(Some(chunk)) => lines.push(chunk),
+            Ok(None) => break lines.finish().unwrap_or_default(),
+            Err(ReadError::Connection(error)) => return Err(error.into()),
+            Err(_) => return Err(End::new(Code::PROTOCOL_VIOLATION, "the offer was cut off")),
+        }
+    };
+    Offer::parse(&line).map_err(refused)
+}
+
+/// An offer that is none; the error holds nothing of it.
+fn refused(error: LineError) -> End {
+    let code = match error {
+        LineError::TooLong { .. } => Code::FRAME_TOO_LARGE,
+        _ => Code::PROTOCOL_VIOLATION,
+    };
+    End::new(code, format!("the offer cannot be used: {error}"))
+}
+
+/// Opens the client's stream and writes its events, until either side has enough.
+async fn deliver(session: &Arc<Session>, topics: &[String]) -> End {
+    let shared = &session.shared;
+    let (patterns, errors) = admit(session, topics).await;
+    // The position is taken before the stream shows: whoever sees it gets every later event.
+    let filter = Filter::new(patterns).ok();
+    let reader = filter
+        .as_ref()
+        .map(|filter| shared.log.reader(filter, Start::Live));
+    let stream = open_stream(session).await;
+    let stream = match stream {
+        Ok(stream) => stream,
+        Err(busy) => return End::new(Code::FAILED_TO_CREATE_STREAM, busy.message),
+    };
+    let ended = match (filter, reader) {
+        (Some(filter), Some(Ok(reader))) => {
+            let (session, ends) = (Arc::clone(session), CancellationToken::new());
+            let delivery =
+                Delivery::new(session, filter, reader, StreamForm::GoLines, stream, ends);
+            delivery.preface(errors).deliver().await
+        }
+        _ => idle(session, errors, stream).await,
+    };
+    match ended {
+        Ended::Drained => {
+            let read = session.connection.closed();
+            let _ = tokio::time::timeout(shared.config.drain_timeout, read).await;
+            End::shutting_down()
+        }
+        _ => End::new(Code::NO_ERROR, "the client reads no further"),
+    }
+}
+
+/// What of an offer is let in, and the lines that tell of the rest.
+async fn admit(session: &Session, topics: &[String]) -> (Vec<Pattern>, Vec<Bytes>) {
+    let (mut patterns, mut errors) = (Vec::new(), Vec::new());
+    for text in topics {
+        let checked = match parse(session, text) {
+            Ok(pattern) => check(session, &pattern).await.map(|()| pattern),
+            Err(refusal) => Err(refusal),
+        };
+        match checked {
+            Ok(pattern) => {
+                if means_another_thing_in_go(text) {
+                    session.shared.notices.differs(text);
+                }
+                patterns.push(pattern);
+            }
+            Err(refusal) => {
+                session.shared.metrics.refuse("subscription", refusal.code);
+                tracing::info!(
+                    peer = %session.connection.remote_address(), code = %refusal.code, topic = ?text,
+                    "a topic of a Go client was refused"
+                );
+                let code = match refusal.code {
+                    Code::NOT_AUTHORISED => Code::NOT_AUTHORISED,
+                    _ => Code::TOPIC_NOT_AVAILABLE,
+                };
+                let error = ErrorData::new(code).with_topic(text.as_str());
+                errors.push(EventLine::error(&error).to_line().into());
+            }
+        }
+    }
+    if patterns.is_empty() && !topics.is_empty() {
+        tracing::warn!(
+            peer = %session.connection.remote_address(), principal = session.access.principal().name(),
+            "all topics of a Go client were refused: it will receive nothing"
+        );
+    }
+    (patterns, errors)
+}
+
+/// A client with nothing to receive stays connected all the same, as with the Go library.
+async fn idle(session: &Session, errors: Vec<Bytes>, mut stream: SendStream) -> Ended {
+    let mut queue: VecDeque<Bytes> = errors.into();
+    queue.push_front(GO_OPENING);
+    while !queue.is_empty() {
+        if stream.write_queue(&mut queue).await.is_err() {
+            return Ended::Gone;
+        }
+    }
+    tokio::select! {
+        () = stopped(&stream) => return Ended::Unsubscribed,
+        () = session.shared.draining.cancelled() => {}
+    }
+    stream.finish();
+    Ended::Drained
+}
+
+/// Go matches as file names are matched: `*` crosses dots, `?` and `[` are special.
+fn means_another_thing_in_go(pattern: &str) -> bool {
+    let last = pattern.len().saturating_sub(1);
+    pattern.contains(['?', '[', '\\']) || pattern.find('*').is_some_and(|at| at < last)
+}
+
+async fn expired(after: Option<Duration>) {
+    match after {
+        Some(after) => tokio::time::sleep(after).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_that_mean_another_thing_are_known() {
+        for same in ["people", "ride.*", "*"] {
+            assert!(!means_another_thing_in_go(same), "{same}");
+        }
+        for other in ["ride.*.start", "*.*", "ride.?", "ride.[ab]", "a\\b"] {
+            assert!(means_another_thing_in_go(other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Subscribing: what is checked before a subscription's stream is opened (section 4 of the protocol).
+
+use std::sync::Arc;
+
+use qsse_proto::control::{OnLag, Subscribe};
+use qsse_proto::{Code, limits};
+use qsse_topic::{Filter, Pattern};
+use qsse_transport::SendStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::session::Session;
+use crate::session::delivery::Delivery;
+use crate::session::encoding::StreamForm;
+
+/// Why a subscription was refused.
+pub(crate) struct Refusal {
+    pub(crate) code: Code,
+    pub(crate) message: String,
+    /// The pattern it is about.
+    pub(crate) subject: Option<String>,
+}
+
+impl Refusal {
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            subject: None,
+        }
+    }
+
+    pub(crate) fn denied(pattern: &Pattern) -> Self {
+        let message = format!("not allowed to subscribe to {pattern}");
+        Self::about(Code::NOT_AUTHORISED, message, pattern.as_str())
+    }
+
+    fn about(code: Code, message: impl Into<String>, subject: &str) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            subject: Some(subject.to_owned()),
+        }
+    }
+}
+
+/// Checks a subscription and opens its stream.
+pub(crate) async fn open(
+    session: Arc<Session>,
+    subscribe: Subscribe,
+    ends: CancellationToken,
+) -> Result<Delivery, Refusal> {
+    let Subscribe {
+        id,
+        patterns,
+        start,
+        on_lag,
+    } = subscribe;
+    if on_lag != OnLag::CatchUp {
+        let message = "this server only knows catching up as the answer to lag";
+        return Err(Refusal::new(Code::UNSUPPORTED, message));
+    }
+    let most = limits::PATTERNS_PER_SUBSCRIPTION;
+    if patterns.len() > most {
+        let message = format!("a subscription has at most {most} patterns");
+        return Err(Refusal::new(Code::INVALID_TOPIC, message));
+    }
+    let parsed: Result<Vec<_>, _> = patterns.iter().map(|text| parse(&session, text)).collect();
+    let filter = Filter::new(parsed?)
+        .map_err(|error| Refusal::new(Code::INVALID_TOPIC, error.to_string()))?;
+    for pattern in &filter {
+        check(&session, pattern).await?;
+    }
+    // Before the stream is opened: one that was opened must carry a header.
+    let reader = session.shared.log.reader(&filter, start);
+    let reader = reader.map_err(|error| Refusal::new(Code::UNSUPPORTED, error.to_string()))?;
+    let stream = open_stream(&session).await?;
+    let form = StreamForm::Frames { id };
+    Ok(Delivery::new(session, filter, reader, form, stream, ends))
+}
+
+/// Reads a pattern, within the server's limits.
+pub(crate) fn parse(session: &Session, text: &str) -> Result<Pattern, Refusal> {
+    let pattern = Pattern::new(text).map_err(|error| {
+        let message = format!("{text:?} is not a pattern: {error}");
+        Refusal::about(Code::INVALID_TOPIC, message, text)
+    })?;
+    let most = session.shared.config.max_wildcards;
+    if pattern.wildcards() > most {
+        let message = format!("{pattern} has more than {most} wildcards");
+        return Err(Refusal::about(Code::TOO_MANY_WILDCARDS, message, text));
+    }
+    Ok(pattern)
+}
+
+/// Whether the server has such topics, and the client may read them.
+pub(crate) async fn check(session: &Session, pattern: &Pattern) -> Result<(), Refusal> {
+    let topics = &session.shared.topics;
+    if !topics.has(pattern) {
+        let nearest = topics.nearest(pattern.as_str());
+        let hint = nearest.map_or_else(String::new, |near| format!(": did you mean {near}?"));
+        let message = format!("no topic of this server matches {pattern}{hint}");
+        let code = Code::TOPIC_NOT_AVAILABLE;
+        return Err(Refusal::about(code, message, pattern.as_str()));
+    }
+    if !session.access.allows_pattern(pattern).await {
+        return Err(Refusal::denied(pattern));
+    }
+    Ok(())
+}
+
+/// Opens a stream to the client; one that allows no more of them is not waited for long.
+pub(crate) async fn open_stream(session: &Session) -> Result<SendStream, Refusal> {
+    let busy = |message| Refusal::new(Code::BUSY, message);
+    let patience = session.shared.config.hello_timeout;
+    let open = tokio::time::timeout(patience, session.connection.open_uni());
+    let stream = open
+        .await
+        .map_err(|_| busy("the client allows no more streams"))?;
+    stream.map_err(|_| busy("the connection has ended"))
+}
