@@ -11,3 +11,7 @@ struct Embedding;
 #[cfg(doctest)]
 #[doc = include_str!("../crates/qsse/README.md")]
 struct Facade;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/from-go.md")]
+struct FromGo;

@@ -350,6 +350,8 @@ async fn hostile_offers_are_refused() {
             String::from_utf8_lossy(offer)
         );
     }
+    let many = Offer::new("", (0..1_025).map(|n| n.to_string())).to_line();
+    assert_eq!(Raw::refused(&server, many).await, Code::PROTOCOL_VIOLATION);
     let endless = Raw::refused(&server, vec![b' '; OFFER_BYTES + 1]).await;
     assert_eq!(endless, Code::FRAME_TOO_LARGE);
 }
@@ -427,7 +429,7 @@ async fn an_expired_token_closes_the_connection() {
     let client = Raw::offer(&server, "t", &["people"]).await;
     assert_eq!(
         close_code(&client.raw.connection).await,
-        Code::NOT_AUTHORISED
+        Code::TOKEN_EXPIRED
     );
 }
 
@@ -477,6 +479,7 @@ async fn a_client_that_goes_away_is_forgotten() {
         .unwrap();
 }
 
+/// QP-12.13.
 #[tokio::test]
 async fn a_quiet_client_without_keep_alive_stays_connected() {
     let transport = TransportConfig::server()

@@ -20,7 +20,7 @@ pub(crate) enum StreamForm {
     GoLines,
 }
 
-/// What a Go client's stream begins with: a stream shows with its first byte, which its constructor waits for, and before JSON a space is nothing.
+/// What a Go client's stream begins with (QP-12.7): a stream shows with its first byte, which its constructor waits for, and before JSON a space is nothing.
 pub(crate) const GO_OPENING: Bytes = Bytes::from_static(b" ");
 
 /// Batches as JSON lines.
@@ -65,7 +65,7 @@ impl StreamForm {
     pub(crate) fn gap(&self, gap: &Gap) -> Bytes {
         match self {
             Self::Frames { .. } => gap.encode(),
-            // All that the dialect can say.
+            // QP-12.10: all that the dialect can say.
             Self::GoLines => EventLine::error(&ErrorData::lost()).to_line().into(),
         }
     }
@@ -82,7 +82,7 @@ impl StreamForm {
     }
 }
 
-/// A line for each event, but for those that a client would take for errors of the server.
+/// A line for each event, but for those that a client would take for errors of the server (QP-12.11).
 fn go_lines(batch: &Batch) -> Bytes {
     let mut lines = Vec::with_capacity(batch.bytes().len() * 3 / 2);
     for event in batch.iter().filter(|event| event.topic() != ERROR_TOPIC) {

@@ -1,4 +1,4 @@
-//! A client of the Go library: its offer, and then its events (section 9 of the protocol).
+//! A client of the Go library: its offer, and then its events (section 12 of the protocol).
 //!
 //! ```text
 //! offer ──▶ authenticate ──▶ admit each topic ──▶ delivery as JSON lines, on the one stream
@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use qsse_log::Start;
-use qsse_proto::Code;
 use qsse_proto::go::{ErrorData, EventLine, LineDecoder, LineError, OFFER_BYTES, Offer};
+use qsse_proto::{Code, limits};
 use qsse_topic::{Filter, Pattern};
 use qsse_transport::{Connection, ReadError, SendStream};
 use tokio_util::sync::CancellationToken;
@@ -23,11 +23,16 @@ use crate::session::subscribing::{check, open_stream, parse};
 use crate::session::{End, Session, Turned, hello};
 use crate::shared::Shared;
 
-/// Serves a client until it leaves or is sent away.
+/// Serves a client until it leaves or is sent away (QP-12.6).
 pub(crate) async fn serve(shared: &Arc<Shared>, connection: &Connection) -> Result<End, Turned> {
     let first = tokio::time::timeout(shared.config.hello_timeout, receive(connection));
     let late = |_| End::new(Code::HELLO_TIMEOUT, "no offer came in time");
     let offer = first.await.map_err(late)??;
+    let most = limits::PATTERNS_PER_SUBSCRIPTION;
+    if offer.topics().len() > most {
+        let reason = format!("an offer has at most {most} topics");
+        return Err(End::new(Code::PROTOCOL_VIOLATION, reason).into());
+    }
     let token = Some(offer.token()).filter(|token| !token.is_empty());
     let principal = hello::authenticate(shared, connection, token).await?;
     let _counted = shared.metrics.go_connections.hold();
@@ -44,7 +49,7 @@ pub(crate) async fn serve(shared: &Arc<Shared>, connection: &Connection) -> Resu
     Ok(tokio::select! {
         biased;
         () = shared.closing.cancelled() => End::shutting_down(),
-        () = expired(expires_in) => End::new(Code::NOT_AUTHORISED, "the token has expired"),
+        () = expired(expires_in) => End::new(Code::TOKEN_EXPIRED, "the token has expired"),
         error = connection.closed() => error.into(),
         end = deliver(&session, offer.topics()) => end,
     })
@@ -77,7 +82,7 @@ fn refused(error: LineError) -> End {
     End::new(code, format!("the offer cannot be used: {error}"))
 }
 
-/// Opens the client's stream and writes its events, until either side has enough.
+/// Opens the client's stream and writes its events, until either side has enough (QP-12.9, QP-12.14).
 async fn deliver(session: &Arc<Session>, topics: &[String]) -> End {
     let shared = &session.shared;
     let (patterns, errors) = admit(session, topics).await;
@@ -110,7 +115,7 @@ async fn deliver(session: &Arc<Session>, topics: &[String]) -> End {
     }
 }
 
-/// What of an offer is let in, and the lines that tell of the rest.
+/// What of an offer is let in, and the lines that tell of the rest (QP-12.8).
 async fn admit(session: &Session, topics: &[String]) -> (Vec<Pattern>, Vec<Bytes>) {
     let (mut patterns, mut errors) = (Vec::new(), Vec::new());
     for text in topics {
