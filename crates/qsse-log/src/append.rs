@@ -132,6 +132,9 @@ impl<'a> Appender<'a> {
             topics,
         );
         history.trim(config, age, topics);
+        if let Some(rule) = topics.rule(id) {
+            history.trim_topic(id, &config.retention[rule], age, topics);
+        }
         Ok(EventId::new(self.log.epoch(), seq))
     }
 }

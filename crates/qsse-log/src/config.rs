@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use qsse_topic::Pattern;
 use serde::{Deserialize, Serialize};
 
 /// Bounds of a [`Log`](crate::Log), all counted in allocated bytes.
@@ -21,6 +22,8 @@ pub struct Config {
     pub history_events: u64,
     /// Greatest age of an event in the history, by the monotonic clock. Default none.
     pub history_age: Option<Duration>,
+    /// What single topics may keep, within these bounds; for each topic the first rule counts whose pattern matches. Default none.
+    pub retention: Vec<Retention>,
     /// Most bytes of one feed. Default 4 MiB: what a reader may be behind before it reads from the history.
     pub feed_bytes: usize,
     /// Most bytes of all feeds together. Default 64 MiB, shared evenly once there are more than sixteen feeds.
@@ -31,12 +34,74 @@ pub struct Config {
     pub max_event_bytes: usize,
 }
 
+/// What each topic that a pattern matches may keep.
+///
+/// A subscriber that comes back is told of a gap only if a topic of its own has lost something.
+///
+/// ```
+/// use qsse_log::{Config, Retention};
+///
+/// let positions = Retention::of("position.*".parse()?).max_events(1);
+/// assert_eq!(Config::default().retain(positions).retention.len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Retention {
+    /// Which topics.
+    pub pattern: Pattern,
+    /// Most events of one topic. Default: any number.
+    #[serde(default)]
+    pub max_events: Option<u64>,
+    /// Most bytes of kinds and data of one topic. Default: any number.
+    #[serde(default)]
+    pub max_bytes: Option<usize>,
+    /// Greatest age of an event, by the monotonic clock. Default: any.
+    #[serde(default)]
+    pub max_age: Option<Duration>,
+}
+
+impl Retention {
+    /// A rule without a bound for the topics of this pattern.
+    pub fn of(pattern: Pattern) -> Self {
+        Self {
+            pattern,
+            max_events: None,
+            max_bytes: None,
+            max_age: None,
+        }
+    }
+
+    /// Sets [`max_events`](Self::max_events).
+    #[must_use]
+    pub fn max_events(mut self, events: u64) -> Self {
+        self.max_events = Some(events);
+        self
+    }
+
+    /// Sets [`max_bytes`](Self::max_bytes).
+    #[must_use]
+    pub fn max_bytes(mut self, bytes: usize) -> Self {
+        self.max_bytes = Some(bytes);
+        self
+    }
+
+    /// Sets [`max_age`](Self::max_age).
+    #[must_use]
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
+        self
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             history_bytes: 256 << 20,
             history_events: u64::MAX,
             history_age: None,
+            retention: Vec::new(),
             feed_bytes: 4 << 20,
             feeds_bytes: 64 << 20,
             feed_idle: Duration::from_secs(10),
@@ -64,6 +129,13 @@ impl Config {
     #[must_use]
     pub fn history_age(mut self, age: Duration) -> Self {
         self.history_age = Some(age);
+        self
+    }
+
+    /// Adds a rule to [`retention`](Self::retention), behind those that are there.
+    #[must_use]
+    pub fn retain(mut self, rule: Retention) -> Self {
+        self.retention.push(rule);
         self
     }
 

@@ -7,11 +7,18 @@ use qsse_proto::Timestamp;
 use qsse_proto::batch::{Batch, Builder};
 use qsse_topic::Filter;
 
-use crate::config::Config;
+use crate::config::{Config, Retention};
 use crate::topics::{TopicId, Topics};
+
+mod select;
+
+pub(crate) use select::Selected;
 
 /// Events looked at by one read: what holds the log's lock, so kept short.
 const SCAN: usize = 4_096;
+
+/// A filter that admits at most this many known topics is read by their lists of seqs, others by looking at every event.
+const FEW_TOPICS: usize = 256;
 
 /// A segment begins with room for this much and grows.
 const FIRST_CAPACITY: usize = 4 << 10;
@@ -26,13 +33,16 @@ pub(crate) struct Record<'a> {
     pub(crate) data: &'a [u8],
 }
 
-/// The kept events `floor + 1 ..= head`.
+/// The kept events after `floor`, up to `head`.
 pub(crate) struct History {
     segments: VecDeque<Segment>,
     /// Events up to here are gone.
     floor: u64,
+    /// The time of the newest event that is gone.
+    floor_time: Timestamp,
     /// The newest event.
     head: u64,
+    events: u64,
     /// Allocated bytes of all segments.
     bytes: usize,
     segment_bytes: usize,
@@ -46,6 +56,7 @@ pub(crate) struct Read {
     pub(crate) through: u64,
 }
 
+/// A run of events without a hole in their seqs.
 struct Segment {
     first_seq: u64,
     bytes: Vec<u8>,
@@ -62,12 +73,22 @@ struct Place {
     kind_len: u8,
 }
 
+/// An event in its segment.
+struct Kept<'a> {
+    seq: u64,
+    place: &'a Place,
+    kind: &'a str,
+    data: &'a [u8],
+}
+
 impl History {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             segments: VecDeque::new(),
             floor: 0,
+            floor_time: Timestamp::default(),
             head: 0,
+            events: 0,
             bytes: 0,
             segment_bytes: (config.history_bytes / 16).clamp(4 << 10, 1 << 20),
         }
@@ -83,17 +104,33 @@ impl History {
         self.bytes
     }
 
-    /// Events kept.
+    /// Events held, also those that a rule has let go of.
     pub(crate) fn events(&self) -> u64 {
-        self.head - self.floor
+        self.events
     }
 
-    /// Appends the event after the newest one; [`trim`](Self::trim) then makes room.
+    /// The position before the first event of `time` or later; `None` if some of those are gone.
+    pub(crate) fn before(&self, time: Timestamp) -> Option<u64> {
+        if self.floor > 0 && time <= self.floor_time {
+            return None;
+        }
+        let earlier = self
+            .segments
+            .partition_point(|segment| segment.places.last().is_some_and(|last| last.time < time));
+        let Some(segment) = self.segments.get(earlier) else {
+            return Some(self.head);
+        };
+        let within = segment.places.partition_point(|place| place.time < time);
+        Some((segment.first_seq + within as u64).saturating_sub(1))
+    }
+
+    /// Appends an event newer than all others; [`trim`](Self::trim) then makes room.
     pub(crate) fn append(&mut self, record: Record<'_>, topics: &mut Topics) {
-        debug_assert_eq!(record.seq, self.head + 1);
+        debug_assert!(record.seq > self.head);
         let need = record.kind.len() + record.data.len();
         let room = self.segments.back().is_some_and(|last| {
-            last.places.is_empty() || last.bytes.len() + need <= self.segment_bytes
+            let fits = last.places.is_empty() || last.bytes.len() + need <= self.segment_bytes;
+            fits && last.last_seq() + 1 == record.seq
         });
         if !room {
             let capacity = need.max(FIRST_CAPACITY.min(self.segment_bytes));
@@ -112,24 +149,32 @@ impl History {
         last.push(&record);
         self.bytes = self.bytes + last.allocated() - before;
         self.head = record.seq;
-        topics.keep(record.topic);
+        self.events += 1;
+        topics.keep(record.topic, record.seq, need);
     }
 
     /// Drops the oldest events until the bounds hold.
     pub(crate) fn trim(&mut self, config: &Config, now: Duration, topics: &mut Topics) {
-        while self.bytes > config.history_bytes
+        while self.bytes + topics.index_bytes() > config.history_bytes
             && let Some(oldest) = self.segments.front()
         {
             self.drop_through(oldest.last_seq(), topics);
         }
-        if self.events() > config.history_events {
-            self.drop_through(self.head - config.history_events, topics);
+        while self.events > config.history_events
+            && let Some(oldest) = self.segments.front()
+        {
+            let surplus = (self.events - config.history_events).min(oldest.places.len() as u64);
+            let gone = (self.floor + 1).saturating_sub(oldest.first_seq);
+            let upto = oldest.first_seq + gone + surplus - 1;
+            self.drop_through(upto.min(oldest.last_seq()), topics);
         }
         if let Some(oldest) = config.history_age.and_then(|age| now.checked_sub(age)) {
             while let Some(segment) = self.segments.front() {
                 let expired = segment.places.partition_point(|place| place.age < oldest);
                 let all = expired == segment.places.len();
-                self.drop_through(segment.first_seq + expired as u64 - 1, topics);
+                if expired > 0 {
+                    self.drop_through(segment.first_seq + expired as u64 - 1, topics);
+                }
                 if !all {
                     break;
                 }
@@ -137,10 +182,43 @@ impl History {
         }
     }
 
-    /// The events in (after, upto] that `filter` matches, as many as one look and one batch allow.
+    /// Lets go of a topic's oldest events until its rule holds. They are dropped for good with their segment.
+    pub(crate) fn trim_topic(
+        &self,
+        id: TopicId,
+        rule: &Retention,
+        now: Duration,
+        topics: &mut Topics,
+    ) {
+        let oldest = rule.max_age.and_then(|age| now.checked_sub(age));
+        while let Some(&seq) = topics.kept(id).front() {
+            let Some(kept) = self.get(seq) else {
+                break;
+            };
+            let over = rule
+                .max_events
+                .is_some_and(|most| topics.kept(id).len() as u64 > most)
+                || rule
+                    .max_bytes
+                    .is_some_and(|most| topics.kept_bytes(id) > most)
+                || oldest.is_some_and(|oldest| kept.place.age < oldest);
+            if !over {
+                break;
+            }
+            topics.release(id, seq, kept.place.len());
+        }
+    }
+
+    /// The events in (after, upto] that `filter` admits, as many as one look and one batch allow.
     pub(crate) fn read(&self, filter: &Filter, topics: &Topics, after: u64, upto: u64) -> Read {
-        debug_assert!(after >= self.floor);
-        let upto = upto.min(self.head);
+        let upto = upto.min(self.head).max(after);
+        match topics.admitted(filter, FEW_TOPICS) {
+            Some(few) => self.read_topics(topics, &few, after, upto),
+            None => self.scan(filter, topics, after, upto),
+        }
+    }
+
+    fn scan(&self, filter: &Filter, topics: &Topics, after: u64, upto: u64) -> Read {
         let mut builder = Builder::new();
         let mut through = after;
         let mut known: Option<(TopicId, bool)> = None;
@@ -151,26 +229,40 @@ impl History {
             .segments
             .range(first..)
             .flat_map(|segment| segment.events(after));
-        let within = events.take(SCAN).take_while(|(seq, ..)| *seq <= upto);
-        for (seq, place, kind, data) in within {
-            let matches = match known {
-                Some((topic, matches)) if topic == place.topic => matches,
-                _ => filter.matches(topics.name(place.topic)),
+        let mut within = events.take_while(|kept| kept.seq <= upto);
+        for kept in within.by_ref().take(SCAN) {
+            let topic = kept.place.topic;
+            let admitted = match known {
+                Some((same, admitted)) if same == topic => admitted,
+                _ => filter.matches(topics.name(topic)),
             };
-            known = Some((place.topic, matches));
-            if matches {
-                let topic = topics.name(place.topic).as_str();
-                if !builder.is_empty() && !builder.would_fit(topic, kind, data.len()) {
-                    break;
-                }
-                builder.push(seq, place.time, topic, kind, data);
+            known = Some((topic, admitted));
+            if admitted && topics.is_kept(topic, kept.seq) && !kept.add(&mut builder, topics) {
+                return Read {
+                    batch: Some(builder.finish()),
+                    through,
+                };
             }
-            through = seq;
+            through = kept.seq;
+        }
+        // All was looked at, if there is no more: also where seqs are missing behind the last one.
+        if within.next().is_none() {
+            through = upto;
         }
         Read {
             batch: (!builder.is_empty()).then(|| builder.finish()),
             through,
         }
+    }
+
+    fn get(&self, seq: u64) -> Option<Kept<'_>> {
+        if seq <= self.floor {
+            return None;
+        }
+        let at = self
+            .segments
+            .partition_point(|segment| segment.last_seq() < seq);
+        self.segments.get(at)?.get(seq)
     }
 
     fn drop_through(&mut self, seq: u64, topics: &mut Topics) {
@@ -179,11 +271,13 @@ impl History {
                 break;
             };
             let upto = oldest.last_seq().min(seq);
-            let from = (self.floor + 1 - oldest.first_seq) as usize;
+            let from = (self.floor + 1).saturating_sub(oldest.first_seq) as usize;
             let to = (upto + 1 - oldest.first_seq) as usize;
-            for place in &oldest.places[from..to] {
-                topics.release(place.topic);
+            for (at, place) in oldest.places.iter().enumerate().take(to).skip(from) {
+                topics.release(place.topic, oldest.first_seq + at as u64, place.len());
+                self.floor_time = place.time;
             }
+            self.events -= (to - from) as u64;
             self.floor = upto;
             if upto == oldest.last_seq() {
                 self.bytes -= oldest.allocated();
@@ -216,22 +310,40 @@ impl Segment {
         self.bytes.capacity() + self.places.capacity() * size_of::<Place>()
     }
 
-    fn events(&self, after: u64) -> impl Iterator<Item = (u64, &Place, &str, &[u8])> {
-        let skip = (after + 1).saturating_sub(self.first_seq) as usize;
-        let first_seq = self.first_seq + skip as u64;
-        self.places[skip..]
-            .iter()
-            .enumerate()
-            .map(move |(n, place)| {
-                let bytes = &self.bytes[place.at as usize..];
-                let (kind, rest) = bytes.split_at(usize::from(place.kind_len));
-                let kind = std::str::from_utf8(kind).expect("a kind was text when it was kept");
-                (
-                    first_seq + n as u64,
-                    place,
-                    kind,
-                    &rest[..place.data_len as usize],
-                )
-            })
+    /// The events after `after`, in order.
+    fn events(&self, after: u64) -> impl Iterator<Item = Kept<'_>> {
+        let first = self.first_seq.max(after + 1);
+        (first..=self.last_seq()).filter_map(|seq| self.get(seq))
+    }
+
+    fn get(&self, seq: u64) -> Option<Kept<'_>> {
+        let at = usize::try_from(seq.checked_sub(self.first_seq)?).ok()?;
+        let place = self.places.get(at)?;
+        let bytes = &self.bytes[place.at as usize..];
+        let (kind, rest) = bytes.split_at(usize::from(place.kind_len));
+        Some(Kept {
+            seq,
+            place,
+            kind: std::str::from_utf8(kind).expect("a kind was text when it was kept"),
+            data: &rest[..place.data_len as usize],
+        })
+    }
+}
+
+impl Place {
+    fn len(&self) -> usize {
+        self.data_len as usize + usize::from(self.kind_len)
+    }
+}
+
+impl Kept<'_> {
+    /// Adds the event to a batch; false if it does not fit into it any more.
+    fn add(&self, builder: &mut Builder, topics: &Topics) -> bool {
+        let topic = topics.name(self.place.topic).as_str();
+        let fits = builder.is_empty() || builder.would_fit(topic, self.kind, self.data.len());
+        if fits {
+            builder.push(self.seq, self.place.time, topic, self.kind, self.data);
+        }
+        fits
     }
 }

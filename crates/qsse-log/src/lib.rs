@@ -45,10 +45,10 @@ mod time;
 mod topics;
 
 pub use append::{AppendError, Appended, Appender, NewEvent};
-pub use config::Config;
+pub use config::{Config, Retention};
 pub use encoding::Encoding;
 pub use log::{Log, Stats};
-pub use qsse_proto::control::Start;
+pub use qsse_proto::control::{OnLag, Start};
 pub use reader::{Reader, StartError, Step};
 pub use time::Now;
 

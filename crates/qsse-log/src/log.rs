@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use qsse_proto::control::Start;
+use qsse_proto::control::{OnLag, Start};
 use qsse_proto::{Epoch, EventId, Timestamp};
 use qsse_topic::{Filter, Pattern, Topic, TopicRef};
 
@@ -65,7 +65,7 @@ impl Log {
         let state = State {
             head: 0,
             last_time: Timestamp::default(),
-            topics: Topics::default(),
+            topics: Topics::new(&config.retention),
             history: History::new(&config),
             feeds: Feeds::default(),
         };
@@ -112,12 +112,25 @@ impl Log {
         Appender::new(self, self.shared.state.lock(), now)
     }
 
-    /// A reader of the events that `filter` matches.
+    /// A reader of the events that `filter` matches, which catches up when it lags.
     ///
     /// # Errors
-    /// [`StartError::Unsupported`] for a start that this version does not have.
+    /// [`StartError`].
     pub fn reader(&self, filter: &Filter, start: Start) -> Result<Reader, StartError> {
-        Reader::open(self, filter, start)
+        Reader::open(self, filter, start, OnLag::CatchUp)
+    }
+
+    /// As [`reader`](Self::reader), with what is done when it lags.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn reader_with(
+        &self,
+        filter: &Filter,
+        start: Start,
+        on_lag: OnLag,
+    ) -> Result<Reader, StartError> {
+        Reader::open(self, filter, start, on_lag)
     }
 
     /// Keeps a topic known also while it has no events, for [`topics_matching`](Self::topics_matching).
@@ -147,8 +160,14 @@ impl Log {
             feeds,
             ..
         } = &mut *self.shared.state.lock();
-        history.trim(&self.shared.config, now.monotonic, topics);
-        feeds.sweep(now.monotonic, &self.shared.config);
+        let config = &self.shared.config;
+        history.trim(config, now.monotonic, topics);
+        for id in topics.ruled() {
+            if let Some(rule) = topics.rule(id) {
+                history.trim_topic(id, &config.retention[rule], now.monotonic, topics);
+            }
+        }
+        feeds.sweep(now.monotonic, config);
     }
 
     /// The log's epoch.
@@ -175,7 +194,7 @@ impl Log {
         Stats {
             head: state.head,
             history_events: state.history.events(),
-            history_bytes: state.history.bytes(),
+            history_bytes: state.history.bytes() + state.topics.index_bytes(),
             feeds: state.feeds.len(),
             feed_bytes: state.feeds.bytes(),
             topics: state.topics.len(),

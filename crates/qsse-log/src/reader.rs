@@ -1,17 +1,19 @@
 //! A reader: one position in the log, and the next step from there.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use qsse_proto::EventId;
 use qsse_proto::batch::Batch;
-use qsse_proto::control::Start;
+use qsse_proto::control::{OnLag, Start};
 use qsse_proto::stream::{Gap, GapReason, Outcome};
 use qsse_topic::Filter;
 
 use crate::encoding::Encoding;
 use crate::feed::{Feed, Taken};
-use crate::log::Log;
+use crate::history::Selected;
+use crate::log::{Log, State};
 
 /// A position in a log, seen through a filter.
 ///
@@ -30,7 +32,15 @@ pub struct Reader {
     /// Where the reading began.
     started: EventId,
     outcome: Outcome,
+    on_lag: OnLag,
+    /// It has been inside its feed: from now on, being below it is lag.
+    caught_up: bool,
     lagging: bool,
+    /// Up to here a gap has told what is missing.
+    told: u64,
+    /// Single events to hand out before going on after `selected_until`.
+    selected: VecDeque<u64>,
+    selected_until: u64,
 }
 
 /// What comes next.
@@ -42,6 +52,8 @@ pub enum Step {
     Gap(Gap),
     /// Some history was looked at and nothing matched: ask again, after giving others a turn.
     Looking,
+    /// The reader lags, and [`OnLag::Disconnect`] was asked for: it is of no more use.
+    Lagged,
     /// Everything up to this event has been handed out: wait for [`Reader::ready`].
     Idle(EventId),
 }
@@ -50,47 +62,62 @@ pub enum Step {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
+    /// The last events of each topic are too many in all.
+    #[error(
+        "the last events of each topic would be more than {most}: ask for fewer, or start at a time"
+    )]
+    TooMany {
+        /// The most that one start may select.
+        most: usize,
+    },
     /// This version has no such start position.
-    #[error("starting {0} is not supported yet: start live, earliest or after an event id")]
-    Unsupported(&'static str),
+    #[error("this version does not know that start position")]
+    Unknown,
+}
+
+/// Events that one start, or one lag, may select: 8 MiB of seqs.
+const SELECTED: usize = 1 << 20;
+
+/// Where a reading begins.
+struct Begin {
+    position: u64,
+    outcome: Outcome,
+    selected: VecDeque<u64>,
 }
 
 impl Reader {
-    pub(crate) fn open(log: &Log, filter: &Filter, start: Start) -> Result<Self, StartError> {
+    pub(crate) fn open(
+        log: &Log,
+        filter: &Filter,
+        start: Start,
+        on_lag: OnLag,
+    ) -> Result<Self, StartError> {
         let mut state = log.shared().state.lock();
         let head = state.head;
-        let history_floor = state.history.floor();
         let feed = state.feeds.open(filter, head, log.config());
-        let oldest = feed.join().min(history_floor);
-        let known = |id: EventId| id.epoch() == log.epoch() && id.seq() <= head;
-        let begun = match start {
-            Start::Live => Ok((head, Outcome::Live)),
-            Start::Earliest => Ok((history_floor, Outcome::Resumed)),
-            Start::After(id) if !known(id) => Ok((history_floor, Outcome::Reset)),
-            Start::After(id) if id.seq() < oldest => Ok((id.seq(), Outcome::Gap)),
-            Start::After(id) => Ok((id.seq(), Outcome::Resumed)),
-            Start::Since(_) => Err(StartError::Unsupported("at a time")),
-            Start::Last(_) => Err(StartError::Unsupported("with the last events")),
-            _ => Err(StartError::Unsupported("there")),
-        };
-        match begun {
-            Ok((position, outcome)) => {
-                drop(state);
-                let started = EventId::new(log.epoch(), position);
-                Ok(Self {
-                    log: log.clone(),
-                    feed,
-                    position,
-                    started,
-                    outcome,
-                    lagging: false,
-                })
-            }
+        let feed_floor = feed.join();
+        let begun = begin(&state, log, filter, start, feed_floor);
+        drop(state);
+        let begin = match begun {
+            Ok(begin) => begin,
             Err(error) => {
                 feed.leave();
-                Err(error)
+                return Err(error);
             }
-        }
+        };
+        Ok(Self {
+            log: log.clone(),
+            feed,
+            position: begin.position,
+            started: EventId::new(log.epoch(), begin.position),
+            outcome: begin.outcome,
+            on_lag,
+            caught_up: false,
+            lagging: false,
+            told: 0,
+            selected: begin.selected,
+            selected_until: head,
+        })
     }
 
     /// How the reading began: what the header of its stream says.
@@ -117,23 +144,27 @@ impl Reader {
     ///
     /// Never waits. One call looks at a bounded part of the history.
     pub fn step(&mut self, budget: usize, out: &mut Vec<Batch>) -> Step {
+        if !self.selected.is_empty() {
+            return self.read_selected(out);
+        }
         // QP-7.5, QP-7.8: nothing beyond what is complete is shown. Read before the feed: what the feed then lacks does not match, up to here.
         let visible = self.log.visible();
         match self.feed.take(self.position, budget, out) {
             Taken::Batches => {
-                self.lagging = false;
+                (self.lagging, self.caught_up) = (false, true);
                 self.position = out.last().map_or(self.position, Batch::last_seq);
                 Step::Batches
             }
             Taken::Inside(batch) => {
-                self.lagging = false;
+                (self.lagging, self.caught_up) = (false, true);
                 out.extend(batch.after(self.position));
                 self.position = batch.last_seq();
                 Step::Batches
             }
+            Taken::Below { floor } if self.caught_up => self.lag(visible.seq(), floor, out),
             Taken::Below { floor } => self.read_history(floor, out),
             Taken::Nothing => {
-                self.lagging = false;
+                (self.lagging, self.caught_up) = (false, true);
                 self.position = self.position.max(visible.seq());
                 Step::Idle(self.position())
             }
@@ -156,23 +187,74 @@ impl Reader {
         self.feed.encoded(batch, encoding)
     }
 
-    fn read_history(&mut self, upto: u64, out: &mut Vec<Batch>) -> Step {
+    /// The reader fell out of its feed.
+    fn lag(&mut self, visible: u64, feed_floor: u64, out: &mut Vec<Batch>) -> Step {
+        let after = self.position;
+        let reason = match self.on_lag {
+            OnLag::Skip => GapReason::Skipped,
+            OnLag::Latest => GapReason::Latest,
+            OnLag::Disconnect => return Step::Lagged,
+            // A policy of a later version: nothing is lost by catching up.
+            _ => return self.read_history(feed_floor, out),
+        };
+        if visible <= after {
+            return Step::Looking;
+        }
+        self.lagging = true;
+        if reason == GapReason::Latest {
+            let state = self.log.shared().state.lock();
+            let (history, topics) = (&state.history, &state.topics);
+            let last = history.last(self.feed.filter(), topics, 1, after, visible, SELECTED);
+            self.selected = last.unwrap_or_default();
+        }
+        (self.selected_until, self.told) = (visible, visible);
+        if self.selected.is_empty() {
+            self.position = visible;
+        }
+        gap(after, visible, reason)
+    }
+
+    /// The next of the events that were selected one by one.
+    fn read_selected(&mut self, out: &mut Vec<Batch>) -> Step {
         self.lagging = true;
         let state = self.log.shared().state.lock();
-        let (after, floor) = (self.position, state.history.floor());
-        if after < floor {
-            self.position = floor;
-            let (at_most, reason) = (floor - after, GapReason::Retention);
-            return Step::Gap(Gap {
-                after,
-                to: floor,
-                at_most,
-                reason,
-            });
+        let (before, topics) = (self.position, &state.topics);
+        let step = match state.history.take_selected(topics, &mut self.selected) {
+            Selected::Batch(batch) => {
+                self.position = batch.last_seq();
+                out.push(batch);
+                Step::Batches
+            }
+            Selected::Lost(seq) if seq <= self.told => Step::Looking,
+            Selected::Lost(seq) => {
+                self.told = seq;
+                gap(before, seq, GapReason::Retention)
+            }
+        };
+        if self.selected.is_empty() {
+            self.position = self.selected_until;
+        }
+        step
+    }
+
+    fn read_history(&mut self, feed_floor: u64, out: &mut Vec<Batch>) -> Step {
+        self.lagging = true;
+        let state = self.log.shared().state.lock();
+        let after = self.position.max(self.told);
+        let filter = self.feed.filter();
+        let lost = state.topics.lost(filter, after).min(feed_floor);
+        if lost > after {
+            self.told = lost;
+            let reason = if self.caught_up {
+                GapReason::Lag
+            } else {
+                GapReason::Retention
+            };
+            return gap(after, lost, reason);
         }
         let read = state
             .history
-            .read(self.feed.filter(), &state.topics, after, upto);
+            .read(filter, &state.topics, self.position, feed_floor);
         self.position = read.through;
         match read.batch {
             Some(batch) => {
@@ -182,6 +264,70 @@ impl Reader {
             None => Step::Looking,
         }
     }
+}
+
+/// Where `start` is.
+fn begin(
+    state: &State,
+    log: &Log,
+    filter: &Filter,
+    start: Start,
+    feed_floor: u64,
+) -> Result<Begin, StartError> {
+    let head = state.head;
+    let floor = state.history.floor();
+    let at = |position, outcome| Begin {
+        position,
+        outcome,
+        selected: VecDeque::new(),
+    };
+    let known = |id: EventId| id.epoch() == log.epoch() && id.seq() <= head;
+    // Whether a matching event behind this position is gone.
+    let after = |position| {
+        let lost = state.topics.lost(filter, position).min(feed_floor);
+        at(
+            position,
+            if lost > position {
+                Outcome::Gap
+            } else {
+                Outcome::Resumed
+            },
+        )
+    };
+    Ok(match start {
+        Start::Live => at(head, Outcome::Live),
+        Start::Earliest => at(floor, Outcome::Resumed),
+        Start::After(id) if !known(id) => at(floor, Outcome::Reset),
+        Start::After(id) => after(id.seq()),
+        Start::Since(time) => match state.history.before(time) {
+            Some(position) => after(position),
+            // Some of that time are gone: how many were of that time is not known any more.
+            None => after(0),
+        },
+        Start::Last(n) => {
+            let n = usize::try_from(n).unwrap_or(usize::MAX);
+            let selected = state
+                .history
+                .last(filter, &state.topics, n, 0, head, SELECTED)
+                .ok_or(StartError::TooMany { most: SELECTED })?;
+            let position = selected.front().map_or(head, |first| first - 1);
+            Begin {
+                position,
+                outcome: Outcome::Resumed,
+                selected,
+            }
+        }
+        _ => return Err(StartError::Unknown),
+    })
+}
+
+fn gap(after: u64, to: u64, reason: GapReason) -> Step {
+    Step::Gap(Gap {
+        after,
+        to,
+        at_most: to - after,
+        reason,
+    })
 }
 
 impl Drop for Reader {

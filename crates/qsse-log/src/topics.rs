@@ -1,19 +1,29 @@
-//! The table of topics: each known topic once, with the feeds its events go to.
+//! The table of topics: each known topic once, with the feeds its events go to and the seqs of those that are kept.
 
-use qsse_topic::{Matcher, PatternRef, Topic, TopicMap, TopicRef};
+use std::collections::VecDeque;
+
+use qsse_topic::{Filter, Matcher, PatternRef, Topic, TopicMap, TopicRef};
+
+use crate::config::Retention;
 
 /// Topics without a kept event stay known up to this many, so that a busy topic keeps its routes when nothing is kept.
 const IDLE_TOPICS: usize = 65_536;
 
 /// A topic's place in the table, stable while it is pinned or has a kept event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct TopicId(u32);
 
 /// What is known of one topic.
 pub(crate) struct Entry {
     topic: Topic,
-    /// Events of this topic that the history holds.
-    kept: u64,
+    /// The seqs of this topic's events that are kept, oldest first.
+    kept: VecDeque<u64>,
+    /// Bytes of the kept events.
+    kept_bytes: usize,
+    /// The newest event of this topic that is kept no more.
+    lost: u64,
+    /// Which of the retention rules it falls under.
+    rule: Option<usize>,
     /// Declared topics stay without events too.
     pinned: bool,
     /// The slots of the feeds that match, valid for `generation`.
@@ -34,9 +44,30 @@ pub(crate) struct Topics {
     idle: usize,
     /// Topics whose `published` is not zero.
     published: Vec<TopicId>,
+    rules: Matcher<usize>,
+    /// The newest event, of any topic, that is kept no more.
+    lost: u64,
+    /// The same of topics that are no longer known.
+    forgotten: u64,
+    /// Allocated bytes of all lists of seqs.
+    index_bytes: usize,
 }
 
 impl Topics {
+    /// A table in which topics fall under the first of these rules that matches.
+    pub(crate) fn new(rules: &[Retention]) -> Self {
+        let mut matcher = Matcher::default();
+        for (index, rule) in rules.iter().enumerate() {
+            if matcher.get(&rule.pattern).is_none() {
+                matcher.insert(rule.pattern.clone(), index);
+            }
+        }
+        Self {
+            rules: matcher,
+            ..Self::default()
+        }
+    }
+
     /// The topic's place, made if it is new.
     pub(crate) fn resolve(&mut self, topic: TopicRef<'_>) -> TopicId {
         match self.by_name.get(topic) {
@@ -51,7 +82,7 @@ impl Topics {
         let entry = self.entry_mut(id);
         if !entry.pinned {
             entry.pinned = true;
-            if entry.kept == 0 {
+            if entry.kept.is_empty() {
                 self.idle -= 1;
             }
         }
@@ -61,7 +92,7 @@ impl Topics {
     pub(crate) fn matching(&self, pattern: PatternRef<'_>) -> Vec<Topic> {
         let live = |id: u32| {
             let entry = self.entries[id as usize].as_ref();
-            entry.is_some_and(|entry| entry.pinned || entry.kept > 0)
+            entry.is_some_and(|entry| entry.pinned || !entry.kept.is_empty())
         };
         let matches = self.by_name.matching(pattern).filter(|(_, id)| live(**id));
         let mut topics: Vec<Topic> = matches.map(|(topic, _)| topic.clone()).collect();
@@ -114,22 +145,116 @@ impl Topics {
         &self.entry(id).topic
     }
 
-    /// Counts one more kept event.
-    pub(crate) fn keep(&mut self, id: TopicId) {
+    /// Notes that an event is kept, this many bytes long.
+    pub(crate) fn keep(&mut self, id: TopicId, seq: u64, bytes: usize) {
         let entry = self.entry_mut(id);
-        entry.kept += 1;
-        if entry.kept == 1 && !entry.pinned {
+        let before = entry.kept.capacity();
+        entry.kept.push_back(seq);
+        entry.kept_bytes += bytes;
+        let grown = (entry.kept.capacity() - before) * size_of::<u64>();
+        if entry.kept.len() == 1 && !entry.pinned {
             self.idle -= 1;
         }
+        self.index_bytes += grown;
     }
 
-    /// Counts one kept event less.
-    pub(crate) fn release(&mut self, id: TopicId) {
+    /// Notes that the topic's oldest event is kept no more, if that is this one.
+    pub(crate) fn release(&mut self, id: TopicId, seq: u64, bytes: usize) {
         let entry = self.entry_mut(id);
-        entry.kept -= 1;
-        if entry.kept == 0 && !entry.pinned {
+        if entry.kept.front() != Some(&seq) {
+            // A rule has let go of it before.
+            return;
+        }
+        entry.kept.pop_front();
+        entry.kept_bytes -= bytes;
+        entry.lost = seq;
+        let before = entry.kept.capacity();
+        if entry.kept.is_empty() {
+            entry.kept = VecDeque::new();
+        } else if entry.kept.len() < before / 4 {
+            entry.kept.shrink_to(before / 2);
+        }
+        let shrunk = (before - entry.kept.capacity()) * size_of::<u64>();
+        if entry.kept.is_empty() && !entry.pinned {
             self.idle += 1;
         }
+        self.index_bytes -= shrunk;
+        self.lost = self.lost.max(seq);
+    }
+
+    /// Whether this event of the topic is kept, if the history has it at all.
+    pub(crate) fn is_kept(&self, id: TopicId, seq: u64) -> bool {
+        seq > self.entry(id).lost
+    }
+
+    /// The seqs of the topic's kept events, oldest first.
+    pub(crate) fn kept(&self, id: TopicId) -> &VecDeque<u64> {
+        &self.entry(id).kept
+    }
+
+    /// Bytes of the topic's kept events.
+    pub(crate) fn kept_bytes(&self, id: TopicId) -> usize {
+        self.entry(id).kept_bytes
+    }
+
+    /// The retention rule of the topic.
+    pub(crate) fn rule(&self, id: TopicId) -> Option<usize> {
+        self.entry(id).rule
+    }
+
+    /// The topics that fall under some rule and have a kept event.
+    pub(crate) fn ruled(&self) -> Vec<TopicId> {
+        let ruled = |entry: &Entry| entry.rule.is_some() && !entry.kept.is_empty();
+        let entries = self.entries.iter().enumerate();
+        entries
+            .filter(|(_, entry)| entry.as_ref().is_some_and(ruled))
+            .map(|(id, _)| TopicId(id as u32))
+            .collect()
+    }
+
+    /// The known topics that `filter` admits; `None` if there are more than `most`.
+    pub(crate) fn admitted(&self, filter: &Filter, most: usize) -> Option<Vec<TopicId>> {
+        let mut ids = Vec::new();
+        for pattern in filter {
+            for (_, id) in self.by_name.matching(pattern.as_pattern_ref()) {
+                ids.push(TopicId(*id));
+                if ids.len() > most {
+                    return None;
+                }
+            }
+        }
+        // Patterns of a filter may overlap.
+        ids.sort_unstable();
+        ids.dedup();
+        Some(ids)
+    }
+
+    /// The newest event that `filter` admits and that is kept no more; at most `above` if there is none above that.
+    pub(crate) fn lost(&self, filter: &Filter, above: u64) -> u64 {
+        if self.lost.max(self.forgotten) <= above {
+            return above;
+        }
+        let everything = filter
+            .patterns()
+            .iter()
+            .any(|pattern| pattern.as_str() == "*");
+        if everything {
+            return self.lost.max(self.forgotten);
+        }
+        let matching = filter
+            .patterns()
+            .iter()
+            .flat_map(|pattern| self.by_name.matching(pattern.as_pattern_ref()));
+        let lost = matching.map(|(_, id)| self.entry(TopicId(*id)).lost);
+        lost.max()
+            .unwrap_or_default()
+            .max(self.forgotten)
+            .max(above)
+    }
+
+    /// Allocated bytes of the lists of seqs.
+    pub(crate) fn index_bytes(&self) -> usize {
+        self.index_bytes
     }
 
     /// How many topics are pinned or have a kept event.
@@ -141,9 +266,16 @@ impl Topics {
         if self.idle >= IDLE_TOPICS {
             self.forget_idle();
         }
+        let rule = self
+            .rules
+            .matches(topic.as_topic_ref())
+            .map(|(_, index)| *index);
         let entry = Entry {
             topic: topic.clone(),
-            kept: 0,
+            kept: VecDeque::new(),
+            kept_bytes: 0,
+            lost: 0,
+            rule: rule.min(),
             pinned: false,
             routes: Vec::new(),
             generation: u64::MAX,
@@ -167,8 +299,12 @@ impl Topics {
     fn forget_idle(&mut self) {
         for (id, slot) in self.entries.iter_mut().enumerate() {
             // One whose events are not counted yet stays until they are.
-            let idle = |entry: &mut Entry| entry.kept == 0 && !entry.pinned && entry.published == 0;
+            let idle =
+                |entry: &mut Entry| entry.kept.is_empty() && !entry.pinned && entry.published == 0;
             if let Some(entry) = slot.take_if(idle) {
+                // Whatever of it was lost is from now on taken for lost of any topic: a gap too many, never one too few.
+                self.forgotten = self.forgotten.max(entry.lost);
+                self.index_bytes -= entry.kept.capacity() * size_of::<u64>();
                 self.by_name.remove(&entry.topic);
                 self.free.push(id as u32);
                 self.idle -= 1;
@@ -203,7 +339,7 @@ mod tests {
         topics.resolve(topic("idle"));
         topics.pin(topic("pinned"));
         let kept = topics.resolve(topic("kept"));
-        topics.keep(kept);
+        topics.keep(kept, 1, 10);
         let all = qsse_topic::Pattern::new("*").unwrap();
         let names = |topics: &Topics| {
             let matching = topics.matching((&all).into());
@@ -214,7 +350,9 @@ mod tests {
         };
         assert_eq!(names(&topics), ["kept", "pinned"]);
         assert_eq!(topics.len(), 2);
-        topics.release(kept);
+        topics.release(kept, 1, 10);
+        assert_eq!(topics.lost(&"kept".parse().unwrap(), 0), 1);
+        assert_eq!(topics.lost(&"idle".parse().unwrap(), 0), 0);
         assert_eq!(names(&topics), ["pinned"]);
         assert_eq!(topics.len(), 1);
     }

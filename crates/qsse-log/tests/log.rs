@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use qsse_log::{
-    AppendError, Config, Encoding, Log, NewEvent, Now, Reader, Start, StartError, Step,
+    AppendError, Config, Encoding, Log, NewEvent, Now, OnLag, Reader, Retention, Start, Step,
 };
 use qsse_proto::batch::Batch;
-use qsse_proto::stream::Outcome;
+use qsse_proto::stream::{GapReason, Outcome};
 use qsse_proto::{Epoch, EventId, Timestamp};
 use qsse_topic::{Filter, Pattern, TopicRef};
 
@@ -38,6 +38,7 @@ fn read(reader: &mut Reader) -> Vec<u64> {
         match reader.step(1 << 20, &mut batches) {
             Step::Idle(_) => return seqs,
             Step::Gap(gap) => panic!("an unexpected gap: {gap:?}"),
+            Step::Lagged => panic!("an unexpected lag"),
             Step::Batches | Step::Looking => {}
         }
         let events = batches.drain(..).flat_map(|batch| batch.events(EPOCH));
@@ -135,31 +136,160 @@ fn a_cursor_below_what_is_kept_is_told_so_before_the_first_event() {
     assert_eq!(read(&mut reader), [8, 9, 10]);
 }
 
-#[test]
-fn starts_that_are_not_there_yet_are_refused() {
-    let log = log(Config::default());
-    let starts = [Start::Since(Timestamp::from_micros(1)), Start::Last(1)];
-    for start in starts {
-        let refused = log.reader(&filter("a"), start);
-        assert!(
-            matches!(refused, Err(StartError::Unsupported(_))),
-            "{start:?}"
-        );
+/// A wall clock and a monotonic one that show the same.
+fn at(seconds: u64) -> Now {
+    Now {
+        wall: Timestamp::from_micros(seconds * 1_000_000),
+        monotonic: Duration::from_secs(seconds),
     }
-    assert_eq!(log.stats().feeds, 1);
-    log.sweep(Now {
-        monotonic: Duration::from_secs(1),
-        ..Now::default()
-    });
-    log.sweep(Now {
-        monotonic: Duration::from_secs(100),
-        ..Now::default()
-    });
+}
+
+fn publish_at(log: &Log, seconds: u64, topic: &str) -> EventId {
+    let event = NewEvent::new(TopicRef::new(topic).unwrap(), b"x");
+    log.append(at(seconds), event).unwrap()
+}
+
+#[test]
+fn a_start_at_a_time_begins_with_the_first_event_of_that_time() {
+    let log = log(Config::default());
+    for second in [1, 2, 2, 5] {
+        publish_at(&log, second, "a");
+    }
+    let since = |seconds: u64| {
+        let time = Start::Since(Timestamp::from_micros(seconds * 1_000_000));
+        let mut reader = log.reader(&filter("a"), time).unwrap();
+        assert_eq!(reader.outcome(), Outcome::Resumed);
+        read(&mut reader)
+    };
+    assert_eq!(since(0), [1, 2, 3, 4]);
+    assert_eq!(since(2), [2, 3, 4]);
+    assert_eq!(since(3), [4]);
+    assert!(since(9).is_empty());
+}
+
+#[test]
+fn a_start_at_a_time_that_is_gone_says_so() {
+    let log = log(Config::default().history_events(2));
+    for second in 1..=4 {
+        publish_at(&log, second, "a");
+    }
+    let time = Start::Since(Timestamp::from_micros(2_000_000));
+    let mut reader = log.reader(&filter("a"), time).unwrap();
+    assert_eq!(reader.outcome(), Outcome::Gap);
+    let mut batches = Vec::new();
+    assert!(matches!(reader.step(1, &mut batches), Step::Gap(gap) if gap.to == 2));
+    assert_eq!(read(&mut reader), [3, 4]);
+}
+
+#[test]
+fn the_last_events_of_each_topic_come_first_and_then_everything() {
+    let log = log(Config::default());
+    for topic in ["a.x", "a.y", "a.x", "b", "a.x", "a.y"] {
+        publish(&log, topic, b"1");
+    }
+    let mut one = log.reader(&filter("a.*"), Start::Last(1)).unwrap();
+    let mut two = log.reader(&filter("*"), Start::Last(2)).unwrap();
+    let mut none = log.reader(&filter("a.*"), Start::Last(0)).unwrap();
+    publish(&log, "a.x", b"2");
+    publish(&log, "a.x", b"2");
     assert_eq!(
-        log.stats().feeds,
-        0,
-        "a refused reader leaves no reader behind"
+        one.started().seq(),
+        4,
+        "nothing of it is skipped by a resume"
     );
+    assert_eq!(read(&mut one), [5, 6, 7, 8]);
+    assert_eq!(read(&mut two), [2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(read(&mut none), [7, 8]);
+}
+
+#[test]
+fn one_topic_of_many_is_read_without_the_others() {
+    let log = log(Config::default());
+    for n in 0..20_000 {
+        publish(&log, &format!("t.{}", n % 10_000), b"x");
+    }
+    let mut reader = log.reader(&filter("t.77"), Start::Earliest).unwrap();
+    let mut batches = Vec::new();
+    assert_eq!(reader.step(1 << 20, &mut batches), Step::Batches);
+    assert_eq!(batches.iter().map(|batch| batch.count()).sum::<u32>(), 2);
+    assert!(matches!(reader.step(1 << 20, &mut batches), Step::Idle(_)));
+}
+
+/// A reader that has been live and then fell out of its feed, with 1,000 events on two topics behind it.
+fn lagging(on_lag: OnLag) -> (Log, Reader) {
+    let log = log(Config::default().feed_bytes(4 << 10));
+    let mut reader = log.reader_with(&filter("*"), Start::Live, on_lag).unwrap();
+    assert!(read(&mut reader).is_empty());
+    for n in 0..1_000 {
+        publish(&log, ["a", "b"][n % 2], &[0; 100]);
+    }
+    (log, reader)
+}
+
+#[test]
+fn a_lagging_reader_that_skips_goes_on_with_what_is_new() {
+    let (log, mut reader) = lagging(OnLag::Skip);
+    let Step::Gap(gap) = reader.step(1, &mut Vec::new()) else {
+        panic!("a gap first")
+    };
+    assert_eq!(
+        (gap.after, gap.to, gap.reason),
+        (0, 1_000, GapReason::Skipped)
+    );
+    publish(&log, "a", b"new");
+    assert_eq!(read(&mut reader), [1_001]);
+}
+
+#[test]
+fn a_lagging_reader_that_wants_the_latest_gets_the_last_of_each_topic() {
+    let (log, mut reader) = lagging(OnLag::Latest);
+    let Step::Gap(gap) = reader.step(1, &mut Vec::new()) else {
+        panic!("a gap first")
+    };
+    assert_eq!(
+        (gap.after, gap.to, gap.reason),
+        (0, 1_000, GapReason::Latest)
+    );
+    publish(&log, "b", b"new");
+    assert_eq!(read(&mut reader), [999, 1_000, 1_001]);
+}
+
+#[test]
+fn a_lagging_reader_may_end_instead() {
+    let (_log, mut reader) = lagging(OnLag::Disconnect);
+    assert_eq!(reader.step(1, &mut Vec::new()), Step::Lagged);
+}
+
+#[test]
+fn catching_up_at_the_start_is_no_lag() {
+    let (log, _reader) = lagging(OnLag::CatchUp);
+    for on_lag in [OnLag::Skip, OnLag::Latest, OnLag::Disconnect] {
+        let mut reader = log
+            .reader_with(&filter("b"), Start::Earliest, on_lag)
+            .unwrap();
+        assert_eq!(read(&mut reader).len(), 500, "{on_lag:?}");
+    }
+}
+
+#[test]
+fn only_those_whose_topics_lost_something_are_told_of_a_gap() {
+    let busy = Retention::of("busy.*".parse().unwrap()).max_events(3);
+    let log = log(Config::default().retain(busy));
+    let start = publish(&log, "quiet", b"1");
+    for _ in 0..10 {
+        publish(&log, "busy.one", b"x");
+    }
+    publish(&log, "quiet", b"2");
+    // Nobody reads the feeds any more: all comes from the history.
+    let mut quiet = log.reader(&filter("quiet"), Start::After(start)).unwrap();
+    assert_eq!(quiet.outcome(), Outcome::Resumed);
+    assert_eq!(read(&mut quiet), [12]);
+    let mut busy = log.reader(&filter("busy.*"), Start::After(start)).unwrap();
+    assert_eq!(busy.outcome(), Outcome::Gap);
+    assert!(
+        matches!(busy.step(1, &mut Vec::new()), Step::Gap(gap) if (gap.after, gap.to) == (1, 8))
+    );
+    assert_eq!(read(&mut busy), [9, 10, 11]);
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! Random operations on a log, against a model that keeps every event.
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use qsse_log::{Config, Log, NewEvent, Now, Reader, Start, Step};
+use qsse_log::{Config, Log, NewEvent, Now, OnLag, Reader, Retention, Start, Step};
 use qsse_proto::{Epoch, EventId, Timestamp};
 use qsse_topic::{Filter, Pattern, TopicRef};
 
@@ -25,7 +25,7 @@ enum Op {
     /// Publish on a topic, this many bytes.
     Publish(usize, usize),
     /// A new reader with a filter.
-    Subscribe(usize, From),
+    Subscribe(usize, From, OnLag),
     /// One step of a reader.
     Step(usize),
     /// Read a reader to its end.
@@ -42,6 +42,9 @@ enum From {
     Earliest,
     After(u64),
     OtherEpoch,
+    /// At this time, in seconds.
+    Since(u64),
+    Last(u32),
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -50,11 +53,19 @@ fn op() -> impl Strategy<Value = Op> {
         Just(From::Live),
         Just(From::Earliest),
         (0u64..200).prop_map(From::After),
-        Just(From::OtherEpoch)
+        Just(From::OtherEpoch),
+        (0u64..100).prop_map(From::Since),
+        (0u32..5).prop_map(From::Last),
+    ];
+    let on_lag = prop_oneof![
+        3 => Just(OnLag::CatchUp),
+        1 => Just(OnLag::Skip),
+        1 => Just(OnLag::Latest),
+        1 => Just(OnLag::Disconnect),
     ];
     prop_oneof![
         8 => (0..TOPICS.len(), size).prop_map(|(topic, size)| Op::Publish(topic, size)),
-        2 => (0..FILTERS.len(), from).prop_map(|(filter, from)| Op::Subscribe(filter, from)),
+        2 => (0..FILTERS.len(), from, on_lag).prop_map(|(filter, from, lag)| Op::Subscribe(filter, from, lag)),
         4 => (0usize..8).prop_map(Op::Step),
         2 => (0usize..8).prop_map(Op::Drain),
         1 => (0usize..8).prop_map(Op::Reconnect),
@@ -68,8 +79,13 @@ struct Checked {
     filter: Filter,
     /// Everything matching up to here was seen, or told to be missing.
     seen: u64,
-    /// Events up to here may be missing, as a gap said.
-    gap_to: u64,
+    /// Where events may be missing, (after, to], as gaps said, or because the start leaves them out.
+    gaps: Vec<(u64, u64)>,
+    /// What a start with the last events of each topic selects, until it has come; only where everything is kept.
+    selected: BTreeSet<u64>,
+    on_lag: OnLag,
+    /// It has been idle: only from then on it can lag.
+    live: bool,
 }
 
 fn filter(index: usize) -> Filter {
@@ -86,6 +102,9 @@ struct World {
     now: Now,
     /// Every event ever: seq, topic, data.
     all: BTreeMap<u64, (&'static str, Vec<u8>)>,
+    times: BTreeMap<u64, Timestamp>,
+    /// The history lets go of nothing.
+    keeps_all: bool,
     readers: Vec<Checked>,
 }
 
@@ -102,16 +121,19 @@ impl World {
                 assert_eq!(id, EventId::new(EPOCH, seq));
                 assert_eq!(self.log.visible(), id);
                 self.all.insert(seq, (topic, data));
+                self.times.insert(seq, self.now.wall);
             }
-            Op::Subscribe(index, from) if self.readers.len() < 8 => {
-                self.subscribe(filter(index), from)
+            Op::Subscribe(index, from, lag) if self.readers.len() < 8 => {
+                self.subscribe(filter(index), from, lag)
             }
             Op::Subscribe(..) => {}
             Op::Step(reader) if reader < self.readers.len() => drop(self.step(reader)),
             Op::Drain(reader) if reader < self.readers.len() => self.drain(reader),
             Op::Reconnect(reader) if reader < self.readers.len() => {
-                let Checked { filter, seen, .. } = self.readers.swap_remove(reader);
-                self.subscribe(filter, From::After(seen));
+                let old = self.readers.swap_remove(reader);
+                if old.selected.is_empty() {
+                    self.subscribe(old.filter, From::After(old.seen), old.on_lag);
+                }
             }
             Op::Step(_) | Op::Drain(_) | Op::Reconnect(_) => {}
             Op::Advance(seconds) => {
@@ -122,19 +144,41 @@ impl World {
         }
     }
 
-    fn subscribe(&mut self, filter: Filter, from: From) {
+    fn subscribe(&mut self, filter: Filter, from: From, on_lag: OnLag) {
         let head = self.all.len() as u64;
         let start = match from {
             From::Live => Start::Live,
             From::Earliest => Start::Earliest,
             From::After(seq) => Start::After(EventId::new(EPOCH, seq)),
             From::OtherEpoch => Start::After(EventId::new(Epoch::new(78), 0)),
+            From::Since(seconds) => Start::Since(Timestamp::from_micros(seconds * 1_000_000)),
+            From::Last(n) => Start::Last(n),
         };
-        let reader = self.log.reader(&filter, start).unwrap();
+        let mut gaps = Vec::new();
+        let mut selected = BTreeSet::new();
+        let reader = self.log.reader_with(&filter, start, on_lag).unwrap();
         let seen = reader.started().seq();
         match from {
             From::Live => assert_eq!(seen, head),
             From::After(seq) if seq <= head => assert_eq!(seen, seq),
+            From::Since(seconds) => {
+                let time = Timestamp::from_micros(seconds * 1_000_000);
+                let earlier = self.times.iter().filter(|(_, own)| **own < time);
+                let before = earlier.map(|(seq, _)| *seq).max().unwrap_or_default();
+                // Earlier, only where it is not known any more what was of that time.
+                assert!(
+                    seen == before || (seen == 0 && !self.keeps_all),
+                    "{seen} for {before}"
+                );
+            }
+            From::Last(n) => {
+                gaps.push((0, head));
+                if self.keeps_all {
+                    selected = self.last(&filter, n as usize);
+                    let first = selected.first().map_or(head, |first| first - 1);
+                    assert_eq!(seen, first);
+                }
+            }
             // The oldest kept: what the history holds follows.
             _ => assert_eq!(seen, head - self.log.stats().history_events),
         }
@@ -142,12 +186,32 @@ impl World {
             reader,
             filter,
             seen,
-            gap_to: 0,
+            gaps,
+            selected,
+            on_lag,
+            live: false,
         });
+    }
+
+    /// The last `n` events of each topic that the filter admits.
+    fn last(&self, filter: &Filter, n: usize) -> BTreeSet<u64> {
+        let admitted = |topic: &&str| filter.matches(TopicRef::new(topic).unwrap());
+        let of = |name: &str| {
+            let events = self
+                .all
+                .iter()
+                .rev()
+                .filter(move |(_, (topic, _))| *topic == name);
+            events.map(|(seq, _)| *seq).take(n).collect::<Vec<_>>()
+        };
+        TOPICS.into_iter().filter(admitted).flat_map(of).collect()
     }
 
     fn drain(&mut self, reader: usize) {
         while !self.step(reader) {}
+        if self.readers[reader].on_lag == OnLag::Disconnect && !self.readers[reader].live {
+            return;
+        }
         let head = self.all.len() as u64;
         assert_eq!(
             self.readers[reader].seen, head,
@@ -161,7 +225,10 @@ impl World {
             reader,
             filter,
             seen,
-            gap_to,
+            gaps,
+            selected,
+            on_lag,
+            live,
         } = &mut self.readers[index];
         let mut batches = Vec::new();
         let step = reader.step(2_000, &mut batches);
@@ -169,7 +236,10 @@ impl World {
             let event = event.unwrap();
             let seq = event.id().seq();
             assert!(seq > *seen, "in order and once: {seq} after {seen}");
-            missing(&self.all, filter, *seen, seq - 1, *gap_to);
+            if let Some(first) = selected.pop_first() {
+                assert_eq!(seq, first, "the last events of each topic, and no others");
+            }
+            missing(&self.all, filter, *seen, seq - 1, gaps);
             let (topic, data) = &self.all[&seq];
             assert_eq!(
                 (event.topic().as_str(), &event.data()[..]),
@@ -183,16 +253,30 @@ impl World {
                 assert!(
                     gap.after >= *seen && gap.to > gap.after && gap.at_most == gap.to - gap.after
                 );
-                missing(&self.all, filter, *seen, gap.after, *gap_to);
-                (*seen, *gap_to) = (gap.after, gap.to);
+                assert!(
+                    !self.keeps_all || *on_lag != OnLag::CatchUp,
+                    "all is kept: {gap:?}"
+                );
+                gaps.push((gap.after, gap.to));
                 false
             }
             Step::Idle(position) => {
-                missing(&self.all, filter, *seen, position.seq(), *gap_to);
+                missing(&self.all, filter, *seen, position.seq(), gaps);
                 *seen = position.seq();
+                *live = true;
+                assert!(selected.is_empty(), "{selected:?} did not come");
                 true
             }
+            Step::Lagged => {
+                assert_eq!((*on_lag, *live), (OnLag::Disconnect, true));
+                // As a client that comes back.
+                let after = Start::After(EventId::new(EPOCH, *seen));
+                *reader = self.log.reader_with(filter, after, *on_lag).unwrap();
+                *live = false;
+                false
+            }
             Step::Batches => {
+                *live |= !reader.is_lagging();
                 assert!(!batches.is_empty());
                 false
             }
@@ -207,20 +291,25 @@ fn missing(
     filter: &Filter,
     after: u64,
     to: u64,
-    gap_to: u64,
+    gaps: &[(u64, u64)],
 ) {
     for (seq, (topic, _)) in all.range(after + 1..).take_while(|(seq, _)| **seq <= to) {
         let matches = filter.matches(TopicRef::new(topic).unwrap());
         assert!(
-            !matches || *seq <= gap_to,
+            !matches || gaps.iter().any(|(after, to)| after < seq && seq <= to),
             "event {seq} on {topic} was lost"
         );
     }
 }
 
 fn run(config: Config, ops: Vec<Op>) {
+    let keeps_all = config.history_bytes == Config::default().history_bytes
+        && config.history_events == u64::MAX
+        && config.retention.is_empty();
     let log = Log::new(EPOCH, config);
     let mut world = World {
+        keeps_all,
+        times: BTreeMap::new(),
         log,
         now: Now::default(),
         all: BTreeMap::new(),
@@ -258,6 +347,21 @@ proptest! {
     #[test]
     fn nothing_is_lost_silently_with_little_room(ops in prop::collection::vec(op(), 1..200)) {
         run(Config::default().history_bytes(70_000).feed_bytes(9_000), ops);
+    }
+
+    #[test]
+    fn nothing_is_lost_silently_with_rules_for_topics(ops in prop::collection::vec(op(), 1..200)) {
+        let rule = |pattern: &str| Retention::of(pattern.parse().unwrap());
+        let config = Config::default()
+            .retain(rule("a.b").max_events(2))
+            .retain(rule("a.*").max_bytes(300))
+            .retain(rule("b").max_age(Duration::from_secs(10)));
+        run(config.feed_bytes(9_000), ops);
+    }
+
+    #[test]
+    fn nothing_is_lost_silently_where_all_is_kept_and_feeds_are_short(ops in prop::collection::vec(op(), 1..200)) {
+        run(Config::default().feed_bytes(5_000), ops);
     }
 
     #[test]

@@ -1,0 +1,110 @@
+//! Reading by the topics' lists of seqs: of one topic among many, and of the last events of each.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use qsse_proto::batch::{Batch, Builder};
+use qsse_topic::Filter;
+
+use super::{History, Read};
+use crate::topics::{TopicId, Topics};
+
+/// What comes next of a selection.
+pub(crate) enum Selected {
+    /// Events.
+    Batch(Batch),
+    /// This event is kept no more.
+    Lost(u64),
+}
+
+impl History {
+    /// The events of these topics in (after, upto], in order, as many as fit into one batch.
+    pub(super) fn read_topics(
+        &self,
+        topics: &Topics,
+        ids: &[TopicId],
+        after: u64,
+        upto: u64,
+    ) -> Read {
+        let lists: Vec<&VecDeque<u64>> = ids.iter().map(|id| topics.kept(*id)).collect();
+        // Of each topic the next seq, and where it stands in its list.
+        let mut next: BinaryHeap<Reverse<(u64, usize, usize)>> = BinaryHeap::new();
+        for (list, seqs) in lists.iter().enumerate() {
+            let at = seqs.partition_point(|seq| *seq <= after);
+            next.extend(seqs.get(at).map(|seq| Reverse((*seq, list, at))));
+        }
+        let mut builder = Builder::new();
+        let mut through = after;
+        while let Some(Reverse((seq, list, at))) = next.pop() {
+            if seq > upto {
+                break;
+            }
+            let Some(kept) = self.get(seq) else {
+                continue;
+            };
+            if !kept.add(&mut builder, topics) {
+                return Read {
+                    batch: Some(builder.finish()),
+                    through,
+                };
+            }
+            through = seq;
+            let following = lists[list].get(at + 1);
+            next.extend(following.map(|seq| Reverse((*seq, list, at + 1))));
+        }
+        Read {
+            batch: (!builder.is_empty()).then(|| builder.finish()),
+            through: upto,
+        }
+    }
+
+    /// The seqs of the last `n` kept events of each topic that `filter` admits, of those in (after, upto], in order.
+    ///
+    /// `None` if there are more than `most`.
+    pub(crate) fn last(
+        &self,
+        filter: &Filter,
+        topics: &Topics,
+        n: usize,
+        after: u64,
+        upto: u64,
+        most: usize,
+    ) -> Option<VecDeque<u64>> {
+        let mut seqs = Vec::new();
+        for id in topics.admitted(filter, most)? {
+            let kept = topics.kept(id);
+            let end = kept.partition_point(|seq| *seq <= upto);
+            let start = kept
+                .partition_point(|seq| *seq <= after)
+                .max(end.saturating_sub(n));
+            if end > start {
+                seqs.extend(kept.range(start..end));
+            }
+            if seqs.len() > most {
+                return None;
+            }
+        }
+        seqs.sort_unstable();
+        Some(seqs.into())
+    }
+
+    /// A batch of the events of these seqs, as many as fit; they are removed.
+    pub(crate) fn take_selected(&self, topics: &Topics, seqs: &mut VecDeque<u64>) -> Selected {
+        let mut builder = Builder::new();
+        while let Some(&seq) = seqs.front() {
+            let kept = self.get(seq);
+            let Some(kept) = kept.filter(|kept| topics.is_kept(kept.place.topic, seq)) else {
+                if builder.is_empty() {
+                    seqs.pop_front();
+                    return Selected::Lost(seq);
+                }
+                break;
+            };
+            if !kept.add(&mut builder, topics) {
+                break;
+            }
+            seqs.pop_front();
+        }
+        Selected::Batch(builder.finish())
+    }
+}
