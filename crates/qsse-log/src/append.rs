@@ -1,11 +1,13 @@
 //! Appending: the sequencer's critical section.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use parking_lot::MutexGuard;
 use qsse_proto::{EventId, Kind};
 use qsse_topic::TopicRef;
 
+use crate::dedup::{Key, Known};
 use crate::feed::Incoming;
 use crate::history::Record;
 use crate::log::{Log, State};
@@ -136,6 +138,22 @@ impl<'a> Appender<'a> {
             history.trim_topic(id, &config.retention[rule], age, topics);
         }
         Ok(EventId::new(self.log.epoch(), seq))
+    }
+}
+
+/// Publishes with a key.
+impl Appender<'_> {
+    /// Whether a publish was taken before under this key. `ago` is when it was first tried, if this is not the first time.
+    ///
+    /// After [`Known::New`], push its events and then [`remember`](Self::remember) it.
+    pub fn look_up(&self, key: &Key, ago: Option<Duration>) -> Known {
+        self.state.dedup.look_up(key, ago, self.now.monotonic)
+    }
+
+    /// Notes the events of a publish under its key.
+    pub fn remember(&mut self, key: Key, taken: Option<Appended>) {
+        let now = self.now.monotonic;
+        self.state.dedup.insert(key, taken, now, self.log.config());
     }
 }
 

@@ -32,6 +32,10 @@ pub struct Config {
     pub feed_idle: Duration,
     /// Largest data of one event. Default 1 MiB.
     pub max_event_bytes: usize,
+    /// How long the key of a publish is remembered, so that it is not taken twice. Default 2 min.
+    pub dedup_window: Duration,
+    /// Most keys remembered, the newest ones: about 150 bytes each. Default 100,000.
+    pub dedup_keys: usize,
 }
 
 /// What each topic that a pattern matches may keep.
@@ -106,6 +110,8 @@ impl Default for Config {
             feeds_bytes: 64 << 20,
             feed_idle: Duration::from_secs(10),
             max_event_bytes: qsse_proto::limits::EVENT_BYTES,
+            dedup_window: Duration::from_secs(120),
+            dedup_keys: 100_000,
         }
     }
 }
@@ -150,6 +156,13 @@ impl Config {
     #[must_use]
     pub fn feeds_bytes(mut self, bytes: usize) -> Self {
         self.feeds_bytes = bytes;
+        self
+    }
+
+    /// Sets [`dedup_window`](Self::dedup_window) and [`dedup_keys`](Self::dedup_keys).
+    #[must_use]
+    pub fn dedup(mut self, window: Duration, keys: usize) -> Self {
+        (self.dedup_window, self.dedup_keys) = (window, keys);
         self
     }
 

@@ -35,6 +35,7 @@
 
 mod append;
 mod config;
+mod dedup;
 mod encoding;
 mod feed;
 mod feeds;
@@ -46,6 +47,7 @@ mod topics;
 
 pub use append::{AppendError, Appended, Appender, NewEvent};
 pub use config::{Config, Retention};
+pub use dedup::{Key, Known};
 pub use encoding::Encoding;
 pub use log::{Log, Stats};
 pub use qsse_proto::control::{OnLag, Start};

@@ -10,6 +10,7 @@ use qsse_topic::{Filter, Pattern, Topic, TopicRef};
 
 use crate::append::{AppendError, Appended, Appender, NewEvent};
 use crate::config::Config;
+use crate::dedup::Dedup;
 use crate::feeds::Feeds;
 use crate::history::History;
 use crate::reader::{Reader, StartError};
@@ -39,6 +40,7 @@ pub(crate) struct State {
     pub(crate) topics: Topics,
     pub(crate) history: History,
     pub(crate) feeds: Feeds,
+    pub(crate) dedup: Dedup,
 }
 
 /// What a log holds at one moment.
@@ -57,6 +59,8 @@ pub struct Stats {
     pub feed_bytes: usize,
     /// Topics declared or with a kept event.
     pub topics: usize,
+    /// Keys of publishes that are remembered.
+    pub dedup_keys: usize,
 }
 
 impl Log {
@@ -68,6 +72,7 @@ impl Log {
             topics: Topics::new(&config.retention),
             history: History::new(&config),
             feeds: Feeds::default(),
+            dedup: Dedup::default(),
         };
         let (visible, state) = (AtomicU64::new(0), Mutex::new(state));
         Self {
@@ -158,6 +163,7 @@ impl Log {
             topics,
             history,
             feeds,
+            dedup,
             ..
         } = &mut *self.shared.state.lock();
         let config = &self.shared.config;
@@ -168,6 +174,7 @@ impl Log {
             }
         }
         feeds.sweep(now.monotonic, config);
+        dedup.trim(now.monotonic, config);
     }
 
     /// The log's epoch.
@@ -198,6 +205,7 @@ impl Log {
             feeds: state.feeds.len(),
             feed_bytes: state.feeds.bytes(),
             topics: state.topics.len(),
+            dedup_keys: state.dedup.len(),
         }
     }
 

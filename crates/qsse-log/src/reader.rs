@@ -135,6 +135,11 @@ impl Reader {
         EventId::new(self.log.epoch(), self.position)
     }
 
+    /// What is done when it lags.
+    pub fn on_lag(&self) -> OnLag {
+        self.on_lag
+    }
+
     /// True while the reader is behind its feed and reads from the history.
     pub fn is_lagging(&self) -> bool {
         self.lagging
@@ -193,7 +198,10 @@ impl Reader {
         let reason = match self.on_lag {
             OnLag::Skip => GapReason::Skipped,
             OnLag::Latest => GapReason::Latest,
-            OnLag::Disconnect => return Step::Lagged,
+            OnLag::Disconnect => {
+                self.lagging = true;
+                return Step::Lagged;
+            }
             // A policy of a later version: nothing is lost by catching up.
             _ => return self.read_history(feed_floor, out),
         };

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use futures_util::future::BoxFuture;
-use qsse_log::{Reader, Start, StartError, Step};
+use qsse_log::{OnLag, Reader, Start, StartError, Step};
 use qsse_proto::batch::{Batch, Events};
 use qsse_proto::stream::{Gap, Outcome};
 use qsse_proto::{Event, EventId};
@@ -47,6 +47,9 @@ pub enum SubscriptionError {
         /// The new position.
         position: EventId,
     },
+    /// It lagged, and [`OnLag::Disconnect`] was asked for: it has ended, and can be resumed from its cursor.
+    #[error("the subscription fell behind and has ended: resume it from its cursor")]
+    Lagged,
 }
 
 /// A subscription to be; await it.
@@ -55,6 +58,7 @@ pub struct Subscribe {
     server: Server,
     filter: Result<Filter, FilterError>,
     start: Start,
+    on_lag: OnLag,
 }
 
 impl Subscribe {
@@ -63,6 +67,7 @@ impl Subscribe {
             server,
             filter,
             start,
+            on_lag: OnLag::CatchUp,
         }
     }
 
@@ -72,11 +77,18 @@ impl Subscribe {
         self
     }
 
+    /// What is done when it falls out of the live feed; it catches up from history otherwise.
+    pub fn on_lag(mut self, on_lag: OnLag) -> Self {
+        self.on_lag = on_lag;
+        self
+    }
+
     fn open(self) -> Result<Subscription, SubscribeError> {
         let Self {
             server,
             filter,
             start,
+            on_lag,
         } = self;
         let filter = filter?;
         let shared = server.shared();
@@ -87,7 +99,7 @@ impl Subscribe {
         {
             return Err(SubscribeError::NotAvailable(pattern.clone()));
         }
-        let reader = shared.log.reader(&filter, start)?;
+        let reader = shared.log.reader_with(&filter, start, on_lag)?;
         let counted = shared.metrics.subscribe(&filter, &shared.topics);
         let position = reader.started();
         let reset = (reader.outcome() == Outcome::Reset).then_some(position);
@@ -100,6 +112,7 @@ impl Subscribe {
             waiting: None,
             cursor: position,
             reset,
+            lagged: false,
             server,
             _counted: counted,
         })
@@ -126,6 +139,7 @@ pub struct Subscription {
     waiting: Option<BoxFuture<'static, ()>>,
     cursor: EventId,
     reset: Option<EventId>,
+    lagged: bool,
     server: Server,
     _counted: Held,
 }
@@ -179,6 +193,10 @@ impl Subscription {
                 Step::Batches => self.batches.extend(batches),
                 Step::Gap(gap) => return Some(Err(SubscriptionError::Gap(gap))),
                 Step::Looking => {}
+                Step::Lagged => {
+                    self.lagged = true;
+                    return Some(Err(SubscriptionError::Lagged));
+                }
                 Step::Idle(_) => return None,
             }
         }
@@ -190,6 +208,9 @@ impl Stream for Subscription {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
+            if self.lagged {
+                return Poll::Ready(None);
+            }
             if let Some(waiting) = &mut self.waiting {
                 ready!(waiting.as_mut().poll(cx));
                 self.waiting = None;

@@ -6,9 +6,9 @@ mod support;
 use std::time::Duration;
 
 use qsse_proto::control::{OnLag, ServerFrame, Start, Subscribe, Unsubscribe};
-use qsse_proto::stream::{Item, Outcome};
-use qsse_proto::{Code, Epoch, EventId, Timestamp};
-use qsse_server::{Config, LogConfig, TestServer};
+use qsse_proto::stream::{GapReason, Item, Outcome};
+use qsse_proto::{Code, Epoch, EventId};
+use qsse_server::{Config, LogConfig, Server, TestServer};
 use qsse_transport::{ReadError, TransportConfig};
 use support::{Events, RawClient, server};
 
@@ -72,26 +72,6 @@ async fn what_cannot_be_is_refused_with_its_reason() {
         client.refused(4, &wild, Start::Live).await.0,
         Code::TOO_MANY_WILDCARDS
     );
-    let since = Start::Since(Timestamp::from_micros(1));
-    assert_eq!(
-        client.refused(5, &["people"], since).await.0,
-        Code::UNSUPPORTED
-    );
-    assert_eq!(
-        client.refused(6, &["people"], Start::Last(1)).await.0,
-        Code::UNSUPPORTED
-    );
-    let patterns = vec!["people".to_owned()];
-    client
-        .send(Subscribe {
-            id: 7,
-            patterns,
-            start: Start::Live,
-            on_lag: OnLag::Skip,
-        })
-        .await;
-    assert_eq!(client.refusal(7).await.0, Code::UNSUPPORTED);
-
     let _one = client.subscribe(8, &["people"], Start::Live).await;
     let _two = client.subscribe(9, &["ride.1"], Start::Live).await;
     let third = client.refused(10, &["people"], Start::Live).await;
@@ -228,4 +208,132 @@ async fn without_credit_for_a_stream_the_answer_is_busy() {
     let _first = client.subscribe(1, &["a"], Start::Live).await;
     let (code, _) = client.refused(2, &["b"], Start::Live).await;
     assert_eq!(code, Code::BUSY);
+}
+
+#[tokio::test]
+async fn a_start_with_the_last_events_is_a_snapshot_and_then_updates() {
+    let server = server().await.unwrap();
+    for topic in ["ride.1", "ride.2", "ride.1", "other"] {
+        server.try_publish(topic, "old").unwrap();
+    }
+    let mut client = RawClient::connect(&server).await;
+    let mut last = client.subscribe(1, &["ride.*"], Start::Last(1)).await;
+    server.try_publish("ride.2", "new").unwrap();
+    let mut seqs = Vec::new();
+    for _ in 0..3 {
+        seqs.push(last.event().await.id().seq());
+    }
+    assert_eq!(seqs, [2, 3, 5]);
+}
+
+#[tokio::test]
+async fn a_start_at_a_time_begins_there() {
+    let server = server().await.unwrap();
+    server.try_publish("ride.1", "before").unwrap();
+    let mut reading = server.subscribe("*").start(Start::Earliest).await.unwrap();
+    let before = reading.next().await.unwrap().unwrap().time();
+    // The clock has to move on.
+    let after = loop {
+        server.try_publish("ride.1", "after").unwrap();
+        let event = reading.next().await.unwrap().unwrap();
+        if event.time() > before {
+            break event;
+        }
+    };
+    let mut client = RawClient::connect(&server).await;
+    let since = Start::Since(after.time());
+    let mut events = client.subscribe(1, &["ride.*"], since).await;
+    assert_eq!(events.event().await.id(), after.id());
+}
+
+/// A server with short feeds, and a stream that is live but no longer read, with 3,000 events behind what it was sent.
+async fn stalled(on_lag: OnLag) -> (Server, RawClient, Events) {
+    let log = LogConfig::default().feed_bytes(16 << 10);
+    let server = support::server()
+        .config(Config::default().log(log))
+        .await
+        .unwrap();
+    let mut client = RawClient::connect(&server).await;
+    let patterns = vec!["ride.*".to_owned()];
+    let start = Start::Live;
+    client
+        .send(Subscribe {
+            id: 1,
+            patterns,
+            start,
+            on_lag,
+        })
+        .await;
+    let mut events = Events::accept(&client.connection).await;
+    server.try_publish("ride.1", "first").unwrap();
+    assert_eq!(events.event().await.id().seq(), 1);
+    for n in 0..3_000 {
+        server
+            .try_publish(format!("ride.{}", n % 2), [0; 1_000])
+            .unwrap();
+        tokio::task::yield_now().await;
+    }
+    (server, client, events)
+}
+
+#[tokio::test]
+async fn a_lagging_subscription_that_skips_gets_a_gap_and_what_is_new() {
+    let (server, _client, mut events) = stalled(OnLag::Skip).await;
+    let mut last = 1;
+    let gap = loop {
+        match events.item().await.unwrap().unwrap() {
+            Item::Event(event) => last = event.id().seq(),
+            Item::Gap(gap) => break gap,
+            _ => {}
+        }
+    };
+    assert_eq!((gap.reason, gap.after), (GapReason::Skipped, last));
+    assert!(gap.to > last && gap.to <= 3_001, "{gap:?}");
+    server.try_publish("ride.1", "new").unwrap();
+    let mut next = events.event().await;
+    assert!(next.id().seq() > gap.to);
+    while &next.data()[..] != b"new" {
+        next = events.event().await;
+    }
+}
+
+#[tokio::test]
+async fn a_lagging_subscription_may_ask_for_the_latest_of_each_topic() {
+    let (_server, _client, mut events) = stalled(OnLag::Latest).await;
+    let mut seqs = Vec::new();
+    let mut gaps = 0;
+    while seqs.last() != Some(&3_001) {
+        match events.item().await.unwrap().unwrap() {
+            Item::Event(event) => seqs.push(event.id().seq()),
+            Item::Gap(gap) => {
+                assert_eq!(gap.reason, GapReason::Latest);
+                gaps += 1;
+            }
+            _ => {}
+        }
+    }
+    assert!(
+        gaps > 0 && seqs.len() < 3_000,
+        "{gaps} gaps, {} events",
+        seqs.len()
+    );
+    assert_eq!(seqs[seqs.len() - 2], 3_000, "the last of each topic");
+    assert!(seqs.is_sorted());
+}
+
+#[tokio::test]
+async fn a_lagging_subscription_may_ask_to_be_ended() {
+    let (_server, client, mut events) = stalled(OnLag::Disconnect).await;
+    let code = loop {
+        match events.item().await {
+            Ok(item) => assert!(item.is_some(), "the stream is reset, not finished"),
+            Err(ReadError::Reset(code)) => break code,
+            Err(other) => panic!("{other}"),
+        }
+    };
+    assert_eq!(code, Code::LAGGED);
+    assert!(
+        client.connection.close_reason().is_none(),
+        "the connection stays"
+    );
 }

@@ -36,6 +36,8 @@ pub(crate) struct Delivery {
 pub(crate) enum Ended {
     /// The client asked, or stopped reading the stream.
     Unsubscribed,
+    /// It lagged, and asked to be ended then.
+    Lagged,
     /// The server drained, and everything was written.
     Drained,
     /// The connection is gone.
@@ -102,6 +104,7 @@ impl Delivery {
         match end {
             Ended::Drained => self.stream.finish(),
             Ended::Unsubscribed => self.stream.reset(Code::UNSUBSCRIBED),
+            Ended::Lagged => self.stream.reset(Code::LAGGED),
             Ended::Gone => {}
         }
         ends.cancel();
@@ -136,7 +139,13 @@ impl Delivery {
             let step = reader.step(TURN, &mut batches);
             if reader.is_lagging() != lagging.is_some() {
                 lagging = reader.is_lagging().then(|| metrics.lagging.hold());
-                metrics.lag_total.add(u64::from(lagging.is_some()));
+                if lagging.is_some() {
+                    metrics.lag_total.add(1);
+                    tracing::info!(
+                        peer = %session.connection.remote_address(), %filter, on_lag = ?reader.on_lag(),
+                        "a subscription is behind its feed"
+                    );
+                }
             }
             let written = match step {
                 Step::Batches => {
@@ -158,6 +167,7 @@ impl Delivery {
                     tokio::task::yield_now().await;
                     Ok(())
                 }
+                Step::Lagged => return Ended::Lagged,
                 Step::Idle(position) if session.shared.draining.is_cancelled() => {
                     // A last word on the position, so that a resume elsewhere looks through nothing.
                     let written = out.write(form.heartbeat(position)).await;

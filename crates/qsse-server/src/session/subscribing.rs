@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use qsse_proto::control::{OnLag, Subscribe};
+use qsse_proto::control::Subscribe;
 use qsse_proto::{Code, limits};
 use qsse_topic::{Filter, Pattern};
 use qsse_transport::SendStream;
@@ -55,10 +55,6 @@ pub(crate) async fn open(
         start,
         on_lag,
     } = subscribe;
-    if on_lag != OnLag::CatchUp {
-        let message = "this server only knows catching up as the answer to lag";
-        return Err(Refusal::new(Code::UNSUPPORTED, message));
-    }
     let most = limits::PATTERNS_PER_SUBSCRIPTION;
     if patterns.len() > most {
         let message = format!("a subscription has at most {most} patterns");
@@ -71,7 +67,7 @@ pub(crate) async fn open(
         check(&session, pattern).await?;
     }
     // Before the stream is opened: one that was opened must carry a header.
-    let reader = session.shared.log.reader(&filter, start);
+    let reader = session.shared.log.reader_with(&filter, start, on_lag);
     let reader = reader.map_err(|error| Refusal::new(Code::UNSUPPORTED, error.to_string()))?;
     let stream = open_stream(&session).await?;
     let form = StreamForm::Frames { id };
