@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use qsse_client::{Client, Connect, ConnectionState, ServerUrl};
+use qsse_client::{Client, Connect, ConnectionState, Dialect, ServerUrl};
 
 use crate::exit::{usage, usage_because};
 use crate::settings::{Settings, client_config};
@@ -38,6 +38,19 @@ pub(crate) fn connect(settings: &Settings) -> Result<Connect> {
         }
         None => connect,
     })
+}
+
+/// Refuses what the Go library's protocol lacks, where the settings ask for that protocol.
+///
+/// # Errors
+/// When they do.
+pub(crate) fn lacking_in_go(settings: &Settings, what: &str) -> Result<()> {
+    if settings.need::<Dialect>("dialect") == Dialect::Go {
+        return Err(usage(format!(
+            "--dialect go: the Go library's protocol has no {what}"
+        )));
+    }
+    Ok(())
 }
 
 /// The token in a file: its text without white space around it.

@@ -121,7 +121,9 @@ fn connecting(error: &ConnectError) -> Status {
 
 fn subscribing(error: &SubscribeError) -> Status {
     match error {
-        SubscribeError::Filter(_) | SubscribeError::TooManyPatterns { .. } => Status::Usage,
+        SubscribeError::Filter(_)
+        | SubscribeError::TooManyPatterns { .. }
+        | SubscribeError::Unsupported { .. } => Status::Usage,
         SubscribeError::Refused { code, .. } => refused(*code),
         SubscribeError::Closed(reason) => closed(reason),
         _ => Status::Other,
@@ -139,7 +141,10 @@ fn receiving(error: &SubscriptionError) -> Status {
 
 fn publishing(error: &PublishError) -> Status {
     match error {
-        PublishError::Topic(_) | PublishError::Pattern(_) | PublishError::Kind(_) => Status::Usage,
+        PublishError::Topic(_)
+        | PublishError::Pattern(_)
+        | PublishError::Kind(_)
+        | PublishError::Unsupported => Status::Usage,
         PublishError::Refused { code, .. } => match refused(*code) {
             Status::Topic => Status::Topic,
             _ => Status::Unacknowledged,

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use qsse_client::{Event, EventId, SubscriptionError};
+use qsse_client::{Code, Event, EventId, SubscriptionError};
 use serde::Serialize;
 
 use crate::text;
@@ -85,7 +85,7 @@ impl<W: Write> Output<W> {
         }
     }
 
-    /// A gap or a reset: an object among the JSON lines, else a line on standard error.
+    /// A gap, a reset or other news: an object among the JSON lines, else a line on standard error.
     pub(crate) fn news(&mut self, news: &SubscriptionError) -> io::Result<()> {
         match (self.format, news) {
             (Format::Json, SubscriptionError::Gap(gap)) => self.object(&JsonNews::Gap {
@@ -99,6 +99,16 @@ impl<W: Write> Output<W> {
                     position: *position,
                 })
             }
+            (Format::Json, SubscriptionError::Lost(loss)) => self.object(&JsonNews::Lost {
+                reason: loss.to_string(),
+            }),
+            (Format::Json, SubscriptionError::Unusable { .. }) => self.object(&JsonNews::Lost {
+                reason: news.to_string(),
+            }),
+            (Format::Json, news) if news.code().is_some() => self.object(&JsonNews::Error {
+                code: news.code().map_or(0, Code::get),
+                message: news.to_string(),
+            }),
             (_, news) => {
                 // In its place among the events, where both go to a terminal.
                 self.out.flush()?;
@@ -142,11 +152,18 @@ enum JsonNews {
         after: Option<EventId>,
         position: EventId,
     },
+    Lost {
+        reason: String,
+    },
+    Error {
+        code: u64,
+        message: String,
+    },
 }
 
 #[cfg(test)]
 mod tests {
-    use qsse_client::{Epoch, Kind, Timestamp, Topic};
+    use qsse_client::{Epoch, Kind, Loss, Timestamp, Topic};
 
     use super::*;
 
@@ -191,6 +208,37 @@ mod tests {
         };
         Output::new(Format::Json, &mut out).news(&reset).unwrap();
         assert_eq!(out, b"{\"reset\":{\"after\":null,\"position\":\"1-0\"}}\n");
+        let refused = SubscriptionError::PatternRefused {
+            pattern: "ride.*".into(),
+            code: Code::NOT_AUTHORISED,
+        };
+        let unusable = SubscriptionError::Unusable {
+            topic: "a..b".into(),
+            data: "x".into(),
+            problem: Topic::new("a..b").unwrap_err(),
+        };
+        for (news, start) in [
+            (
+                SubscriptionError::Lost(Loss::Told),
+                "{\"lost\":{\"reason\":\"the server says",
+            ),
+            (
+                unusable,
+                "{\"lost\":{\"reason\":\"an event of 1 bytes came on \\\"a..b",
+            ),
+            (
+                refused,
+                "{\"error\":{\"code\":1,\"message\":\"the server refused ride.*",
+            ),
+        ] {
+            let mut out = Vec::new();
+            Output::new(Format::Json, &mut out).news(&news).unwrap();
+            let line = String::from_utf8(out).unwrap();
+            assert!(
+                line.starts_with(start) && line.ends_with("\"}}\n"),
+                "{line}"
+            );
+        }
     }
 
     #[test]

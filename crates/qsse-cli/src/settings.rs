@@ -65,8 +65,8 @@ pub(crate) enum Shape {
     Many(&'static str),
     /// On or off; the flag switches on.
     Switch,
-    /// On or off; the flag `--no-…` switches off.
-    Negated,
+    /// On or off; the flag `--no-…` switches off, and this is what it says.
+    Negated(&'static str),
 }
 
 impl Setting {
@@ -78,7 +78,7 @@ impl Setting {
     pub(crate) fn long(&self) -> String {
         let name = self.key.replace('_', "-");
         match self.shape {
-            Shape::Negated => format!("no-{name}"),
+            Shape::Negated(_) => format!("no-{name}"),
             _ => name,
         }
     }

@@ -14,8 +14,8 @@ use crate::handlers::{Handlers, HandlersHandle};
 use crate::publish::{Publish, PublishMatching, Publisher, round_trip};
 use crate::subscription::Subscribe;
 use crate::{
-    CloseReason, Connect, ConnectionState, IntoServerUrl, PublishError, RefreshError, States,
-    SubscribeError,
+    CloseReason, Connect, ConnectionState, Dialect, IntoServerUrl, PublishError, RefreshError,
+    States, SubscribeError,
 };
 
 /// A client of a server. Clones are cheap handles to the same connection.
@@ -51,7 +51,8 @@ impl Client {
     /// Subscribes to a pattern, several of them, or a filter. Await what it returns; [`start`](Subscribe::start) and
     /// [`on_lag`](Subscribe::on_lag) can be set before.
     ///
-    /// Once awaited, every matching event published from then on is delivered. While the connection is lost it waits for
+    /// Once awaited, every matching event published from then on is delivered; in the Go library's [`Dialect`], which confirms nothing, a
+    /// little later. While the connection is lost it waits for
     /// the next one.
     ///
     /// # Errors
@@ -77,7 +78,8 @@ impl Client {
     /// A future dropped before it is done may have published the event or not.
     ///
     /// # Errors
-    /// Awaited: [`PublishError`]. A `*` in the topic is one: see [`publish_matching`](Self::publish_matching).
+    /// Awaited: [`PublishError`]. A `*` in the topic is one: see [`publish_matching`](Self::publish_matching). In the Go library's
+    /// [`Dialect`] it is always [`PublishError::Unsupported`].
     pub fn publish(&self, topic: impl AsRef<str>, data: impl AsRef<[u8]>) -> Publish {
         Publish::new(self.handle.clone(), topic.as_ref(), data.as_ref())
     }
@@ -109,6 +111,16 @@ impl Client {
         Publisher::new(self.handle.clone())
     }
 
+    /// Which protocol the server speaks: [`Dialect::Qsse`] or [`Dialect::Go`]. With [`Dialect::Auto`] it may be another after a lost
+    /// connection.
+    pub fn dialect(&self) -> Dialect {
+        if self.handle.core.speaks_go() {
+            Dialect::Go
+        } else {
+            Dialect::Qsse
+        }
+    }
+
     /// How the connection is doing, as a stream that begins with the state of this moment.
     pub fn state(&self) -> States {
         States::new(self.handle.core.states())
@@ -119,7 +131,8 @@ impl Client {
     /// A client that was given its token as a value uses the newer one for later connections too.
     ///
     /// # Errors
-    /// [`RefreshError`]. A token that the server refuses closes the connection.
+    /// [`RefreshError`]. A token that the server refuses closes the connection. In the Go library's [`Dialect`] it is always
+    /// [`RefreshError::Unsupported`], and the newer token is for later connections.
     pub async fn refresh_token(
         &self,
         token: impl Into<String>,
@@ -149,18 +162,19 @@ impl Client {
     /// is published and no permission needed.
     ///
     /// # Errors
-    /// When there is no connection within [`Config::publish_wait`](crate::Config#structfield.publish_wait), or it is lost meanwhile.
+    /// In the Go library's [`Dialect`], which has no such question: use [`rtt`](Self::rtt) there. When there is no connection within [`Config::publish_wait`](crate::Config#structfield.publish_wait), or it is lost meanwhile.
     pub async fn ping(&self) -> Result<Duration, PublishError> {
         let session = self.handle.core.connected().await?;
         round_trip(&session).await
     }
 
-    /// The transport's estimate of the round trip, without asking; `None` while there is no connection.
+    /// The transport's estimate of the round trip, without asking; `None` while there is no connection. In the Go library's dialect that of
+    /// the connection made last.
     pub fn rtt(&self) -> Option<Duration> {
         self.handle
             .core
-            .session()
-            .map(|session| session.connection.stats().rtt)
+            .any_connection()
+            .map(|connection| connection.stats().rtt)
     }
 
     /// Closes the connection at once: what publishers have not sent yet is dropped, subscriptions end once they have read what had come.

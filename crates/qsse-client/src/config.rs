@@ -5,6 +5,8 @@ use std::time::Duration;
 use qsse_transport::TransportConfig;
 use serde::{Deserialize, Serialize};
 
+use crate::Dialect;
+
 mod human;
 
 /// How a client behaves: plain data with defaults, for a configuration file or for
@@ -42,6 +44,9 @@ pub struct Config {
     /// come is of no use and is replaced. Default 10 s.
     #[serde(with = "human")]
     pub stream_timeout: Duration,
+    /// Which protocol to speak: `auto` (the default), `qsse` or `go`. Some things are not to be had in that of the Go library, see
+    /// [`Dialect`].
+    pub dialect: Dialect,
     /// What the client calls itself to the server, for the server's log. Default `qsse-client/` and the version.
     pub agent: String,
     /// Windows, keep-alive and idle timeout of the connection.
@@ -57,6 +62,7 @@ impl Default for Config {
             publish_wait: Duration::from_secs(10),
             publish_in_flight_bytes: 1024 * 1024,
             stream_timeout: Duration::from_secs(10),
+            dialect: Dialect::default(),
             agent: concat!("qsse-client/", env!("CARGO_PKG_VERSION")).into(),
             transport: TransportConfig::default(),
         }
@@ -191,6 +197,7 @@ setters! {
     publish_wait: Duration,
     publish_in_flight_bytes: u32,
     stream_timeout: Duration,
+    dialect: Dialect,
     agent: String,
     transport: TransportConfig,
 }

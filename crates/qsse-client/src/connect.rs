@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use crate::backoff::Backoff;
 use crate::core::{Core, Handle};
 use crate::driver::{Choice, Driver, Endpoints, Trust};
-use crate::{Client, Config, ConnectError, RetryPolicy, TokenSource};
+use crate::{Client, Config, ConnectError, Dialect, RetryPolicy, TokenSource};
 
 /// A client to be made: await it to connect. Made by [`Client::connect`].
 ///
@@ -54,7 +54,7 @@ impl Connect {
     }
 
     /// An async function that gives the token, asked before each attempt to connect: for tokens that expire. It has no deadline but its own; a
-    /// failure of it fails the attempt.
+    /// failure of it fails the attempt. In the Go library's [`Dialect`] it is asked for each subscription too.
     ///
     /// ```no_run
     /// # async fn fetch() -> Result<String, std::io::Error> { Ok(String::new()) }
@@ -111,6 +111,14 @@ impl Connect {
     /// Deadline of one attempt to connect. Default 5 s.
     pub fn connect_timeout(mut self, deadline: Duration) -> Self {
         self.config.connect_timeout = deadline;
+        self
+    }
+
+    /// Which protocol to speak. Default: the server chooses, and prefers `qsse/1`; [`Dialect`] says what that of the Go library lacks.
+    ///
+    /// A configuration given to [`tls`](Self::tls) that offers another protocol than `qsse/1` keeps what it offers.
+    pub fn dialect(mut self, dialect: Dialect) -> Self {
+        self.config.dialect = dialect;
         self
     }
 

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use qsse_proto::control::Token;
+use qsse_transport::Connection;
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Sleep;
@@ -27,6 +29,10 @@ pub(crate) struct Core {
     state: watch::Sender<Arc<ConnectionState>>,
     /// The open connection, for publishers; none while there is no connection or the server is leaving.
     session: watch::Sender<Option<Arc<Session>>>,
+    /// The server speaks the Go library's dialect: there are no sessions.
+    speaks_go: AtomicBool,
+    /// In that dialect the connection made last.
+    link: Mutex<Option<Connection>>,
     table: Mutex<Table>,
     commands: mpsc::UnboundedSender<Command>,
 }
@@ -70,6 +76,8 @@ impl Core {
             closing: CancellationToken::new(),
             state: watch::Sender::new(Arc::new(ConnectionState::Connecting)),
             session: watch::Sender::new(None),
+            speaks_go: AtomicBool::new(false),
+            link: Mutex::default(),
             table: Mutex::default(),
             commands,
         };
@@ -94,6 +102,33 @@ impl Core {
         self.session.send_replace(session);
     }
 
+    /// Whether the server speaks the Go library's dialect.
+    pub(crate) fn speaks_go(&self) -> bool {
+        self.speaks_go.load(Ordering::Acquire)
+    }
+
+    /// Enters or leaves the Go library's dialect.
+    pub(crate) fn set_speaks_go(&self, go: bool) {
+        self.speaks_go.store(go, Ordering::Release);
+        *self.link.lock() = None;
+        // Those that wait for a session look again.
+        self.session.send_modify(|_| {});
+    }
+
+    /// In the Go library's dialect: a connection has been made.
+    pub(crate) fn set_link(&self, connection: Connection) {
+        *self.link.lock() = Some(connection);
+    }
+
+    /// An open connection, of whichever dialect.
+    pub(crate) fn any_connection(&self) -> Option<Connection> {
+        let session = self.session().map(|session| session.connection.clone());
+        session.or_else(|| {
+            let link = self.link.lock().clone();
+            link.filter(|link| link.close_reason().is_none())
+        })
+    }
+
     /// The open connection, waiting for one as long as publishing may.
     pub(crate) async fn connected(&self) -> Result<Arc<Session>, PublishError> {
         let waited = self.config.publish_wait;
@@ -104,6 +139,9 @@ impl Core {
                     return Err(PublishError::Closed(reason));
                 }
                 let session = sessions.borrow_and_update().clone();
+                if self.speaks_go() {
+                    return Err(PublishError::Unsupported);
+                }
                 if let Some(session) = session.filter(|session| !session.is_over()) {
                     return Ok(session);
                 }
@@ -191,6 +229,10 @@ impl Core {
             }
             first
         });
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.state.borrow().is_connected()
     }
 
     /// Ends every subscription once it has read what has come.

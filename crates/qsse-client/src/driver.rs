@@ -9,11 +9,13 @@
 //!            ▼                    ▼ closed here                    ▼
 //!          closed ◀───────────────┴────────────────────────────────┘
 //! ```
+//!
+//! With a server of the Go library, [`Links`] are in the place of the live connection.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use qsse_transport::ServerUrl;
+use qsse_transport::{Connection, ServerUrl};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -25,13 +27,16 @@ mod asked;
 mod control;
 mod dial;
 mod ending;
+mod go;
 mod hello;
 mod live;
 mod streams;
 mod trust;
 
 pub(crate) use dial::Endpoints;
-use live::{Ended, Live};
+use ending::Ended;
+use go::Links;
+use hello::Opened;
 pub(crate) use trust::{Choice, Trust};
 
 /// How long a closed connection may take to tell the server.
@@ -56,9 +61,9 @@ impl Driver {
     pub(crate) async fn run(mut self, first: oneshot::Sender<Result<(), ConnectError>>) {
         let finishing = Finishing(self.core.clone());
         let reason = match self.first_connection().await {
-            Ok(live) => {
+            Ok(opened) => {
                 let _ = first.send(Ok(()));
-                self.stay_connected(live).await
+                self.stay_connected(opened).await
             }
             Err(error) => {
                 let reason = CloseReason::Failed(error.clone());
@@ -74,13 +79,13 @@ impl Driver {
         drop(finishing);
     }
 
-    async fn first_connection(&mut self) -> Result<Live, ConnectError> {
+    async fn first_connection(&mut self) -> Result<Opened, ConnectError> {
         let policy = self.core.config.retry;
         let mut left = policy.attempts();
         loop {
             left -= 1;
             let error = match self.attempt().await {
-                Ok(live) => return Ok(live),
+                Ok(opened) => return Ok(opened),
                 Err(error) => error,
             };
             if left == 0 || !error.is_retryable() {
@@ -92,14 +97,19 @@ impl Driver {
     }
 
     /// From one connection to the next, until there is to be none.
-    async fn stay_connected(&mut self, mut live: Live) -> CloseReason {
+    async fn stay_connected(&mut self, mut opened: Opened) -> CloseReason {
         loop {
             let began = Instant::now();
-            let ended = live
-                .run(&self.core, &mut self.commands, &mut self.last_id)
-                .await;
+            let ended = match opened {
+                Opened::Qsse(mut live) => {
+                    live.run(&self.core, &mut self.commands, &mut self.last_id)
+                        .await
+                }
+                Opened::Go(connection) => self.links(connection).run(&mut self.commands).await,
+            };
             let (reason, wait) = match ended {
                 Ended::Closing => return CloseReason::Local,
+                Ended::Over(reason) => return reason,
                 Ended::Lost {
                     reason,
                     wait,
@@ -113,8 +123,8 @@ impl Driver {
             if began.elapsed() >= self.core.config.reconnect.max_delay {
                 self.backoff.reset();
             }
-            live = match self.reconnect(reason, wait).await {
-                Ok(live) => live,
+            opened = match self.reconnect(reason, wait).await {
+                Ok(opened) => opened,
                 Err(reason) => return reason,
             };
         }
@@ -124,7 +134,7 @@ impl Driver {
         &mut self,
         mut reason: DisconnectReason,
         wait: Option<Duration>,
-    ) -> Result<Live, CloseReason> {
+    ) -> Result<Opened, CloseReason> {
         if !self.core.config.reconnect.enabled {
             return Err(CloseReason::Lost(reason));
         }
@@ -141,7 +151,7 @@ impl Driver {
             });
             self.pause(delay).await.map_err(|_| CloseReason::Local)?;
             let error = match self.attempt().await {
-                Ok(live) => return Ok(live),
+                Ok(opened) => return Ok(opened),
                 Err(ConnectError::Closed) => return Err(CloseReason::Local),
                 Err(error) => error,
             };
@@ -155,8 +165,21 @@ impl Driver {
         }
     }
 
+    /// The connections to a server of the Go library, beginning with this one.
+    fn links(&mut self, connection: Connection) -> Links {
+        let Self {
+            core,
+            url,
+            trust,
+            endpoints,
+            backoff,
+            ..
+        } = self;
+        Links::new(core, url, trust, endpoints, backoff, connection)
+    }
+
     /// One attempt to connect; ends early when the client is closed.
-    async fn attempt(&mut self) -> Result<Live, ConnectError> {
+    async fn attempt(&mut self) -> Result<Opened, ConnectError> {
         let core = self.core.clone();
         let url = self.moved.take().unwrap_or_else(|| self.url.clone());
         let Self {
@@ -170,7 +193,7 @@ impl Driver {
         tokio::select! {
             biased;
             () = core.closing.cancelled() => Err(ConnectError::Closed),
-            live = hello::connect(&core, &url, trust, endpoints, backoff.fork(), last_id) => live,
+            opened = hello::connect(&core, &url, trust, endpoints, backoff.fork(), last_id) => opened,
         }
     }
 

@@ -10,7 +10,7 @@ pub use connect::ConnectError;
 pub use publish::PublishError;
 pub use refresh::RefreshError;
 pub use subscribe::SubscribeError;
-pub use subscription::{Gap, SubscriptionError};
+pub use subscription::{Gap, Loss, SubscriptionError};
 
 /// An error of the caller's own functions.
 pub(crate) type Boxed = Box<dyn std::error::Error + Send + Sync>;

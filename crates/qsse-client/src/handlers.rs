@@ -120,7 +120,7 @@ impl Handlers {
         self
     }
 
-    /// Calls `handler` with each gap, reset, panic, and with what ends the subscription, instead of logging it.
+    /// Calls `handler` with each gap, reset, panic, error that the server reports, and with what ends the subscription, instead of logging it.
     pub fn on_error<F, Fut>(mut self, handler: F) -> Self
     where
         F: Fn(HandlersError) -> Fut + Send + Sync + 'static,
@@ -167,11 +167,12 @@ impl Handlers {
         for filter in topics {
             patterns.extend_from_slice(filter?.patterns());
         }
-        let filter = Filter::new(patterns)?;
+        let filter = Filter::new(patterns.iter().cloned())?;
         let subscription = client
             .subscribe(&filter)
             .start(start)
             .on_lag(on_lag)
+            .offering(patterns)
             .await?;
         let stop = CancellationToken::new();
         let (running, ended) = watch::channel(subscription.cursor());

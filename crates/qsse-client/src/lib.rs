@@ -37,6 +37,7 @@
 //! - [`Handlers`] are for those who would rather give functions than write a loop.
 //! - [`Client::publish`] publishes one event and waits for the acknowledgement; a [`Publisher`] sends many without waiting for each.
 //! - [`Client::state`] tells how the connection is doing.
+//! - [`Dialect`] is for servers of the Go library: with the default, a client falls back to their protocol.
 //! - Errors are one type per operation, and each knows whether trying again may help: [`ConnectError`], [`SubscribeError`],
 //!   [`SubscriptionError`], [`PublishError`], [`RefreshError`].
 //!
@@ -59,6 +60,7 @@ mod config;
 mod connect;
 mod core;
 mod cursor;
+mod dialect;
 mod driver;
 mod error;
 mod handlers;
@@ -74,7 +76,10 @@ pub use client::Client;
 pub use config::{Config, ReconnectPolicy, RetryPolicy};
 pub use connect::Connect;
 pub use cursor::Cursor;
-pub use error::{ConnectError, Gap, PublishError, RefreshError, SubscribeError, SubscriptionError};
+pub use dialect::{Dialect, ParseDialectError};
+pub use error::{
+    ConnectError, Gap, Loss, PublishError, RefreshError, SubscribeError, SubscriptionError,
+};
 pub use handlers::{Handlers, HandlersError, HandlersHandle};
 pub use publish::{Progress, Publish, PublishMatching, Published, Publisher};
 pub use state::{CloseReason, ConnectionState, DisconnectReason, States};
@@ -83,6 +88,8 @@ pub use token::TokenSource;
 pub use url::IntoServerUrl;
 
 pub use qsse_proto::control::{OnLag, Start};
+/// What is wrong with a line of the Go library's protocol; inside [`SubscriptionError`].
+pub use qsse_proto::go::LineError;
 pub use qsse_proto::stream::GapReason;
 pub use qsse_proto::{
     Code, DecodeError, Epoch, Event, EventId, Kind, KindError, ParseEventIdError, Timestamp,

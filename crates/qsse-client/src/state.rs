@@ -34,9 +34,9 @@ pub enum ConnectionState {
     Connected {
         /// The server's address.
         address: SocketAddr,
-        /// The server's program and version, as it calls itself.
+        /// The server's program and version, as it calls itself; empty with the Go library's [`Dialect`](crate::Dialect).
         server: String,
-        /// The epoch of the server's log. Another one than before means that the old log is gone.
+        /// The epoch of the server's log, 0 with the Go library's dialect. Another one than before means that the old log is gone.
         epoch: Epoch,
     },
     /// The connection was lost; the next attempt is made after `delay`. Subscriptions and publishers wait.
@@ -105,6 +105,10 @@ pub enum DisconnectReason {
     Protocol(DecodeError),
     /// The server broke the protocol in another way, in words.
     Violation(&'static str),
+    /// In the Go library's [`Dialect`](crate::Dialect) the server ended a subscription's stream: it is shutting down.
+    StreamEnded,
+    /// The server speaks another [`Dialect`](crate::Dialect) than before.
+    Dialect,
     /// An attempt to connect again failed.
     Connect(ConnectError),
 }
@@ -118,6 +122,8 @@ impl fmt::Display for DisconnectReason {
             }
             Self::Protocol(error) => write!(f, "the server broke the protocol: {error}"),
             Self::Violation(text) => write!(f, "the server broke the protocol: {text}"),
+            Self::StreamEnded => f.write_str("the server ended the stream of events"),
+            Self::Dialect => f.write_str("the server speaks another dialect than before"),
             Self::Connect(error) => write!(f, "{}", Chain(error)),
         }
     }

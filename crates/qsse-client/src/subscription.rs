@@ -4,35 +4,42 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
 use qsse_proto::stream::{self, Item, Outcome, StreamHeader};
 use qsse_proto::{Code, Epoch, Event, EventId};
 use qsse_topic::Filter;
-use qsse_transport::ReadError;
+use qsse_transport::{ReadError, RecvStream};
 
 use crate::core::{Command, Handle};
 use crate::{Cursor, Gap, SubscriptionError};
 
 mod builder;
+pub(crate) mod coming;
+mod lines;
+mod mark;
 mod reading;
 pub(crate) mod slot;
 
 pub use builder::Subscribe;
-use reading::{Reading, StreamEnd};
-use slot::{End, Incoming, Mark, Slot, Taken};
+use coming::{Incoming, Next, Source};
+use lines::{Lines, Said};
+use mark::Mark;
+use reading::{Frames, Reading, StreamEnd};
+use slot::{End, GO_EPOCH, Slot, Taken};
 
 /// The events that a filter matches, in order, each once. Made by [`Client::subscribe`](crate::Client::subscribe).
 ///
 /// It is a [`Stream`] of `Result<Event, SubscriptionError>` with [`next`](Self::next) and [`try_next`](Self::try_next) of its own.
 /// Two errors are news and no end: a [gap](SubscriptionError::Gap), where the server no longer has some events, and a
-/// [reset](SubscriptionError::Reset), where its log is a new one. After any other error comes `None` for ever. A client that is closed
+/// [reset](SubscriptionError::Reset), where its log is a new one; with a server of the Go library there are
+/// [some more](SubscriptionError). After any other error comes `None` for ever. A client that is closed
 /// on this side ends its subscriptions quietly, with `None`, once they have read what had come.
 ///
 /// A lost connection is no error: the subscription goes on after the last event that it handed out as soon as the client
-/// is connected again.
+/// is connected again. In the Go library's [`Dialect`](crate::Dialect) that cannot be, and what it says is [lost](SubscriptionError::Lost).
 ///
 /// Events are read and decoded in the task that asks for them. A subscription that nobody reads holds back only itself: the server sends
 /// up to the stream's window ([`TransportConfig::stream_receive_window`](crate::TransportConfig#structfield.stream_receive_window)) and
@@ -117,7 +124,8 @@ impl Subscription {
             }
             let Some(reading) = &mut self.reading else {
                 let news = match self.slot.poll_take(cx) {
-                    Poll::Ready(Taken::Stream(incoming)) => self.begin(*incoming),
+                    Poll::Ready(Taken::Next(Next::Source(source))) => self.take_up(source),
+                    Poll::Ready(Taken::Next(Next::News(news))) => Some(news),
                     Poll::Ready(Taken::End(End::Error(error))) => Some(self.end(error)),
                     Poll::Ready(Taken::End(End::Quiet)) => {
                         self.ended = true;
@@ -130,23 +138,46 @@ impl Subscription {
                     None => continue,
                 }
             };
-            let Poll::Ready(item) = reading.poll_item(cx) else {
-                return Poll::Pending;
-            };
-            let item = match item {
-                Ok(Item::Event(event)) => self.event(event).map(Ok),
-                Ok(Item::Gap(gap)) => self.gap(gap).map(Err),
-                Ok(Item::Heartbeat(position)) => {
-                    self.advance(position);
-                    None
-                }
-                Ok(_) => None,
-                Err(end) => self.stream_ended(end).map(Err),
+            let item = match reading {
+                Reading::Frames(frames) => match ready!(frames.poll_item(cx)) {
+                    Ok(Item::Event(event)) => self.event(event).map(Ok),
+                    Ok(Item::Gap(gap)) => self.gap(gap).map(Err),
+                    Ok(Item::Heartbeat(position)) => {
+                        self.advance(position);
+                        None
+                    }
+                    Ok(_) => None,
+                    Err(end) => self.stream_ended(end).map(Err),
+                },
+                Reading::Lines(lines) => match ready!(lines.poll_said(cx, self.slot.offered())) {
+                    Ok(Said::Event(event)) => self.event(event).map(Ok),
+                    Ok(Said::News(news)) => Some(Err(news)),
+                    Ok(Said::Refused(error)) => Some(Err(self.end(error))),
+                    Err(end) => self.stream_ended(end).map(Err),
+                },
             };
             if let Some(item) = item {
                 return Poll::Ready(Some(item));
             }
         }
+    }
+
+    fn take_up(&mut self, source: Source) -> Option<SubscriptionError> {
+        match source {
+            Source::Frames(incoming) => self.begin(*incoming),
+            Source::Lines { link, stream } => {
+                self.begin_lines(link, stream);
+                None
+            }
+        }
+    }
+
+    fn begin_lines(&mut self, link: u32, stream: RecvStream) {
+        let mark = self.slot.mark();
+        let mark = mark.filter(|mark| mark.id().epoch() == GO_EPOCH);
+        let mark = mark.unwrap_or_else(|| self.slot.set_mark(EventId::new(GO_EPOCH, 0)));
+        self.reading = Some(Reading::Lines(Lines::new(link, stream, mark.id().seq())));
+        self.mark = Some(mark);
     }
 
     /// Takes up a stream. Says so if it is of another log than the one before.
@@ -157,10 +188,15 @@ impl Subscription {
             position,
             outcome,
         } = incoming.header;
-        self.reading = Some(Reading::new(id, incoming.stream, incoming.decoder));
+        let frames = Frames::new(id, incoming.stream, incoming.decoder);
+        self.reading = Some(Reading::Frames(frames));
         self.mark = self.slot.mark();
         let after = self.mark.as_ref().map(|mark| mark.id());
-        let known = after.map(|id| id.epoch()).or(self.epoch);
+        // A mark of the Go dialect is newer than this stream, or a cursor that the server has seen to.
+        let marked = after
+            .map(|id| id.epoch())
+            .filter(|epoch| *epoch != GO_EPOCH);
+        let known = marked.or(self.epoch);
         let reset = outcome == Outcome::Reset || known.is_some_and(|known| known != epoch);
         self.epoch = Some(epoch);
         let position = EventId::new(epoch, position);
@@ -209,11 +245,15 @@ impl Subscription {
     /// The stream is over: the subscription too, or another stream will follow.
     fn stream_ended(&mut self, end: StreamEnd) -> Option<SubscriptionError> {
         let reading = self.reading.take()?;
-        let id = reading.id;
+        let id = reading.id();
         let error = match end {
             // The driver sees the loss by itself.
             StreamEnd::Read(ReadError::Connection(_)) => return None,
-            StreamEnd::Read(ReadError::Reset(Code::LAGGED)) => SubscriptionError::Lagged,
+            StreamEnd::Read(ReadError::Reset(Code::LAGGED))
+                if matches!(reading, Reading::Frames(_)) =>
+            {
+                SubscriptionError::Lagged
+            }
             StreamEnd::Read(ReadError::Reset(code)) if !may_resume(code) => {
                 // The refusal on the control stream says it in words, if it was quicker.
                 let told = self.slot.take_error();
@@ -225,6 +265,10 @@ impl Subscription {
             StreamEnd::Decode(error) => {
                 reading.stop(error.code());
                 SubscriptionError::Protocol(error)
+            }
+            StreamEnd::Line(error) => {
+                reading.stop(Code::PROTOCOL_VIOLATION);
+                SubscriptionError::Line(error)
             }
             // At its end, or reset in a way that passes.
             _ => {

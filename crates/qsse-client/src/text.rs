@@ -9,6 +9,12 @@ pub(crate) fn plain(text: String) -> String {
     }
 }
 
+/// At most the first 64 characters, for texts of any length in an error.
+pub(crate) fn short(text: &str) -> &str {
+    let end = text.char_indices().nth(64);
+    end.map_or(text, |(end, _)| &text[..end])
+}
+
 /// Control characters, line separators, and marks that turn the direction of text.
 fn is_disturbing(c: char) -> bool {
     c.is_control()
@@ -18,6 +24,12 @@ fn is_disturbing(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_long_is_cut_between_characters() {
+        assert_eq!(short("grün"), "grün");
+        assert_eq!(short(&"ü".repeat(100)), "ü".repeat(64));
+    }
 
     #[test]
     fn only_what_disturbs_is_replaced() {

@@ -107,9 +107,9 @@ async fn of_server(server: &ServerUrl) -> Result<Fingerprint> {
 async fn shown_by(address: std::net::SocketAddr, name: &str) -> Result<Fingerprint> {
     let config = TransportConfig::client();
     let endpoint = ClientEndpoint::bind_for(address, &config)?;
-    let connection = endpoint
-        .connect(address, name, &ClientTls::insecure(), &config)
-        .await?;
+    // Of a server of the Go library too.
+    let tls = ClientTls::insecure().with_alpn(["qsse/1", "PROTOCOL_QUIC"]);
+    let connection = endpoint.connect(address, name, &tls, &config).await?;
     let certificates = connection.peer_certificates().unwrap_or_default();
     connection.close(Code::NO_ERROR, "only looking");
     let first = certificates

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Args;
+use qsse_client::Dialect;
 
 use super::{Stopped, close, stopped};
 use crate::connect::connect;
@@ -46,6 +47,16 @@ async fn measure(options: &Options, settings: &Settings) -> Result<()> {
         settings.text("server"),
         shown(begun.elapsed())
     );
+    if client.dialect() == Dialect::Go {
+        if let Some(time) = client.rtt() {
+            println!(
+                "round trip {}, measured while connecting: the Go library's protocol has no question to ask",
+                shown(time)
+            );
+        }
+        close(&client).await;
+        return Ok(());
+    }
     let mut times = Vec::new();
     for number in 1..=options.count {
         if number > 1 {

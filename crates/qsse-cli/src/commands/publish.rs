@@ -6,10 +6,10 @@ use std::pin::{Pin, pin};
 
 use anyhow::Result;
 use clap::Args;
-use qsse_client::{Client, EventId, Kind, Pattern, Topic};
+use qsse_client::{Client, Dialect, EventId, Kind, Pattern, PublishError, Topic};
 
 use super::{Stopped, close, stopped};
-use crate::connect::{connect, report};
+use crate::connect::{connect, lacking_in_go, report};
 use crate::exit::{Status, fail, usage, usage_because};
 use crate::settings::Settings;
 use crate::signals::Signals;
@@ -87,6 +87,7 @@ pub(crate) async fn run(options: Options, settings: &Settings) -> Result<Status>
     {
         return Err(usage(format!("{topic:?}: {error}")));
     }
+    lacking_in_go(settings, "publishing")?;
     let one = options.one_event()?;
     let signals = Signals::watch()?;
     let mut stop = pin!(stopped(&signals, settings));
@@ -95,6 +96,11 @@ pub(crate) async fn run(options: Options, settings: &Settings) -> Result<Status>
         why = stop.as_mut() => return before_connecting(why),
         client = connect(settings)? => client?,
     };
+    if client.dialect() == Dialect::Go {
+        // Before anything is taken from the input.
+        close(&client).await;
+        return Err(PublishError::Unsupported.into());
+    }
     let reporter = client.clone();
     let reporter = tokio::spawn(async move { report(&reporter).await });
     let outcome = match one {

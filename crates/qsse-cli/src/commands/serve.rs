@@ -42,7 +42,8 @@ pub(crate) async fn run(_: Options, settings: &Settings) -> Result<Status> {
     let signals = Signals::watch()?;
     let config = server_config(settings);
     let address = settings.need("listen");
-    let endpoint = ServerEndpoint::bind(address, &certificate.tls, &config.transport)?;
+    let tls = certificate.tls.clone().with_alpn(config.protocols());
+    let endpoint = ServerEndpoint::bind(address, &tls, &config.transport)?;
     let metrics = bind_metrics(settings).await?;
 
     let address = endpoint.local_addr();

@@ -6,10 +6,10 @@ use std::task::Poll;
 
 use anyhow::{Result, anyhow};
 use clap::Args;
-use qsse_client::{EventId, Filter, Pattern, Start, Subscription, SubscriptionError};
+use qsse_client::{Dialect, EventId, Filter, Pattern, Start, Subscription, SubscriptionError};
 
 use super::{Stopped, close, stopped};
-use crate::connect::{connect, report};
+use crate::connect::{connect, lacking_in_go, report};
 use crate::exit::{Status, fail, usage};
 use crate::output::{Format, Output};
 use crate::settings::Settings;
@@ -76,6 +76,9 @@ enum End {
 
 pub(crate) async fn run(options: Options, settings: &Settings) -> Result<Status> {
     options.refuse_what_is_not_there()?;
+    if options.start() != Start::Live {
+        lacking_in_go(settings, "past events: leave out --earliest and --after")?;
+    }
     let signals = Signals::watch()?;
     let mut received = 0;
     let mut stop = pin!(stopped(&signals, settings));
@@ -161,8 +164,12 @@ async fn receive(
         Ok(subscribed) => subscribed,
         Err(error) => return End::Error(error),
     };
+    let unconfirmed = match client.dialect() {
+        Dialect::Go => ", as far as the Go library's protocol tells",
+        _ => "",
+    };
     eprintln!(
-        "subscribed to {} at {}",
+        "subscribed to {} at {}{unconfirmed}",
         subscription.filter(),
         settings.text("server")
     );
@@ -215,7 +222,7 @@ async fn print<W: io::Write>(
             }
             Some(Err(news)) if !news.is_terminal() => {
                 output.news(&news)?;
-                if options.fail_on_gap {
+                if options.fail_on_gap && news.is_loss() {
                     return Ok(End::Error(gap(options, *received, &news)));
                 }
             }

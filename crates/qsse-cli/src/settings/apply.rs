@@ -24,6 +24,7 @@ pub(crate) fn client_config(settings: &Settings) -> ClientConfig {
         (true, Some(first), Some(max)) => ReconnectPolicy::backoff(first, max),
         _ => ReconnectPolicy::never(),
     };
+    config.dialect = settings.need("dialect");
     config.agent = concat!("qsse/", env!("CARGO_PKG_VERSION")).into();
     if let Some(timeout) = settings.duration("client.idle_timeout") {
         config.transport.idle_timeout = timeout;
@@ -48,6 +49,7 @@ pub(crate) fn server_config(settings: &Settings) -> ServerConfig {
     config.transport.idle_timeout = duration("limits.idle_timeout");
     config.transport.send_window = settings.bytes("limits.send_window");
     config.transport.udp_buffer = bytes("limits.udp_buffer");
+    config.go_dialect = settings.on("go_dialect");
     config.max_subscriptions = settings.need("limits.subscriptions");
     config.max_wildcards = settings.need("limits.wildcards");
     config.max_publishers = settings.need("limits.publishers");
@@ -71,7 +73,10 @@ mod tests {
         let matches = args::command().get_matches_from(["qsse", "check-config"]);
         let (_, matches) = matches.subcommand().unwrap();
         let settings = super::super::load(matches, |_| None).unwrap();
-        assert_eq!(server_config(&settings), ServerConfig::default());
+        assert_eq!(
+            server_config(&settings),
+            ServerConfig::default().go_dialect(true)
+        );
         let mut expected = ClientConfig::default();
         expected.agent = client_config(&settings).agent;
         expected.transport.keep_alive = Some(std::time::Duration::from_secs(10));

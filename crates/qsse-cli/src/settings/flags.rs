@@ -31,14 +31,14 @@ fn flag(setting: &'static Setting) -> Arg {
             .value_name(name)
             .action(ArgAction::Append)
             .value_delimiter(','),
-        Shape::Switch | Shape::Negated => arg.action(ArgAction::SetTrue),
+        Shape::Switch | Shape::Negated(_) => arg.action(ArgAction::SetTrue),
     }
 }
 
 fn help(setting: &Setting) -> String {
     let Setting { help, default, .. } = setting;
     let help = match setting.shape {
-        Shape::Negated => "Do not connect again when the connection is lost",
+        Shape::Negated(negated) => negated,
         _ => help,
     };
     let shown = !default.is_empty() && matches!(setting.shape, Shape::One(_));
@@ -47,7 +47,7 @@ fn help(setting: &Setting) -> String {
     } else {
         String::new()
     };
-    let value = if setting.shape == Shape::Negated {
+    let value = if matches!(setting.shape, Shape::Negated(_)) {
         "=false"
     } else {
         ""

@@ -74,7 +74,7 @@ fn from_flag(setting: &Setting, matches: &ArgMatches) -> Result<Option<Value>> {
     let source = Source::Flag(setting.long());
     let texts = match setting.shape {
         Shape::Switch => vec!["true".into()],
-        Shape::Negated => vec!["false".into()],
+        Shape::Negated(_) => vec!["false".into()],
         _ => {
             let raw = matches.get_raw(setting.key).into_iter().flatten();
             let texts = raw.map(|text| utf8(text.to_owned(), &source));
@@ -96,7 +96,7 @@ fn from_environment(
     let text = utf8(text, &source)?;
     let texts = match setting.shape {
         Shape::Many(_) => text.split(',').map(|part| part.trim().to_owned()).collect(),
-        Shape::Switch | Shape::Negated => vec![as_switch(&text).to_owned()],
+        Shape::Switch | Shape::Negated(_) => vec![as_switch(&text).to_owned()],
         _ => vec![text],
     };
     Ok(Some(Value { texts, source }))
@@ -211,8 +211,8 @@ fn unknown(file: &str, key: &str) -> anyhow::Error {
 fn texts(setting: &Setting, value: toml::Value) -> Result<Vec<String>, &'static str> {
     use toml::Value::{Array, Boolean, Integer, String};
     match (setting.shape, value) {
-        (Shape::Switch | Shape::Negated, Boolean(on)) => Ok(vec![on.to_string()]),
-        (Shape::Switch | Shape::Negated, _) => Err("true or false"),
+        (Shape::Switch | Shape::Negated(_), Boolean(on)) => Ok(vec![on.to_string()]),
+        (Shape::Switch | Shape::Negated(_), _) => Err("true or false"),
         (Shape::Many(_), Array(all)) => all
             .into_iter()
             .map(|one| match one {

@@ -37,9 +37,10 @@ table! {
     Client "ca" One("FILE"), "", anything, "Trust the certificates in this PEM file, instead of the system's";
     Client "fingerprint" Many("SHA256"), "", parses::<Fingerprint>, "Trust the certificate with this SHA-256 fingerprint, colons optional; may be repeated";
     Client "insecure" Switch, "false", switch, "Trust anybody who answers: for tests only";
+    Client "dialect" One("DIALECT"), "auto", |v| one_of(v, &["auto", "qsse", "go"]), "The protocol: qsse, go (that of the Go library), or auto, which prefers qsse";
     Client "connect_timeout" One("DURATION"), "5s", duration, "How long one attempt to connect may take";
     Client "retry" Switch, "false", switch, "Try again when the first connect fails";
-    Client "reconnect" Negated, "true", switch, "Connect again when the connection is lost";
+    Client "reconnect" Negated("Do not connect again when the connection is lost"), "true", switch, "Connect again when the connection is lost";
     Client "timeout" One("DURATION"), "", duration, "Give up after this long in all";
     ClientDetail "client.retry_times" One("COUNT"), "5", parses::<u32>, "How often --retry tries again";
     ClientDetail "client.retry_interval" One("DURATION"), "5s", duration, "How long --retry waits between two attempts";
@@ -55,6 +56,7 @@ table! {
     Serve "key" One("FILE"), "", anything, "The certificate's private key, in PEM form";
     Serve "tokens" One("FILE"), "", anything, "Who may do what, by token; a TOML file";
     Serve "open" Switch, "false", switch, "Let anyone who can reach this server publish and subscribe";
+    Serve "go_dialect" Negated("Do not serve clients of the Go library"), "true", switch, "Also serve clients of the Go library, on the same port";
     Serve "drain_timeout" One("DURATION"), "10s", duration, "How long clients may take to read what is left when the server ends";
 
     Limits "limits.history" One("SIZE"), "256 MiB", size, "Memory for past events, which clients that were away catch up from";

@@ -134,6 +134,11 @@ impl Running {
         self.out.wait(part)
     }
 
+    /// Whether a line of standard output that has this in it has come.
+    pub(crate) fn has_line(&mut self, part: &str) -> bool {
+        self.out.has(part)
+    }
+
     /// Waits for a line of standard error that has this in it.
     #[track_caller]
     pub(crate) fn error_line(&mut self, part: &str) -> String {
@@ -231,6 +236,11 @@ impl Lines {
                 return line.trim_end().into();
             }
         }
+    }
+
+    fn has(&mut self, part: &str) -> bool {
+        self.seen.extend(self.lines.try_iter());
+        self.seen.contains(part)
     }
 
     fn rest(&mut self) -> String {

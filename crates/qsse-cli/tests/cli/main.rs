@@ -6,6 +6,7 @@ mod harness;
 mod access;
 mod config;
 mod connection;
+mod dialect;
 mod output;
 mod publish;
 mod serve;

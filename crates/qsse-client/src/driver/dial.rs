@@ -35,6 +35,11 @@ impl Endpoints {
         }
     }
 
+    /// Sockets of its own for another connection to the same server.
+    pub(super) fn another(&self) -> Self {
+        Self::given(self.given.clone())
+    }
+
     /// Uses new sockets from now on.
     pub(super) fn renew(&mut self) {
         (self.v4, self.v6) = (None, None);
@@ -199,6 +204,7 @@ fn says(error: &ConnectError) -> u8 {
         ConnectError::Unreachable(
             TransportError::TimedOut { .. } | TransportError::Failed { .. },
         ) => 1,
+        ConnectError::Unreachable(TransportError::AlpnMismatch { .. }) => ANSWERED,
         ConnectError::Unreachable(_) => 2,
         _ => ANSWERED,
     }
@@ -245,5 +251,8 @@ mod tests {
                 ConnectError::Unreachable(TransportError::Refused { .. })
             ));
         }
+        let offered = "qsse/1".into();
+        let other: ConnectError = TransportError::AlpnMismatch { address, offered }.into();
+        assert_eq!(says(&other), ANSWERED, "no need to wait for the silent");
     }
 }

@@ -6,10 +6,23 @@ use qsse_proto::Code;
 use qsse_transport::{Connection, ConnectionError, FrameError, ServerUrl};
 use tokio::time::timeout;
 
-use crate::{DisconnectReason, RefreshError};
+use crate::{CloseReason, DisconnectReason, RefreshError};
 
 /// How long the connection may take to end once its control stream has.
 const END_TOGETHER: Duration = Duration::from_secs(1);
+
+/// Why a connection is no longer used.
+pub(super) enum Ended {
+    /// The client is being closed.
+    Closing,
+    Lost {
+        reason: DisconnectReason,
+        wait: Option<Duration>,
+        moved: Option<ServerUrl>,
+    },
+    /// There is to be no other.
+    Over(CloseReason),
+}
 
 pub(super) async fn control_ended(connection: &Connection) -> DisconnectReason {
     // A server that closes the connection may end the stream before.
@@ -17,6 +30,15 @@ pub(super) async fn control_ended(connection: &Connection) -> DisconnectReason {
         Ok(error) => DisconnectReason::Lost(error),
         Err(_) => violated(connection, "it ended the control stream"),
     }
+}
+
+/// In the Go library's dialect: the stream of events has been read to its end, which a server that drains is waiting for.
+pub(super) fn ended_stream(connection: &Connection) -> DisconnectReason {
+    if let Some(error) = connection.close_reason() {
+        return DisconnectReason::Lost(error);
+    }
+    connection.close(Code::NO_ERROR, "");
+    DisconnectReason::StreamEnded
 }
 
 pub(super) async fn control_failed(connection: &Connection, error: FrameError) -> DisconnectReason {

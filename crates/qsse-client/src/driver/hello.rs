@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
+use qsse_proto::GO_ALPN;
 use qsse_proto::control::{Hello, ServerFrame, Token};
 use qsse_proto::limits::CONTROL_FRAME_BYTES;
-use qsse_transport::{Connection, FrameError, FrameReader, FrameWriter, ReadError, ServerUrl};
+use qsse_transport::tls::ClientTls;
+use qsse_transport::{
+    Connection, FrameError, FrameReader, FrameWriter, ReadError, ServerUrl, TransportConfig,
+};
 use tokio::time::timeout;
 
 use super::asked::AskedFor;
@@ -20,6 +24,28 @@ use crate::{ConnectError, ConnectionState};
 /// The control stream goes before all others.
 const CONTROL_PRIORITY: i32 = 100;
 
+/// A connection on which the client may begin, in the dialect of its server.
+pub(super) enum Opened {
+    Qsse(Box<Live>),
+    /// Nothing was said on it yet: in the Go library's dialect that begins with a subscription.
+    Go(Connection),
+}
+
+/// How the server is recognised and offered the dialect, and the settings of a connection to it.
+pub(super) fn ways(
+    core: &Core,
+    url: &ServerUrl,
+    trust: &mut Trust,
+) -> Result<(Vec<ClientTls>, TransportConfig), ConnectError> {
+    let offered = |tls| core.config.dialect.offered(tls);
+    let ways = trust.ways(url)?.into_iter().map(offered).collect();
+    let transport = core.config.transport.clone().for_client();
+    Ok((
+        ways,
+        transport.handshake_timeout(core.config.connect_timeout),
+    ))
+}
+
 /// One attempt to connect, within its deadline.
 pub(super) async fn connect(
     core: &Arc<Core>,
@@ -28,23 +54,24 @@ pub(super) async fn connect(
     endpoints: &mut Endpoints,
     backoff: Backoff,
     last_id: &mut u32,
-) -> Result<Live, ConnectError> {
+) -> Result<Opened, ConnectError> {
     // Before the deadline begins: where a token comes from may be far.
     let source = core.token.lock().clone();
     let token = source.get().await?;
     let after = core.config.connect_timeout;
-    let transport = core
-        .config
-        .transport
-        .clone()
-        .for_client()
-        .handshake_timeout(after);
-    let ways = trust.ways(url)?;
+    let (ways, transport) = ways(core, url, trust)?;
     let attempt = async {
-        let connection = dial(endpoints, url, &ways, &transport).await?;
+        let dialect = core.config.dialect;
+        let connection = dial(endpoints, url, &ways, &transport)
+            .await
+            .map_err(|error| error.with_dialect(dialect))?;
+        if connection.alpn() == GO_ALPN {
+            return Ok(Opened::Go(connection));
+        }
         let max_streams = transport.max_remote_uni_streams.unwrap_or_default();
         let asked = AskedFor::new(core.config.reconnect, backoff);
-        hello(core, connection, token, asked, max_streams, last_id).await
+        let live = hello(core, connection, token, asked, max_streams, last_id).await?;
+        Ok(Opened::Qsse(Box::new(live)))
     };
     let server = || format!("{}:{}", url.host(), url.port());
     let result = timeout(after, attempt).await;

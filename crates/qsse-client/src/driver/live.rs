@@ -11,17 +11,18 @@ use qsse_proto::Code;
 use qsse_proto::control::{
     Goodbye, RefreshToken, Refused, ServerFrame, Subscribed, Unsubscribe, Welcome,
 };
-use qsse_transport::{Connection, ConnectionError, FrameError, RecvStream, ServerUrl};
+use qsse_transport::{Connection, ConnectionError, FrameError, RecvStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
 use super::asked::AskedFor;
 use super::control::Control;
-use super::ending::{control_ended, control_failed, other_server, refresh_error, violated};
+use super::ending::{Ended, control_ended, control_failed, other_server, refresh_error, violated};
 use super::streams::{Arrival, arrive};
 use crate::core::{Command, Core};
 use crate::session::Session;
-use crate::subscription::slot::{Incoming, Slot};
+use crate::subscription::coming::{Incoming, Source};
+use crate::subscription::slot::Slot;
 use crate::text::plain;
 use crate::{DisconnectReason, RefreshError};
 
@@ -52,17 +53,6 @@ enum Due {
     Resume { key: u64 },
     /// See whether the stream of a confirmed subscription has come.
     Check { id: u32 },
-}
-
-/// Why a connection is no longer used.
-pub(super) enum Ended {
-    /// The client is being closed.
-    Closing,
-    Lost {
-        reason: DisconnectReason,
-        wait: Option<Duration>,
-        moved: Option<ServerUrl>,
-    },
 }
 
 enum Happened {
@@ -290,7 +280,7 @@ impl Live {
 
     fn arrived(&mut self, arrival: Arrival) -> Result<(), DisconnectReason> {
         match arrival {
-            Arrival::Stream(incoming) => self.begun(*incoming),
+            Arrival::Stream(incoming) => self.begun(incoming),
             // The subscription is asked for again when its check falls due.
             Arrival::Ended => {}
             Arrival::Late => tracing::warn!("a stream's header did not come in time"),
@@ -303,12 +293,12 @@ impl Live {
         Ok(())
     }
 
-    fn begun(&mut self, mut incoming: Incoming) {
+    fn begun(&mut self, mut incoming: Box<Incoming>) {
         let header = incoming.header;
         match self.asked.begin(header.id) {
             Some(slot) => {
                 slot.confirm(header.start());
-                slot.offer(incoming);
+                slot.offer(Source::Frames(incoming));
             }
             // Unsubscribed in the meantime, or a second one.
             None => incoming.stream.stop(Code::UNSUBSCRIBED),
@@ -383,8 +373,8 @@ impl Live {
             };
         }
         let reason = match &ended {
-            Ended::Closing => DisconnectReason::Lost(ConnectionError::LocallyClosed),
             Ended::Lost { reason, .. } => reason.clone(),
+            _ => DisconnectReason::Lost(ConnectionError::LocallyClosed),
         };
         core.set_session(None);
         if let Some(session) = &self.session {

@@ -7,7 +7,7 @@ use qsse_proto::{Code, DecodeError};
 use qsse_transport::{ReadError, RecvStream};
 use tokio::time::timeout;
 
-use crate::subscription::slot::Incoming;
+use crate::subscription::coming::Incoming;
 
 /// What came of a stream that the server opened.
 pub(super) enum Arrival {

@@ -10,6 +10,7 @@ use qsse_transport::tls::TlsError;
 use qsse_transport::{BindError, ConnectError as TransportError, ConnectionError, UrlError};
 
 use super::{Boxed, in_brackets};
+use crate::Dialect;
 
 /// Why [`Client::connect`](crate::Client::connect) failed, or why a lost connection could not be made again.
 ///
@@ -52,6 +53,14 @@ pub enum ConnectError {
     /// The server did not answer, turned the client away, or speaks something else.
     #[error(transparent)]
     Unreachable(TransportError),
+    /// The server does not speak the dialect that was asked for.
+    #[error("{problem}{}", dialect.advice())]
+    Dialect {
+        /// What was asked for.
+        dialect: Dialect,
+        /// What the transport says.
+        problem: TransportError,
+    },
     /// The server did not let the client in within [`Config::connect_timeout`](crate::Config#structfield.connect_timeout).
     #[error(
         "{server} did not answer within {}: is a qsse server running there, and does UDP get through?",
@@ -137,6 +146,18 @@ impl ConnectError {
                 | Self::TokenTooLong(_)
                 | Self::Closed
         )
+    }
+
+    /// The same, with what to do where the server does not speak what was offered.
+    pub(crate) fn with_dialect(self, dialect: Dialect) -> Self {
+        match self {
+            Self::Unreachable(problem @ TransportError::AlpnMismatch { .. })
+                if dialect != Dialect::Auto =>
+            {
+                Self::Dialect { dialect, problem }
+            }
+            other => other,
+        }
     }
 
     /// The server closed the connection before its welcome, or it was lost.

@@ -80,6 +80,11 @@ pub enum PublishError {
         /// How long the call waited.
         waited: Duration,
     },
+    /// The server speaks the Go library's protocol, which lacks this: see [`Dialect`](crate::Dialect). Nothing was sent.
+    #[error(
+        "the Go library's protocol, which this server speaks, lets clients neither publish nor ping: nothing was sent"
+    )]
+    Unsupported,
     /// The server permits no further publishing stream on this connection. Nothing was sent.
     #[error(
         "the server permits no further publishing stream: drop a publisher, or share one by cloning it"

@@ -30,6 +30,12 @@ pub enum RefreshError {
     /// There is no connection at this moment. Where the token is a value, the newer one is used for the next.
     #[error("there is no connection at this moment: the token is used for the next one")]
     NotConnected,
+    /// The Go library's protocol takes a token only when a connection begins, see [`Dialect`](crate::Dialect): those that are open go on as
+    /// before. Where the token is a value, the newer one is used for later connections.
+    #[error(
+        "the Go library's protocol, which this server speaks, takes a token only when a connection begins: later ones use the newer token"
+    )]
+    Unsupported,
     /// The client is closed.
     #[error("the client is closed: {0}")]
     Closed(CloseReason),

@@ -33,6 +33,12 @@ pub enum SubscribeError {
         /// The pattern that it is about, where it is about one.
         subject: Option<String>,
     },
+    /// The server speaks the Go library's protocol, which lacks what was asked for: see [`Dialect`](crate::Dialect).
+    #[error("{what}: the Go library's protocol, which this server speaks, has none; leave it out")]
+    Unsupported {
+        /// What it lacks.
+        what: &'static str,
+    },
     /// The client is closed, or gave up while the subscription was being made.
     #[error("the client is closed: {0}")]
     Closed(CloseReason),

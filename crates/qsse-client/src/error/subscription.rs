@@ -1,15 +1,23 @@
 //! [`SubscriptionError`]: what a subscription has to say beside events.
 
+use std::fmt;
+
+use bytes::Bytes;
+use qsse_proto::go::LineError;
 use qsse_proto::stream::GapReason;
 use qsse_proto::{Code, DecodeError, EventId};
+use qsse_topic::TopicError;
 
 use super::in_brackets;
-use crate::CloseReason;
+use crate::text::short;
+use crate::{CloseReason, ConnectError, DisconnectReason};
 
 /// What a [`Subscription`](crate::Subscription) has to say beside events.
 ///
-/// [`Gap`](Self::Gap) and [`Reset`](Self::Reset) are news, not the end: events follow. After any other the subscription has
-/// ended, and `None` follows for ever. [`is_terminal`](Self::is_terminal) tells them apart.
+/// [`Gap`](Self::Gap) and [`Reset`](Self::Reset) are news, not the end: events follow. So are [`Lost`](Self::Lost),
+/// [`PatternRefused`](Self::PatternRefused), [`Unusable`](Self::Unusable) and [`Reported`](Self::Reported), which come with servers of the Go
+/// library's [`Dialect`](crate::Dialect). After any other the subscription has ended, and `None` follows for ever.
+/// [`is_terminal`](Self::is_terminal) tells them apart.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubscriptionError {
@@ -34,6 +42,35 @@ pub enum SubscriptionError {
         "the subscription fell behind and was cut off; subscribe again from its cursor to go on"
     )]
     Lagged,
+    /// Events may be missing here, and nobody knows how many. Not the end.
+    #[error("events may be missing here, nobody knows how many: {0}")]
+    Lost(Loss),
+    /// The server refused one of several patterns; the others go on. Not the end.
+    #[error("the server refused {pattern}: {code}; the other patterns go on")]
+    PatternRefused {
+        /// The pattern, as it was offered.
+        pattern: String,
+        /// Why, as a number: [`Code::NOT_AUTHORISED`] or [`Code::TOPIC_NOT_AVAILABLE`].
+        code: Code,
+    },
+    /// An event whose topic is none here: it is handed out in this form. Not the end.
+    #[error("an event of {} bytes came on {:?}, which is no topic here: {problem}", data.len(), short(topic))]
+    Unusable {
+        /// The text in the topic's place.
+        topic: String,
+        /// The event's data.
+        data: Bytes,
+        /// Why it is no topic.
+        problem: TopicError,
+    },
+    /// Another error that the server told of. Not the end.
+    #[error("the server reports an error: {code}{}", in_brackets(data))]
+    Reported {
+        /// Which, as a number.
+        code: Code,
+        /// What it said with it, as JSON, cut where it is long; may be empty.
+        data: String,
+    },
     /// The server ended the subscription, or refused to go on with it after a reconnect.
     #[error("the server ended the subscription: {code}{}", in_brackets(message))]
     Refused {
@@ -47,6 +84,9 @@ pub enum SubscriptionError {
         "the server sent what cannot be understood: are client and server of versions that fit?"
     )]
     Protocol(#[source] DecodeError),
+    /// A server of the Go library's dialect wrote a line that cannot be understood.
+    #[error("the server wrote a line that cannot be understood: {0}")]
+    Line(LineError),
     /// The connection ended for good.
     #[error("the connection has ended for good: {0}")]
     Closed(CloseReason),
@@ -55,24 +95,71 @@ pub enum SubscriptionError {
 impl SubscriptionError {
     /// Whether the subscription has ended.
     pub fn is_terminal(&self) -> bool {
-        !matches!(self, Self::Gap(_) | Self::Reset { .. })
+        !matches!(
+            self,
+            Self::Gap(_)
+                | Self::Reset { .. }
+                | Self::Lost(_)
+                | Self::PatternRefused { .. }
+                | Self::Unusable { .. }
+                | Self::Reported { .. }
+        )
     }
 
     /// Whether subscribing again may go on where this ended. True for [`Lagged`](Self::Lagged), also for news, which need no new subscription.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Gap(_) | Self::Reset { .. } | Self::Lagged => true,
+            Self::Lagged => true,
             Self::Refused { code, .. } => code.is_retryable(),
-            Self::Protocol(_) | Self::Closed(_) => false,
+            news => !news.is_terminal(),
         }
     }
 
-    /// The server's reason for ending the subscription, where it gave one.
+    /// Whether it says that events are missing: a gap, a reset, a loss, or an event that could not be handed out as one.
+    pub fn is_loss(&self) -> bool {
+        matches!(
+            self,
+            Self::Gap(_) | Self::Reset { .. } | Self::Lost(_) | Self::Unusable { .. }
+        )
+    }
+
+    /// The server's reason, where it gave one: for ending the subscription, or for what it reports.
     pub fn code(&self) -> Option<Code> {
         match self {
             Self::Lagged => Some(Code::LAGGED),
-            Self::Refused { code, .. } => Some(*code),
+            Self::Refused { code, .. }
+            | Self::PatternRefused { code, .. }
+            | Self::Reported { code, .. } => Some(*code),
+            Self::Closed(CloseReason::Failed(ConnectError::NotAuthorised { code, .. })) => {
+                Some(*code)
+            }
             _ => None,
+        }
+    }
+}
+
+/// How events may have been lost with a server of the Go library's [`Dialect`](crate::Dialect), which numbers none.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Loss {
+    /// The connection was lost for this reason, and has been made again: what was published in between is lost.
+    Reconnected(DisconnectReason),
+    /// The server speaks another dialect than before: what was published before it was connected again is lost.
+    Dialect,
+    /// The server says that it no longer had some events.
+    Told,
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reconnected(reason) => {
+                write!(f, "{reason}; what was published before it was connected again is lost")
+            }
+            Self::Dialect => f.write_str(
+                "the server speaks another dialect than before; what was published before it was connected again is lost",
+            ),
+            Self::Told => f.write_str("the server says that it no longer had them"),
         }
     }
 }
@@ -156,5 +243,12 @@ mod tests {
         assert!(refused(Code::BUSY).is_retryable() && refused(Code::BUSY).is_terminal());
         assert!(!refused(Code::NOT_AUTHORISED).is_retryable());
         assert_eq!(SubscriptionError::Lagged.code(), Some(Code::LAGGED));
+        let lost = SubscriptionError::Lost(Loss::Told);
+        assert!(!lost.is_terminal() && lost.is_retryable() && lost.is_loss());
+        let (code, data) = (Code::UNKNOWN, String::new());
+        let reported = SubscriptionError::Reported { code, data };
+        assert!(!reported.is_terminal() && !reported.is_loss());
+        let line = SubscriptionError::Line(LineError::TooDeep);
+        assert!(line.is_terminal() && !line.is_retryable());
     }
 }

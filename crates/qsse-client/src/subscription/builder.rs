@@ -1,16 +1,17 @@
 //! [`Subscribe`]: a subscription to be made.
 
+use std::collections::BTreeSet;
 use std::future::IntoFuture;
 use std::sync::Arc;
 
 use futures_core::future::BoxFuture;
 use qsse_proto::control::{OnLag, Start};
 use qsse_proto::limits::{CONTROL_FRAME_BYTES, PATTERNS_PER_SUBSCRIPTION};
-use qsse_topic::{Filter, FilterError};
+use qsse_topic::{Filter, FilterError, Pattern};
 use tokio::sync::oneshot;
 
 use super::Subscription;
-use super::slot::Slot;
+use super::slot::{Slot, Wanted};
 use crate::core::Handle;
 use crate::{CloseReason, SubscribeError};
 
@@ -24,6 +25,8 @@ const PATTERN_BYTES: usize = 2;
 pub struct Subscribe {
     handle: Arc<Handle>,
     filter: Result<Filter, FilterError>,
+    /// The patterns to offer to a Go server, where they are not those of the filter.
+    offered: Option<Vec<Pattern>>,
     start: Start,
     on_lag: OnLag,
 }
@@ -33,6 +36,7 @@ impl Subscribe {
         Self {
             handle,
             filter,
+            offered: None,
             start: Start::default(),
             on_lag: OnLag::default(),
         }
@@ -40,7 +44,8 @@ impl Subscribe {
 
     /// Where to begin: a [`Start`], or a [`Cursor`](crate::Cursor) of an earlier subscription. Default: with the next event published.
     ///
-    /// A server that lacks one answers [`Code::UNSUPPORTED`](crate::Code::UNSUPPORTED).
+    /// A server that lacks one answers [`Code::UNSUPPORTED`](crate::Code::UNSUPPORTED). In the Go library's
+    /// [`Dialect`](crate::Dialect) there is no other: [`SubscribeError::Unsupported`].
     pub fn start(mut self, start: impl Into<Start>) -> Self {
         self.start = start.into();
         self
@@ -48,9 +53,18 @@ impl Subscribe {
 
     /// What the server does when this subscription falls behind. Default: it catches up, as far back as the server keeps events.
     ///
-    /// A server that lacks one answers [`Code::UNSUPPORTED`](crate::Code::UNSUPPORTED).
+    /// A server that lacks one answers [`Code::UNSUPPORTED`](crate::Code::UNSUPPORTED). In the Go library's
+    /// [`Dialect`](crate::Dialect) only the default is taken: [`SubscribeError::Unsupported`].
     pub fn on_lag(mut self, on_lag: OnLag) -> Self {
         self.on_lag = on_lag;
+        self
+    }
+
+    /// What to offer to a Go server, which compares patterns by the letter and knows none that contains another.
+    pub(crate) fn offering(mut self, mut patterns: Vec<Pattern>) -> Self {
+        let mut seen = BTreeSet::new();
+        patterns.retain(|pattern| seen.insert(pattern.clone()));
+        self.offered = Some(patterns);
         self
     }
 
@@ -58,15 +72,24 @@ impl Subscribe {
         let Self {
             handle,
             filter,
+            offered,
             start,
             on_lag,
         } = self;
         let filter = filter?;
         check_size(&filter)?;
+        let offered = offered.as_deref().unwrap_or(filter.patterns());
+        let offered = offered.iter().map(Pattern::to_string).collect();
+        let wanted = Wanted {
+            filter,
+            offered,
+            start,
+            on_lag,
+        };
         let (confirm, confirmed) = oneshot::channel();
         let slot = handle
             .core
-            .register(|key| Arc::new(Slot::new(key, filter, start, on_lag, confirm)))
+            .register(|key| Arc::new(Slot::new(key, wanted, confirm)))
             .map_err(SubscribeError::Closed)?;
         // From here on dropping it unregisters, also when this future is dropped.
         let subscription = Subscription::new(handle, slot);

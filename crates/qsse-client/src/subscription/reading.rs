@@ -3,31 +3,64 @@
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use qsse_proto::go::LineError;
 use qsse_proto::stream::{Decoder, Item};
 use qsse_proto::{Code, DecodeError};
 use qsse_transport::{ReadError, RecvStream};
 use tokio::task::coop;
 
+use super::lines::Lines;
+
 /// Chunks read under one lock of the connection.
 const CHUNKS_PER_READ: usize = 16;
 
-/// The stream that a subscription reads now.
-pub(super) struct Reading {
+/// The stream that a subscription reads now, in the dialect of its connection.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the usual one is the large one, and is read without a detour"
+)]
+pub(super) enum Reading {
+    Frames(Frames),
+    Lines(Lines),
+}
+
+/// A stream of `qsse/1`.
+pub(super) struct Frames {
     /// The subscription's id on this connection.
-    pub(super) id: u32,
+    id: u32,
     stream: RecvStream,
     decoder: Decoder,
 }
 
 /// Why no more comes from a stream.
 pub(super) enum StreamEnd {
-    /// The server finished it, perhaps inside a frame.
+    /// The server finished it, perhaps inside a frame or line.
     Finished,
     Read(ReadError),
     Decode(DecodeError),
+    Line(LineError),
 }
 
 impl Reading {
+    /// What the driver knows the stream by.
+    pub(super) fn id(&self) -> u32 {
+        match self {
+            Self::Frames(frames) => frames.id,
+            Self::Lines(lines) => lines.link,
+        }
+    }
+
+    /// Tells the server that no more of it is wanted.
+    pub(super) fn stop(self, code: Code) {
+        let mut stream = match self {
+            Self::Frames(frames) => frames.stream,
+            Self::Lines(lines) => lines.stream,
+        };
+        stream.stop(code);
+    }
+}
+
+impl Frames {
     pub(super) fn new(id: u32, stream: RecvStream, decoder: Decoder) -> Self {
         Self {
             id,
@@ -42,34 +75,35 @@ impl Reading {
         loop {
             match self.decoder.next() {
                 Ok(Some(item)) => return Poll::Ready(Ok(item)),
-                Ok(None) => ready!(self.poll_read(cx))?,
+                Ok(None) => {
+                    let Self {
+                        stream, decoder, ..
+                    } = self;
+                    ready!(poll_read(stream, cx, |chunk| decoder.push(chunk)))?;
+                }
                 Err(error) => return Poll::Ready(Err(StreamEnd::Decode(error))),
             }
         }
     }
+}
 
-    /// Reads what has come.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamEnd>> {
-        // A consumer that always finds something gives other tasks their turn once in a while.
-        let budget = ready!(coop::poll_proceed(cx));
-        let mut chunks = [const { Bytes::new() }; CHUNKS_PER_READ];
-        let read = ready!(self.stream.poll_read_chunks(cx, &mut chunks));
-        budget.made_progress();
-        Poll::Ready(match read {
-            Ok(Some(count)) => {
-                chunks
-                    .into_iter()
-                    .take(count)
-                    .for_each(|chunk| self.decoder.push(chunk));
-                Ok(())
-            }
-            Ok(None) => Err(StreamEnd::Finished),
-            Err(error) => Err(StreamEnd::Read(error)),
-        })
-    }
-
-    /// Tells the server that no more of it is wanted.
-    pub(super) fn stop(mut self, code: Code) {
-        self.stream.stop(code);
-    }
+/// Reads what has come.
+pub(super) fn poll_read(
+    stream: &mut RecvStream,
+    cx: &mut Context<'_>,
+    push: impl FnMut(Bytes),
+) -> Poll<Result<(), StreamEnd>> {
+    // A consumer that always finds something gives other tasks their turn once in a while.
+    let budget = ready!(coop::poll_proceed(cx));
+    let mut chunks = [const { Bytes::new() }; CHUNKS_PER_READ];
+    let read = ready!(stream.poll_read_chunks(cx, &mut chunks));
+    budget.made_progress();
+    Poll::Ready(match read {
+        Ok(Some(count)) => {
+            chunks.into_iter().take(count).for_each(push);
+            Ok(())
+        }
+        Ok(None) => Err(StreamEnd::Finished),
+        Err(error) => Err(StreamEnd::Read(error)),
+    })
 }

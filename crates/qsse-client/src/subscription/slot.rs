@@ -1,19 +1,22 @@
 //! [`Slot`]: what a subscription and the driver share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
+use qsse_proto::EventId;
 use qsse_proto::control::{OnLag, Refused, Start, Subscribe};
-use qsse_proto::stream::{Decoder, StreamHeader};
-use qsse_proto::{Epoch, EventId};
 use qsse_topic::{Filter, Pattern};
-use qsse_transport::RecvStream;
 use tokio::sync::oneshot;
 
+use super::coming::{Coming, Next, Source};
+use super::mark::Mark;
 use crate::text::plain;
 use crate::{CloseReason, SubscribeError, SubscriptionError};
+
+mod go;
+
+pub(crate) use go::GO_EPOCH;
 
 /// What a subscription and the driver share: where it stands, and the stream that comes next.
 ///
@@ -22,66 +25,24 @@ use crate::{CloseReason, SubscribeError, SubscriptionError};
 pub(crate) struct Slot {
     pub(crate) key: u64,
     pub(crate) filter: Filter,
-    start: Start,
+    /// The patterns before they were normalised.
+    offered: Vec<String>,
     on_lag: OnLag,
     shared: Mutex<Shared>,
 }
 
-#[derive(Default)]
 struct Shared {
+    /// Where to begin, as long as there is no mark.
+    start: Start,
     /// The last event handed out, or a position that is as good: everything up to it has been or does not match.
     mark: Option<Arc<Mark>>,
     /// Where the server let it begin.
     started: Option<EventId>,
-    /// The newest stream, until the subscription takes it. Older ones not yet taken are of no use: the newest one resumes from the
-    /// same position.
-    stream: Option<Incoming>,
+    coming: Coming,
     end: Option<End>,
     waker: Option<Waker>,
     /// Whoever awaits the subscription's being made.
     confirm: Option<oneshot::Sender<Result<(), SubscribeError>>>,
-}
-
-/// A position in one epoch, moved by the subscription for each event without a lock, read by the driver.
-pub(crate) struct Mark {
-    epoch: Epoch,
-    seq: AtomicU64,
-}
-
-impl Mark {
-    fn new(id: EventId) -> Arc<Self> {
-        Arc::new(Self {
-            epoch: id.epoch(),
-            seq: AtomicU64::new(id.seq()),
-        })
-    }
-
-    pub(crate) fn id(&self) -> EventId {
-        EventId::new(self.epoch, self.seq.load(Ordering::Acquire))
-    }
-
-    /// Moves to `id`; false if that is of another epoch.
-    #[inline]
-    pub(crate) fn advance(&self, id: EventId) -> bool {
-        let same = self.epoch == id.epoch();
-        if same {
-            self.seq.store(id.seq(), Ordering::Release);
-        }
-        same
-    }
-
-    /// Whether everything up to `id` has been handed out.
-    #[inline]
-    pub(crate) fn covers(&self, id: EventId) -> bool {
-        self.epoch == id.epoch() && id.seq() <= self.seq.load(Ordering::Relaxed)
-    }
-}
-
-/// A stream whose header has come.
-pub(crate) struct Incoming {
-    pub(crate) stream: RecvStream,
-    pub(crate) decoder: Decoder,
-    pub(crate) header: StreamHeader,
 }
 
 /// How a subscription ends.
@@ -102,31 +63,48 @@ impl End {
 
 /// What a subscription without a stream gets.
 pub(crate) enum Taken {
-    Stream(Box<Incoming>),
+    Next(Next),
     End(End),
+}
+
+/// What a subscription is to be.
+pub(crate) struct Wanted {
+    pub(crate) filter: Filter,
+    /// The patterns as they were given.
+    pub(crate) offered: Vec<String>,
+    pub(crate) start: Start,
+    pub(crate) on_lag: OnLag,
 }
 
 impl Slot {
     pub(crate) fn new(
         key: u64,
-        filter: Filter,
-        start: Start,
-        on_lag: OnLag,
+        wanted: Wanted,
         confirm: oneshot::Sender<Result<(), SubscribeError>>,
     ) -> Self {
+        let Wanted {
+            filter,
+            offered,
+            start,
+            on_lag,
+        } = wanted;
         let mark = match start {
             Start::After(id) => Some(Mark::new(id)),
             _ => None,
         };
         let shared = Shared {
+            start,
             mark,
+            started: None,
+            coming: Coming::default(),
+            end: None,
+            waker: None,
             confirm: Some(confirm),
-            ..Shared::default()
         };
         Self {
             key,
             filter,
-            start,
+            offered,
             on_lag,
             shared: Mutex::new(shared),
         }
@@ -134,7 +112,7 @@ impl Slot {
 
     /// The frame that asks for it, from where it stands now.
     pub(crate) fn request(&self, id: u32) -> Subscribe {
-        let mark = self.shared.lock().mark.clone();
+        let shared = self.shared.lock();
         Subscribe {
             id,
             patterns: self
@@ -143,7 +121,7 @@ impl Slot {
                 .iter()
                 .map(Pattern::to_string)
                 .collect(),
-            start: mark.map_or(self.start, |mark| Start::After(mark.id())),
+            start: (shared.mark.as_ref()).map_or(shared.start, |mark| Start::After(mark.id())),
             on_lag: self.on_lag,
         }
     }
@@ -154,7 +132,7 @@ impl Slot {
         shared.started.get_or_insert(position);
         // A live subscription stands at once, so that what is published during an early loss is not missed. Other starts are asked
         // for again until an event has come.
-        if self.start == Start::Live && shared.mark.is_none() {
+        if shared.start == Start::Live && shared.mark.is_none() {
             shared.mark = Some(Mark::new(position));
         }
         if let Some(confirm) = shared.confirm.take() {
@@ -187,12 +165,12 @@ impl Slot {
     }
 
     /// Puts in a stream that the server opened.
-    pub(crate) fn offer(&self, incoming: Incoming) {
+    pub(crate) fn offer(&self, source: Source) {
         let mut shared = self.shared.lock();
-        let older = shared.stream.replace(incoming);
+        let useless = shared.coming.offer(source);
         let waker = shared.waker.take();
         drop(shared);
-        drop(older);
+        drop(useless);
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -216,11 +194,11 @@ impl Slot {
         }
     }
 
-    /// The next stream, or the end.
+    /// The next stream, what is to be said before it, or the end.
     pub(crate) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Taken> {
         let mut shared = self.shared.lock();
-        if let Some(incoming) = shared.stream.take() {
-            return Poll::Ready(Taken::Stream(Box::new(incoming)));
+        if let Some(next) = shared.coming.take() {
+            return Poll::Ready(Taken::Next(next));
         }
         if let Some(end) = shared.end.take() {
             return Poll::Ready(Taken::End(end));
@@ -265,7 +243,7 @@ impl Slot {
 
 #[cfg(test)]
 mod tests {
-    use qsse_proto::Code;
+    use qsse_proto::{Code, Epoch};
     use qsse_topic::IntoFilter;
 
     use super::*;
@@ -273,10 +251,13 @@ mod tests {
     fn slot(start: Start) -> (Slot, oneshot::Receiver<Result<(), SubscribeError>>) {
         let (confirm, confirmed) = oneshot::channel();
         let filter = ["ride.*", "people"].into_filter().unwrap();
-        (
-            Slot::new(0, filter, start, OnLag::CatchUp, confirm),
-            confirmed,
-        )
+        let wanted = Wanted {
+            filter,
+            offered: Vec::new(),
+            start,
+            on_lag: OnLag::CatchUp,
+        };
+        (Slot::new(0, wanted, confirm), confirmed)
     }
 
     fn id(epoch: u64, seq: u64) -> EventId {

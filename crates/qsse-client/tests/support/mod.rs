@@ -7,6 +7,7 @@
 
 use std::fmt::Debug;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,6 +29,8 @@ use qsse_transport::{
     Connection, ConnectionError, FrameReader, FrameWriter, SendStream, ServerEndpoint,
     TransportConfig,
 };
+
+pub(crate) mod go;
 
 /// The epoch of the server's log, unless a test wants another.
 pub(crate) const EPOCH: Epoch = Epoch::new(7);
@@ -96,10 +99,23 @@ impl FakeServer {
         }
     }
 
+    /// The next connection, on which nothing is said.
+    pub(crate) async fn handshake(&self) -> Connection {
+        let handshake = soon(self.endpoint.accept()).await.unwrap();
+        soon(handshake.complete()).await.unwrap()
+    }
+
+    /// Goes away, as far as clients are told.
+    pub(crate) async fn stop(self) -> SocketAddr {
+        let address = self.endpoint.local_addr();
+        self.endpoint.close(Code::UNKNOWN, "down");
+        soon(self.endpoint.wait_idle()).await;
+        address
+    }
+
     /// The next client, before it is welcome.
     pub(crate) async fn accept(&self) -> Peer {
-        let handshake = soon(self.endpoint.accept()).await.unwrap();
-        let connection = soon(handshake.complete()).await.unwrap();
+        let connection = self.handshake().await;
         let (send, recv) = soon(connection.accept_bi()).await.unwrap();
         let mut reader = FrameReader::new(recv, CONTROL_FRAME_BYTES);
         let frame = soon(reader.next()).await.unwrap().unwrap();

@@ -1,0 +1,145 @@
+//! [`Lines`]: a stream of the Go library's dialect.
+
+use std::collections::BTreeSet;
+use std::task::{Context, Poll, ready};
+use std::time::SystemTime;
+
+use qsse_proto::go::{ERROR_TOPIC, EVENT_LINE_BYTES, ErrorData, EventLine, LineDecoder};
+use qsse_proto::{Code, Event, EventId, Kind, Timestamp};
+use qsse_topic::{Topic, TopicError};
+use qsse_transport::RecvStream;
+
+use super::reading::{StreamEnd, poll_read};
+use super::slot::GO_EPOCH;
+use crate::text::{plain, short};
+use crate::{Loss, SubscriptionError};
+
+/// The stream of one connection: a line for each event, and for each error.
+pub(super) struct Lines {
+    /// Which of the subscription's connections it is of.
+    pub(super) link: u32,
+    pub(super) stream: RecvStream,
+    decoder: LineDecoder,
+    /// The number of the last event.
+    seq: u64,
+    /// The time of the last event.
+    time: Timestamp,
+    /// The topic of the last event: the next one often has the same.
+    topic: Option<Topic>,
+    /// The patterns that the server refused on this connection.
+    refused: BTreeSet<String>,
+}
+
+/// What a line says.
+pub(super) enum Said {
+    Event(Event),
+    News(SubscriptionError),
+    /// The server gives nothing of what was asked for.
+    Refused(SubscriptionError),
+}
+
+impl Lines {
+    /// A stream whose events are numbered from behind `seq`.
+    pub(super) fn new(link: u32, stream: RecvStream, seq: u64) -> Self {
+        Self {
+            link,
+            stream,
+            decoder: LineDecoder::new(EVENT_LINE_BYTES),
+            seq,
+            time: Timestamp::from_micros(0),
+            topic: None,
+            refused: BTreeSet::new(),
+        }
+    }
+
+    /// What the next line says. Nothing is lost between two polls.
+    pub(super) fn poll_said(
+        &mut self,
+        cx: &mut Context<'_>,
+        offered: &[String],
+    ) -> Poll<Result<Said, StreamEnd>> {
+        loop {
+            match self.decoder.next() {
+                Ok(Some(line)) if line.iter().all(u8::is_ascii_whitespace) => {}
+                Ok(Some(line)) => {
+                    let line = EventLine::parse(&line).map_err(StreamEnd::Line);
+                    return Poll::Ready(line.map(|line| self.said(&line, offered)));
+                }
+                Ok(None) => {
+                    let Self {
+                        stream, decoder, ..
+                    } = self;
+                    ready!(poll_read(stream, cx, |chunk| decoder.push(chunk)))?;
+                }
+                Err(error) => return Poll::Ready(Err(StreamEnd::Line(error))),
+            }
+        }
+    }
+
+    fn said(&mut self, line: &EventLine, offered: &[String]) -> Said {
+        if line.topic() == ERROR_TOPIC {
+            return self.error(line.as_error().unwrap_or_default(), offered);
+        }
+        let data = line.data().clone();
+        let topic = match self.topic(line.topic()) {
+            Ok(topic) => topic,
+            Err(problem) => {
+                let topic = line.topic().to_owned();
+                return Said::News(SubscriptionError::Unusable {
+                    topic,
+                    data,
+                    problem,
+                });
+            }
+        };
+        self.seq += 1;
+        self.time = self.time.max(SystemTime::now().into());
+        let id = EventId::new(GO_EPOCH, self.seq);
+        Said::Event(Event::new(id, topic, Kind::MESSAGE, self.time, data))
+    }
+
+    fn topic(&mut self, name: &str) -> Result<Topic, TopicError> {
+        match &self.topic {
+            Some(last) if last == name => Ok(last.clone()),
+            _ => Ok(self.topic.insert(Topic::new(name)?).clone()),
+        }
+    }
+
+    fn error(&mut self, error: ErrorData, offered: &[String]) -> Said {
+        if error.is_lost() {
+            return Said::News(SubscriptionError::Lost(Loss::Told));
+        }
+        let code = error.code();
+        let refusal = matches!(code, Code::NOT_AUTHORISED | Code::TOPIC_NOT_AVAILABLE);
+        let pattern = error.topic().filter(|topic| {
+            let is_offered = |offered: &String| offered == topic;
+            refusal && offered.iter().any(is_offered)
+        });
+        let Some(pattern) = pattern.map(str::to_owned) else {
+            return Said::News(SubscriptionError::Reported {
+                code,
+                data: shown(&error),
+            });
+        };
+        self.refused.insert(pattern.clone());
+        if self.refused.len() < offered.len() {
+            return Said::News(SubscriptionError::PatternRefused { pattern, code });
+        }
+        let message = match offered {
+            [_] => pattern,
+            _ => format!("{pattern}, the last of the patterns"),
+        };
+        Said::Refused(SubscriptionError::Refused { code, message })
+    }
+}
+
+/// What a server said with an error, fit to be printed.
+fn shown(error: &ErrorData) -> String {
+    if error.data().is_empty() {
+        return String::new();
+    }
+    let json = serde_json::to_string(error.data()).unwrap_or_default();
+    let cut = short(&json);
+    let dots = if cut.len() < json.len() { "…" } else { "" };
+    plain(format!("{cut}{dots}"))
+}
