@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -29,6 +30,16 @@ pub(crate) fn cargo(arguments: &str) -> Shown {
     }
 }
 
+/// A program that is in the path, or at this one.
+pub(crate) fn program(path: impl AsRef<Path>) -> Shown {
+    let mut command = Command::new(path.as_ref());
+    command.current_dir(workspace::root());
+    Shown {
+        command,
+        line: path.as_ref().display().to_string(),
+    }
+}
+
 /// What `program` prints on standard output; an error unless it succeeds.
 pub(crate) fn output(program: &str, arguments: &[&str]) -> Result<String> {
     let mut command = Command::new(program);
@@ -45,6 +56,13 @@ impl Shown {
     pub(crate) fn arg(mut self, argument: &str) -> Self {
         self.line = format!("{} {argument}", self.line);
         self.command.arg(argument);
+        self
+    }
+
+    /// In this folder instead of the workspace's root.
+    pub(crate) fn within(mut self, folder: &Path) -> Self {
+        self.line = format!("cd {} && {}", folder.display(), self.line);
+        self.command.current_dir(folder);
         self
     }
 

@@ -1,7 +1,7 @@
 //! `cargo xtask examples`: every example runs, prints what it promises and ends by itself or when
 //! it is interrupted; and so does `qsse demo`.
 
-mod process;
+pub(crate) mod process;
 
 use std::{path::Path, time::Duration};
 

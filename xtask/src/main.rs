@@ -9,6 +9,7 @@ mod command;
 mod docs;
 mod examples;
 mod fanout;
+mod interop;
 mod no_std;
 mod tidy;
 mod workspace;
@@ -37,6 +38,8 @@ enum Task {
     Examples(examples::Args),
     /// Measure fan-out throughput against a raw QUIC writer (takes a minute)
     Fanout(fanout::Args),
+    /// Run servers and clients against Go, live
+    Interop(interop::Args),
     /// Build qsse-topic where the standard library must not be
     NoStd(no_std::Args),
 }
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Task::Docs(args) => docs::run(&args),
         Task::Examples(args) => examples::run(&args),
         Task::Fanout(args) => fanout::run(&args),
+        Task::Interop(args) => interop::run(&args),
         Task::NoStd(args) => no_std::run(&args),
     };
     match done {

@@ -62,6 +62,10 @@ impl Driver {
         let finishing = Finishing(self.core.clone());
         let reason = match self.first_connection().await {
             Ok(opened) => {
+                // Whoever awaits the connection may ask at once.
+                if matches!(opened, Opened::Go(_)) {
+                    self.core.set_speaks_go(true);
+                }
                 let _ = first.send(Ok(()));
                 self.stay_connected(opened).await
             }

@@ -237,7 +237,7 @@ pub(crate) async fn round_trip(session: &Session) -> Result<Duration, PublishErr
     };
     let begun = Instant::now();
     let (mut send, recv) = session.connection.open_bi().await.map_err(lost)?;
-    let open = PublisherFrame::from(OpenPublisher { ordered: false });
+    let open = PublisherFrame::from(OpenPublisher::default());
     // A server that refuses the stream has answered all the same.
     let _ = send.write_all(&mut [open.encode()]).await;
     send.finish();

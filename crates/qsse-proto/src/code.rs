@@ -88,6 +88,8 @@ codes! {
     TOO_MANY_WILDCARDS = 30, "too many wildcards";
     /// The peer asks more often than it may.
     RATE_LIMITED = 31, "rate limited";
+    /// A publish is tried again, and it is not known any more whether it was taken before.
+    OUTCOME_UNKNOWN = 32, "outcome unknown";
 }
 
 impl Code {

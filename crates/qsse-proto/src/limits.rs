@@ -41,6 +41,12 @@ pub const AGENT_BYTES: usize = 128;
 /// An event's kind: 64 bytes, a word or two.
 pub const KIND_BYTES: usize = 64;
 
+/// The key of a publish: 64 bytes, room for two UUIDs as text without their dashes.
+pub const KEY_BYTES: usize = 64;
+
+/// The name of a publisher: 64 bytes, a host and a process.
+pub const PUBLISHER_NAME_BYTES: usize = 64;
+
 /// A topic or a pattern, as `qsse-topic` has it.
 pub const TOPIC_BYTES: usize = MAX_TOPIC_BYTES;
 

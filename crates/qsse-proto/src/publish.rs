@@ -5,6 +5,7 @@
 //! name them by that number.
 
 mod acknowledged;
+mod key;
 mod open_publisher;
 mod publish_refused;
 mod single;
@@ -15,9 +16,10 @@ use crate::{DecodeError, Frame};
 use bytes::Bytes;
 
 pub use acknowledged::Acknowledged;
+pub use key::{Key, KeyError, Retry};
 pub use open_publisher::OpenPublisher;
 pub use publish_refused::PublishRefused;
-pub use single::{Publish, write};
+pub use single::{Publish, write, write_keyed};
 
 /// What a publisher sends.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use qsse_proto::control::{
     Subscribed, Token, TokenAccepted, Unsubscribe, Welcome,
 };
 use qsse_proto::publish::{
-    AckFrame, Acknowledged, OpenPublisher, Publish, PublishRefused, PublisherFrame,
+    AckFrame, Acknowledged, Key, OpenPublisher, Publish, PublishRefused, PublisherFrame, Retry,
 };
 use qsse_proto::stream::{Gap, GapReason};
 use qsse_proto::{Code, DecodeError, Epoch, EventId, Frame, Kind, Timestamp, frame, limits};
@@ -83,13 +83,15 @@ fn client_frame() -> impl Strategy<Value = ClientFrame> {
 
 fn server_frame() -> impl Strategy<Value = ServerFrame> {
     prop_oneof![
-        (any::<(u64, u64)>(), text(), any::<[u32; 4]>()).prop_map(
+        (any::<(u64, u64)>(), text(), any::<[u32; 6]>()).prop_map(
             |((features, epoch), agent, n)| {
                 let [
                     max_event_bytes,
                     max_subscriptions,
                     heartbeat_ms,
                     idle_timeout_ms,
+                    dedup_window_ms,
+                    dedup_keys,
                 ] = n;
                 let epoch = Epoch::new(epoch);
                 Welcome {
@@ -100,6 +102,8 @@ fn server_frame() -> impl Strategy<Value = ServerFrame> {
                     max_subscriptions,
                     heartbeat_ms,
                     idle_timeout_ms,
+                    dedup_window_ms,
+                    dedup_keys,
                 }
                 .into()
             }
@@ -139,7 +143,11 @@ fn server_frame() -> impl Strategy<Value = ServerFrame> {
 
 fn publisher_frame() -> impl Strategy<Value = PublisherFrame> {
     prop_oneof![
-        any::<bool>().prop_map(|ordered| OpenPublisher { ordered }.into()),
+        (any::<bool>(), "[a-z0-9]{0,64}").prop_map(|(ordered, name)| OpenPublisher {
+            ordered,
+            name
+        }
+        .into()),
         (
             any::<bool>(),
             "[^\0]{1,60}",
@@ -148,6 +156,19 @@ fn publisher_frame() -> impl Strategy<Value = PublisherFrame> {
         )
             .prop_map(|(matching, topic, kind, data)| {
                 Publish::new(matching, &topic, &Kind::new(kind).unwrap(), data.into()).into()
+            }),
+        (
+            proptest::collection::vec(any::<u8>(), 1..=64),
+            any::<Option<[u64; 2]>>(),
+            any::<Vec<u8>>()
+        )
+            .prop_map(|(key, retry, data)| {
+                let retry = retry.map(|[epoch, ago_ms]| Retry {
+                    epoch: Epoch::new(epoch),
+                    ago_ms,
+                });
+                let publish = Publish::new(false, "a", &Kind::MESSAGE, data.into());
+                publish.keyed(Key::new(key).unwrap(), retry).into()
             }),
     ]
 }

@@ -1,8 +1,8 @@
 //! Publishes: their frames, one behind the other, and what is wrong with some.
 
 use bytes::{Bytes, BytesMut};
-use qsse_proto::publish::{self, Acknowledged, Publish, PublisherFrame};
-use qsse_proto::{Code, Frame, Kind, frame};
+use qsse_proto::publish::{self, Acknowledged, Key, Publish, PublisherFrame, Retry};
+use qsse_proto::{Code, Epoch, Frame, Kind, frame};
 
 #[test]
 fn a_publish_shares_its_frame() {
@@ -40,7 +40,7 @@ fn publishes_are_written_one_behind_the_other() {
 #[test]
 fn a_publish_that_is_malformed() {
     for body in [
-        &[4, 1, b'a', 0][..],
+        &[8, 1, b'a', 0][..],
         &[0, 0, 0],
         &[0, 1, 0xff, 0],
         &[0, 1, b'a', 1, 0xff],
@@ -55,6 +55,60 @@ fn a_publish_that_is_malformed() {
             Code::PROTOCOL_VIOLATION
         );
     }
+}
+
+// QP-8.11, QP-8.12
+#[test]
+fn a_key_and_a_retry_travel_with_a_publish() {
+    let publish = || Publish::new(true, "a.*", &Kind::MESSAGE, Bytes::from_static(b"data"));
+    let longest = Key::new(vec![0xff; 64]).unwrap();
+    for (key, retry) in [
+        (Key::new("k").unwrap(), None),
+        (longest.clone(), Some((0, 0))),
+        (longest, Some((u64::MAX, u64::MAX))),
+    ] {
+        let retry = retry.map(|(epoch, ago_ms)| Retry {
+            epoch: Epoch::new(epoch),
+            ago_ms,
+        });
+        let keyed = publish().keyed(key.clone(), retry);
+        let mut decoder = frame::Decoder::new(200);
+        decoder.push(keyed.encode());
+        let frame = decoder.next().unwrap().unwrap();
+        let PublisherFrame::Publish(read) = PublisherFrame::decode(frame).unwrap() else {
+            panic!("a publish stays one");
+        };
+        assert_eq!((read.key(), read.retry()), (Some(&key), retry));
+        assert_eq!(read, keyed);
+    }
+    assert_eq!((publish().key(), publish().retry()), (None, None));
+}
+
+// QP-8.11, QP-8.12
+#[test]
+fn keys_and_retries_that_are_none() {
+    let with = |flags: u8, rest: &[u8]| Frame {
+        kind: 0x31,
+        body: [&[flags, 1, b'a', 0], rest].concat().into(),
+    };
+    let code = |frame| PublisherFrame::decode(frame).unwrap_err().code();
+    let too_long = [&[65][..], &[7; 65]].concat();
+    let overflow = [&[1, 7][..], &[0xff; 10]].concat();
+    for (flags, rest, why) in [
+        (2, &[][..], "no length of the key"),
+        (2, &[0], "a key of no bytes"),
+        (2, &[2, 7], "a key that does not end"),
+        (2, &too_long, "a key of 65 bytes"),
+        (4, &[1, 1], "a retry without a key"),
+        (6, &[1, 7], "no epoch"),
+        (6, &[1, 7, 5], "no age"),
+        (6, &[1, 7, 5, 0x80], "an age that does not end"),
+        (6, &overflow, "an epoch over 64 bits"),
+    ] {
+        let frame = with(flags, rest);
+        assert_eq!(code(frame), Code::PROTOCOL_VIOLATION, "{why}");
+    }
+    assert!(Key::new("").is_err() && Key::new(vec![0; 65]).is_err());
 }
 
 #[test]

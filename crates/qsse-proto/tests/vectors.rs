@@ -4,7 +4,7 @@
 use bytes::{Bytes, BytesMut};
 use qsse_proto::batch::{Batch, Builder};
 use qsse_proto::control::{ClientFrame, ServerFrame};
-use qsse_proto::publish::{AckFrame, PublisherFrame};
+use qsse_proto::publish::{AckFrame, PublisherFrame, Retry};
 use qsse_proto::stream::{self, Item};
 use qsse_proto::{Code, DecodeError, Event, Frame, frame, limits};
 use std::collections::BTreeSet;
@@ -193,14 +193,16 @@ fn describe_server(frame: &ServerFrame) -> String {
     match frame {
         ServerFrame::Welcome(welcome) => format!(
             "Welcome features {} agent {:?} epoch {} max_event_bytes {} max_subscriptions {} \
-             heartbeat_ms {} idle_timeout_ms {}",
+             heartbeat_ms {} idle_timeout_ms {} dedup_window_ms {} dedup_keys {}",
             welcome.features,
             welcome.agent,
             welcome.epoch,
             welcome.max_event_bytes,
             welcome.max_subscriptions,
             welcome.heartbeat_ms,
-            welcome.idle_timeout_ms
+            welcome.idle_timeout_ms,
+            welcome.dedup_window_ms,
+            welcome.dedup_keys
         ),
         ServerFrame::Subscribed(done) => {
             format!("Subscribed id {} position {}", done.id, done.position)
@@ -252,19 +254,28 @@ fn describe_item(item: &Item) -> String {
 
 fn describe_publisher(frame: &PublisherFrame) -> String {
     match frame {
-        PublisherFrame::OpenPublisher(open) => format!("OpenPublisher ordered {}", open.ordered),
+        PublisherFrame::OpenPublisher(open) => format!(
+            "OpenPublisher ordered {} name {:?}",
+            open.ordered, open.name
+        ),
         PublisherFrame::Publish(publish) => {
             let what = if publish.is_matching() {
                 "matching"
             } else {
                 "topic"
             };
-            format!(
-                "Publish {what} {:?} kind {:?} data {}",
+            let mut text = format!(
+                "Publish {what} {:?} kind {:?} ",
                 publish.topic(),
-                publish.kind(),
-                describe_data(publish.data())
-            )
+                publish.kind()
+            );
+            if let Some(key) = publish.key() {
+                text += &format!("key {} ", describe_data(key.as_bytes()));
+            }
+            if let Some(Retry { epoch, ago_ms }) = publish.retry() {
+                text += &format!("retry of {epoch} after {ago_ms} ms ");
+            }
+            text + "data " + &describe_data(publish.data())
         }
         frame => panic!("{frame:?}"),
     }
@@ -307,7 +318,7 @@ fn optional(name: &str, value: Option<impl std::fmt::Debug>) -> String {
 }
 
 // QP-2.1, QP-2.3, QP-2.4, QP-2.9, QP-2.10, QP-3.1, QP-3.2, QP-3.4, QP-3.5, QP-6.1, QP-6.3, QP-6.4,
-// QP-6.5, QP-6.7, QP-7.1, QP-7.4, QP-7.5, QP-8.2
+// QP-6.5, QP-6.7, QP-7.1, QP-7.4, QP-7.5, QP-8.2, QP-8.11, QP-8.12
 #[test]
 fn every_vector_is_read_as_the_document_says() {
     let vectors = vectors();

@@ -113,7 +113,7 @@ impl Builder {
         self
     }
 
-    /// All settings that are plain data.
+    /// All settings that are plain data. It replaces what was set before, so call it first.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
         self

@@ -32,6 +32,7 @@ pub(crate) struct Metrics {
     pub(crate) delivered_bytes: Counters,
     pub(crate) received_bytes: Counters,
     pub(crate) published_network: Counters,
+    pub(crate) duplicates: Counters,
     pub(crate) go_connections: Gauges,
     pub(crate) go_unsent_events: Counters,
     history_events: Gauges,
@@ -39,6 +40,7 @@ pub(crate) struct Metrics {
     feeds: Gauges,
     feed_bytes: Gauges,
     topics: Gauges,
+    dedup_keys: Gauges,
 }
 
 /// Go's two metrics, for one label.
@@ -107,6 +109,10 @@ impl Metrics {
             delivered_bytes: counter("delivered_bytes", "Bytes of batches written to subscribers"),
             received_bytes: counter("received_bytes", "Bytes of event data published by clients"),
             published_network: counter("published_network", "Events published by clients"),
+            duplicates: counter(
+                "duplicates",
+                "Publishes that were taken before, by their key",
+            ),
             go_connections: gauge("go_connections", "Connections of clients of the Go library"),
             go_unsent_events: counter(
                 "go_unsent_events",
@@ -117,6 +123,7 @@ impl Metrics {
             feeds: gauge("feeds", "Distinct filters with a live tail"),
             feed_bytes: gauge("feed_bytes", "Bytes allocated for the live tails"),
             topics: gauge("topics", "Topics declared or with a kept event"),
+            dedup_keys: gauge("dedup_keys", "Keys of publishes that are known"),
             max_topic_labels: config.max_topic_labels,
             by_topic: Mutex::default(),
             refused: Mutex::default(),
@@ -173,6 +180,7 @@ impl Metrics {
         self.feeds.set(stats.feeds);
         self.feed_bytes.set(stats.feed_bytes);
         self.topics.set(stats.topics);
+        self.dedup_keys.set(stats.dedup_keys);
     }
 
     /// The metrics in Prometheus' text format.

@@ -3,11 +3,14 @@
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 
-use qsse_log::{AppendError, NewEvent};
+use bytes::Bytes;
+use qsse_log::{AppendError, Appended, Known, NewEvent};
 use qsse_proto::limits::MATCHING_TOPICS;
+use qsse_proto::publish::{Key, KeyError};
 use qsse_proto::{Code, EventId, Kind};
 use qsse_topic::{Pattern, PatternError, Topic, TopicError, TopicRef};
 
+use crate::scope;
 use crate::shared::Shared;
 
 /// Why an event was not published.
@@ -51,6 +54,9 @@ pub enum PublishError {
     /// The data is over the limit.
     #[error(transparent)]
     TooLarge(#[from] AppendError),
+    /// The key is none.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The value cannot be JSON.
     #[cfg(feature = "json")]
     #[error("the value cannot be written as JSON")]
@@ -73,6 +79,7 @@ impl PublishError {
             Self::NotDeclared { .. } => Code::TOPIC_NOT_AVAILABLE,
             Self::TooManyTopics { .. } => Code::TOO_MANY_TOPICS,
             Self::TooLarge(_) => Code::EVENT_TOO_LARGE,
+            Self::Key(_) => Code::UNKNOWN,
             #[cfg(feature = "json")]
             Self::Json(_) => Code::UNKNOWN,
             Self::ShuttingDown => Code::SHUTTING_DOWN,
@@ -101,16 +108,18 @@ pub struct Publish<'a> {
     shared: &'a Shared,
     topic: String,
     kind: Kind,
-    data: bytes::Bytes,
+    key: Option<Result<Key, KeyError>>,
+    data: Bytes,
 }
 
 impl<'a> Publish<'a> {
     pub(crate) fn new(shared: &'a Shared, topic: &str, data: &[u8]) -> Self {
-        let (topic, data) = (topic.to_owned(), bytes::Bytes::copy_from_slice(data));
+        let (topic, data) = (topic.to_owned(), Bytes::copy_from_slice(data));
         Self {
             shared,
             topic,
             kind: Kind::MESSAGE,
+            key: None,
             data,
         }
     }
@@ -118,6 +127,16 @@ impl<'a> Publish<'a> {
     /// Sets what the event is; `message` otherwise.
     pub fn kind(mut self, kind: Kind) -> Self {
         self.kind = kind;
+        self
+    }
+
+    /// Publishes under a key of 1 to 64 bytes: of several publishes with the same key only the first makes an event, and the others get
+    /// its id, whatever their topic, kind and data are.
+    ///
+    /// A key is known for [`dedup_window`](crate::LogConfig::dedup_window), unless [`dedup_keys`](crate::LogConfig::dedup_keys) others come
+    /// sooner. Keys of the server's own process and those of clients have nothing to do with each other.
+    pub fn key(mut self, key: impl AsRef<[u8]>) -> Self {
+        self.key = Some(Key::new(Bytes::copy_from_slice(key.as_ref())));
         self
     }
 }
@@ -135,6 +154,30 @@ impl Shared {
         }
         let event = NewEvent::new(self.topic(topic)?, data).kind(kind);
         Ok(self.log.append(self.clock.now(), event)?)
+    }
+
+    /// Appends an event to the log, unless one was appended under the key.
+    fn publish_keyed(
+        &self,
+        topic: &str,
+        kind: &Kind,
+        data: &[u8],
+        key: &Key,
+    ) -> Result<EventId, PublishError> {
+        if self.draining.is_cancelled() {
+            return Err(PublishError::ShuttingDown);
+        }
+        let event = NewEvent::new(self.topic(topic)?, data).kind(kind);
+        let key = qsse_log::Key::new(scope::of_server(), Bytes::copy_from_slice(key.as_bytes()));
+        let mut appender = self.log.appender(self.clock.now());
+        if let Known::Taken(Some(taken)) = appender.look_up(&key, None) {
+            self.metrics.duplicates.add(1);
+            return Ok(taken.last);
+        }
+        let id = appender.push(event)?;
+        let (first, last) = (id, id);
+        appender.remember(key, Some(Appended { first, last }));
+        Ok(id)
     }
 
     /// Appends one event on each topic that a pattern matches.
@@ -207,7 +250,11 @@ impl<'a> IntoFuture for Publish<'a> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let id = self.shared.publish(&self.topic, &self.kind, &self.data)?;
+            let (topic, kind, data) = (&self.topic, &self.kind, &self.data);
+            let id = match self.key.transpose()? {
+                None => self.shared.publish(topic, kind, data)?,
+                Some(key) => self.shared.publish_keyed(topic, kind, data, &key)?,
+            };
             // A tight loop of publishes gives the tasks that deliver their turn.
             tokio::task::consume_budget().await;
             Ok(id)

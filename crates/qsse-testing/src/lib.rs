@@ -33,10 +33,12 @@
 //! - [`endpoints`]: qsse endpoints on that network.
 //! - [`fixtures`]: a certificate with its key, TLS settings made of them, seeds.
 //! - [`rng`]: the generator behind it all, for tests that need random choices of their own.
+//! - [`transcript`]: conversations of the Go library's client and server, recorded, to be replayed.
 
 pub mod endpoints;
 pub mod fixtures;
 pub mod net;
 pub mod rng;
+pub mod transcript;
 
 pub use net::{Conditions, Network};

@@ -6,7 +6,9 @@
 use anyhow::Result;
 
 use super::package;
-use crate::{artifacts, command::cargo, docs, examples, no_std, tidy, workspace::Metadata};
+use crate::{
+    artifacts, command::cargo, docs, examples, interop, no_std, tidy, workspace::Metadata,
+};
 
 /// One step.
 pub(super) struct Step {
@@ -40,6 +42,11 @@ pub(super) static STEPS: &[Step] = &[
     step("doc", "the docs build without warnings", doc),
     step("generated", "generated documents are up to date", generated),
     step("examples", "the examples run and end well", run_examples),
+    step(
+        "interop",
+        "live, against Go, where there is Go",
+        run_interop,
+    ),
     step(
         "package",
         "what is published packs and builds",
@@ -141,4 +148,8 @@ fn generated() -> Result<()> {
 
 fn run_examples() -> Result<()> {
     examples::run(&examples::Args::default())
+}
+
+fn run_interop() -> Result<()> {
+    interop::run(&interop::Args::default())
 }

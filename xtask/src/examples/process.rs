@@ -11,8 +11,11 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
+/// How long [`Program::prints_soon`] waits.
+const MOMENT: Duration = Duration::from_millis(500);
+
 /// A program that was started. Killed when dropped.
-pub(super) struct Program {
+pub(crate) struct Program {
     child: Child,
     lines: Receiver<String>,
     deadline: Instant,
@@ -20,7 +23,7 @@ pub(super) struct Program {
 
 impl Program {
     /// Starts it; it has to end within `limit`.
-    pub(super) fn start(path: &Path, arguments: &[&str], limit: Duration) -> Result<Self> {
+    pub(crate) fn start(path: &Path, arguments: &[&str], limit: Duration) -> Result<Self> {
         let mut child = Command::new(path)
             .args(arguments)
             .stdin(Stdio::null())
@@ -46,9 +49,18 @@ impl Program {
 
     /// Waits until it prints a line with `part` in it. False when it ends, or its time does,
     /// before that.
-    pub(super) fn wait_for_line(&mut self, part: &str) -> bool {
+    pub(crate) fn wait_for_line(&mut self, part: &str) -> bool {
+        self.prints_before(part, self.deadline)
+    }
+
+    /// Whether it prints a line with `part` in it within a moment.
+    pub(crate) fn prints_soon(&mut self, part: &str) -> bool {
+        self.prints_before(part, Instant::now() + MOMENT)
+    }
+
+    fn prints_before(&mut self, part: &str, end: Instant) -> bool {
         loop {
-            let left = self.deadline.saturating_duration_since(Instant::now());
+            let left = end.saturating_duration_since(Instant::now());
             match self.lines.recv_timeout(left) {
                 Ok(line) if line.contains(part) => return true,
                 Ok(_) => {}
@@ -58,7 +70,7 @@ impl Program {
     }
 
     /// What Ctrl-C does.
-    pub(super) fn interrupt(&self) -> Result<()> {
+    pub(crate) fn interrupt(&self) -> Result<()> {
         let id = self.child.id().to_string();
         let status = Command::new("kill")
             .args(["-INT", &id])
@@ -69,7 +81,7 @@ impl Program {
     }
 
     /// Waits for its end; `None` if its time is over first.
-    pub(super) fn wait(&mut self) -> Result<Option<ExitStatus>> {
+    pub(crate) fn wait(&mut self) -> Result<Option<ExitStatus>> {
         while Instant::now() < self.deadline {
             if let Some(status) = self.child.try_wait()? {
                 return Ok(Some(status));
@@ -81,7 +93,7 @@ impl Program {
     }
 
     /// Ends it at once.
-    pub(super) fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         // An error means that it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -8,6 +8,7 @@ use crate::workspace::{Dependency, Metadata, Package};
 const LAYERS: &[(&str, &[&str])] = &[
     ("qsse-topic", &[]),
     ("qsse-proto", &["qsse-topic"]),
+    ("qsse-store", &["qsse-proto", "qsse-topic"]),
     ("qsse-log", &["qsse-proto", "qsse-topic"]),
     ("qsse-transport", &["qsse-proto", "qsse-topic"]),
     (

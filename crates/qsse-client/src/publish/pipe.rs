@@ -157,6 +157,7 @@ impl Pipe {
         let mut answers = FrameReader::new(recv, CONTROL_FRAME_BYTES);
         let open = PublisherFrame::from(OpenPublisher {
             ordered: self.ordered,
+            name: String::new(),
         });
         let mut queue = VecDeque::from([open.encode()]);
         let mut finished = false;

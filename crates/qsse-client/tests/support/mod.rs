@@ -164,6 +164,8 @@ impl Peer {
             max_subscriptions: 128,
             heartbeat_ms: 1000,
             idle_timeout_ms: 30_000,
+            dedup_window_ms: 120_000,
+            dedup_keys: 100_000,
         })
         .await;
     }

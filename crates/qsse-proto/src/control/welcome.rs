@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 /// ```text
 /// 0x11 | features v | agent text | epoch v | max event bytes v |
 ///      | max subscriptions v | heartbeat ms v | idle timeout ms v |
+///      | dedup window ms v | dedup keys v |
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {
@@ -27,4 +28,8 @@ pub struct Welcome {
     pub heartbeat_ms: u32,
     /// How long the server waits for a packet before it gives the connection up, in milliseconds.
     pub idle_timeout_ms: u32,
+    /// How long the server knows the key of a publish (`QP-8.13`), in milliseconds.
+    pub dedup_window_ms: u32,
+    /// How many keys it knows at most, of all publishers together; the oldest are forgotten first.
+    pub dedup_keys: u32,
 }

@@ -25,7 +25,7 @@ pub(crate) struct Delivery {
     filter: Filter,
     reader: Reader,
     form: StreamForm,
-    /// Written before anything else.
+    /// Written before the first event.
     preface: Vec<Bytes>,
     stream: SendStream,
     ends: CancellationToken,
@@ -76,7 +76,7 @@ impl Delivery {
         }
     }
 
-    /// Writes this before the stream's own beginning.
+    /// Writes this before the first event.
     pub(crate) fn preface(mut self, bytes: Vec<Bytes>) -> Self {
         self.preface = bytes;
         self
@@ -124,9 +124,9 @@ impl Delivery {
         let metrics = &session.shared.metrics;
         let mut out = Out {
             stream,
-            queue: VecDeque::from(std::mem::take(preface)),
+            queue: VecDeque::from([form.opening(reader)]),
         };
-        if let Err(end) = out.write([form.opening(reader)]).await {
+        if let Err(end) = out.write(std::mem::take(preface)).await {
             return end;
         }
         let mut permitted = Permitted::new(session, filter);

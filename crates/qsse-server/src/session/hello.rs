@@ -103,5 +103,7 @@ fn welcome(shared: &Shared) -> Welcome {
         max_subscriptions: shared.config.max_subscriptions,
         heartbeat_ms: millis(shared.config.heartbeat),
         idle_timeout_ms: millis(shared.config.transport.idle_timeout),
+        dedup_window_ms: millis(shared.config.log.dedup_window),
+        dedup_keys: u32::try_from(shared.config.log.dedup_keys).unwrap_or(u32::MAX),
     }
 }

@@ -2,21 +2,27 @@
 
 use std::sync::Arc;
 
-use qsse_log::{Appender, NewEvent};
+use bytes::Bytes;
+use qsse_log::Key;
 use qsse_proto::frame::kind;
-use qsse_proto::publish::{
-    AckFrame, Acknowledged, OpenPublisher, Publish, PublishRefused, PublisherFrame,
-};
-use qsse_proto::{Code, DecodeError, EventId, Kind, limits};
-use qsse_topic::{Topic, TopicRef};
+use qsse_proto::publish::{AckFrame, OpenPublisher, Publish, PublishRefused, PublisherFrame};
+use qsse_proto::{Code, DecodeError, limits};
+use qsse_topic::TopicRef;
 use qsse_transport::{FrameError, FrameReader, FrameWriter, RecvStream, SendStream};
 
-use crate::auth::Action;
+use crate::auth::{Action, Principal};
 use crate::publish::PublishError;
+use crate::scope;
 use crate::session::Session;
+
+mod turn;
+
+use turn::{Answer, Ready, Target};
 
 /// Publishes taken in one turn of the sequencer.
 const TURN: usize = 256;
+
+const FAILED_BEFORE: &str = "an earlier publish of this publisher was refused";
 
 /// Serves one publishing stream until it ends.
 pub(crate) async fn run(session: Arc<Session>, send: SendStream, recv: RecvStream) {
@@ -26,6 +32,8 @@ pub(crate) async fn run(session: Arc<Session>, send: SendStream, recv: RecvStrea
         session: &session,
         acks: FrameWriter::new(send),
         ordered: false,
+        name: String::new(),
+        scope: None,
         taken: 0,
         refused: false,
     };
@@ -49,22 +57,14 @@ struct Publishing<'s> {
     session: &'s Arc<Session>,
     acks: FrameWriter,
     ordered: bool,
+    /// The publisher's name.
+    name: String,
+    /// Within what its keys count, and for whom that was found: a new token may make it somebody else.
+    scope: Option<(Arc<Principal>, [u8; 16])>,
     /// Publishes read so far: the number of the next one.
     taken: u64,
     /// An ordered stream has had a refusal: everything behind it is refused too.
     refused: bool,
-}
-
-/// A publish that may be appended.
-struct Ready {
-    number: u64,
-    target: Target,
-    publish: Publish,
-}
-
-enum Target {
-    Topic(Topic),
-    Topics(Vec<Topic>),
 }
 
 impl Publishing<'_> {
@@ -72,10 +72,10 @@ impl Publishing<'_> {
         let Some(first) = self.next(frames).await? else {
             return Ok(());
         };
-        let PublisherFrame::OpenPublisher(OpenPublisher { ordered }) = first else {
+        let PublisherFrame::OpenPublisher(OpenPublisher { ordered, name }) = first else {
             return Err(misplaced(kind::PUBLISH));
         };
-        self.ordered = ordered;
+        (self.ordered, self.name) = (ordered, name);
         let mut ready = Vec::new();
         while let Some(frame) = self.next(frames).await? {
             self.take(frame, &mut ready).await?;
@@ -112,13 +112,19 @@ impl Publishing<'_> {
         let number = self.taken;
         self.taken += 1;
         match self.check(&publish).await {
-            Ok(target) => ready.push(Ready {
-                number,
-                target,
-                publish,
-            }),
+            Ok(target) => {
+                let key = publish.key().map(|key| self.key(key.as_bytes()));
+                ready.push(Ready {
+                    number,
+                    target,
+                    publish,
+                    key,
+                });
+            }
             Err((code, message)) => {
                 self.append(ready);
+                // One of those before it may just have been refused.
+                let (code, message) = self.failed_before().err().unwrap_or((code, message));
                 self.refuse(number, code, message);
             }
         }
@@ -127,10 +133,7 @@ impl Publishing<'_> {
 
     async fn check(&self, publish: &Publish) -> Result<Target, (Code, String)> {
         let shared = &self.session.shared;
-        if self.refused {
-            let message = "an earlier publish of this publisher was refused";
-            return Err((Code::FAILED_BEFORE, message.into()));
-        }
+        self.failed_before()?;
         if shared.draining.is_cancelled() {
             return Err((Code::SHUTTING_DOWN, PublishError::ShuttingDown.to_string()));
         }
@@ -160,55 +163,45 @@ impl Publishing<'_> {
         Err((Code::NOT_AUTHORISED, message))
     }
 
-    /// Appends what is ready, in as few turns of the sequencer as it takes.
+    /// QP-8.4: in an ordered stream a refusal refuses all behind it.
+    fn failed_before(&self) -> Result<(), (Code, String)> {
+        if self.refused {
+            return Err((Code::FAILED_BEFORE, FAILED_BEFORE.into()));
+        }
+        Ok(())
+    }
+
+    /// The key among those of all publishers. A copy: a share would keep the bytes around it for as long as it is known.
+    fn key(&mut self, key: &[u8]) -> Key {
+        let principal = self.session.access.principal();
+        let scope = match &self.scope {
+            Some((whose, scope)) if Arc::ptr_eq(whose, &principal) => *scope,
+            _ => {
+                let scope = scope::of_publisher(principal.name(), &self.name);
+                self.scope = Some((principal, scope));
+                scope
+            }
+        };
+        Key::new(scope, Bytes::copy_from_slice(key))
+    }
+
+    /// Appends what is ready, in one turn of the sequencer.
     fn append(&mut self, ready: &mut Vec<Ready>) {
         if ready.is_empty() {
             return;
         }
-        let metrics = &self.session.shared.metrics;
-        let shared = &self.session.shared;
-        let mut acks: Vec<Acknowledged> = Vec::new();
-        let mut singles = false;
-        {
-            let mut appender = shared.log.appender(shared.clock.now());
-            for Ready {
-                number,
-                target,
-                publish,
-            } in ready.drain(..)
-            {
-                metrics.received_bytes.add(publish.data().len() as u64);
-                let single = matches!(target, Target::Topic(_));
-                let (first, last) = match target {
-                    Target::Topic(topic) => {
-                        let id = push(&mut appender, &topic, &publish);
-                        (id.seq(), id.seq())
-                    }
-                    Target::Topics(topics) => {
-                        let mut ids = topics
-                            .iter()
-                            .map(|topic| push(&mut appender, topic, &publish));
-                        match ids.next() {
-                            Some(first) => (first.seq(), ids.last().unwrap_or(first).seq()),
-                            None => (1, 0),
-                        }
-                    }
-                };
-                metrics.published_network.add(last + 1 - first);
-                // Singles in a row share one acknowledgement; a publish to a pattern has its own.
-                match acks.last_mut() {
-                    Some(ack) if singles && single => (ack.through, ack.last) = (number, last),
-                    _ => acks.push(Acknowledged {
-                        through: number,
-                        first,
-                        last,
-                    }),
+        let answers = turn::append(&self.session.shared, ready.drain(..), self.ordered);
+        for answer in answers {
+            match answer {
+                Answer::Taken(ack) => self.acks.queue(AckFrame::Acknowledged(ack).encode()),
+                Answer::Refused { number, code } => {
+                    let message = match code {
+                        Code::FAILED_BEFORE => FAILED_BEFORE,
+                        _ => "it is not known any more whether this was taken before",
+                    };
+                    self.refuse(number, code, message.into());
                 }
-                singles = single;
             }
-        }
-        for ack in acks {
-            self.acks.queue(AckFrame::Acknowledged(ack).encode());
         }
     }
 
@@ -226,10 +219,4 @@ impl Publishing<'_> {
 
 fn misplaced(kind: u8) -> Failed {
     Failed::Frame(FrameError::Decode(DecodeError::UnexpectedFrame { kind }))
-}
-
-fn push(appender: &mut Appender<'_>, topic: &Topic, publish: &Publish) -> EventId {
-    let kind = Kind::new(publish.kind()).expect("a decoded publish has a valid kind");
-    let event = NewEvent::new(topic.as_topic_ref(), publish.data()).kind(&kind);
-    appender.push(event).expect("its length was checked")
 }

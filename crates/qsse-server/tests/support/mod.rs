@@ -6,9 +6,9 @@ use bytes::Bytes;
 use qsse_proto::control::{
     ClientFrame, Hello, OnLag, ServerFrame, Start, Subscribe, Token, Welcome,
 };
-use qsse_proto::publish::{AckFrame, OpenPublisher, Publish, PublisherFrame};
+use qsse_proto::publish::{AckFrame, Key, OpenPublisher, Publish, PublisherFrame, Retry};
 use qsse_proto::stream::{Decoder, Item, StreamHeader};
-use qsse_proto::{Code, Event, Kind};
+use qsse_proto::{Code, Epoch, Event, Kind};
 use qsse_server::{Builder, Server};
 use qsse_transport::tls::ClientTls;
 use qsse_transport::{
@@ -145,9 +145,14 @@ impl RawClient {
     }
 
     pub(crate) async fn publisher(&self, ordered: bool) -> RawPublisher {
+        self.publisher_named("", ordered).await
+    }
+
+    pub(crate) async fn publisher_named(&self, name: &str, ordered: bool) -> RawPublisher {
         let (send, recv) = self.connection.open_bi().await.unwrap();
         let (mut writer, reader) = (FrameWriter::new(send), FrameReader::new(recv, 1 << 20));
-        writer.queue(PublisherFrame::from(OpenPublisher { ordered }).encode());
+        let name = name.to_owned();
+        writer.queue(PublisherFrame::from(OpenPublisher { ordered, name }).encode());
         RawPublisher { writer, reader }
     }
 }
@@ -174,6 +179,18 @@ impl RawPublisher {
         let data = Bytes::copy_from_slice(data);
         self.writer
             .queue(Publish::new(matching, topic, &Kind::MESSAGE, data).encode());
+    }
+
+    /// Queues a publish with a key; `retry` is the epoch and the age in milliseconds.
+    pub(crate) fn queue_keyed(&mut self, key: &str, retry: Option<(u64, u64)>, data: &str) {
+        let key = Key::new(key.to_owned()).unwrap();
+        let retry = retry.map(|(epoch, ago_ms)| Retry {
+            epoch: Epoch::new(epoch),
+            ago_ms,
+        });
+        let data = Bytes::copy_from_slice(data.as_bytes());
+        let publish = Publish::new(false, "a", &Kind::MESSAGE, data);
+        self.writer.queue(publish.keyed(key, retry).encode());
     }
 
     pub(crate) async fn next(&mut self) -> AckFrame {

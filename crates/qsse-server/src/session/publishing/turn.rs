@@ -1,0 +1,148 @@
+//! One turn of the sequencer: what has gathered is appended in a row, and each publish gets its answer.
+
+use std::time::Duration;
+
+use qsse_log::{Appended, Appender, Key, Known, NewEvent};
+use qsse_proto::publish::{Acknowledged, Publish};
+use qsse_proto::{Code, EventId, Kind};
+use qsse_topic::Topic;
+
+use crate::shared::Shared;
+
+/// A publish that may be appended.
+pub(super) struct Ready {
+    pub(super) number: u64,
+    pub(super) target: Target,
+    pub(super) publish: Publish,
+    pub(super) key: Option<Key>,
+}
+
+pub(super) enum Target {
+    Topic(Topic),
+    Topics(Vec<Topic>),
+}
+
+/// What a publish is answered, or several in a row.
+pub(super) enum Answer {
+    Taken(Acknowledged),
+    Refused { number: u64, code: Code },
+}
+
+/// Appends what is ready, and answers in the same order. With `ordered` nothing is appended behind a refusal.
+pub(super) fn append(
+    shared: &Shared,
+    ready: impl Iterator<Item = Ready>,
+    ordered: bool,
+) -> Vec<Answer> {
+    let mut answers = Answers::default();
+    let mut failed = false;
+    let mut appender = shared.log.appender(shared.clock.now());
+    for ready in ready {
+        let number = ready.number;
+        // QP-8.4
+        if failed {
+            answers.refuse(number, Code::FAILED_BEFORE);
+            continue;
+        }
+        let metrics = &shared.metrics;
+        metrics
+            .received_bytes
+            .add(ready.publish.data().len() as u64);
+        match known(shared, &appender, &ready) {
+            Known::New => {
+                let range = push(&mut appender, &ready);
+                metrics.published_network.add(count(range));
+                if let Some(key) = ready.key {
+                    appender.remember(key, range);
+                }
+                answers.take(number, range);
+            }
+            // QP-8.11
+            Known::Taken(range) => {
+                metrics.duplicates.add(1);
+                answers.take(number, range);
+            }
+            Known::Unknown => {
+                failed = ordered;
+                answers.refuse(number, Code::OUTCOME_UNKNOWN);
+            }
+        }
+    }
+    answers.list
+}
+
+/// Whether it was taken before.
+fn known(shared: &Shared, appender: &Appender<'_>, ready: &Ready) -> Known {
+    let Some(key) = &ready.key else {
+        return Known::New;
+    };
+    match ready.publish.retry() {
+        // QP-8.13
+        Some(retry) if retry.epoch != shared.log.epoch() => Known::Unknown,
+        Some(retry) => appender.look_up(key, Some(Duration::from_millis(retry.ago_ms))),
+        None => appender.look_up(key, None),
+    }
+}
+
+/// One event on each topic.
+fn push(appender: &mut Appender<'_>, ready: &Ready) -> Option<Appended> {
+    let publish = &ready.publish;
+    match &ready.target {
+        Target::Topic(topic) => {
+            let id = push_one(appender, topic, publish);
+            let (first, last) = (id, id);
+            Some(Appended { first, last })
+        }
+        Target::Topics(topics) => {
+            let mut ids = topics
+                .iter()
+                .map(|topic| push_one(appender, topic, publish));
+            let first = ids.next()?;
+            let last = ids.last().unwrap_or(first);
+            Some(Appended { first, last })
+        }
+    }
+}
+
+fn push_one(appender: &mut Appender<'_>, topic: &Topic, publish: &Publish) -> EventId {
+    let kind = Kind::new(publish.kind()).expect("a decoded publish has a valid kind");
+    let event = NewEvent::new(topic.as_topic_ref(), publish.data()).kind(&kind);
+    appender.push(event).expect("its length was checked")
+}
+
+fn count(range: Option<Appended>) -> u64 {
+    range.map_or(0, |range| range.last.seq() + 1 - range.first.seq())
+}
+
+#[derive(Default)]
+struct Answers {
+    list: Vec<Answer>,
+    /// The last one acknowledges publishes of one event each, so that others may join them.
+    singles: bool,
+}
+
+impl Answers {
+    /// Publishes of one event each, whose seqs follow one another, share an acknowledgement (QP-8.5).
+    fn take(&mut self, number: u64, range: Option<Appended>) {
+        let (first, last) = match range {
+            Some(range) => (range.first.seq(), range.last.seq()),
+            None => (1, 0),
+        };
+        let single = first == last;
+        match self.list.last_mut() {
+            Some(Answer::Taken(ack)) if self.singles && single && first == ack.last + 1 => {
+                (ack.through, ack.last) = (number, last);
+            }
+            _ => self.list.push(Answer::Taken(Acknowledged {
+                through: number,
+                first,
+                last,
+            })),
+        }
+        self.singles = single;
+    }
+
+    fn refuse(&mut self, number: u64, code: Code) {
+        self.list.push(Answer::Refused { number, code });
+    }
+}
