@@ -7,10 +7,13 @@ use parking_lot::MutexGuard;
 use qsse_proto::{EventId, Kind};
 use qsse_topic::TopicRef;
 
+use crate::config::Config;
 use crate::dedup::{Key, Known};
 use crate::feed::Incoming;
 use crate::history::Record;
 use crate::log::{Log, State};
+use crate::pending::Receipt;
+use crate::storage::{Acknowledge, StorageError};
 use crate::time::Now;
 
 /// An event that has no id yet.
@@ -49,7 +52,7 @@ pub struct Appended {
 }
 
 /// Why an event was not appended.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AppendError {
     /// Its data is longer than [`max_event_bytes`](crate::Config::max_event_bytes).
@@ -62,11 +65,22 @@ pub enum AppendError {
         /// The limit.
         limit: usize,
     },
+    /// The storage has not kept up: wait for [`Log::room`](crate::Log::room), or publish more slowly.
+    #[error("the store has {bytes} bytes still to write: publish more slowly, or wait")]
+    Busy {
+        /// How much there is.
+        bytes: usize,
+    },
+    /// The storage takes nothing.
+    #[error(transparent)]
+    Storage(StorageError),
 }
+
 
 /// The sequencer, held: events pushed here follow one another without a hole.
 ///
-/// Readers see them from the moment they are pushed; [`Log::visible`](crate::Log::visible) moves when it is dropped.
+/// Without a storage, readers see them from the moment they are pushed, and [`Log::visible`](crate::Log::visible) moves when it is
+/// dropped. With one, it gets them as a group, and readers see them when they are as safe as [`Acknowledge`] says.
 /// Hold it only for as long as the pushing takes: it is a lock.
 pub struct Appender<'a> {
     log: &'a Log,
@@ -87,10 +101,10 @@ impl<'a> Appender<'a> {
         }
     }
 
-    /// Appends one event to the history and to every feed that matches.
+    /// Appends one event: to the history and every feed that matches, or with a storage to what it gets next.
     ///
     /// # Errors
-    /// [`AppendError::TooLarge`]; nothing was appended then.
+    /// [`AppendError`]; nothing was appended then.
     pub fn push(&mut self, event: NewEvent<'_>) -> Result<EventId, AppendError> {
         let NewEvent { topic, kind, data } = event;
         let config = self.log.config();
@@ -98,46 +112,49 @@ impl<'a> Appender<'a> {
             let (bytes, limit) = (data.len(), config.max_event_bytes);
             return Err(AppendError::TooLarge { bytes, limit });
         }
-        let State {
-            topics,
-            feeds,
-            history,
-            head,
-            last_time,
-            ..
-        } = &mut *self.state;
-        *head += 1;
-        let (seq, time) = (*head, *last_time);
-        let id = topics.resolve(topic);
-        topics.count(id);
-        let (routes, generation) = feeds.routes();
+        let storage = self.log.shared().storage.is_some();
+        if storage {
+            self.state.may_store(config)?;
+        }
+        self.state.head += 1;
         let incoming = Incoming {
-            seq,
-            time,
+            seq: self.state.head,
+            time: self.state.last_time,
             topic: topic.as_str(),
             kind,
             data,
         };
-        for slot in topics.routes(id, routes, generation) {
-            feeds.get(*slot).append(incoming, self.budget);
+        if storage {
+            self.state.pending.push(incoming);
         }
-        let age = self.now.monotonic;
-        history.append(
-            Record {
-                seq,
-                time,
-                age,
-                topic: id,
-                kind,
-                data,
-            },
-            topics,
-        );
-        history.trim(config, age, topics);
-        if let Some(rule) = topics.rule(id) {
-            history.trim_topic(id, &config.retention[rule], age, topics);
+        if !storage || config.acknowledge == Acknowledge::Memory {
+            self.state
+                .commit(topic, incoming, config, self.now.monotonic, self.budget);
         }
-        Ok(EventId::new(self.log.epoch(), seq))
+        Ok(EventId::new(self.log.epoch(), incoming.seq))
+    }
+
+    /// The promise that everything pushed so far is kept.
+    pub fn receipt(&self) -> Receipt {
+        let later = self.log.config().acknowledge != Acknowledge::Memory;
+        if later && !self.state.pending.is_empty() {
+            self.state.pending.receipt()
+        } else {
+            Receipt::KEPT
+        }
+    }
+
+    /// The promise that an event pushed earlier is kept.
+    pub fn receipt_of(&self, id: EventId) -> Receipt {
+        let groups = [Some(self.state.pending.group()), self.state.writing.as_ref()];
+        let group = groups
+            .into_iter()
+            .flatten()
+            .find(|group| group.holds(id.seq()));
+        match group {
+            Some(group) if self.log.config().acknowledge != Acknowledge::Memory => group.receipt(),
+            _ => Receipt::KEPT,
+        }
     }
 }
 
@@ -153,15 +170,83 @@ impl Appender<'_> {
     /// Notes the events of a publish under its key.
     pub fn remember(&mut self, key: Key, taken: Option<Appended>) {
         let now = self.now.monotonic;
+        // Of a publish to many topics only this process knows all of it.
+        if let Some(Appended { first, last }) = taken
+            && first == last
+        {
+            self.state.pending.key(last.seq(), key.clone());
+        }
         self.state.dedup.insert(key, taken, now, self.log.config());
+    }
+}
+
+impl State {
+    /// Whether the storage may be given more.
+    fn may_store(&self, config: &Config) -> Result<(), AppendError> {
+        if let Some(error) = &self.refusing {
+            return Err(AppendError::Storage(error.clone()));
+        }
+        let bytes = self.pending.bytes();
+        let told = config.acknowledge == Acknowledge::Memory && self.head >= self.reserved;
+        if bytes >= config.pending_bytes || told {
+            return Err(AppendError::Busy { bytes });
+        }
+        Ok(())
+    }
+
+    /// Shows an event to readers: it goes to the history and to every feed that matches.
+    pub(crate) fn commit(
+        &mut self,
+        topic: TopicRef<'_>,
+        event: Incoming<'_>,
+        config: &Config,
+        age: Duration,
+        budget: usize,
+    ) {
+        let Self {
+            topics,
+            feeds,
+            history,
+            ..
+        } = self;
+        let id = topics.resolve(topic);
+        topics.count(id);
+        let (routes, generation) = feeds.routes();
+        for slot in topics.routes(id, routes, generation) {
+            feeds.get(*slot).append(event, budget);
+        }
+        let Incoming {
+            seq,
+            time,
+            kind,
+            data,
+            ..
+        } = event;
+        let record = Record {
+            seq,
+            time,
+            age,
+            topic: id,
+            kind,
+            data,
+        };
+        history.append(record, topics);
+        history.trim(config, age, topics);
+        if let Some(rule) = topics.rule(id) {
+            history.trim_topic(id, &config.retention[rule], age, topics);
+        }
     }
 }
 
 impl Drop for Appender<'_> {
     fn drop(&mut self) {
-        self.log
-            .shared()
-            .visible
-            .store(self.state.head, Ordering::Release);
+        let shared = self.log.shared();
+        let later = shared.storage.is_some();
+        if !later || self.log.config().acknowledge == Acknowledge::Memory {
+            shared.visible.store(self.state.head, Ordering::Release);
+        }
+        if later && !self.state.pending.is_empty() {
+            shared.appended.notify_one();
+        }
     }
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use qsse_topic::Pattern;
 use serde::{Deserialize, Serialize};
 
+use crate::storage::Acknowledge;
+
 /// Bounds of a [`Log`](crate::Log), all counted in allocated bytes.
 ///
 /// ```
@@ -32,6 +34,10 @@ pub struct Config {
     pub feed_idle: Duration,
     /// Largest data of one event. Default 1 MiB.
     pub max_event_bytes: usize,
+    /// What the acknowledgement of a publish means. Default `synced`; without a storage everything is in memory.
+    pub acknowledge: Acknowledge,
+    /// Most bytes of events on their way to the storage: publishers wait beyond that. Default 8 MiB.
+    pub pending_bytes: usize,
     /// How long the key of a publish is remembered, so that it is not taken twice. Default 2 min.
     pub dedup_window: Duration,
     /// Most keys remembered, the newest ones: about 150 bytes each. Default 100,000.
@@ -110,6 +116,8 @@ impl Default for Config {
             feeds_bytes: 64 << 20,
             feed_idle: Duration::from_secs(10),
             max_event_bytes: qsse_proto::limits::EVENT_BYTES,
+            acknowledge: Acknowledge::default(),
+            pending_bytes: 8 << 20,
             dedup_window: Duration::from_secs(120),
             dedup_keys: 100_000,
         }
@@ -156,6 +164,13 @@ impl Config {
     #[must_use]
     pub fn feeds_bytes(mut self, bytes: usize) -> Self {
         self.feeds_bytes = bytes;
+        self
+    }
+
+    /// Sets [`acknowledge`](Self::acknowledge).
+    #[must_use]
+    pub fn acknowledge(mut self, acknowledge: Acknowledge) -> Self {
+        self.acknowledge = acknowledge;
         self
     }
 

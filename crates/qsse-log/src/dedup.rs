@@ -4,12 +4,18 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
+use qsse_proto::{EventId, Timestamp};
 
 use crate::append::Appended;
 use crate::config::Config;
+use crate::storage::Opened;
+use crate::time::Now;
 
 /// How much later than its sender says a retry may have been sent: what a connection may hold it up before it is given up.
 const DELAY: Duration = Duration::from_secs(30);
+
+/// Added to every time here, so that there is room for those before the start.
+const BEFORE: Duration = Duration::from_secs(1 << 32);
 
 /// What makes two publishes the same one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -67,7 +73,7 @@ impl Dedup {
             return Known::New;
         };
         // Had it been taken, it would have been after this.
-        let earliest = now.checked_sub(ago + DELAY);
+        let earliest = (now + BEFORE).checked_sub(ago + DELAY);
         if earliest.is_some_and(|earliest| earliest > forgotten) {
             Known::New
         } else {
@@ -84,14 +90,34 @@ impl Dedup {
         config: &Config,
     ) {
         if self.taken.insert(key.clone(), taken).is_none() {
-            self.order.push_back((now, key));
+            self.order.push_back((now + BEFORE, key));
         }
         self.trim(now, config);
     }
 
+    /// Forgets one that was not taken after all.
+    pub(crate) fn remove(&mut self, key: &Key) {
+        if self.taken.remove(key).is_some() {
+            self.order.retain(|(_, other)| other != key);
+        }
+    }
+
+    /// Takes over the keys of an earlier process.
+    pub(crate) fn recover(&mut self, opened: &Opened, now: Now) {
+        let age = |time: Timestamp| now.wall.saturating_since(time);
+        let then = |age: Duration| (now.monotonic + BEFORE).saturating_sub(age);
+        self.forgotten = Some(then(age(opened.last_time) + opened.keys_age));
+        for (key, seq, time) in &opened.keys {
+            let id = EventId::new(opened.epoch, *seq);
+            let (first, last) = (id, id);
+            self.taken.insert(key.clone(), Some(Appended { first, last }));
+            self.order.push_back((then(age(*time)), key.clone()));
+        }
+    }
+
     /// Forgets what is out of the window.
     pub(crate) fn trim(&mut self, now: Duration, config: &Config) {
-        let horizon = now.checked_sub(config.dedup_window);
+        let horizon = (now + BEFORE).checked_sub(config.dedup_window);
         while let Some((taken, _)) = self.order.front()
             && (self.order.len() > config.dedup_keys
                 || horizon.is_some_and(|horizon| *taken < horizon))

@@ -94,6 +94,11 @@ impl History {
         }
     }
 
+    /// Begins after these, which are elsewhere.
+    pub(crate) fn begin_after(&mut self, head: u64, time: Timestamp) {
+        (self.floor, self.head, self.floor_time) = (head, head, time);
+    }
+
     /// Events up to here are gone.
     pub(crate) fn floor(&self) -> u64 {
         self.floor

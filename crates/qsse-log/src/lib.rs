@@ -40,8 +40,11 @@ mod encoding;
 mod feed;
 mod feeds;
 mod history;
+mod keep;
 mod log;
+mod pending;
 mod reader;
+mod storage;
 mod time;
 mod topics;
 
@@ -51,7 +54,9 @@ pub use dedup::{Key, Known};
 pub use encoding::Encoding;
 pub use log::{Log, Stats};
 pub use qsse_proto::control::{OnLag, Start};
+pub use pending::Receipt;
 pub use reader::{Reader, StartError, Step};
+pub use storage::{Acknowledge, Entry, Opened, Storage, StorageError, Stored};
 pub use time::Now;
 
 #[cfg(doctest)]

@@ -7,13 +7,16 @@ use parking_lot::Mutex;
 use qsse_proto::control::{OnLag, Start};
 use qsse_proto::{Epoch, EventId, Timestamp};
 use qsse_topic::{Filter, Pattern, Topic, TopicRef};
+use tokio::sync::Notify;
 
 use crate::append::{AppendError, Appended, Appender, NewEvent};
 use crate::config::Config;
 use crate::dedup::Dedup;
 use crate::feeds::Feeds;
 use crate::history::History;
+use crate::pending::{Group, Pending};
 use crate::reader::{Reader, StartError};
+use crate::storage::{Storage, StorageError};
 use crate::time::Now;
 use crate::topics::Topics;
 
@@ -29,6 +32,11 @@ pub(crate) struct Shared {
     /// The last event whose append is complete.
     pub(crate) visible: AtomicU64,
     pub(crate) state: Mutex<State>,
+    pub(crate) storage: Option<Arc<dyn Storage>>,
+    /// There is something for the storage.
+    pub(crate) appended: Notify,
+    /// The storage has taken something.
+    pub(crate) stored: Notify,
 }
 
 /// Everything that the sequencer's critical section covers.
@@ -41,6 +49,14 @@ pub(crate) struct State {
     pub(crate) history: History,
     pub(crate) feeds: Feeds,
     pub(crate) dedup: Dedup,
+    /// What the storage gets next.
+    pub(crate) pending: Pending,
+    /// What the storage writes just now.
+    pub(crate) writing: Option<Group>,
+    /// Seqs up to here may be told before they are written.
+    pub(crate) reserved: u64,
+    /// Why nothing may be appended, while that is so.
+    pub(crate) refusing: Option<StorageError>,
 }
 
 /// What a log holds at one moment.
@@ -66,21 +82,38 @@ pub struct Stats {
 impl Log {
     /// An empty log. `epoch` must be random: it is how a cursor of another log is recognised.
     pub fn new(epoch: Epoch, config: Config) -> Self {
-        let state = State {
-            head: 0,
-            last_time: Timestamp::default(),
-            topics: Topics::new(&config.retention),
-            history: History::new(&config),
-            feeds: Feeds::default(),
-            dedup: Dedup::default(),
-        };
-        let (visible, state) = (AtomicU64::new(0), Mutex::new(state));
+        let state = State::new(Topics::new(&config.retention), &config);
+        Self::of(epoch, config, state, None)
+    }
+
+    /// A log that keeps its events in a storage as well, and goes on after those that are there.
+    ///
+    /// Retention is the storage's then, and [`Config::retention`] has no effect. The events get there only while
+    /// [`keep`](Self::keep) runs.
+    pub fn stored(storage: Arc<dyn Storage>, config: Config, now: Now) -> Self {
+        let opened = storage.opened();
+        let mut state = State::new(Topics::new(&[]), &config);
+        state.head = opened.head;
+        state.last_time = opened.last_time;
+        state.reserved = opened.reserved;
+        state.history.begin_after(opened.head, opened.last_time);
+        for topic in &opened.topics {
+            state.topics.recover(topic.as_topic_ref());
+        }
+        state.dedup.recover(&opened, now);
+        Self::of(opened.epoch, config, state, Some(storage))
+    }
+
+    fn of(epoch: Epoch, config: Config, state: State, storage: Option<Arc<dyn Storage>>) -> Self {
         Self {
             shared: Arc::new(Shared {
                 epoch,
                 config,
-                visible,
-                state,
+                visible: AtomicU64::new(state.head),
+                state: Mutex::new(state),
+                storage,
+                appended: Notify::new(),
+                stored: Notify::new(),
             }),
         }
     }
@@ -119,23 +152,29 @@ impl Log {
 
     /// A reader of the events that `filter` matches, which catches up when it lags.
     ///
+    /// In a log with a storage only starts that need nothing of it: [`open`](Self::open) knows all.
+    ///
     /// # Errors
     /// [`StartError`].
     pub fn reader(&self, filter: &Filter, start: Start) -> Result<Reader, StartError> {
         Reader::open(self, filter, start, OnLag::CatchUp)
     }
 
-    /// As [`reader`](Self::reader), with what is done when it lags.
+    /// As [`reader`](Self::reader), with what is done when it lags, and any start.
+    ///
+    /// Waits for the storage, if the start is there.
     ///
     /// # Errors
     /// [`StartError`].
-    pub fn reader_with(
+    pub async fn open(
         &self,
         filter: &Filter,
         start: Start,
         on_lag: OnLag,
     ) -> Result<Reader, StartError> {
-        Reader::open(self, filter, start, on_lag)
+        let mut reader = Reader::open(self, filter, start, on_lag)?;
+        reader.find_start(start).await;
+        Ok(reader)
     }
 
     /// Keeps a topic known also while it has no events, for [`topics_matching`](Self::topics_matching).
@@ -211,5 +250,22 @@ impl Log {
 
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
+    }
+}
+
+impl State {
+    fn new(topics: Topics, config: &Config) -> Self {
+        Self {
+            head: 0,
+            last_time: Timestamp::default(),
+            topics,
+            history: History::new(config),
+            feeds: Feeds::default(),
+            dedup: Dedup::default(),
+            pending: Pending::default(),
+            writing: None,
+            reserved: 0,
+            refusing: None,
+        }
     }
 }

@@ -76,6 +76,11 @@ impl Topics {
         }
     }
 
+    /// Keeps the topic known: a storage has events of it.
+    pub(crate) fn recover(&mut self, topic: TopicRef<'_>) {
+        self.pin(topic);
+    }
+
     /// Keeps the topic known for good.
     pub(crate) fn pin(&mut self, topic: TopicRef<'_>) {
         let id = self.resolve(topic);

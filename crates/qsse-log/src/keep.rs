@@ -1,0 +1,230 @@
+//! Keeping: what was appended goes to the storage, in groups, and then to the readers.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use qsse_topic::TopicRef;
+
+use crate::feed::Incoming;
+use crate::log::Log;
+use crate::pending::Group;
+use crate::storage::{Acknowledge, Entry, Storage, StorageError};
+use crate::time::Now;
+
+/// How long a storage without room is left alone before the next try.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// What is reserved ahead, so that publishers need not wait for it.
+const AHEAD: u64 = 1 << 16;
+
+impl Log {
+    /// Gives the storage what is appended, until the future is dropped or the storage has ended; without one it waits for ever.
+    ///
+    /// To be run by one task. While a group is written the next one gathers: that is what makes one sync do for many
+    /// publishers. Dropping the future leaves a group in doubt, so drop it only at the end, after [`flush`](Self::flush).
+    pub async fn keep(&self, now: impl Fn() -> Now) {
+        let Some(storage) = self.shared().storage.clone() else {
+            return std::future::pending().await;
+        };
+        loop {
+            if let Err(error) = self.reserve(&*storage).await
+                && error.is_final()
+            {
+                return self.refuse(error);
+            }
+            if !self.shared().state.lock().pending.is_empty() {
+                self.keep_pending(&*storage, &now).await;
+                if self.is_ended() {
+                    return;
+                }
+                continue;
+            }
+            self.shared().appended.notified().await;
+        }
+    }
+
+    /// Waits until a publish that was [`Busy`](crate::AppendError::Busy) is worth another try.
+    ///
+    /// Cancel-safe.
+    pub async fn room(&self) {
+        let shared = self.shared();
+        loop {
+            let mut stored = std::pin::pin!(shared.stored.notified());
+            stored.as_mut().enable();
+            {
+                let state = shared.state.lock();
+                let told = shared.config.acknowledge == Acknowledge::Memory;
+                let unreserved = told && state.head >= state.reserved;
+                let full = state.pending.bytes() >= shared.config.pending_bytes;
+                if state.refusing.is_some() || !(unreserved || full) {
+                    return;
+                }
+            }
+            stored.await;
+        }
+    }
+
+    /// Waits until the storage has everything that was appended before, or takes no more.
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// [`StorageError`] of the last group.
+    pub async fn flush(&self) -> Result<(), StorageError> {
+        let last = {
+            let state = self.shared().state.lock();
+            let pending = (!state.pending.is_empty()).then(|| state.pending.receipt());
+            pending.or_else(|| state.writing.as_ref().map(Group::receipt))
+        };
+        match last {
+            Some(last) => last.kept().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the storage cleanly. Nothing may be appended any more.
+    ///
+    /// # Errors
+    /// [`StorageError`]: it is then as after a crash.
+    pub async fn close(&self) -> Result<(), StorageError> {
+        let Some(storage) = self.shared().storage.clone() else {
+            return Ok(());
+        };
+        let flushed = self.flush().await;
+        let head = self.shared().state.lock().head;
+        flushed.and(storage.close(head).await)
+    }
+
+    /// Whether publishing works, as far as the storage goes.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn health(&self) -> Result<(), StorageError> {
+        match &self.shared().storage {
+            Some(storage) => storage.health(),
+            None => Ok(()),
+        }
+    }
+
+    /// Keeps enough seqs reserved where they are told before they are written.
+    async fn reserve(&self, storage: &dyn Storage) -> Result<(), StorageError> {
+        let shared = self.shared();
+        if shared.config.acknowledge == Acknowledge::Synced {
+            return Ok(());
+        }
+        let (head, reserved) = {
+            let state = shared.state.lock();
+            (state.head, state.reserved)
+        };
+        if head + AHEAD / 2 < reserved {
+            return Ok(());
+        }
+        let reserved = storage.reserve(head + AHEAD).await?;
+        shared.state.lock().reserved = reserved;
+        shared.stored.notify_waiters();
+        Ok(())
+    }
+
+    async fn keep_pending(&self, storage: &dyn Storage, now: &impl Fn() -> Now) {
+        let shared = self.shared();
+        let (entries, group) = {
+            let mut state = shared.state.lock();
+            let (entries, group) = state.pending.take();
+            state.writing = Some(group.clone());
+            (entries, group)
+        };
+        let acknowledge = shared.config.acknowledge;
+        let mut kept = storage.append(entries.clone(), acknowledge).await;
+        if acknowledge == Acknowledge::Memory {
+            // Readers have them already. They are tried again and nothing else is taken meanwhile.
+            while let Err(error) = &kept
+                && !error.is_final()
+            {
+                shared.state.lock().refusing = Some(error.clone());
+                tracing::error!(%error, "events are not kept yet, and publishing is refused");
+                tokio::time::sleep(PATIENCE).await;
+                kept = storage.append(entries.clone(), acknowledge).await;
+            }
+            shared.state.lock().refusing = None;
+        }
+        match kept {
+            Ok(()) => {
+                self.keep_shown(&entries, acknowledge, now());
+                shared.state.lock().writing = None;
+                group.finish(Ok(()));
+            }
+            Err(error) => self.give_up(&entries, &group, error),
+        }
+        shared.stored.notify_waiters();
+    }
+
+    /// Shows kept events to readers.
+    fn keep_shown(&self, entries: &[Entry], acknowledge: Acknowledge, now: Now) {
+        if acknowledge == Acknowledge::Memory {
+            return;
+        }
+        let shared = self.shared();
+        for entry in entries {
+            // One lock per batch: publishers get in between.
+            let mut state = shared.state.lock();
+            let budget = state.feeds.budget(&shared.config);
+            for event in &entry.batch {
+                let topic = TopicRef::new(event.topic()).expect("it was a topic when it was pushed");
+                let incoming = Incoming {
+                    seq: event.seq(),
+                    time: event.time(),
+                    topic: event.topic(),
+                    kind: event.kind(),
+                    data: event.data(),
+                };
+                state.commit(topic, incoming, &shared.config, now.monotonic, budget);
+            }
+            let last = entry.batch.last_seq();
+            shared.visible.store(last, Ordering::Release);
+        }
+    }
+
+    /// A group is not kept, and neither is what was pushed behind it.
+    fn give_up(&self, entries: &[Entry], group: &Group, error: StorageError) {
+        let shared = self.shared();
+        let mut state = shared.state.lock();
+        let (behind, later) = state.pending.take();
+        for entry in entries.iter().chain(&behind) {
+            for (_, key) in &entry.keys {
+                state.dedup.remove(key);
+            }
+        }
+        if shared.config.acknowledge != Acknowledge::Memory {
+            // Nobody was told of these seqs.
+            state.head = group.first() - 1;
+        }
+        if error.is_final() {
+            state.refusing = Some(error.clone());
+        }
+        state.writing = None;
+        drop(state);
+        tracing::error!(%error, "events were refused: the store could not keep them");
+        group.finish(Err(error.clone()));
+        later.finish(Err(error));
+    }
+
+    fn refuse(&self, error: StorageError) {
+        tracing::error!(%error, "nothing can be published any more");
+        self.shared().state.lock().refusing = Some(error);
+        self.shared().stored.notify_waiters();
+    }
+
+    fn is_ended(&self) -> bool {
+        let state = self.shared().state.lock();
+        state
+            .refusing
+            .as_ref()
+            .is_some_and(StorageError::is_final)
+    }
+
+    /// What retention there is in the storage.
+    pub(crate) fn storage(&self) -> Option<&Arc<dyn Storage>> {
+        self.shared().storage.as_ref()
+    }
+}

@@ -1,0 +1,156 @@
+//! What was appended and is not kept yet: the group that the storage gets next.
+
+use std::sync::Arc;
+
+use qsse_proto::batch::{Batch, Builder};
+use tokio::sync::watch;
+
+use crate::dedup::Key;
+use crate::feed::Incoming;
+use crate::storage::{Entry, StorageError};
+
+/// What became of a group; `None` until it is known.
+type Outcome = Option<Result<(), StorageError>>;
+
+/// Events on their way to the storage, and who waits for them.
+pub(crate) struct Pending {
+    entries: Vec<Entry>,
+    open: Builder,
+    keys: Vec<(u64, Key)>,
+    bytes: usize,
+    group: Group,
+}
+
+/// Events that the storage takes in one go.
+#[derive(Clone)]
+pub(crate) struct Group {
+    first: u64,
+    last: u64,
+    outcome: Arc<watch::Sender<Outcome>>,
+}
+
+/// The promise that an append is kept: await [`kept`](Receipt::kept).
+#[derive(Clone)]
+pub struct Receipt(Option<watch::Receiver<Outcome>>);
+
+impl Receipt {
+    /// For what is kept already, as far as it is to be.
+    pub(crate) const KEPT: Self = Self(None);
+
+    /// Waits until the events are as safe as the log promises.
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// [`StorageError`]: they are not kept, no reader has seen them, and none will.
+    pub async fn kept(mut self) -> Result<(), StorageError> {
+        let Some(outcome) = &mut self.0 else {
+            return Ok(());
+        };
+        match outcome.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(Err(error))) => Err(error.clone()),
+            Ok(_) => Ok(()),
+            Err(_) => Err(StorageError::Ended(Arc::from("the log has ended"))),
+        }
+    }
+}
+
+impl Default for Pending {
+    fn default() -> Self {
+        Self {
+            entries: Vec::new(),
+            open: Builder::new(),
+            keys: Vec::new(),
+            bytes: 0,
+            group: Group::new(),
+        }
+    }
+}
+
+impl Pending {
+    pub(crate) fn push(&mut self, event: Incoming<'_>) {
+        let Incoming {
+            seq,
+            time,
+            topic,
+            kind,
+            data,
+        } = event;
+        if !self.open.is_empty() && !self.open.would_fit(topic, kind, data.len()) {
+            self.seal();
+        }
+        let before = self.open.len();
+        self.open.push(seq, time, topic, kind, data);
+        self.bytes += self.open.len() - before;
+        if self.group.last == 0 {
+            self.group.first = seq;
+        }
+        self.group.last = seq;
+    }
+
+    /// The key of the publish whose event was pushed last.
+    pub(crate) fn key(&mut self, seq: u64, key: Key) {
+        if self.open.last_seq() == Some(seq) {
+            self.keys.push((seq, key));
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.group.last == 0
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// For whoever waits for what was pushed.
+    pub(crate) fn receipt(&self) -> Receipt {
+        self.group.receipt()
+    }
+
+    pub(crate) fn group(&self) -> &Group {
+        &self.group
+    }
+
+    /// Everything, for the storage.
+    pub(crate) fn take(&mut self) -> (Vec<Entry>, Group) {
+        self.seal();
+        self.bytes = 0;
+        let entries = std::mem::take(&mut self.entries);
+        (entries, std::mem::replace(&mut self.group, Group::new()))
+    }
+
+    fn seal(&mut self) {
+        if !self.open.is_empty() {
+            let batch: Batch = self.open.finish();
+            let keys = std::mem::take(&mut self.keys);
+            self.entries.push(Entry { batch, keys });
+        }
+    }
+}
+
+impl Group {
+    fn new() -> Self {
+        Self {
+            first: 0,
+            last: 0,
+            outcome: Arc::new(watch::Sender::new(None)),
+        }
+    }
+
+    pub(crate) fn first(&self) -> u64 {
+        self.first
+    }
+
+    pub(crate) fn holds(&self, seq: u64) -> bool {
+        (self.first..=self.last).contains(&seq)
+    }
+
+    pub(crate) fn receipt(&self) -> Receipt {
+        Receipt(Some(self.outcome.subscribe()))
+    }
+
+    pub(crate) fn finish(&self, outcome: Result<(), StorageError>) {
+        self.outcome.send_replace(Some(outcome));
+    }
+}

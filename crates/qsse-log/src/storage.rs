@@ -1,0 +1,164 @@
+//! [`Storage`]: where a log keeps its events beside memory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use qsse_proto::batch::Batch;
+use qsse_proto::{Epoch, Timestamp};
+use qsse_topic::{Filter, Topic};
+use serde::{Deserialize, Serialize};
+
+use crate::dedup::Key;
+use crate::time::Now;
+
+/// A place that outlasts the process. Its calls are per batch, never per event.
+///
+/// A log appends from one task at a time; everything else may be called at any time.
+#[async_trait]
+pub trait Storage: Send + Sync + 'static {
+    /// What was there when it was opened.
+    fn opened(&self) -> Opened;
+
+    /// Writes events: all of them, or after an error none. With [`Acknowledge::Synced`] they outlast a crash of the machine
+    /// once this returns.
+    ///
+    /// # Errors
+    /// [`StorageError`]; with a final one, of every later call too.
+    async fn append(
+        &self,
+        entries: Vec<Entry>,
+        acknowledge: Acknowledge,
+    ) -> Result<(), StorageError>;
+
+    /// Makes sure that seqs up to `upto`, at least, are never given to other events, whatever happens; tells up to which.
+    ///
+    /// # Errors
+    /// [`StorageError`]; nothing was reserved.
+    async fn reserve(&self, upto: u64) -> Result<u64, StorageError>;
+
+    /// The events in (after, upto] that `filter` admits, about `budget` bytes of them.
+    async fn read(&self, filter: Filter, after: u64, upto: u64, budget: usize) -> Stored;
+
+    /// The newest event that `filter` admits and that was let go; 0 if none was.
+    fn floor(&self, filter: &Filter) -> u64;
+
+    /// The position before the oldest event kept.
+    fn oldest(&self) -> u64;
+
+    /// The first seq whose event is of `time` or later, or the one after the newest.
+    async fn seq_at(&self, time: Timestamp) -> u64;
+
+    /// For each topic that `filter` admits, the seq of its `n`th last event at or below `upto`, or of its first.
+    async fn tail(&self, filter: Filter, n: u64, upto: u64) -> Vec<(Topic, u64)>;
+
+    /// Lets go of what is not to be kept. Called about once a second.
+    ///
+    /// # Errors
+    /// [`StorageError`]; a later call goes on.
+    async fn retain(&self, now: Now) -> Result<(), StorageError>;
+
+    /// Ends cleanly. `given_out` is the last seq that anybody was told.
+    ///
+    /// # Errors
+    /// [`StorageError`]; it is then as after a crash.
+    async fn close(&self, given_out: u64) -> Result<(), StorageError>;
+
+    /// Whether it can take events.
+    fn health(&self) -> Result<(), StorageError>;
+}
+
+/// What the acknowledgement of a publish means, where a log has a [`Storage`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Acknowledge {
+    /// The event is in memory. A crash of the process may lose it.
+    Memory,
+    /// The operating system has it. A crash of the machine may lose it.
+    Written,
+    /// It is on the disk.
+    #[default]
+    Synced,
+}
+
+/// What is written in one piece: events of any topics, and the keys of those that have one.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Entry {
+    /// The events.
+    pub batch: Batch,
+    /// Keys, with the seqs of their events, rising.
+    pub keys: Vec<(u64, Key)>,
+}
+
+/// What a storage held when it was opened.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Opened {
+    /// The epoch of its events.
+    pub epoch: Epoch,
+    /// The last seq that an event may have: the next one gets the one after.
+    pub head: u64,
+    /// Seqs up to here are reserved.
+    pub reserved: u64,
+    /// No event is later.
+    pub last_time: Timestamp,
+    /// The topics with an event.
+    pub topics: Vec<Topic>,
+    /// The keys of the dedup window, with seq and time of their events.
+    pub keys: Vec<(Key, u64, Timestamp)>,
+    /// How old, counted from `last_time`, a key may be to be among these.
+    pub keys_age: Duration,
+}
+
+impl Opened {
+    /// A storage of this epoch that is empty.
+    pub fn new(epoch: Epoch) -> Self {
+        Self {
+            epoch,
+            head: 0,
+            reserved: 0,
+            last_time: Timestamp::default(),
+            topics: Vec::new(),
+            keys: Vec::new(),
+            keys_age: Duration::ZERO,
+        }
+    }
+}
+
+/// What a read of a storage found.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Stored {
+    /// The events, in order.
+    pub batches: Vec<Batch>,
+    /// Where events are lost, by damage or a crash, each (after, to], in order; never within a batch.
+    pub lost: Vec<(u64, u64)>,
+    /// If above the position asked for, admitted events up to here were let go.
+    pub floor: u64,
+    /// Everything up to here was looked at.
+    pub through: u64,
+}
+
+/// Why a storage did not do something.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// There is no room. It takes events again once there is.
+    #[error("the disk is full: {0}")]
+    Full(Arc<dyn std::error::Error + Send + Sync>),
+    /// It did not work and may the next time.
+    #[error("the store failed: {0}")]
+    Failed(Arc<dyn std::error::Error + Send + Sync>),
+    /// It takes no more events until it is opened anew.
+    #[error("the store takes no more events until the server is started again: {0}")]
+    Ended(Arc<dyn std::error::Error + Send + Sync>),
+}
+
+impl StorageError {
+    /// Whether it will not pass.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Ended(_))
+    }
+}
