@@ -76,7 +76,6 @@ pub enum AppendError {
     Storage(StorageError),
 }
 
-
 /// The sequencer, held: events pushed here follow one another without a hole.
 ///
 /// Without a storage, readers see them from the moment they are pushed, and [`Log::visible`](crate::Log::visible) moves when it is
@@ -146,7 +145,10 @@ impl<'a> Appender<'a> {
 
     /// The promise that an event pushed earlier is kept.
     pub fn receipt_of(&self, id: EventId) -> Receipt {
-        let groups = [Some(self.state.pending.group()), self.state.writing.as_ref()];
+        let groups = [
+            Some(self.state.pending.group()),
+            self.state.writing.as_ref(),
+        ];
         let group = groups
             .into_iter()
             .flatten()

@@ -110,7 +110,8 @@ impl Dedup {
         for (key, seq, time) in &opened.keys {
             let id = EventId::new(opened.epoch, *seq);
             let (first, last) = (id, id);
-            self.taken.insert(key.clone(), Some(Appended { first, last }));
+            self.taken
+                .insert(key.clone(), Some(Appended { first, last }));
             self.order.push_back((then(age(*time)), key.clone()));
         }
     }

@@ -170,7 +170,8 @@ impl Log {
             let mut state = shared.state.lock();
             let budget = state.feeds.budget(&shared.config);
             for event in &entry.batch {
-                let topic = TopicRef::new(event.topic()).expect("it was a topic when it was pushed");
+                let topic =
+                    TopicRef::new(event.topic()).expect("it was a topic when it was pushed");
                 let incoming = Incoming {
                     seq: event.seq(),
                     time: event.time(),
@@ -217,10 +218,7 @@ impl Log {
 
     fn is_ended(&self) -> bool {
         let state = self.shared().state.lock();
-        state
-            .refusing
-            .as_ref()
-            .is_some_and(StorageError::is_final)
+        state.refusing.as_ref().is_some_and(StorageError::is_final)
     }
 
     /// What retention there is in the storage.

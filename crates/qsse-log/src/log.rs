@@ -28,7 +28,7 @@ pub struct Log {
 
 pub(crate) struct Shared {
     epoch: Epoch,
-    config: Config,
+    pub(crate) config: Config,
     /// The last event whose append is complete.
     pub(crate) visible: AtomicU64,
     pub(crate) state: Mutex<State>,
@@ -160,6 +160,19 @@ impl Log {
         Reader::open(self, filter, start, OnLag::CatchUp)
     }
 
+    /// As [`reader`](Self::reader), with what is done when it lags.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn reader_with(
+        &self,
+        filter: &Filter,
+        start: Start,
+        on_lag: OnLag,
+    ) -> Result<Reader, StartError> {
+        Reader::open(self, filter, start, on_lag)
+    }
+
     /// As [`reader`](Self::reader), with what is done when it lags, and any start.
     ///
     /// Waits for the storage, if the start is there.
@@ -245,6 +258,14 @@ impl Log {
             feed_bytes: state.feeds.bytes(),
             topics: state.topics.len(),
             dedup_keys: state.dedup.len(),
+        }
+    }
+
+    /// The newest event that `filter` admits and that is kept nowhere any more; at most `above` if there is none above that.
+    pub(crate) fn lost(&self, state: &State, filter: &Filter, above: u64) -> u64 {
+        match self.storage() {
+            Some(storage) => storage.floor(filter).max(above),
+            None => state.topics.lost(filter, above),
         }
     }
 

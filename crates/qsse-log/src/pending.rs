@@ -50,7 +50,7 @@ impl Receipt {
         match outcome.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(Err(error))) => Err(error.clone()),
             Ok(_) => Ok(()),
-            Err(_) => Err(StorageError::Ended(Arc::from("the log has ended"))),
+            Err(_) => Err(StorageError::ended("the log has ended")),
         }
     }
 }

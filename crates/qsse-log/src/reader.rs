@@ -1,6 +1,6 @@
 //! A reader: one position in the log, and the next step from there.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,12 +8,13 @@ use qsse_proto::EventId;
 use qsse_proto::batch::Batch;
 use qsse_proto::control::{OnLag, Start};
 use qsse_proto::stream::{Gap, GapReason, Outcome};
-use qsse_topic::Filter;
+use qsse_topic::{Filter, Topic};
 
 use crate::encoding::Encoding;
 use crate::feed::{Feed, Taken};
 use crate::history::Selected;
 use crate::log::{Log, State};
+use crate::storage::Storage;
 
 /// A position in a log, seen through a filter.
 ///
@@ -41,6 +42,23 @@ pub struct Reader {
     /// Single events to hand out before going on after `selected_until`.
     selected: VecDeque<u64>,
     selected_until: u64,
+    /// In a log with a storage, in place of single events: up to `selected_until`, of each topic only those from a seq on.
+    since: Option<HashMap<Topic, u64>>,
+    /// What came from the storage and was not handed out yet.
+    fetched: Fetched,
+}
+
+/// What came from the storage.
+#[derive(Default)]
+struct Fetched {
+    items: VecDeque<Item>,
+    /// Where the position is once all of it is handed out.
+    through: u64,
+}
+
+enum Item {
+    Batch(Batch),
+    Gap(Gap),
 }
 
 /// What comes next.
@@ -52,6 +70,8 @@ pub enum Step {
     Gap(Gap),
     /// Some history was looked at and nothing matched: ask again, after giving others a turn.
     Looking,
+    /// What follows is in the storage: call [`Reader::fetch`] and then ask again.
+    Stored,
     /// The reader lags, and [`OnLag::Disconnect`] was asked for: it is of no more use.
     Lagged,
     /// Everything up to this event has been handed out: wait for [`Reader::ready`].
@@ -117,7 +137,33 @@ impl Reader {
             told: 0,
             selected: begin.selected,
             selected_until: head,
+            since: None,
+            fetched: Fetched::default(),
         })
+    }
+
+    /// Finds starts that only the storage knows.
+    pub(crate) async fn find_start(&mut self, start: Start) {
+        let Some(storage) = self.log.storage().cloned() else {
+            return;
+        };
+        let filter = self.feed.filter().clone();
+        let position = match start {
+            Start::Since(time) => storage.seq_at(time).await.saturating_sub(1),
+            Start::Last(n) => {
+                let until = self.selected_until;
+                let tail = storage.tail(filter.clone(), u64::from(n), until).await;
+                let first = tail.iter().map(|(_, seq)| seq.saturating_sub(1)).min();
+                self.since = Some(tail.into_iter().collect());
+                first.unwrap_or(until)
+            }
+            _ => return,
+        };
+        self.position = position.min(self.selected_until);
+        self.started = EventId::new(self.log.epoch(), self.position);
+        if matches!(start, Start::Since(_)) && storage.floor(&filter) > self.position {
+            self.outcome = Outcome::Gap;
+        }
     }
 
     /// How the reading began: what the header of its stream says.
@@ -149,9 +195,22 @@ impl Reader {
     ///
     /// Never waits. One call looks at a bounded part of the history.
     pub fn step(&mut self, budget: usize, out: &mut Vec<Batch>) -> Step {
+        if !self.fetched.items.is_empty() {
+            return self.take_fetched(budget, out);
+        }
         if !self.selected.is_empty() {
             return self.read_selected(out);
         }
+        let had = out.len();
+        let step = self.step_in_memory(budget, out);
+        self.keep_since(had, out);
+        match step {
+            Step::Batches if out.len() == had => Step::Looking,
+            step => step,
+        }
+    }
+
+    fn step_in_memory(&mut self, budget: usize, out: &mut Vec<Batch>) -> Step {
         // QP-7.5, QP-7.8: nothing beyond what is complete is shown. Read before the feed: what the feed then lacks does not match, up to here.
         let visible = self.log.visible();
         match self.feed.take(self.position, budget, out) {
@@ -209,6 +268,12 @@ impl Reader {
             return Step::Looking;
         }
         self.lagging = true;
+        if reason == GapReason::Latest && self.log.storage().is_some() {
+            // The last events may be older than what is in memory.
+            self.since = Some(HashMap::new());
+            self.selected_until = visible;
+            return Step::Stored;
+        }
         if reason == GapReason::Latest {
             let state = self.log.shared().state.lock();
             let (history, topics) = (&state.history, &state.topics);
@@ -245,20 +310,137 @@ impl Reader {
         step
     }
 
+    /// Gets what [`Step::Stored`] announced, about `budget` bytes of it.
+    ///
+    /// Cancel-safe: a fetch that is dropped is as one that was never begun.
+    pub async fn fetch(&mut self, budget: usize) {
+        let Some(storage) = self.log.storage().cloned() else {
+            return;
+        };
+        let filter = self.feed.filter().clone();
+        let after = self.position;
+        if self.since.as_ref().is_some_and(HashMap::is_empty) && self.selected_until > after {
+            return self.fetch_latest(&*storage, filter).await;
+        }
+        let stored = storage
+            .read(filter, after, self.fetched.through, budget)
+            .await;
+        let (told, reason) = (after.max(self.told), self.lost_reason());
+        let mut items = VecDeque::new();
+        if stored.floor > told {
+            self.told = stored.floor;
+            items.push_back(Item::Gap(gap_of(told, stored.floor, reason)));
+        }
+        let mut lost = stored.lost.into_iter().peekable();
+        let gap = |(after, to)| Item::Gap(gap_of(after, to, GapReason::Damaged));
+        for batch in stored.batches {
+            while let Some(lost) = lost.next_if(|(_, to)| *to < batch.first_seq()) {
+                items.push_back(gap(lost));
+            }
+            items.push_back(Item::Batch(batch));
+        }
+        items.extend(lost.map(gap));
+        self.fetched = Fetched {
+            through: stored.through.max(after),
+            items,
+        };
+        if self.fetched.items.is_empty() {
+            self.position = self.fetched.through;
+        }
+    }
+
+    /// Finds the last event of each topic that a lagging reader has missed.
+    async fn fetch_latest(&mut self, storage: &dyn Storage, filter: Filter) {
+        let (after, until) = (self.position, self.selected_until);
+        let tail = storage.tail(filter, 1, until).await;
+        let missed: HashMap<_, _> = tail.into_iter().filter(|(_, seq)| *seq > after).collect();
+        let first = missed.values().min().map_or(until, |seq| seq - 1);
+        let gap = gap_of(after, until, GapReason::Latest);
+        self.told = until;
+        self.since = (!missed.is_empty()).then_some(missed);
+        self.fetched = Fetched {
+            through: first,
+            items: [Item::Gap(gap)].into(),
+        };
+    }
+
+    /// Hands out what was fetched.
+    fn take_fetched(&mut self, budget: usize, out: &mut Vec<Batch>) -> Step {
+        self.lagging = true;
+        let (had, mut room) = (out.len(), budget);
+        let mut step = Step::Looking;
+        while let Some(item) = self.fetched.items.pop_front() {
+            match item {
+                Item::Batch(batch) => {
+                    room = room.saturating_sub(batch.bytes().len());
+                    self.position = batch.last_seq();
+                    out.push(batch);
+                    step = Step::Batches;
+                }
+                Item::Gap(gap) if out.len() == had => {
+                    step = Step::Gap(gap);
+                    room = 0;
+                }
+                gap @ Item::Gap(_) => {
+                    self.fetched.items.push_front(gap);
+                    room = 0;
+                }
+            }
+            if room == 0 {
+                break;
+            }
+        }
+        if self.fetched.items.is_empty() {
+            self.position = self.position.max(self.fetched.through);
+        }
+        self.keep_since(had, out);
+        match step {
+            Step::Batches if out.len() == had => Step::Looking,
+            step => step,
+        }
+    }
+
+    /// Leaves out events that come before the last ones of their topics.
+    fn keep_since(&mut self, had: usize, out: &mut Vec<Batch>) {
+        let until = self.selected_until;
+        let Some(since) = &self.since else {
+            return;
+        };
+        let wanted = |seq: u64, topic: &str| {
+            seq > until || since.get(topic).is_some_and(|first| *first <= seq)
+        };
+        for batch in out.split_off(had) {
+            out.extend(batch.filter(|event| wanted(event.seq(), event.topic())));
+        }
+        if self.position >= until {
+            self.since = None;
+        }
+    }
+
+    /// Why events below the floor are missing.
+    fn lost_reason(&self) -> GapReason {
+        if self.caught_up {
+            GapReason::Lag
+        } else {
+            GapReason::Retention
+        }
+    }
+
     fn read_history(&mut self, feed_floor: u64, out: &mut Vec<Batch>) -> Step {
         self.lagging = true;
         let state = self.log.shared().state.lock();
         let after = self.position.max(self.told);
         let filter = self.feed.filter();
-        let lost = state.topics.lost(filter, after).min(feed_floor);
+        if self.log.storage().is_some() {
+            self.fetched.through = state.history.floor().min(feed_floor);
+            if self.position < self.fetched.through {
+                return Step::Stored;
+            }
+        }
+        let lost = self.log.lost(&state, filter, after).min(feed_floor);
         if lost > after {
             self.told = lost;
-            let reason = if self.caught_up {
-                GapReason::Lag
-            } else {
-                GapReason::Retention
-            };
-            return gap(after, lost, reason);
+            return gap(after, lost, self.lost_reason());
         }
         let read = state
             .history
@@ -283,7 +465,10 @@ fn begin(
     feed_floor: u64,
 ) -> Result<Begin, StartError> {
     let head = state.head;
-    let floor = state.history.floor();
+    let floor = match log.storage() {
+        Some(storage) => storage.oldest(),
+        None => state.history.floor(),
+    };
     let at = |position, outcome| Begin {
         position,
         outcome,
@@ -292,7 +477,7 @@ fn begin(
     let known = |id: EventId| id.epoch() == log.epoch() && id.seq() <= head;
     // Whether a matching event behind this position is gone.
     let after = |position| {
-        let lost = state.topics.lost(filter, position).min(feed_floor);
+        let lost = log.lost(state, filter, position).min(feed_floor);
         at(
             position,
             if lost > position {
@@ -307,6 +492,8 @@ fn begin(
         Start::Earliest => at(floor, Outcome::Resumed),
         Start::After(id) if !known(id) => at(floor, Outcome::Reset),
         Start::After(id) => after(id.seq()),
+        // The storage is asked later.
+        Start::Since(_) | Start::Last(_) if log.storage().is_some() => at(head, Outcome::Resumed),
         Start::Since(time) => match state.history.before(time) {
             Some(position) => after(position),
             // Some of that time are gone: how many were of that time is not known any more.
@@ -330,12 +517,16 @@ fn begin(
 }
 
 fn gap(after: u64, to: u64, reason: GapReason) -> Step {
-    Step::Gap(Gap {
+    Step::Gap(gap_of(after, to, reason))
+}
+
+fn gap_of(after: u64, to: u64, reason: GapReason) -> Gap {
+    Gap {
         after,
         to,
         at_most: to - after,
         reason,
-    })
+    }
 }
 
 impl Drop for Reader {

@@ -157,6 +157,11 @@ pub enum StorageError {
 }
 
 impl StorageError {
+    /// It takes no more events, for a reason of the log's own.
+    pub(crate) fn ended(why: &'static str) -> Self {
+        Self::Ended(Box::<dyn std::error::Error + Send + Sync>::from(why).into())
+    }
+
     /// Whether it will not pass.
     pub fn is_final(&self) -> bool {
         matches!(self, Self::Ended(_))

@@ -267,6 +267,7 @@ impl World {
                 assert!(selected.is_empty(), "{selected:?} did not come");
                 true
             }
+            Step::Stored => panic!("there is no storage"),
             Step::Lagged => {
                 assert_eq!((*on_lag, *live), (OnLag::Disconnect, true));
                 // As a client that comes back.

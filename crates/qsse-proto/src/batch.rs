@@ -147,6 +147,16 @@ impl Batch {
         self.select(|event| event.seq() > seq)
     }
 
+    /// The batch without the events that `keep` refuses; `None` if that is all of them.
+    ///
+    /// If it keeps all of them the bytes are shared, otherwise what is left is encoded anew.
+    pub fn filter(&self, mut keep: impl FnMut(&EventRef<'_>) -> bool) -> Option<Self> {
+        if self.iter().all(|event| keep(&event)) {
+            return Some(self.clone());
+        }
+        self.select(keep)
+    }
+
     /// Its events, borrowed from its bytes.
     pub fn iter(&self) -> Iter<'_> {
         Iter::new(&self.bytes)

@@ -1,0 +1,435 @@
+//! A log with a storage: what readers see, what publishers are promised, and what happens when it fails.
+#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use qsse_log::{
+    Acknowledge, AppendError, Appended, Config, Entry, Key, Known, Log, NewEvent, Now, OnLag,
+    Opened, Reader, Start, Step, Storage, StorageError, Stored,
+};
+use qsse_proto::batch::Batch;
+use qsse_proto::stream::{GapReason, Outcome};
+use qsse_proto::{Epoch, EventId, Timestamp};
+use qsse_topic::{Filter, Topic, TopicRef};
+use tokio::sync::Semaphore;
+
+const EPOCH: Epoch = Epoch::new(9);
+
+/// Keeps batches in memory; each append needs a permit, and may be told to fail.
+struct Fake {
+    kept: Mutex<Vec<Batch>>,
+    keys: Mutex<Vec<(Key, u64, Timestamp)>>,
+    permits: Semaphore,
+    fail: Mutex<Option<StorageError>>,
+    reserved: Mutex<u64>,
+    closed: Mutex<Option<u64>>,
+}
+
+impl Fake {
+    fn new() -> Arc<Self> {
+        Self::of(Vec::new(), Semaphore::MAX_PERMITS)
+    }
+
+    /// One that lets nothing pass until it is given permits.
+    fn stuck() -> Arc<Self> {
+        Self::of(Vec::new(), 0)
+    }
+
+    fn of(kept: Vec<Batch>, permits: usize) -> Arc<Self> {
+        Arc::new(Self {
+            kept: Mutex::new(kept),
+            keys: Mutex::default(),
+            permits: Semaphore::new(permits),
+            fail: Mutex::default(),
+            reserved: Mutex::new(0),
+            closed: Mutex::default(),
+        })
+    }
+
+    fn fail(&self, error: Option<StorageError>) {
+        *self.fail.lock().unwrap() = error;
+    }
+
+    fn seqs(&self) -> Vec<u64> {
+        let kept = self.kept.lock().unwrap();
+        kept.iter()
+            .flat_map(|batch| batch.iter().map(|event| event.seq()).collect::<Vec<_>>())
+            .collect()
+    }
+
+    /// Every kept event that the filter admits: seq and topic.
+    fn admitted(&self, filter: &Filter) -> Vec<(u64, Topic)> {
+        let kept = self.kept.lock().unwrap();
+        let events = kept.iter().flat_map(|batch| batch.iter());
+        let named = events.map(|event| (event.seq(), Topic::new(event.topic()).unwrap()));
+        named.filter(|(_, topic)| filter.matches(topic)).collect()
+    }
+}
+
+#[async_trait]
+impl Storage for Fake {
+    fn opened(&self) -> Opened {
+        let mut opened = Opened::new(EPOCH);
+        opened.head = self.seqs().last().copied().unwrap_or_default();
+        opened.keys = self.keys.lock().unwrap().clone();
+        opened.keys_age = Duration::from_secs(120);
+        opened
+    }
+
+    async fn append(&self, entries: Vec<Entry>, _: Acknowledge) -> Result<(), StorageError> {
+        self.permits.acquire().await.unwrap().forget();
+        if let Some(error) = self.fail.lock().unwrap().clone() {
+            return Err(error);
+        }
+        for Entry { batch, keys, .. } in entries {
+            let keys = keys
+                .into_iter()
+                .map(|(seq, key)| (key, seq, batch.last_time()));
+            self.keys.lock().unwrap().extend(keys);
+            self.kept.lock().unwrap().push(batch);
+        }
+        Ok(())
+    }
+
+    async fn reserve(&self, upto: u64) -> Result<u64, StorageError> {
+        *self.reserved.lock().unwrap() = upto;
+        Ok(upto)
+    }
+
+    async fn read(&self, filter: Filter, after: u64, upto: u64, _: usize) -> Stored {
+        let mut stored = Stored::default();
+        let kept = self.kept.lock().unwrap();
+        let next = kept.iter().find(|batch| batch.last_seq() > after);
+        stored.through = upto;
+        if let Some(batch) = next.filter(|batch| batch.first_seq() <= upto) {
+            stored.through = batch.last_seq().min(upto);
+            let matches = |seq: u64, topic: &str| {
+                seq > after && seq <= upto && filter.matches(TopicRef::new(topic).unwrap())
+            };
+            stored
+                .batches
+                .extend(batch.filter(|event| matches(event.seq(), event.topic())));
+        }
+        stored
+    }
+
+    fn floor(&self, _: &Filter) -> u64 {
+        0
+    }
+
+    fn oldest(&self) -> u64 {
+        0
+    }
+
+    async fn seq_at(&self, time: Timestamp) -> u64 {
+        let kept = self.kept.lock().unwrap();
+        let mut events = kept.iter().flat_map(|batch| batch.iter());
+        let at = events.find(|event| event.time() >= time);
+        at.map_or(u64::MAX, |event| event.seq())
+    }
+
+    async fn tail(&self, filter: Filter, n: u64, upto: u64) -> Vec<(Topic, u64)> {
+        let mut tail: Vec<(Topic, u64)> = Vec::new();
+        let mut counts: Vec<(Topic, u64)> = Vec::new();
+        for (seq, topic) in self.admitted(&filter).into_iter().rev() {
+            if seq > upto {
+                continue;
+            }
+            let at = counts.iter().position(|(known, _)| *known == topic);
+            let at = at.unwrap_or_else(|| {
+                counts.push((topic.clone(), 0));
+                tail.push((topic, seq));
+                counts.len() - 1
+            });
+            if counts[at].1 < n {
+                counts[at].1 += 1;
+                tail[at].1 = seq;
+            }
+        }
+        tail
+    }
+
+    async fn retain(&self, _: Now) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    async fn close(&self, given_out: u64) -> Result<(), StorageError> {
+        *self.closed.lock().unwrap() = Some(given_out);
+        Ok(())
+    }
+
+    fn health(&self) -> Result<(), StorageError> {
+        Ok(())
+    }
+}
+
+fn full() -> StorageError {
+    StorageError::Full(Arc::new(std::io::Error::from(
+        std::io::ErrorKind::StorageFull,
+    )))
+}
+
+fn ended() -> StorageError {
+    StorageError::Ended(Arc::new(std::io::Error::other("the disk is gone")))
+}
+
+fn log(storage: &Arc<Fake>, config: Config) -> Log {
+    let storage: Arc<dyn Storage> = storage.clone();
+    let log = Log::stored(storage, config, Now::default());
+    let keeper = log.clone();
+    tokio::spawn(async move { keeper.keep(Now::default).await });
+    log
+}
+
+fn event<'a>(topic: &'a str, data: &'a [u8]) -> NewEvent<'a> {
+    NewEvent::new(TopicRef::new(topic).unwrap(), data)
+}
+
+/// Publishes and waits for the promise.
+async fn publish(log: &Log, topic: &str) -> Result<EventId, StorageError> {
+    let (id, receipt) = {
+        let mut appender = log.appender(Now::default());
+        (
+            appender.push(event(topic, b"x")).unwrap(),
+            appender.receipt(),
+        )
+    };
+    receipt.kept().await.map(|()| id)
+}
+
+async fn open(log: &Log, filter: &str, start: Start) -> Reader {
+    let filter: Filter = filter.parse().unwrap();
+    log.open(&filter, start, OnLag::CatchUp).await.unwrap()
+}
+
+/// Reads to the end: the seqs, and what gaps there were.
+async fn read(reader: &mut Reader) -> (Vec<u64>, Vec<GapReason>) {
+    let (mut seqs, mut gaps, mut batches) = (Vec::new(), Vec::new(), Vec::new());
+    loop {
+        match reader.step(1 << 20, &mut batches) {
+            Step::Idle(_) => return (seqs, gaps),
+            Step::Gap(gap) => gaps.push(gap.reason),
+            Step::Stored => reader.fetch(1 << 20).await,
+            Step::Lagged => panic!("an unexpected lag"),
+            Step::Batches | Step::Looking => {}
+        }
+        for batch in batches.drain(..) {
+            seqs.extend(batch.iter().map(|event| event.seq()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_sees_what_is_not_kept_yet() {
+    let storage = Fake::stuck();
+    let log = log(&storage, Config::default());
+    let mut reader = open(&log, "*", Start::Live).await;
+    let publishing = tokio::spawn({
+        let log = log.clone();
+        async move { publish(&log, "a").await }
+    });
+    while log.stats().head == 0 {
+        tokio::task::yield_now().await;
+    }
+    tokio::task::yield_now().await;
+    assert_eq!(log.visible().seq(), 0);
+    assert_eq!(read(&mut reader).await.0, []);
+    let mut late = open(&log, "*", Start::Earliest).await;
+    assert_eq!(read(&mut late).await.0, []);
+    assert!(!publishing.is_finished(), "nothing is promised yet");
+    storage.permits.add_permits(1);
+    assert_eq!(publishing.await.unwrap().unwrap().seq(), 1);
+    assert_eq!(log.visible().seq(), 1);
+    assert_eq!(read(&mut reader).await.0, [1]);
+    assert_eq!(read(&mut late).await.0, [1]);
+}
+
+#[tokio::test]
+async fn one_write_does_for_all_that_gathered() {
+    let storage = Fake::stuck();
+    let log = log(&storage, Config::default());
+    let publishing: Vec<_> = (0..100)
+        .map(|_| {
+            let log = log.clone();
+            tokio::spawn(async move { publish(&log, "a").await })
+        })
+        .collect();
+    while log.stats().head < 100 {
+        tokio::task::yield_now().await;
+    }
+    storage.permits.add_permits(2);
+    for publish in publishing {
+        publish.await.unwrap().unwrap();
+    }
+    assert_eq!(storage.seqs(), (1..=100).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn in_memory_means_at_once_and_the_storage_gets_it_later() {
+    let storage = Fake::stuck();
+    let log = log(&storage, Config::default().acknowledge(Acknowledge::Memory));
+    log.room().await;
+    publish(&log, "a").await.unwrap();
+    assert_eq!(log.visible().seq(), 1);
+    assert!(
+        *storage.reserved.lock().unwrap() >= 1,
+        "no seq is told that is not reserved"
+    );
+    storage.permits.add_permits(1);
+    log.flush().await.unwrap();
+    while storage.seqs().is_empty() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_log_goes_on_after_what_its_storage_has() {
+    let storage = Fake::new();
+    let first = log(&storage, Config::default());
+    for topic in ["a", "b", "a"] {
+        publish(&first, topic).await.unwrap();
+    }
+    let second = log(&storage, Config::default());
+    assert_eq!(publish(&second, "a").await.unwrap().seq(), 4);
+    let mut all = open(&second, "*", Start::Earliest).await;
+    assert_eq!(read(&mut all).await, (vec![1, 2, 3, 4], vec![]));
+    let after = Start::After(EventId::new(EPOCH, 1));
+    let mut resumed = open(&second, "a", after).await;
+    assert_eq!(resumed.outcome(), Outcome::Resumed);
+    assert_eq!(read(&mut resumed).await, (vec![3, 4], vec![]));
+    let mut last = open(&second, "*", Start::Last(1)).await;
+    publish(&second, "b").await.unwrap();
+    assert_eq!(read(&mut last).await, (vec![2, 4, 5], vec![]));
+    second.close().await.unwrap();
+    assert_eq!(*storage.closed.lock().unwrap(), Some(5));
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_and_takes_again_without_a_hole() {
+    let storage = Fake::new();
+    let log = log(&storage, Config::default());
+    publish(&log, "a").await.unwrap();
+    storage.fail(Some(full()));
+    let error = publish(&log, "a").await.unwrap_err();
+    assert!(error.to_string().contains("full"), "{error}");
+    let mut reader = open(&log, "*", Start::Earliest).await;
+    assert_eq!(
+        read(&mut reader).await.0,
+        [1],
+        "reading goes on, and nobody saw the other"
+    );
+    storage.fail(None);
+    assert_eq!(publish(&log, "a").await.unwrap().seq(), 2);
+    assert_eq!(read(&mut reader).await.0, [2]);
+}
+
+#[tokio::test]
+async fn a_storage_that_has_ended_ends_publishing() {
+    let storage = Fake::new();
+    let log = log(&storage, Config::default());
+    storage.fail(Some(ended()));
+    assert!(publish(&log, "a").await.unwrap_err().is_final());
+    storage.fail(None);
+    let refused = log.append(Now::default(), event("a", b"x"));
+    assert!(matches!(refused, Err(AppendError::Storage(error)) if error.is_final()));
+    assert_eq!(log.visible().seq(), 0);
+}
+
+#[tokio::test]
+async fn in_memory_a_full_disk_is_tried_again_and_nothing_is_lost() {
+    tokio::time::pause();
+    let storage = Fake::new();
+    let log = log(&storage, Config::default().acknowledge(Acknowledge::Memory));
+    log.room().await;
+    storage.fail(Some(full()));
+    publish(&log, "a").await.unwrap();
+    let refused = loop {
+        match log.append(Now::default(), event("a", b"x")) {
+            Ok(_) => tokio::task::yield_now().await,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, AppendError::Storage(_)), "{refused}");
+    storage.fail(None);
+    log.room().await;
+    while log.append(Now::default(), event("a", b"x")).is_err() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    log.flush().await.unwrap();
+    let head = log.stats().head;
+    while storage.seqs().len() < head as usize {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(storage.seqs(), (1..=head).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn publishers_wait_where_the_storage_does_not_keep_up() {
+    let storage = Fake::stuck();
+    let mut config = Config::default();
+    config.pending_bytes = 10_000;
+    let log = log(&storage, config);
+    let data = [0; 1_000];
+    let refused = (0..100).find_map(|_| log.append(Now::default(), event("a", &data)).err());
+    assert!(matches!(refused, Some(AppendError::Busy { .. })));
+    let head = log.stats().head;
+    assert!(head <= 11, "{head} events are waiting");
+    let room = tokio::spawn({
+        let log = log.clone();
+        async move { log.room().await }
+    });
+    tokio::task::yield_now().await;
+    storage.permits.add_permits(1);
+    room.await.unwrap();
+    log.append(Now::default(), event("a", &data)).unwrap();
+}
+
+#[tokio::test]
+async fn a_key_outlasts_the_process_and_a_refused_one_is_forgotten() {
+    let storage = Fake::new();
+    let first = log(&storage, Config::default());
+    let key = |text: &'static str| Key::new([0; 16], text.as_bytes());
+    let keyed = |log: &Log, text| {
+        let mut appender = log.appender(Now::default());
+        let known = appender.look_up(&key(text), None);
+        let taken = (known == Known::New).then(|| {
+            let id = appender.push(event("a", b"x")).unwrap();
+            let (first, last) = (id, id);
+            appender.remember(key(text), Some(Appended { first, last }));
+        });
+        (known, taken.map(|()| appender.receipt()))
+    };
+    let (_, receipt) = keyed(&first, "one");
+    receipt.unwrap().kept().await.unwrap();
+    storage.fail(Some(full()));
+    let (_, receipt) = keyed(&first, "two");
+    receipt.unwrap().kept().await.unwrap_err();
+    storage.fail(None);
+    assert_eq!(keyed(&first, "two").0, Known::New, "it was not taken");
+    first.flush().await.unwrap();
+
+    let second = log(&storage, Config::default());
+    assert!(matches!(keyed(&second, "one").0, Known::Taken(Some(taken)) if taken.first.seq() == 1));
+    assert_eq!(keyed(&second, "three").0, Known::New);
+    let appender = second.appender(Now::default());
+    let old = Some(Duration::from_secs(3_600));
+    assert_eq!(appender.look_up(&key("old"), old), Known::Unknown);
+}
+
+#[tokio::test]
+async fn a_duplicate_is_promised_no_earlier_than_the_original() {
+    let storage = Fake::stuck();
+    let log = log(&storage, Config::default());
+    let id = log.append(Now::default(), event("a", b"x")).unwrap();
+    let receipt = log.appender(Now::default()).receipt_of(id);
+    let waiting = tokio::spawn(receipt.kept());
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!waiting.is_finished());
+    storage.permits.add_permits(1);
+    waiting.await.unwrap().unwrap();
+    assert_eq!(log.visible(), id);
+}
