@@ -221,7 +221,16 @@ impl Log {
         state.refusing.as_ref().is_some_and(StorageError::is_final)
     }
 
-    /// What retention there is in the storage.
+    /// Lets the storage let go of what is not to be kept. Call it about once a second.
+    pub async fn retain(&self, now: Now) {
+        if let Some(storage) = self.storage()
+            && let Err(error) = storage.retain(now).await
+        {
+            tracing::warn!(%error, "the store could not let go of old events");
+        }
+    }
+
+    /// Where the events are kept, if anywhere.
     pub(crate) fn storage(&self) -> Option<&Arc<dyn Storage>> {
         self.shared().storage.as_ref()
     }

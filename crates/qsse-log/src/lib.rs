@@ -55,7 +55,7 @@ pub use encoding::Encoding;
 pub use log::{Log, Stats};
 pub use pending::Receipt;
 pub use qsse_proto::control::{OnLag, Start};
-pub use reader::{Reader, StartError, Step};
+pub use reader::{Found, Reader, StartError, Step};
 pub use storage::{Acknowledge, Entry, Opened, Storage, StorageError, Stored};
 pub use time::Now;
 

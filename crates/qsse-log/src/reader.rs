@@ -14,7 +14,7 @@ use crate::encoding::Encoding;
 use crate::feed::{Feed, Taken};
 use crate::history::Selected;
 use crate::log::{Log, State};
-use crate::storage::Storage;
+use crate::storage::Stored;
 
 /// A position in a log, seen through a filter.
 ///
@@ -59,6 +59,15 @@ struct Fetched {
 enum Item {
     Batch(Batch),
     Gap(Gap),
+}
+
+/// What [`Reader::find`] found.
+pub struct Found(Kind);
+
+enum Kind {
+    Nothing,
+    Read(Stored),
+    Latest(Vec<(Topic, u64)>),
 }
 
 /// What comes next.
@@ -314,17 +323,38 @@ impl Reader {
     ///
     /// Cancel-safe: a fetch that is dropped is as one that was never begun.
     pub async fn fetch(&mut self, budget: usize) {
-        let Some(storage) = self.log.storage().cloned() else {
-            return;
-        };
+        let found = self.find(budget).await;
+        self.take_up(found);
+    }
+
+    /// The first half of [`fetch`](Self::fetch), which does not borrow the reader: give what it finds to
+    /// [`take_up`](Self::take_up) before the next step.
+    pub fn find(&self, budget: usize) -> impl Future<Output = Found> + Send + use<> {
+        let storage = self.log.storage().cloned();
         let filter = self.feed.filter().clone();
-        let after = self.position;
-        if self.since.as_ref().is_some_and(HashMap::is_empty) && self.selected_until > after {
-            return self.fetch_latest(&*storage, filter).await;
+        let (after, through) = (self.position, self.fetched.through);
+        let latest = self.since.as_ref().is_some_and(HashMap::is_empty);
+        let until = self.selected_until;
+        async move {
+            Found(match storage {
+                None => Kind::Nothing,
+                Some(storage) if latest => Kind::Latest(storage.tail(filter, 1, until).await),
+                Some(storage) => Kind::Read(storage.read(filter, after, through, budget).await),
+            })
         }
-        let stored = storage
-            .read(filter, after, self.fetched.through, budget)
-            .await;
+    }
+
+    /// The second half of [`fetch`](Self::fetch).
+    pub fn take_up(&mut self, found: Found) {
+        match found.0 {
+            Kind::Nothing => {}
+            Kind::Read(stored) => self.take_stored(stored),
+            Kind::Latest(tail) => self.take_latest(tail),
+        }
+    }
+
+    fn take_stored(&mut self, stored: Stored) {
+        let after = self.position;
         let (told, reason) = (after.max(self.told), self.lost_reason());
         let mut items = VecDeque::new();
         if stored.floor > told {
@@ -340,28 +370,22 @@ impl Reader {
             items.push_back(Item::Batch(batch));
         }
         items.extend(lost.map(gap));
-        self.fetched = Fetched {
-            through: stored.through.max(after),
-            items,
-        };
-        if self.fetched.items.is_empty() {
-            self.position = self.fetched.through;
+        let through = stored.through.max(after);
+        if items.is_empty() {
+            self.position = through;
         }
+        self.fetched = Fetched { items, through };
     }
 
-    /// Finds the last event of each topic that a lagging reader has missed.
-    async fn fetch_latest(&mut self, storage: &dyn Storage, filter: Filter) {
+    /// The last event of each topic, of which a lagging reader gets those that it has missed.
+    fn take_latest(&mut self, tail: Vec<(Topic, u64)>) {
         let (after, until) = (self.position, self.selected_until);
-        let tail = storage.tail(filter, 1, until).await;
         let missed: HashMap<_, _> = tail.into_iter().filter(|(_, seq)| *seq > after).collect();
-        let first = missed.values().min().map_or(until, |seq| seq - 1);
-        let gap = gap_of(after, until, GapReason::Latest);
+        let through = missed.values().min().map_or(until, |seq| seq - 1);
         self.told = until;
         self.since = (!missed.is_empty()).then_some(missed);
-        self.fetched = Fetched {
-            through: first,
-            items: [Item::Gap(gap)].into(),
-        };
+        let items = [Item::Gap(gap_of(after, until, GapReason::Latest))].into();
+        self.fetched = Fetched { items, through };
     }
 
     /// Hands out what was fetched.

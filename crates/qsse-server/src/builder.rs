@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use metrics::Recorder;
-use qsse_log::Log;
+use qsse_log::{Log, Storage};
 use qsse_proto::Epoch;
 use qsse_topic::PatternError;
 use qsse_transport::ServerEndpoint;
@@ -68,6 +68,7 @@ pub struct Builder {
     endpoint: Option<ServerEndpoint>,
     clock: Option<Clock>,
     epoch: Option<Epoch>,
+    storage: Option<Arc<dyn Storage>>,
 }
 
 impl Builder {
@@ -90,6 +91,7 @@ impl Builder {
             endpoint: None,
             clock: None,
             epoch: None,
+            storage: None,
         }
     }
 
@@ -160,6 +162,13 @@ impl Builder {
         self
     }
 
+    /// Keeps events here, so that they outlast the process; a publish is then acknowledged as
+    /// [`acknowledge`](qsse_log::Config#structfield.acknowledge) says. Without one they are in memory only.
+    pub fn storage(mut self, storage: impl Storage) -> Self {
+        self.storage = Some(Arc::new(storage));
+        self
+    }
+
     /// Takes the time of events from here, for simulations.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = Some(clock);
@@ -188,10 +197,14 @@ impl Builder {
             }
         };
         let metrics = Metrics::new(&self.config, &topics, self.recorder);
-        let log = Log::new(
-            self.epoch.unwrap_or_else(random_epoch),
-            self.config.log.clone(),
-        );
+        let clock = self.clock.unwrap_or_else(Clock::system);
+        let log = match self.storage {
+            Some(storage) => Log::stored(storage, self.config.log.clone(), clock.now()),
+            None => {
+                let epoch = self.epoch.unwrap_or_else(random_epoch);
+                Log::new(epoch, self.config.log.clone())
+            }
+        };
         topics
             .declared()
             .filter_map(|name| name.as_topic())
@@ -202,7 +215,7 @@ impl Builder {
             fingerprint,
             log,
             topics,
-            clock: self.clock.unwrap_or_else(Clock::system),
+            clock,
             metrics,
             notices: Notices::default(),
             authenticator: self.authenticator.unwrap_or_else(|| Arc::new(AcceptAll)),
@@ -210,6 +223,7 @@ impl Builder {
             sessions: TaskTracker::new(),
             draining: CancellationToken::new(),
             closing: CancellationToken::new(),
+            kept: CancellationToken::new(),
             closed: watch::Sender::new(None),
             config: self.config,
         }))
@@ -228,7 +242,12 @@ impl IntoFuture for Builder {
 /// A number that no other log has, from the seeds of the standard library's hash maps.
 fn random_epoch() -> Epoch {
     use std::hash::{BuildHasher, RandomState};
-    Epoch::new(RandomState::new().hash_one(std::time::SystemTime::now()))
+    // 0 is no log's: clients number with it where a server gives no ids.
+    Epoch::new(
+        RandomState::new()
+            .hash_one(std::time::SystemTime::now())
+            .max(1),
+    )
 }
 
 fn warn_of_defaults(no_authenticator: bool, no_authorizer: bool) {

@@ -61,6 +61,7 @@ pub use builder::{BindError, Builder};
 pub use clock::Clock;
 pub use config::Config;
 pub use publish::{Publish, PublishError, Published};
+pub use qsse_log::{Acknowledge, Storage, StorageError};
 pub use qsse_log::{Config as LogConfig, Retention, Stats as LogStats};
 pub use qsse_proto::control::{OnLag, Start};
 pub use qsse_proto::publish::KeyError;

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
-use qsse_log::Start;
+use qsse_log::{Start, StorageError};
 use qsse_proto::{Code, EventId, Kind};
 use qsse_topic::IntoFilter;
 use qsse_transport::ServerUrl;
@@ -47,6 +47,7 @@ impl Server {
     pub(crate) fn start(shared: Shared) -> Self {
         let shared = Arc::new(shared);
         tokio::spawn(shared::upkeep(Arc::clone(&shared)));
+        tokio::spawn(shared::keep(Arc::clone(&shared)));
         tokio::spawn(session::accept(Arc::clone(&shared)));
         let open = Arc::new(CloseOnDrop(Arc::clone(&shared)));
         Self {
@@ -143,6 +144,14 @@ impl Server {
         self.shared.sessions.len()
     }
 
+    /// Whether publishing works, as far as is known: the store may be full or have failed.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn health(&self) -> Result<(), StorageError> {
+        self.shared.log.health()
+    }
+
     /// What the log holds: events, bytes, feeds, topics.
     pub fn log_stats(&self) -> qsse_log::Stats {
         self.shared.log.stats()
@@ -173,6 +182,8 @@ impl Server {
             Closed::DeadlinePassed
         };
         shared.close(why);
+        // What was published is kept, whatever the clients do.
+        shared.kept.cancelled().await;
         shared
             .endpoint
             .close(Code::SHUTTING_DOWN, "the server is shutting down");

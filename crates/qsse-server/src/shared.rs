@@ -38,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) draining: CancellationToken,
     /// The end: whatever still runs stops.
     pub(crate) closing: CancellationToken,
+    /// The storage has everything and is closed, or there is none.
+    pub(crate) kept: CancellationToken,
     /// Why it ended.
     pub(crate) closed: watch::Sender<Option<Closed>>,
 }
@@ -75,6 +77,26 @@ pub(crate) async fn upkeep(shared: Arc<Shared>) {
             _ = ticks.tick() => {}
         }
         shared.log.sweep(shared.clock.now());
+        shared.log.retain(shared.clock.now()).await;
         shared.collect();
     }
+}
+
+/// Gives the storage what is published, and closes it at the end.
+pub(crate) async fn keep(shared: Arc<Shared>) {
+    let clock = shared.clock;
+    let mut keeping = std::pin::pin!(shared.log.keep(|| clock.now()));
+    tokio::select! {
+        () = &mut keeping => {}
+        () = shared.closing.cancelled() => {}
+    }
+    // It has to run on for what is still on its way.
+    let closed = tokio::select! {
+        closed = shared.log.close() => closed,
+        () = keeping => shared.log.close().await,
+    };
+    if let Err(error) = closed {
+        tracing::error!(%error, "the store was not closed cleanly");
+    }
+    shared.kept.cancel();
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use futures_util::future::BoxFuture;
-use qsse_log::{OnLag, Reader, Start, StartError, Step};
+use qsse_log::{Found, OnLag, Reader, Start, StartError, Step};
 use qsse_proto::batch::{Batch, Events};
 use qsse_proto::stream::{Gap, Outcome};
 use qsse_proto::{Event, EventId};
@@ -83,7 +83,7 @@ impl Subscribe {
         self
     }
 
-    fn open(self) -> Result<Subscription, SubscribeError> {
+    async fn open(self) -> Result<Subscription, SubscribeError> {
         let Self {
             server,
             filter,
@@ -99,7 +99,7 @@ impl Subscribe {
         {
             return Err(SubscribeError::NotAvailable(pattern.clone()));
         }
-        let reader = shared.log.reader_with(&filter, start, on_lag)?;
+        let reader = shared.log.open(&filter, start, on_lag).await?;
         let counted = shared.metrics.subscribe(&filter, &shared.topics);
         let position = reader.started();
         let reset = (reader.outcome() == Outcome::Reset).then_some(position);
@@ -121,10 +121,10 @@ impl Subscribe {
 
 impl IntoFuture for Subscribe {
     type Output = Result<Subscription, SubscribeError>;
-    type IntoFuture = std::future::Ready<Self::Output>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        std::future::ready(self.open())
+        Box::pin(self.open())
     }
 }
 
@@ -136,7 +136,7 @@ pub struct Subscription {
     filter: Filter,
     batches: VecDeque<Batch>,
     events: Option<Events>,
-    waiting: Option<BoxFuture<'static, ()>>,
+    waiting: Option<BoxFuture<'static, Option<Found>>>,
     cursor: EventId,
     reset: Option<EventId>,
     lagged: bool,
@@ -197,6 +197,11 @@ impl Subscription {
                     self.lagged = true;
                     return Some(Err(SubscriptionError::Lagged));
                 }
+                Step::Stored => {
+                    let found = self.reader.find(TURN);
+                    self.waiting = Some(Box::pin(async move { Some(found.await) }));
+                    return None;
+                }
                 Step::Idle(_) => return None,
             }
         }
@@ -212,11 +217,17 @@ impl Stream for Subscription {
                 return Poll::Ready(None);
             }
             if let Some(waiting) = &mut self.waiting {
-                ready!(waiting.as_mut().poll(cx));
+                let found = ready!(waiting.as_mut().poll(cx));
                 self.waiting = None;
+                if let Some(found) = found {
+                    self.reader.take_up(found);
+                }
             }
             if let Some(item) = self.take() {
                 return Poll::Ready(Some(item));
+            }
+            if self.waiting.is_some() {
+                continue;
             }
             let shared = self.server.shared();
             if shared.draining.is_cancelled() {
@@ -228,6 +239,7 @@ impl Stream for Subscription {
                     () = ready => {}
                     () = draining.cancelled() => {}
                 }
+                None
             }));
         }
     }

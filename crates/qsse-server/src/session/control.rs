@@ -108,7 +108,7 @@ struct Held {
 
 /// What something that was waited for came to.
 enum Answer {
-    Subscription(u32, Result<Delivery, Refusal>),
+    Subscription(u32, Box<Result<Delivery, Refusal>>),
     Token(Result<Principal, End>),
     /// The pattern that a newer principal may not read, if any.
     Recheck(u32, Option<Pattern>),
@@ -183,14 +183,15 @@ impl Control<'_> {
         self.subscriptions.insert(id, held);
         let session = Arc::clone(self.session);
         self.opening.push(Box::pin(async move {
-            Answer::Subscription(id, subscribing::open(session, subscribe, ends).await)
+            let opened = subscribing::open(session, subscribe, ends).await;
+            Answer::Subscription(id, Box::new(opened))
         }));
         Ok(())
     }
 
     fn answer(&mut self, answer: Answer) -> Result<(), End> {
         match answer {
-            Answer::Subscription(id, opened) => self.opened(id, opened),
+            Answer::Subscription(id, opened) => self.opened(id, *opened),
             Answer::Token(principal) => self.refreshed(principal?),
             Answer::Recheck(id, Some(pattern)) => {
                 if let Some(held) = self.subscriptions.remove(&id) {

@@ -19,6 +19,9 @@ use crate::session::encoding::StreamForm;
 /// Bytes written in one turn, so that a stream that catches up does not starve the others of its connection.
 const TURN: usize = 32 << 10;
 
+/// Bytes read from the storage at a time.
+const STORED_TURN: usize = 128 << 10;
+
 /// A subscription that was let in, and its stream.
 pub(crate) struct Delivery {
     session: Arc<Session>,
@@ -165,6 +168,10 @@ impl Delivery {
                 }
                 Step::Looking => {
                     tokio::task::yield_now().await;
+                    Ok(())
+                }
+                Step::Stored => {
+                    reader.fetch(STORED_TURN).await;
                     Ok(())
                 }
                 Step::Lagged => return Ended::Lagged,

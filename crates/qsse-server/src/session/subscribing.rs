@@ -67,7 +67,7 @@ pub(crate) async fn open(
         check(&session, pattern).await?;
     }
     // Before the stream is opened: one that was opened must carry a header.
-    let reader = session.shared.log.reader_with(&filter, start, on_lag);
+    let reader = session.shared.log.open(&filter, start, on_lag).await;
     let reader = reader.map_err(|error| Refusal::new(Code::UNSUPPORTED, error.to_string()))?;
     let stream = open_stream(&session).await?;
     let form = StreamForm::Frames { id };
