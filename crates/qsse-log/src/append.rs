@@ -100,10 +100,21 @@ impl<'a> Appender<'a> {
         }
     }
 
+    /// Whether events may be pushed now; to be asked once, before the first.
+    ///
+    /// # Errors
+    /// [`AppendError::Busy`] and [`AppendError::Storage`].
+    pub fn ready(&self) -> Result<(), AppendError> {
+        if self.log.shared().storage.is_none() {
+            return Ok(());
+        }
+        self.state.may_store(self.log.config())
+    }
+
     /// Appends one event: to the history and every feed that matches, or with a storage to what it gets next.
     ///
     /// # Errors
-    /// [`AppendError`]; nothing was appended then.
+    /// [`AppendError::TooLarge`]; nothing was appended then.
     pub fn push(&mut self, event: NewEvent<'_>) -> Result<EventId, AppendError> {
         let NewEvent { topic, kind, data } = event;
         let config = self.log.config();
@@ -112,9 +123,6 @@ impl<'a> Appender<'a> {
             return Err(AppendError::TooLarge { bytes, limit });
         }
         let storage = self.log.shared().storage.is_some();
-        if storage {
-            self.state.may_store(config)?;
-        }
         self.state.head += 1;
         let incoming = Incoming {
             seq: self.state.head,
@@ -182,6 +190,9 @@ impl Appender<'_> {
     }
 }
 
+/// Most events that are pushed in one go.
+pub(crate) const TURN: u64 = 4_096;
+
 impl State {
     /// Whether the storage may be given more.
     fn may_store(&self, config: &Config) -> Result<(), AppendError> {
@@ -189,8 +200,8 @@ impl State {
             return Err(AppendError::Storage(error.clone()));
         }
         let bytes = self.pending.bytes();
-        let told = config.acknowledge == Acknowledge::Memory && self.head >= self.reserved;
-        if bytes >= config.pending_bytes || told {
+        let told = config.acknowledge == Acknowledge::Memory;
+        if bytes >= config.pending_bytes || (told && self.head + TURN > self.reserved) {
             return Err(AppendError::Busy { bytes });
         }
         Ok(())

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use qsse_topic::TopicRef;
 
+use crate::append::TURN;
 use crate::feed::Incoming;
 use crate::log::Log;
 use crate::pending::Group;
@@ -55,7 +56,7 @@ impl Log {
             {
                 let state = shared.state.lock();
                 let told = shared.config.acknowledge == Acknowledge::Memory;
-                let unreserved = told && state.head >= state.reserved;
+                let unreserved = told && state.head + TURN > state.reserved;
                 let full = state.pending.bytes() >= shared.config.pending_bytes;
                 if state.refusing.is_some() || !(unreserved || full) {
                     return;
@@ -94,6 +95,12 @@ impl Log {
         let flushed = self.flush().await;
         let head = self.shared().state.lock().head;
         flushed.and(storage.close(head).await)
+    }
+
+    /// Whether events are shown to readers only once a storage has them.
+    pub fn is_stored_first(&self) -> bool {
+        let shared = self.shared();
+        shared.storage.is_some() && shared.config.acknowledge != Acknowledge::Memory
     }
 
     /// Whether publishing works, as far as the storage goes.

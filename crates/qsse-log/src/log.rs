@@ -121,21 +121,24 @@ impl Log {
     /// Appends one event.
     ///
     /// # Errors
-    /// [`AppendError::TooLarge`].
+    /// [`AppendError`].
     pub fn append(&self, now: Now, event: NewEvent<'_>) -> Result<EventId, AppendError> {
-        self.appender(now).push(event)
+        let mut appender = self.appender(now);
+        appender.ready()?;
+        appender.push(event)
     }
 
     /// Appends events as one step, without any other between them. `None` when there are none.
     ///
     /// # Errors
-    /// [`AppendError::TooLarge`]; the events before that one were appended.
+    /// [`AppendError`]; of [`TooLarge`](AppendError::TooLarge), the events before that one were appended.
     pub fn append_all<'e>(
         &self,
         now: Now,
         events: impl IntoIterator<Item = NewEvent<'e>>,
     ) -> Result<Option<Appended>, AppendError> {
         let mut appender = self.appender(now);
+        appender.ready()?;
         let mut range: Option<Appended> = None;
         for event in events {
             let last = appender.push(event)?;

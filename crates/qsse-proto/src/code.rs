@@ -90,6 +90,8 @@ codes! {
     RATE_LIMITED = 31, "rate limited";
     /// A publish is tried again, and it is not known any more whether it was taken before.
     OUTCOME_UNKNOWN = 32, "outcome unknown";
+    /// The server cannot keep events now: its disk is full, or its store has failed.
+    STORE_UNAVAILABLE = 33, "store unavailable";
 }
 
 impl Code {

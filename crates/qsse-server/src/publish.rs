@@ -4,7 +4,7 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 
 use bytes::Bytes;
-use qsse_log::{AppendError, Appended, Known, NewEvent};
+use qsse_log::{AppendError, Appended, Known, NewEvent, Receipt, StorageError};
 use qsse_proto::limits::MATCHING_TOPICS;
 use qsse_proto::publish::{Key, KeyError};
 use qsse_proto::{Code, EventId, Kind};
@@ -51,9 +51,17 @@ pub enum PublishError {
         /// How many.
         topics: usize,
     },
-    /// The data is over the limit.
+    /// The log does not take it: the data is over the limit, or the store is behind, full or has failed.
     #[error(transparent)]
-    TooLarge(#[from] AppendError),
+    Append(#[from] AppendError),
+    /// The store could not keep it: nobody has seen the event, and nobody will.
+    #[error(transparent)]
+    NotKept(#[from] StorageError),
+    /// What is acknowledged only when it is on the disk has no answer at once.
+    #[error(
+        "this server acknowledges what its store has kept, which takes a moment: await `publish` instead"
+    )]
+    NeedsAwait,
     /// The key is none.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -78,7 +86,10 @@ impl PublishError {
             Self::Topic { .. } | Self::Pattern { .. } => Code::INVALID_TOPIC,
             Self::NotDeclared { .. } => Code::TOPIC_NOT_AVAILABLE,
             Self::TooManyTopics { .. } => Code::TOO_MANY_TOPICS,
-            Self::TooLarge(_) => Code::EVENT_TOO_LARGE,
+            Self::Append(AppendError::TooLarge { .. }) => Code::EVENT_TOO_LARGE,
+            Self::Append(AppendError::Busy { .. }) => Code::BUSY,
+            Self::Append(_) | Self::NotKept(_) => Code::STORE_UNAVAILABLE,
+            Self::NeedsAwait => Code::UNKNOWN,
             Self::Key(_) => Code::UNKNOWN,
             #[cfg(feature = "json")]
             Self::Json(_) => Code::UNKNOWN,
@@ -109,6 +120,7 @@ pub struct Publish<'a> {
     topic: String,
     kind: Kind,
     key: Option<Result<Key, KeyError>>,
+    at_once: bool,
     data: Bytes,
 }
 
@@ -120,6 +132,7 @@ impl<'a> Publish<'a> {
             topic,
             kind: Kind::MESSAGE,
             key: None,
+            at_once: false,
             data,
         }
     }
@@ -139,58 +152,84 @@ impl<'a> Publish<'a> {
         self.key = Some(Key::new(Bytes::copy_from_slice(key.as_ref())));
         self
     }
+
+    /// Fails with [`AppendError::Busy`] where the store is behind, instead of waiting for room.
+    pub fn or_busy(mut self) -> Self {
+        self.at_once = true;
+        self
+    }
 }
 
 impl Shared {
-    /// Appends an event to the log.
-    pub(crate) fn publish(
+    /// Appends an event to the log, for one who does not wait.
+    pub(crate) fn try_publish(
         &self,
         topic: &str,
         kind: &Kind,
         data: &[u8],
     ) -> Result<EventId, PublishError> {
-        if self.draining.is_cancelled() {
-            return Err(PublishError::ShuttingDown);
+        self.open_to_publishers()?;
+        if self.log.is_stored_first() {
+            return Err(PublishError::NeedsAwait);
         }
         let event = NewEvent::new(self.topic(topic)?, data).kind(kind);
         Ok(self.log.append(self.clock.now(), event)?)
     }
 
-    /// Appends an event to the log, unless one was appended under the key.
-    fn publish_keyed(
+    /// Appends an event to the log, unless one was appended under the key, and the promise that it is kept.
+    fn publish(
         &self,
         topic: &str,
         kind: &Kind,
         data: &[u8],
-        key: &Key,
-    ) -> Result<EventId, PublishError> {
-        if self.draining.is_cancelled() {
-            return Err(PublishError::ShuttingDown);
-        }
+        key: Option<&Key>,
+    ) -> Result<(EventId, Receipt), PublishError> {
+        self.open_to_publishers()?;
         let event = NewEvent::new(self.topic(topic)?, data).kind(kind);
-        let key = qsse_log::Key::new(scope::of_server(), Bytes::copy_from_slice(key.as_bytes()));
+        let key = key.map(|key| {
+            let key = Bytes::copy_from_slice(key.as_bytes());
+            qsse_log::Key::new(scope::of_server(), key)
+        });
         let mut appender = self.log.appender(self.clock.now());
-        if let Known::Taken(Some(taken)) = appender.look_up(&key, None) {
+        if let Some(key) = &key
+            && let Known::Taken(Some(taken)) = appender.look_up(key, None)
+        {
             self.metrics.duplicates.add(1);
-            return Ok(taken.last);
+            return Ok((taken.last, appender.receipt_of(taken.last)));
         }
+        appender.ready()?;
         let id = appender.push(event)?;
-        let (first, last) = (id, id);
-        appender.remember(key, Some(Appended { first, last }));
-        Ok(id)
+        if let Some(key) = key {
+            let (first, last) = (id, id);
+            appender.remember(key, Some(Appended { first, last }));
+        }
+        Ok((id, appender.receipt()))
     }
 
     /// Appends one event on each topic that a pattern matches.
-    pub(crate) fn publish_matching(
+    pub(crate) async fn publish_matching(
         &self,
         pattern: &str,
         kind: &Kind,
         data: &[u8],
     ) -> Result<Published, PublishError> {
+        self.open_to_publishers()?;
+        let topics = self.topics_matching(pattern)?;
+        let (published, receipt) = loop {
+            match self.append_each(&topics, kind, data) {
+                Err(PublishError::Append(AppendError::Busy { .. })) => self.log.room().await,
+                appended => break appended?,
+            }
+        };
+        receipt.kept().await?;
+        Ok(published)
+    }
+
+    fn open_to_publishers(&self) -> Result<(), PublishError> {
         if self.draining.is_cancelled() {
             return Err(PublishError::ShuttingDown);
         }
-        self.append_each(&self.topics_matching(pattern)?, kind, data)
+        Ok(())
     }
 
     /// The topic of this name, if events may be published on it.
@@ -226,21 +265,23 @@ impl Shared {
     }
 
     /// One event on each topic, as one step.
-    fn append_each<'e>(
+    fn append_each(
         &self,
-        topics: &'e [Topic],
-        kind: &'e Kind,
-        data: &'e [u8],
-    ) -> Result<Published, PublishError> {
-        let event = |topic: &'e Topic| NewEvent::new(topic.as_topic_ref(), data).kind(kind);
-        let appended = self
-            .log
-            .append_all(self.clock.now(), topics.iter().map(event))?;
-        let range = appended.map(|appended| (appended.first, appended.last));
-        Ok(Published {
-            range,
-            count: topics.len() as u64,
-        })
+        topics: &[Topic],
+        kind: &Kind,
+        data: &[u8],
+    ) -> Result<(Published, Receipt), PublishError> {
+        let mut appender = self.log.appender(self.clock.now());
+        appender.ready()?;
+        let mut range: Option<(EventId, EventId)> = None;
+        for topic in topics {
+            let event = NewEvent::new(topic.as_topic_ref(), data).kind(kind);
+            // All have the same length: the first is refused, or none.
+            let id = appender.push(event)?;
+            range = Some((range.map_or(id, |(first, _)| first), id));
+        }
+        let count = topics.len() as u64;
+        Ok((Published { range, count }, appender.receipt()))
     }
 }
 
@@ -251,10 +292,16 @@ impl<'a> IntoFuture for Publish<'a> {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let (topic, kind, data) = (&self.topic, &self.kind, &self.data);
-            let id = match self.key.transpose()? {
-                None => self.shared.publish(topic, kind, data)?,
-                Some(key) => self.shared.publish_keyed(topic, kind, data, &key)?,
+            let key = self.key.transpose()?;
+            let (id, receipt) = loop {
+                match self.shared.publish(topic, kind, data, key.as_ref()) {
+                    Err(PublishError::Append(AppendError::Busy { .. })) if !self.at_once => {
+                        self.shared.log.room().await;
+                    }
+                    published => break published?,
+                }
             };
+            receipt.kept().await?;
             // A tight loop of publishes gives the tasks that deliver their turn.
             tokio::task::consume_budget().await;
             Ok(id)

@@ -92,14 +92,14 @@ impl Server {
     /// Publishes on a topic without waiting for anything.
     ///
     /// # Errors
-    /// As [`publish`](Self::publish).
+    /// As [`publish`](Self::publish); [`PublishError::NeedsAwait`] where events are acknowledged only once they are in a store.
     pub fn try_publish(
         &self,
         topic: impl AsRef<str>,
         data: impl AsRef<[u8]>,
     ) -> Result<EventId, PublishError> {
         self.shared
-            .publish(topic.as_ref(), &Kind::MESSAGE, data.as_ref())
+            .try_publish(topic.as_ref(), &Kind::MESSAGE, data.as_ref())
     }
 
     /// Publishes one event on each topic that `pattern` matches, of those declared by name or with a kept event, as one step.
@@ -115,7 +115,8 @@ impl Server {
         let (pattern, data) = (pattern.as_ref(), data.as_ref());
         let published = self
             .shared
-            .publish_matching(pattern, &Kind::MESSAGE, data)?;
+            .publish_matching(pattern, &Kind::MESSAGE, data)
+            .await?;
         tokio::task::yield_now().await;
         Ok(published)
     }

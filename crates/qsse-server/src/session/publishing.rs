@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use qsse_log::Key;
+use qsse_log::{AppendError, Key, Receipt};
 use qsse_proto::frame::kind;
 use qsse_proto::publish::{AckFrame, OpenPublisher, Publish, PublishRefused, PublisherFrame};
 use qsse_proto::{Code, DecodeError, limits};
@@ -17,7 +17,7 @@ use crate::session::Session;
 
 mod turn;
 
-use turn::{Answer, Ready, Target};
+use turn::{Answer, Ready, Target, Turn};
 
 /// Publishes taken in one turn of the sequencer.
 const TURN: usize = 256;
@@ -86,7 +86,7 @@ impl Publishing<'_> {
                 let frame = frame.map_err(|error| Failed::Frame(FrameError::Decode(error)))?;
                 self.take(frame, &mut ready).await?;
             }
-            self.append(&mut ready);
+            self.append(&mut ready).await;
             self.acks.flush().await.map_err(|_| Failed::Gone)?;
         }
         self.acks.finish();
@@ -122,7 +122,7 @@ impl Publishing<'_> {
                 });
             }
             Err((code, message)) => {
-                self.append(ready);
+                self.append(ready).await;
                 // One of those before it may just have been refused.
                 let (code, message) = self.failed_before().err().unwrap_or((code, message));
                 self.refuse(number, code, message);
@@ -185,12 +185,38 @@ impl Publishing<'_> {
         Key::new(scope, Bytes::copy_from_slice(key))
     }
 
-    /// Appends what is ready, in one turn of the sequencer.
-    fn append(&mut self, ready: &mut Vec<Ready>) {
+    /// Appends what is ready, in one turn of the sequencer, and answers once it is kept.
+    ///
+    /// A store that is behind is waited for: the client's stream fills up, and so the publisher feels it.
+    async fn append(&mut self, ready: &mut Vec<Ready>) {
         if ready.is_empty() {
             return;
         }
-        let answers = turn::append(&self.session.shared, ready.drain(..), self.ordered);
+        let shared = &self.session.shared;
+        let (first, count) = (ready[0].number, ready.len() as u64);
+        let turn = loop {
+            match turn::append(shared, ready, self.ordered) {
+                Err(AppendError::Busy { .. }) => shared.log.room().await,
+                turn => break turn,
+            }
+        };
+        let outcome = match turn {
+            Ok(Turn { answers, kept }) => all_kept(kept).await.map(|()| answers),
+            Err(error) => Err(error.to_string()),
+        };
+        match outcome {
+            Ok(answers) => self.answer(answers),
+            // All or none: a turn goes to the store in one piece.
+            Err(reason) => {
+                for number in first..first + count {
+                    self.refuse(number, Code::STORE_UNAVAILABLE, reason.clone());
+                }
+                ready.clear();
+            }
+        }
+    }
+
+    fn answer(&mut self, answers: Vec<Answer>) {
         for answer in answers {
             match answer {
                 Answer::Taken(ack) => self.acks.queue(AckFrame::Acknowledged(ack).encode()),
@@ -215,6 +241,15 @@ impl Publishing<'_> {
         };
         self.acks.queue(AckFrame::PublishRefused(refused).encode());
     }
+}
+
+/// Waits until all of it is kept; the reason, if it is not.
+async fn all_kept(receipts: Vec<Receipt>) -> Result<(), String> {
+    for receipt in receipts {
+        let kept = receipt.kept().await;
+        kept.map_err(|error| error.to_string())?;
+    }
+    Ok(())
 }
 
 fn misplaced(kind: u8) -> Failed {

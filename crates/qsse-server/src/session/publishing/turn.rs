@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use qsse_log::{Appended, Appender, Key, Known, NewEvent};
+use qsse_log::{AppendError, Appended, Appender, Key, Known, NewEvent, Receipt};
 use qsse_proto::publish::{Acknowledged, Publish};
 use qsse_proto::{Code, EventId, Kind};
 use qsse_topic::Topic;
@@ -28,16 +28,29 @@ pub(super) enum Answer {
     Refused { number: u64, code: Code },
 }
 
+/// What a turn came to.
+pub(super) struct Turn {
+    /// The answers, to be given once the events are kept.
+    pub(super) answers: Vec<Answer>,
+    /// Resolves when they are.
+    pub(super) kept: Vec<Receipt>,
+}
+
 /// Appends what is ready, and answers in the same order. With `ordered` nothing is appended behind a refusal.
+///
+/// # Errors
+/// The log takes nothing now; nothing of it was appended, and `ready` is as it was.
 pub(super) fn append(
     shared: &Shared,
-    ready: impl Iterator<Item = Ready>,
+    ready: &mut Vec<Ready>,
     ordered: bool,
-) -> Vec<Answer> {
+) -> Result<Turn, AppendError> {
     let mut answers = Answers::default();
     let mut failed = false;
+    let mut kept = Vec::new();
     let mut appender = shared.log.appender(shared.clock.now());
-    for ready in ready {
+    appender.ready()?;
+    for ready in ready.drain(..) {
         let number = ready.number;
         // QP-8.4
         if failed {
@@ -60,6 +73,8 @@ pub(super) fn append(
             // QP-8.11
             Known::Taken(range) => {
                 metrics.duplicates.add(1);
+                // No earlier than the original.
+                kept.extend(range.map(|range| appender.receipt_of(range.last)));
                 answers.take(number, range);
             }
             Known::Unknown => {
@@ -68,7 +83,9 @@ pub(super) fn append(
             }
         }
     }
-    answers.list
+    kept.push(appender.receipt());
+    let answers = answers.list;
+    Ok(Turn { answers, kept })
 }
 
 /// Whether it was taken before.
