@@ -36,6 +36,8 @@
 mod append;
 mod config;
 mod dedup;
+#[cfg(feature = "disk")]
+pub mod disk;
 mod encoding;
 mod feed;
 mod feeds;

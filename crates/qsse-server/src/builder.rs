@@ -50,6 +50,15 @@ pub enum BindError {
     /// The certificate or key.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The store.
+    #[cfg(feature = "store")]
+    #[error("the store in {} cannot be used", .directory.display())]
+    Store {
+        /// Where it is.
+        directory: std::path::PathBuf,
+        /// What is wrong with it.
+        source: qsse_log::disk::OpenError,
+    },
 }
 
 /// Settings of a server to be; awaiting it binds the socket.
@@ -69,6 +78,8 @@ pub struct Builder {
     clock: Option<Clock>,
     epoch: Option<Epoch>,
     storage: Option<Arc<dyn Storage>>,
+    #[cfg(feature = "store")]
+    directory: Option<std::path::PathBuf>,
 }
 
 impl Builder {
@@ -92,6 +103,8 @@ impl Builder {
             clock: None,
             epoch: None,
             storage: None,
+            #[cfg(feature = "store")]
+            directory: None,
         }
     }
 
@@ -162,6 +175,16 @@ impl Builder {
         self
     }
 
+    /// Keeps events in this directory, which is made if there is none, so that they outlast the process: a publish is
+    /// acknowledged, and seen by subscribers, as [`acknowledge`](crate::LogConfig#structfield.acknowledge) says.
+    ///
+    /// What is kept is bounded by [`Config::store`](crate::Config#structfield.store). The directory is open to one server at a time.
+    #[cfg(feature = "store")]
+    pub fn store(mut self, directory: impl Into<std::path::PathBuf>) -> Self {
+        self.directory = Some(directory.into());
+        self
+    }
+
     /// Keeps events here, so that they outlast the process; a publish is then acknowledged as
     /// [`acknowledge`](qsse_log::Config#structfield.acknowledge) says. Without one they are in memory only.
     pub fn storage(mut self, storage: impl Storage) -> Self {
@@ -198,7 +221,14 @@ impl Builder {
         };
         let metrics = Metrics::new(&self.config, &topics, self.recorder);
         let clock = self.clock.unwrap_or_else(Clock::system);
-        let log = match self.storage {
+        #[cfg(feature = "store")]
+        let storage = match &self.directory {
+            Some(directory) => Some(open_store(directory, &self.config, self.epoch)?),
+            None => self.storage,
+        };
+        #[cfg(not(feature = "store"))]
+        let storage = self.storage;
+        let log = match storage {
             Some(storage) => Log::stored(storage, self.config.log.clone(), clock.now()),
             None => {
                 let epoch = self.epoch.unwrap_or_else(random_epoch);
@@ -237,6 +267,27 @@ impl IntoFuture for Builder {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.bind())
     }
+}
+
+/// Opens the store in a directory.
+#[cfg(feature = "store")]
+fn open_store(
+    directory: &std::path::Path,
+    config: &Config,
+    epoch: Option<Epoch>,
+) -> Result<Arc<dyn Storage>, BindError> {
+    use qsse_log::disk::{self, Disk};
+    let epoch = epoch.unwrap_or_else(random_epoch);
+    let purpose = format!("a qsse server, process {}", std::process::id());
+    let options = disk::options(epoch, config.log.acknowledge)
+        .purpose(purpose)
+        .keys(config.log.dedup_keys, config.log.dedup_window);
+    let disk = Disk::open(directory, options, config.store.clone());
+    let disk = disk.map_err(|source| BindError::Store {
+        directory: directory.to_owned(),
+        source,
+    })?;
+    Ok(Arc::new(disk))
 }
 
 /// A number that no other log has, from the seeds of the standard library's hash maps.

@@ -18,6 +18,9 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// Bounds of history and feeds.
     pub log: qsse_log::Config,
+    /// What a store in a directory keeps. Default: everything.
+    #[cfg(feature = "store")]
+    pub store: qsse_log::disk::Kept,
     /// Limits, windows and timeouts of the connections.
     pub transport: TransportConfig,
     /// Also serve clients of the Go library `snapp-incubator/qsse`, on the same port. Default `false`: they are not told of gaps by
@@ -59,6 +62,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             log: qsse_log::Config::default(),
+            #[cfg(feature = "store")]
+            store: qsse_log::disk::Kept::default(),
             transport: TransportConfig::server(),
             go_dialect: false,
             namespace: "qsse".into(),

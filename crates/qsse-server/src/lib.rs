@@ -38,6 +38,7 @@
 //! | `aws-lc-rs`, `ring` | the first | the crypto provider |
 //! | `json` | no | `publish_json`, `Event::json` |
 //! | `prometheus` | no | `Server::metrics_text` |
+//! | `store` | no | `Builder::store`: events in a directory |
 //! | `testing` | no | `TestServer` |
 
 mod access;
@@ -61,6 +62,8 @@ pub use builder::{BindError, Builder};
 pub use clock::Clock;
 pub use config::Config;
 pub use publish::{Publish, PublishError, Published};
+#[cfg(feature = "store")]
+pub use qsse_log::disk::Kept;
 pub use qsse_log::{Acknowledge, Storage, StorageError};
 pub use qsse_log::{Config as LogConfig, Retention, Stats as LogStats};
 pub use qsse_proto::control::{OnLag, Start};

@@ -9,7 +9,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("qsse-topic", &[]),
     ("qsse-proto", &["qsse-topic"]),
     ("qsse-store", &["qsse-proto", "qsse-topic"]),
-    ("qsse-log", &["qsse-proto", "qsse-topic"]),
+    ("qsse-log", &["qsse-proto", "qsse-store", "qsse-topic"]),
     ("qsse-transport", &["qsse-proto", "qsse-topic"]),
     (
         "qsse-server",
@@ -68,7 +68,7 @@ const QUIC: &[&str] = &["qsse-transport", "qsse-testing"];
 const TOKIO_FEATURES: &[(&str, &[&str])] = &[
     ("qsse-topic", &[]),
     ("qsse-proto", &[]),
-    ("qsse-log", &["sync"]),
+    ("qsse-log", &["sync", "time"]),
 ];
 
 pub(super) fn check(metadata: &Metadata) -> Vec<Problem> {

@@ -8,10 +8,11 @@ use super::{
 use crate::workspace::File;
 
 /// Crates that are told the time.
-const WITHOUT_CLOCK: [&str; 3] = [
+const WITHOUT_CLOCK: [&str; 4] = [
     "crates/qsse-topic/src/",
     "crates/qsse-proto/src/",
     "crates/qsse-log/src/",
+    "crates/qsse-store/src/",
 ];
 
 /// Where a safe function may be built on an unsafe one.

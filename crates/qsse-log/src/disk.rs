@@ -1,0 +1,338 @@
+//! [`Disk`]: a log's storage in a directory.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use qsse_proto::{Epoch, Timestamp};
+use qsse_store::{Age, PublishKey, Recovered, Store, StoreError};
+use qsse_topic::{Filter, Pattern, Topic};
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use crate::config::Retention;
+use crate::dedup::Key;
+use crate::storage::{Acknowledge, Entry, Opened, Storage, StorageError, Stored};
+use crate::time::Now;
+
+pub use qsse_store::{OpenError, Options};
+
+/// Events in a directory, written by a thread of its own.
+///
+/// ```
+/// use qsse_log::disk::{Disk, Options};
+/// use qsse_log::{Config, Log, Now};
+/// use qsse_proto::Epoch;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path();
+/// let disk = Disk::open(path, Options::new(Epoch::new(rand_number())), Kept::default())?;
+/// let log = Log::stored(std::sync::Arc::new(disk), Config::default(), Now::default());
+/// # Ok(())
+/// # }
+/// # use qsse_log::disk::Kept;
+/// # fn rand_number() -> u64 { 4 }
+/// ```
+pub struct Disk {
+    writer: Writer,
+    reader: qsse_store::Reader,
+    opened: Opened,
+    kept: Kept,
+    /// When ages were first asked for, by the monotonic clock, and how long it had been closed then.
+    began: Mutex<Option<(Duration, Duration)>>,
+}
+
+/// The longest that a store is believed to have been closed: a wall clock that has jumped does not wipe everything at once.
+const LONGEST_CLOSED: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What a [`Disk`] keeps. Each bound that is set holds by itself; without any it keeps everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Kept {
+    /// Most bytes of files.
+    pub max_bytes: Option<u64>,
+    /// Most events of all topics together.
+    pub max_events: Option<u64>,
+    /// Greatest age of an event.
+    pub max_age: Option<Duration>,
+    /// Bounds for single topics.
+    pub topics: Vec<Retention>,
+}
+
+/// Who writes.
+enum Writer {
+    Thread(mpsc::Sender<Job>),
+    /// Whoever calls: for simulations, in which a thread would be another source of order.
+    Caller(Box<Mutex<Option<Store>>>),
+}
+
+type Job = Box<dyn FnOnce(&mut Option<Store>) + Send>;
+
+impl Disk {
+    /// Opens the store in a directory, which is made if there is none.
+    ///
+    /// # Errors
+    /// [`OpenError`], which says what to do.
+    pub fn open(path: impl AsRef<Path>, options: Options, kept: Kept) -> Result<Self, OpenError> {
+        let age = options.keys_age;
+        let (store, recovered) = Store::open_dir(path, options)?;
+        let reader = store.reader();
+        let (jobs, work) = mpsc::channel::<Job>();
+        let mut store = Some(store);
+        let thread = std::thread::Builder::new().name("qsse-store".into());
+        let spawned = thread.spawn(move || work.into_iter().for_each(|job| job(&mut store)));
+        spawned.map_err(|source| OpenError::Io {
+            what: "start its thread",
+            source,
+        })?;
+        Ok(Self::of(Writer::Thread(jobs), reader, recovered, age, kept))
+    }
+
+    /// A store that is open already, written by whoever calls.
+    pub fn inline(store: Store, recovered: Recovered, options: &Options, kept: Kept) -> Self {
+        let reader = store.reader();
+        let writer = Writer::Caller(Box::new(Mutex::new(Some(store))));
+        Self::of(writer, reader, recovered, options.keys_age, kept)
+    }
+
+    fn of(
+        writer: Writer,
+        reader: qsse_store::Reader,
+        recovered: Recovered,
+        keys_age: Duration,
+        kept: Kept,
+    ) -> Self {
+        let mut opened = Opened::new(recovered.epoch);
+        opened.head = recovered.next_seq - 1;
+        opened.last_time = recovered.last_time;
+        opened.topics = reader.topics_matching(&everything());
+        let keys = recovered.keys.into_iter();
+        opened.keys = keys
+            .map(|(key, seq, time)| (Key::new(key.scope, key.key), seq, time))
+            .collect();
+        opened.keys_age = keys_age;
+        Self {
+            writer,
+            reader,
+            opened,
+            kept,
+            began: Mutex::new(None),
+        }
+    }
+
+    /// How old things are now.
+    fn age(&self, now: Now) -> Age {
+        let mut began = self.began.lock();
+        let (since, closed) = *began.get_or_insert_with(|| {
+            let closed = now.wall.saturating_since(self.opened.last_time);
+            if closed > LONGEST_CLOSED && self.opened.head > 0 {
+                tracing::warn!(
+                    ?closed,
+                    "by the clock the store was closed for long; its events are aged by a day only"
+                );
+            }
+            (now.monotonic, closed.min(LONGEST_CLOSED))
+        });
+        Age {
+            since_open: now.monotonic.saturating_sub(since),
+            closed,
+        }
+    }
+
+    /// Lets the writer do something with the store.
+    async fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let on = |store: &mut Option<Store>| match store {
+            Some(store) => work(store).map_err(storage_error),
+            None => Err(StorageError::ended("it is closed")),
+        };
+        match &self.writer {
+            Writer::Caller(store) => on(&mut store.lock()),
+            Writer::Thread(jobs) => {
+                let (done, answer) = oneshot::channel();
+                let job: Job = Box::new(move |store| {
+                    let _ = done.send(on(store));
+                });
+                let gone = || StorageError::ended("its thread has ended");
+                jobs.send(job).map_err(|_| gone())?;
+                answer.await.map_err(|_| gone())?
+            }
+        }
+    }
+
+    /// Asks the reader, off the caller's thread where writing is.
+    async fn ask<T: Default + Send + 'static>(
+        &self,
+        question: impl FnOnce(&qsse_store::Reader) -> T + Send + 'static,
+    ) -> T {
+        let reader = self.reader.clone();
+        match &self.writer {
+            Writer::Caller(_) => question(&reader),
+            Writer::Thread(_) => {
+                let answer = tokio::task::spawn_blocking(move || question(&reader));
+                // Only a panic or the runtime's end leaves a question without an answer.
+                answer.await.unwrap_or_default()
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Storage for Disk {
+    fn opened(&self) -> Opened {
+        self.opened.clone()
+    }
+
+    async fn append(
+        &self,
+        entries: Vec<Entry>,
+        acknowledge: Acknowledge,
+    ) -> Result<(), StorageError> {
+        let entries: Vec<_> = entries.into_iter().map(store_entry).collect();
+        self.with(move |store| {
+            store.append(&entries)?;
+            if acknowledge == Acknowledge::Synced {
+                store.sync()?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn reserve(&self, upto: u64) -> Result<u64, StorageError> {
+        self.with(move |store| {
+            store.reserve(upto)?;
+            Ok(store.reserved())
+        })
+        .await
+    }
+
+    async fn read(&self, filter: Filter, after: u64, upto: u64, budget: usize) -> Stored {
+        let read = move |reader: &qsse_store::Reader| {
+            let read = reader.read(&filter, after, upto, budget);
+            Stored {
+                batches: read.batches,
+                lost: read.lost,
+                floor: read.floor,
+                through: read.through,
+            }
+        };
+        self.ask(read).await
+    }
+
+    fn floor(&self, filter: &Filter) -> u64 {
+        self.reader.floor(filter)
+    }
+
+    fn oldest(&self) -> u64 {
+        self.reader.oldest()
+    }
+
+    async fn seq_at(&self, time: Timestamp) -> u64 {
+        self.ask(move |reader| reader.seq_at(time)).await
+    }
+
+    async fn tail(&self, filter: Filter, n: u64, upto: u64) -> Vec<(Topic, u64)> {
+        self.ask(move |reader| reader.tail(&filter, n, upto)).await
+    }
+
+    async fn retain(&self, now: Now) -> Result<(), StorageError> {
+        let rules = retention(&self.kept);
+        let age = self.age(now);
+        self.with(move |store| {
+            // What was acknowledged before it was synced is not left to the system for long.
+            store.sync()?;
+            store.retain(&rules, age).map(drop)
+        })
+        .await
+    }
+
+    async fn close(&self, given_out: u64) -> Result<(), StorageError> {
+        let close = move |store: &mut Option<Store>| match store.take() {
+            Some(store) => store.close(given_out).map_err(storage_error),
+            None => Ok(()),
+        };
+        match &self.writer {
+            Writer::Caller(store) => close(&mut store.lock()),
+            Writer::Thread(jobs) => {
+                let (done, answer) = oneshot::channel();
+                let job: Job = Box::new(move |store| {
+                    let _ = done.send(close(store));
+                });
+                let gone = || StorageError::ended("its thread has ended");
+                jobs.send(job).map_err(|_| gone())?;
+                answer.await.map_err(|_| gone())?
+            }
+        }
+    }
+
+    fn health(&self) -> Result<(), StorageError> {
+        match self.reader.health() {
+            qsse_store::Health::Good => Ok(()),
+            qsse_store::Health::Failed { reason } => {
+                Err(StorageError::Ended(Arc::new(StoreError::Failed { reason })))
+            }
+            _ => Err(StorageError::Full(Arc::new(std::io::Error::from(
+                std::io::ErrorKind::StorageFull,
+            )))),
+        }
+    }
+}
+
+fn everything() -> Filter {
+    // The server's own topics, too, which a wildcard at the beginning leaves out.
+    let all = ["*", "$*"].map(|text| Pattern::new(text).ok());
+    Filter::new(all.into_iter().flatten()).expect("`*` is a pattern")
+}
+
+fn store_entry(entry: Entry) -> qsse_store::Entry {
+    let keys = entry.keys.into_iter().map(|(seq, key)| {
+        let (scope, key) = (key.scope(), key.key().clone());
+        (seq, PublishKey { scope, key })
+    });
+    qsse_store::Entry {
+        batch: entry.batch,
+        keys: keys.collect(),
+    }
+}
+
+fn storage_error(error: StoreError) -> StorageError {
+    let shared = Arc::new(error);
+    match &*shared {
+        StoreError::Full { .. } => StorageError::Full(shared),
+        StoreError::Failed { .. } => StorageError::Ended(shared),
+        _ => StorageError::Failed(shared),
+    }
+}
+
+fn retention(kept: &Kept) -> qsse_store::Retention {
+    let mut rules = qsse_store::Retention::default();
+    (rules.max_bytes, rules.max_events) = (kept.max_bytes, kept.max_events);
+    rules.max_age = kept.max_age;
+    let topics = kept.topics.iter().map(|rule| {
+        let mut topic = qsse_store::TopicRule::new(rule.pattern.clone());
+        topic.max_events = rule.max_events;
+        topic.max_bytes = rule.max_bytes.map(|bytes| bytes as u64);
+        topic.max_age = rule.max_age;
+        topic
+    });
+    rules.topics = topics.collect();
+    rules
+}
+
+/// A store's options for a log that acknowledges like this.
+pub fn options(epoch_if_new: Epoch, acknowledge: Acknowledge) -> Options {
+    let options = Options::new(epoch_if_new);
+    match acknowledge {
+        // Nobody is told of what is not on the disk.
+        Acknowledge::Synced => options.lease(0),
+        _ => options,
+    }
+}

@@ -1,0 +1,296 @@
+//! What the files are made of.
+//!
+//! All numbers are little-endian. Every checksum is a CRC-32C that begins with the store's salt and
+//! epoch, so that neither a file of another store nor a publisher's data is ever taken for part of
+//! this one. All files but the lock begin with a prologue that stays as it is in all versions:
+//!
+//! ```text
+//! prologue: | magic 8 | version u32 | checksum of those, unsalted u32 |
+//! ```
+//!
+//! # `SEQ.seg`: a segment
+//! Named by the first seq that it may have, in 20 digits. Events are added at the end of the last one.
+//! ```text
+//! | prologue | epoch u64 | first seq u64 | end u64 | generation u32 | checksum u32 | record | record ...
+//! ```
+//! `end` and `generation` are 0 until the segment is written anew without its dead events; then it
+//! covers all seqs through `end`, and other segments that begin within it are left-overs.
+//! ```text
+//! record: | magic 4 | batch length u32 | keys length u32 | count u32
+//!         | after u64 | first seq u64 | last seq u64 | first time u64 | last time u64
+//!         | checksum of batch u32 | checksum of keys u32 | checksum of this header u32 | 0 u32 |
+//!         | batch | keys | zeros up to a multiple of 16
+//! ```
+//! The batch is a frame of `docs/protocol.md`, bytes for bytes as it goes on the wire. A record answers for
+//! all seqs in (after, last seq]: those that it does not have were removed on purpose. A seq that no
+//! record answers for is lost. A record of 0 events has no batch and only answers for removed ones.
+//!
+//! Records begin at multiples of 16, so that after damage the next one is found again: by its magic
+//! and the checksum of its header.
+//!
+//! # `SEQ.idx`: the index of a segment
+//! Made when the segment is closed, and made anew whenever it is missing, damaged or of another
+//! length or generation than its segment. See `index/file.rs`.
+//!
+//! # `meta.0`, `meta.1`: which seqs were given out
+//! Two copies of 72 bytes, written over in place and synced one after the other, so that one of
+//! them is always good and no room is needed. See `meta.rs`.
+//!
+//! # `floors`: what was removed
+//! Replaced by renaming, before events are removed from the disk. See `floors.rs`.
+//!
+//! # `LOCK`
+//! Locked while the store is open; says by whom.
+
+use crc32c::crc32c_append;
+use qsse_proto::Epoch;
+
+/// The format that is written, and the newest that is read.
+pub(crate) const VERSION: u32 = 1;
+
+pub(crate) const PROLOGUE: usize = 16;
+pub(crate) const SEGMENT_HEADER: usize = 48;
+pub(crate) const RECORD_HEADER: usize = 72;
+/// Records begin at multiples of this.
+pub(crate) const ALIGN: usize = 16;
+
+const SEGMENT_MAGIC: &[u8; 8] = b"qsse.seg";
+const RECORD_MAGIC: [u8; 4] = [0xe5, b'q', 0x1a, b'R'];
+
+/// Which checksums this store's are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seal(u32);
+
+impl Seal {
+    pub(crate) fn new(epoch: Epoch, salt: u64) -> Self {
+        let sum = crc32c_append(0, &salt.to_le_bytes());
+        Self(crc32c_append(sum, &epoch.get().to_le_bytes()))
+    }
+
+    #[inline]
+    pub(crate) fn sum(self, bytes: &[u8]) -> u32 {
+        crc32c_append(self.0, bytes)
+    }
+}
+
+/// What a prologue says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Prologue {
+    /// A version that can be read.
+    Known,
+    /// A later version.
+    Newer(u32),
+    /// Not the beginning of such a file.
+    Bad,
+}
+
+pub(crate) fn put_prologue(out: &mut Vec<u8>, magic: &[u8; 8]) {
+    put_prologue_of(out, magic, VERSION);
+}
+
+pub(crate) fn put_prologue_of(out: &mut Vec<u8>, magic: &[u8; 8], version: u32) {
+    let begin = out.len();
+    out.extend_from_slice(magic);
+    out.extend_from_slice(&version.to_le_bytes());
+    let sum = crc32c_append(0, &out[begin..]);
+    out.extend_from_slice(&sum.to_le_bytes());
+}
+
+pub(crate) fn prologue(bytes: &[u8], magic: &[u8; 8]) -> Prologue {
+    let Some((checked, rest)) = bytes.split_at_checked(PROLOGUE - 4) else {
+        return Prologue::Bad;
+    };
+    let (mut head, mut sum) = (Fields::new(checked), Fields::new(rest));
+    let same = head.array() == Some(*magic) && sum.u32() == Some(crc32c_append(0, checked));
+    match head.u32() {
+        Some(VERSION) if same => Prologue::Known,
+        Some(version) if same && version > VERSION => Prologue::Newer(version),
+        _ => Prologue::Bad,
+    }
+}
+
+/// The beginning of a segment file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentHeader {
+    pub(crate) epoch: Epoch,
+    pub(crate) first: u64,
+    pub(crate) end: u64,
+    pub(crate) generation: u32,
+}
+
+impl SegmentHeader {
+    pub(crate) fn encode(&self, seal: Seal) -> Vec<u8> {
+        let mut out = Vec::with_capacity(SEGMENT_HEADER);
+        put_prologue(&mut out, SEGMENT_MAGIC);
+        out.extend_from_slice(&self.epoch.get().to_le_bytes());
+        out.extend_from_slice(&self.first.to_le_bytes());
+        out.extend_from_slice(&self.end.to_le_bytes());
+        out.extend_from_slice(&self.generation.to_le_bytes());
+        let sum = seal.sum(&out);
+        out.extend_from_slice(&sum.to_le_bytes());
+        debug_assert_eq!(out.len(), SEGMENT_HEADER);
+        out
+    }
+
+    /// `None` if it is damaged.
+    pub(crate) fn decode(bytes: &[u8], seal: Seal) -> Option<Self> {
+        let (checked, rest) = bytes.split_at_checked(SEGMENT_HEADER - 4)?;
+        if Fields::new(rest).u32()? != seal.sum(checked) {
+            return None;
+        }
+        let mut fields = Fields::new(checked.get(PROLOGUE..)?);
+        Some(Self {
+            epoch: Epoch::new(fields.u64()?),
+            first: fields.u64()?,
+            end: fields.u64()?,
+            generation: fields.u32()?,
+        })
+    }
+
+    pub(crate) fn version(bytes: &[u8]) -> Prologue {
+        prologue(bytes, SEGMENT_MAGIC)
+    }
+}
+
+/// What is known of a record without its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    /// Where it begins in its segment.
+    pub(crate) offset: u32,
+    pub(crate) batch_len: u32,
+    pub(crate) keys_len: u32,
+    pub(crate) count: u32,
+    pub(crate) after: u64,
+    pub(crate) first_seq: u64,
+    pub(crate) last_seq: u64,
+    pub(crate) first_time: u64,
+    pub(crate) last_time: u64,
+}
+
+/// The checksums of a record's parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sums {
+    pub(crate) batch: u32,
+    pub(crate) keys: u32,
+}
+
+impl Record {
+    /// Its length in the file, with header and padding.
+    pub(crate) fn len(&self) -> u64 {
+        let body = u64::from(self.batch_len) + u64::from(self.keys_len);
+        (RECORD_HEADER as u64 + body).next_multiple_of(ALIGN as u64)
+    }
+
+    /// Where the next one begins.
+    pub(crate) fn end(&self) -> u64 {
+        u64::from(self.offset) + self.len()
+    }
+
+    pub(crate) fn encode_header(&self, sums: Sums, seal: Seal) -> [u8; RECORD_HEADER] {
+        let mut out = [0; RECORD_HEADER];
+        let mut at = 0;
+        let mut put = |bytes: &[u8]| {
+            out[at..at + bytes.len()].copy_from_slice(bytes);
+            at += bytes.len();
+        };
+        put(&RECORD_MAGIC);
+        for number in [self.batch_len, self.keys_len, self.count] {
+            put(&number.to_le_bytes());
+        }
+        let seqs = [self.after, self.first_seq, self.last_seq];
+        for number in seqs.into_iter().chain([self.first_time, self.last_time]) {
+            put(&number.to_le_bytes());
+        }
+        put(&sums.batch.to_le_bytes());
+        put(&sums.keys.to_le_bytes());
+        let sum = seal.sum(&out[..RECORD_HEADER - 8]);
+        out[RECORD_HEADER - 8..RECORD_HEADER - 4].copy_from_slice(&sum.to_le_bytes());
+        out
+    }
+
+    /// The header at the front of `bytes`, which stand at `offset`; `None` if there is none.
+    pub(crate) fn decode_header(bytes: &[u8], offset: u32, seal: Seal) -> Option<(Self, Sums)> {
+        let header: &[u8; RECORD_HEADER] = bytes.first_chunk()?;
+        if header[..4] != RECORD_MAGIC {
+            return None;
+        }
+        let (checked, rest) = header.split_at(RECORD_HEADER - 8);
+        let mut rest = Fields::new(rest);
+        if rest.u32()? != seal.sum(checked) || rest.u32()? != 0 {
+            return None;
+        }
+        let mut fields = Fields::new(&checked[4..]);
+        let record = Self {
+            offset,
+            batch_len: fields.u32()?,
+            keys_len: fields.u32()?,
+            count: fields.u32()?,
+            after: fields.u64()?,
+            first_seq: fields.u64()?,
+            last_seq: fields.u64()?,
+            first_time: fields.u64()?,
+            last_time: fields.u64()?,
+        };
+        let sums = Sums {
+            batch: fields.u32()?,
+            keys: fields.u32()?,
+        };
+        let sane = record.after < record.first_seq && record.first_seq <= record.last_seq;
+        let whole = (record.count == 0) == (record.batch_len == 0);
+        (sane && whole).then_some((record, sums))
+    }
+}
+
+/// Fields from the front of bytes that may be anything.
+pub(crate) struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn bytes(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (bytes, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        Some(bytes)
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (bytes, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*bytes)
+    }
+
+    pub(crate) fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(crate) fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    /// A number of variable length, seven bits a byte, the low ones first.
+    pub(crate) fn varint(&mut self) -> Option<u32> {
+        let mut value = 0u64;
+        for shift in (0..35).step_by(7) {
+            let [byte] = self.array()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return u32::try_from(value).ok();
+            }
+        }
+        None
+    }
+}
+
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u32) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}

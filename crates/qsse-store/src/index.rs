@@ -1,0 +1,283 @@
+//! What a segment holds: its records, what it lost, and for each topic where its events are.
+
+mod file;
+
+use crate::format::{Record, SEGMENT_HEADER, Seal};
+use crate::io::IoFile;
+use qsse_proto::Batch;
+use qsse_topic::{Filter, Topic, TopicMap, TopicRef};
+use std::io;
+use std::sync::Arc;
+
+pub(crate) use file::{Of, read, write};
+
+/// One event of a topic. Its seq is counted from the segment's first one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slot {
+    pub(crate) seq: u32,
+    /// The record that it is in.
+    pub(crate) record: u32,
+    /// What [`Retention`](crate::Retention) counts.
+    pub(crate) bytes: u32,
+}
+
+/// What is known of a topic's events in a segment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stat {
+    pub(crate) count: u32,
+    pub(crate) bytes: u64,
+    /// Seqs counted from the segment's first one.
+    pub(crate) first: u32,
+    pub(crate) last: u32,
+    /// In memory: its number in the list of slots. In a file: where its slots are.
+    at: u32,
+    len: u32,
+    sum: u32,
+}
+
+/// The index of a segment, being built or read from its file.
+pub(crate) struct Index {
+    /// The segment's first seq.
+    first: u64,
+    records: Vec<Record>,
+    /// Seqs that no record answers for, as (after, to].
+    holes: Vec<(u64, u64)>,
+    topics: TopicMap<Stat>,
+    events: u64,
+    bytes: u64,
+    slots: Slots,
+}
+
+enum Slots {
+    Memory(Vec<List>),
+    File { file: Arc<dyn IoFile>, seal: Seal },
+}
+
+/// The events of one topic.
+#[derive(Default)]
+struct List {
+    slots: Vec<Slot>,
+    bytes: u64,
+}
+
+impl List {
+    fn push(&mut self, slot: Slot) {
+        self.bytes += u64::from(slot.bytes);
+        self.slots.push(slot);
+    }
+}
+
+impl Index {
+    pub(crate) fn new(first: u64) -> Self {
+        Self {
+            first,
+            records: Vec::new(),
+            holes: Vec::new(),
+            topics: TopicMap::new(),
+            events: 0,
+            bytes: 0,
+            slots: Slots::Memory(Vec::new()),
+        }
+    }
+
+    /// Adds the record behind the others, with its batch unless it only answers for removed events.
+    /// `seen` is told of each event.
+    pub(crate) fn add(
+        &mut self,
+        record: Record,
+        batch: Option<&Batch>,
+        mut seen: impl FnMut(TopicRef<'_>, u64, u32),
+    ) {
+        let end = self.end();
+        if record.after > end {
+            self.holes.push((end, record.after));
+        }
+        let number = u32::try_from(self.records.len()).unwrap_or(u32::MAX);
+        self.records.push(record);
+        let Slots::Memory(slots) = &mut self.slots else {
+            unreachable!("an index that is added to is in memory");
+        };
+        let mut known: Option<(*const u8, u32)> = None;
+        for event in batch.into_iter().flatten() {
+            // A topic named earlier in the batch has the very same text.
+            let name = event.topic();
+            let at = match known {
+                Some((text, at)) if text == name.as_ptr() => at,
+                _ => {
+                    let Ok(topic) = TopicRef::new(name) else {
+                        continue;
+                    };
+                    place(&mut self.topics, slots, topic)
+                }
+            };
+            known = Some((name.as_ptr(), at));
+            let bytes = event_bytes(name, event.kind(), event.data());
+            let slot = Slot {
+                seq: u32::try_from(event.seq() - self.first).unwrap_or(u32::MAX),
+                record: number,
+                bytes,
+            };
+            if let Some(list) = slots.get_mut(at as usize) {
+                list.push(slot);
+            }
+            self.events += 1;
+            self.bytes += u64::from(bytes);
+            if let Ok(topic) = TopicRef::new(name) {
+                seen(topic, event.seq(), bytes);
+            }
+        }
+    }
+
+    /// Everything through this seq is answered for, lost or not yet written.
+    pub(crate) fn end(&self) -> u64 {
+        self.records
+            .last()
+            .map_or(self.first - 1, |record| record.last_seq)
+    }
+
+    pub(crate) fn first(&self) -> u64 {
+        self.first
+    }
+
+    pub(crate) fn events(&self) -> u64 {
+        self.events
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(crate) fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    /// The records that answer for something after `after`.
+    pub(crate) fn records_after(&self, after: u64) -> &[Record] {
+        let from = self
+            .records
+            .partition_point(|record| record.last_seq <= after);
+        self.records.get(from..).unwrap_or_default()
+    }
+
+    pub(crate) fn record(&self, slot: &Slot) -> Option<Record> {
+        self.records.get(slot.record as usize).copied()
+    }
+
+    /// Lost seqs that are after `after`, as (after, to].
+    pub(crate) fn holes(&self) -> &[(u64, u64)] {
+        &self.holes
+    }
+
+    /// Where the bytes of the last record end.
+    pub(crate) fn file_end(&self) -> u64 {
+        self.records
+            .last()
+            .map_or(SEGMENT_HEADER as u64, Record::end)
+    }
+
+    /// The latest time of all events through the last record.
+    pub(crate) fn last_time(&self) -> u64 {
+        self.records.last().map_or(0, |record| record.last_time)
+    }
+
+    pub(crate) fn seq(&self, slot: &Slot) -> u64 {
+        self.first + u64::from(slot.seq)
+    }
+
+    /// The first and the last seq of a topic.
+    pub(crate) fn span(&self, stat: &Stat) -> (u64, u64) {
+        let seq = |from_first| self.first + u64::from(from_first);
+        (seq(stat.first), seq(stat.last))
+    }
+
+    pub(crate) fn topics(&self) -> impl Iterator<Item = (&Topic, Stat)> {
+        self.topics
+            .iter()
+            .map(|(topic, stat)| (topic, self.stat_of(stat)))
+    }
+
+    pub(crate) fn stat(&self, topic: &Topic) -> Option<Stat> {
+        self.topics.get(topic).map(|stat| self.stat_of(stat))
+    }
+
+    /// The topics that `filter` matches, each once.
+    pub(crate) fn matching<'a>(
+        &'a self,
+        filter: &'a Filter,
+    ) -> impl Iterator<Item = (&'a Topic, Stat)> {
+        matching(&self.topics, filter).map(|(topic, stat)| (topic, self.stat_of(stat)))
+    }
+
+    /// The events of a topic in (after, upto], in order.
+    pub(crate) fn slots(&self, stat: &Stat, after: u64, upto: u64) -> io::Result<Vec<Slot>> {
+        let Some(upto) = upto.checked_sub(self.first) else {
+            return Ok(Vec::new());
+        };
+        let from = (after + 1).saturating_sub(self.first);
+        let within = |slot: &Slot| u64::from(slot.seq) >= from && u64::from(slot.seq) <= upto;
+        match &self.slots {
+            Slots::Memory(lists) => {
+                let list = self::list(lists, stat);
+                let begin = list.partition_point(|slot| u64::from(slot.seq) < from);
+                let list = list.get(begin..).unwrap_or_default();
+                Ok(list.iter().copied().take_while(within).collect())
+            }
+            Slots::File { file, seal } => {
+                let mut all = file::slots(&**file, *seal, stat)?;
+                all.retain(within);
+                Ok(all)
+            }
+        }
+    }
+
+    /// The figures of a topic; in memory they are kept up to date by the slots themselves.
+    fn stat_of(&self, stat: &Stat) -> Stat {
+        let Slots::Memory(lists) = &self.slots else {
+            return *stat;
+        };
+        let slots = list(lists, stat);
+        Stat {
+            count: u32::try_from(slots.len()).unwrap_or(u32::MAX),
+            bytes: lists.get(stat.at as usize).map_or(0, |list| list.bytes),
+            first: slots.first().map_or(0, |slot| slot.seq),
+            last: slots.last().map_or(0, |slot| slot.seq),
+            ..*stat
+        }
+    }
+}
+
+/// What an event counts in limits on bytes.
+pub(crate) fn event_bytes(topic: &str, kind: &str, data: &[u8]) -> u32 {
+    u32::try_from(topic.len() + kind.len() + data.len()).unwrap_or(u32::MAX)
+}
+
+/// The topics of a map that `filter` matches, each once.
+pub(crate) fn matching<'a, V>(
+    map: &'a TopicMap<V>,
+    filter: &'a Filter,
+) -> impl Iterator<Item = (&'a Topic, &'a V)> {
+    let patterns = filter.patterns();
+    patterns.iter().enumerate().flat_map(move |(n, pattern)| {
+        let earlier = patterns.get(..n).unwrap_or_default();
+        map.matching(pattern)
+            .filter(move |(topic, _)| !earlier.iter().any(|earlier| earlier.matches(*topic)))
+    })
+}
+
+fn list<'a>(lists: &'a [List], stat: &Stat) -> &'a [Slot] {
+    lists.get(stat.at as usize).map_or(&[], |list| &list.slots)
+}
+
+fn place(topics: &mut TopicMap<Stat>, slots: &mut Vec<List>, topic: TopicRef<'_>) -> u32 {
+    if let Some(stat) = topics.get(topic) {
+        return stat.at;
+    }
+    let at = u32::try_from(slots.len()).unwrap_or(u32::MAX);
+    slots.push(List::default());
+    let stat = Stat {
+        at,
+        ..Stat::default()
+    };
+    topics.insert(topic.to_topic(), stat);
+    at
+}

@@ -1,0 +1,337 @@
+//! Removing what is not to be kept.
+
+mod ages;
+mod compact;
+mod topics;
+
+use crate::error::{Health, StoreError};
+use crate::floors;
+use crate::index::{Index, Stat};
+use crate::meta::State as MetaState;
+use crate::options::{Age, Retention};
+use crate::segment::{Segment, index_name, segment_name};
+use crate::store::Store;
+use qsse_topic::Topic;
+use std::io;
+use std::sync::Arc;
+
+pub(crate) use ages::Ages;
+
+/// What retention removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Trimmed {
+    /// Events that are no longer given out.
+    pub events: u64,
+    /// Segments whose files were removed.
+    pub segments: usize,
+    /// Segments that were written anew without their dead events.
+    pub rewritten: usize,
+    /// Bytes of files that were freed.
+    pub bytes: u64,
+}
+
+/// Events of one topic that go: through a seq, so many, of so many bytes.
+struct Gone {
+    topic: Topic,
+    floor: u64,
+    count: u64,
+    bytes: u64,
+}
+
+impl Store {
+    /// Removes what `rules` do not keep. To be called every second or so.
+    ///
+    /// Limits on count and age, and those of topics, are exact: what goes is no longer given out, and
+    /// [`floor`](crate::Reader::floor) tells it for the topics that lost something. Files are freed when all
+    /// events in them are gone, and written anew, at most one a call, when most are. Bytes are
+    /// freed by whole segments. It needs no room on the disk, except for writing anew.
+    ///
+    /// What was removed and is still in the files comes back, until the next call, after an unclean end.
+    ///
+    /// # Errors
+    /// A part may be done then; the next call goes on. [`StoreError::Failed`] stays until the store is
+    /// opened anew.
+    pub fn retain(&mut self, rules: &Retention, age: Age) -> Result<Trimmed, StoreError> {
+        self.usable()?;
+        let events = self.reader().events();
+        self.ages.note(age, self.head());
+        if let Some(limit) = rules.max_age {
+            let expired = self.expired(limit, age);
+            self.trim_through(expired)?;
+        }
+        if let Some(most) = rules.max_events {
+            self.trim_to(most)?;
+        }
+        self.trim_topics(&rules.topics, age)?;
+        if let Some(most) = rules.max_bytes {
+            self.trim_bytes(most)?;
+        }
+        let mut trimmed = Trimmed::default();
+        if self.may_be_dead {
+            self.remove_dead(&mut trimmed)?;
+            self.may_be_dead = self.compact(&mut trimmed)?;
+        }
+        let closed = self.shared.state.read().segments.len().saturating_sub(1);
+        self.keep_indexes(closed);
+        let now = self.reader().events();
+        trimmed.events = events.saturating_sub(now);
+        Ok(trimmed)
+    }
+
+    /// Removes all events through `seq`.
+    fn trim_through(&mut self, seq: u64) -> Result<(), StoreError> {
+        if seq <= self.ages.trimmed {
+            return Ok(());
+        }
+        let segments = self.shared.state.read().segments.clone();
+        let done = self.ages.trimmed;
+        for segment in segments {
+            if segment.end() <= done {
+                continue;
+            }
+            if segment.first > seq {
+                break;
+            }
+            let gone = self.in_index(&segment, |store, index| store.gone_through(index, seq))?;
+            self.apply(gone);
+        }
+        self.ages.trimmed = seq;
+        Ok(())
+    }
+
+    /// What of a segment goes if everything through `seq` does.
+    fn gone_through(&self, index: &Index, seq: u64) -> io::Result<Vec<Gone>> {
+        let mut all = Vec::new();
+        let state = self.shared.state.read();
+        for (topic, stat) in index.topics() {
+            let (first, last) = index.span(&stat);
+            let floor = state.topics.floor(topic.into());
+            if floor >= last || first > seq {
+                continue;
+            }
+            let gone = if floor < first && last <= seq {
+                Gone {
+                    topic: topic.clone(),
+                    floor: last,
+                    count: u64::from(stat.count),
+                    bytes: stat.bytes,
+                }
+            } else {
+                let slots = index.slots(&stat, floor, seq)?;
+                let Some(newest) = slots.last() else {
+                    continue;
+                };
+                Gone {
+                    topic: topic.clone(),
+                    floor: index.seq(newest),
+                    count: slots.len() as u64,
+                    bytes: slots.iter().map(|slot| u64::from(slot.bytes)).sum(),
+                }
+            };
+            all.push(gone);
+        }
+        Ok(all)
+    }
+
+    /// Removes the oldest events until `most` are left.
+    fn trim_to(&mut self, most: u64) -> Result<(), StoreError> {
+        let segments = self.shared.state.read().segments.clone();
+        for segment in segments {
+            let excess = self.reader().events().saturating_sub(most);
+            if excess == 0 {
+                break;
+            }
+            if segment.end() <= self.ages.trimmed {
+                continue;
+            }
+            let mut seqs = self.in_index(&segment, Self::live_seqs)?;
+            let end = match usize::try_from(excess) {
+                Ok(excess) if excess <= seqs.len() => {
+                    let (_, seq, _) = seqs.select_nth_unstable(excess - 1);
+                    *seq
+                }
+                _ => segment.end(),
+            };
+            self.trim_through(end)?;
+        }
+        Ok(())
+    }
+
+    fn live_seqs(&self, index: &Index) -> io::Result<Vec<u64>> {
+        let state = self.shared.state.read();
+        let mut seqs = Vec::new();
+        for (topic, stat) in index.topics() {
+            let floor = state.topics.floor(topic.into());
+            let slots = index.slots(&stat, floor, u64::MAX)?;
+            seqs.extend(slots.iter().map(|slot| index.seq(slot)));
+        }
+        Ok(seqs)
+    }
+
+    /// Removes the oldest segments until the others have at most `most` bytes.
+    fn trim_bytes(&mut self, most: u64) -> Result<(), StoreError> {
+        let segments = self.shared.state.read().segments.clone();
+        let mut bytes: u64 = segments.iter().map(|segment| segment.len()).sum();
+        let closed = segments.len().saturating_sub(1);
+        for segment in segments.into_iter().take(closed) {
+            if bytes <= most {
+                break;
+            }
+            bytes -= segment.len();
+            self.trim_through(segment.end())?;
+        }
+        Ok(())
+    }
+
+    /// Takes the first segments off the disk if nothing in them is kept.
+    fn remove_dead(&mut self, trimmed: &mut Trimmed) -> Result<(), StoreError> {
+        loop {
+            let (segment, next) = {
+                let state = self.shared.state.read();
+                let [segment, next, ..] = &state.segments[..] else {
+                    return Ok(());
+                };
+                (Arc::clone(segment), next.first)
+            };
+            let live = self.in_index(&segment, |store, index| Ok(store.live(index)))?;
+            if live.0 > 0 {
+                return Ok(());
+            }
+            let holes = segment.index(&self.shared.files, |index| index.holes().last().copied());
+            let holes = holes.map_err(StoreError::io("read an index"))?;
+            {
+                // Whoever has not read of the loss yet must still learn of it.
+                let mut state = self.shared.state.write();
+                let lost = holes.map_or(0, |(_, to)| to);
+                let behind = if next - 1 > segment.end() {
+                    next - 1
+                } else {
+                    0
+                };
+                state.topics.missing = state.topics.missing.max(lost).max(behind);
+                state.topics.begin = state.topics.begin.max(next - 1);
+            }
+            self.floors_changed = true;
+            self.keep_floors()?;
+            // Files first: one that stays would come back without those behind it.
+            self.remove_files(segment.first)?;
+            self.shared.state.write().segments.remove(0);
+            self.shared.files.forget(&segment);
+            trimmed.segments += 1;
+            trimmed.bytes += segment.len();
+            let mut state = self.shared.state.write();
+            state
+                .topics
+                .forget_idle(self.options.max_idle_floors, next - 1);
+        }
+    }
+
+    /// Kept events of a segment, and their bytes, about.
+    fn live(&self, index: &Index) -> (u64, u64) {
+        let state = self.shared.state.read();
+        let (mut count, mut bytes) = (0, 0);
+        for (topic, stat) in index.topics() {
+            let (first, last) = index.span(&stat);
+            let floor = state.topics.floor(topic.into());
+            if floor < first {
+                count += u64::from(stat.count);
+                bytes += stat.bytes;
+            } else if floor < last {
+                let share = share(&stat, floor - first, last - first);
+                count += share.0;
+                bytes += share.1;
+            }
+        }
+        (count, bytes)
+    }
+
+    /// Makes the floors last, before what is below them goes off the disk.
+    fn keep_floors(&mut self) -> Result<(), StoreError> {
+        if !self.floors_changed {
+            return Ok(());
+        }
+        let written = {
+            let state = self.shared.state.read();
+            let files = &self.shared.files;
+            floors::write(&*files.io, &state.topics, files.seal)
+        };
+        match written.map_err(StoreError::io("write what was removed")) {
+            Ok(()) => {
+                self.floors_changed = false;
+                Ok(())
+            }
+            // The meta files have their room already: say less, and make some.
+            Err(StoreError::Full { .. }) => {
+                let missing = {
+                    let mut state = self.shared.state.write();
+                    let missing = state.topics.missing.max(state.topics.begin);
+                    let missing = missing.max(state.topics.max_floor());
+                    state.topics.missing = missing;
+                    missing
+                };
+                let state = self.meta.state();
+                self.write_meta(MetaState { missing, ..state })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn remove_files(&mut self, first: u64) -> Result<(), StoreError> {
+        let files = &self.shared.files.io;
+        // An index alone is in nobody's way.
+        let _ = files.remove(&index_name(first));
+        let removed = match files.remove(&segment_name(first)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            result => result,
+        };
+        // If a crash brings it back its events have floors all the same.
+        removed.map_err(StoreError::io("remove a segment"))?;
+        let mut health = self.shared.health.lock();
+        if *health == Health::Full {
+            *health = Health::Good;
+        }
+        Ok(())
+    }
+
+    /// Raises floors.
+    fn apply(&mut self, gone: Vec<Gone>) {
+        let mut state = self.shared.state.write();
+        for gone in gone {
+            (self.floors_changed, self.may_be_dead) = (true, true);
+            let topic = (&gone.topic).into();
+            state
+                .topics
+                .raise(topic, gone.floor, gone.count, gone.bytes);
+        }
+    }
+
+    /// Asks an index; one that is damaged is made anew and asked again.
+    fn in_index<T>(
+        &self,
+        segment: &Arc<Segment>,
+        ask: impl Fn(&Self, &Index) -> io::Result<T>,
+    ) -> Result<T, StoreError> {
+        let files = &self.shared.files;
+        let once = || {
+            segment
+                .index(files, |index| ask(self, index))
+                .and_then(|found| found)
+        };
+        once()
+            .or_else(|_| {
+                segment.distrust(files);
+                once()
+            })
+            .map_err(StoreError::io("read an index"))
+    }
+}
+
+/// What is left of a topic that lost `gone` of `all` seqs; something, if that is not all of them.
+fn share(stat: &Stat, gone: u64, all: u64) -> (u64, u64) {
+    let part = |whole: u64| {
+        let left = u128::from(whole) * u128::from(all - gone) / u128::from(all.max(1));
+        (left as u64).max(1)
+    };
+    (part(u64::from(stat.count)), part(stat.bytes))
+}

@@ -1,0 +1,264 @@
+//! One segment: its file, and its index as far as it is in memory.
+
+use crate::format::{RECORD_HEADER, Record, Seal};
+use crate::index::{self, Index, Of};
+use crate::io::{Io, IoFile, read_range};
+use crate::scan;
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+use qsse_proto::Batch;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// What all segments of a store share.
+pub(crate) struct Files {
+    pub(crate) io: Arc<dyn Io>,
+    pub(crate) seal: Seal,
+    /// Segments whose index is in memory only to be quick, the latest last.
+    cached: Mutex<VecDeque<Arc<Segment>>>,
+    max_cached: usize,
+}
+
+/// A run of records in one file.
+pub(crate) struct Segment {
+    pub(crate) first: u64,
+    pub(crate) generation: u32,
+    pub(crate) file: Arc<dyn IoFile>,
+    /// The bytes of all good records and what stands before them.
+    len: AtomicU64,
+    /// Everything through here is answered for, or lost within.
+    end: AtomicU64,
+    last_time: AtomicU64,
+    index: RwLock<Option<Index>>,
+    /// The index is in memory alone.
+    pinned: AtomicBool,
+}
+
+/// The name of the segment that begins with that seq.
+pub(crate) fn segment_name(first: u64) -> String {
+    format!("{first:020}.seg")
+}
+
+/// The name of that segment's index.
+pub(crate) fn index_name(first: u64) -> String {
+    format!("{first:020}.idx")
+}
+
+/// The first seq of the segment of that name.
+pub(crate) fn first_of(name: &str, suffix: &str) -> Option<u64> {
+    let digits = name.strip_suffix(suffix)?;
+    let all_digits = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let first = digits.parse().ok().filter(|&first| first > 0);
+    first.filter(|_| all_digits)
+}
+
+impl Files {
+    pub(crate) fn new(io: Arc<dyn Io>, seal: Seal, max_cached: usize) -> Self {
+        let cached = Mutex::default();
+        Self {
+            io,
+            seal,
+            cached,
+            max_cached,
+        }
+    }
+
+    /// Notes that the segment's index was used, and drops the one that was not for longest.
+    fn touch(&self, segment: &Arc<Segment>) {
+        let mut cached = self.cached.lock();
+        if let Some(at) = cached.iter().position(|other| Arc::ptr_eq(other, segment)) {
+            cached.remove(at);
+        }
+        cached.push_back(Arc::clone(segment));
+        while cached.len() > self.max_cached {
+            let Some(oldest) = cached.pop_front() else {
+                break;
+            };
+            // One that is in use just now is dropped when it comes round again.
+            if !oldest.pinned.load(Ordering::Acquire)
+                && let Some(mut index) = oldest.index.try_write()
+            {
+                *index = None;
+            }
+        }
+    }
+
+    /// Forgets a segment that is no longer part of the store.
+    pub(crate) fn forget(&self, segment: &Arc<Segment>) {
+        let mut cached = self.cached.lock();
+        cached.retain(|other| !Arc::ptr_eq(other, segment));
+    }
+}
+
+impl Segment {
+    /// A segment with an index in memory.
+    pub(crate) fn new(file: Arc<dyn IoFile>, generation: u32, index: Index) -> Self {
+        Self {
+            first: index.first(),
+            generation,
+            file,
+            len: AtomicU64::new(index.file_end()),
+            end: AtomicU64::new(index.end()),
+            last_time: AtomicU64::new(index.last_time()),
+            index: RwLock::new(Some(index)),
+            pinned: AtomicBool::new(true),
+        }
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.len.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn end(&self) -> u64 {
+        self.end.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn last_time(&self) -> u64 {
+        self.last_time.load(Ordering::Acquire)
+    }
+
+    /// Its last time is no earlier than that of the segment before it, also if it has no event.
+    pub(crate) fn follow(&self, before: u64) {
+        self.last_time.fetch_max(before, Ordering::AcqRel);
+    }
+
+    /// Gives the index to `ask`, read from its file if need be, or made from the segment itself.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub(crate) fn index<T>(
+        self: &Arc<Self>,
+        files: &Files,
+        ask: impl FnOnce(&Index) -> T,
+    ) -> io::Result<T> {
+        if !self.pinned.load(Ordering::Acquire) {
+            files.touch(self);
+        }
+        if let Some(index) = &*self.index.read() {
+            return Ok(ask(index));
+        }
+        let mut place = self.index.write();
+        if place.is_none() {
+            *place = Some(self.load(files)?);
+        }
+        drop(place);
+        match &*self.index.read() {
+            Some(index) => Ok(ask(index)),
+            // Pushed out again by another thread at this very moment.
+            None => Ok(ask(&self.load(files)?)),
+        }
+    }
+
+    /// Forgets an index that turned out to be damaged, so that it is made anew.
+    pub(crate) fn distrust(&self, files: &Files) {
+        if !self.pinned.load(Ordering::Acquire) {
+            let _ = files.io.remove(&index_name(self.first));
+            *self.index.write() = None;
+        }
+    }
+
+    /// Makes the index anew from the segment, in memory.
+    pub(crate) fn rebuild(&self, files: &Files) -> io::Result<()> {
+        let index = scan::scan(&*self.file, self.len(), self.first, files.seal)?;
+        self.end.store(index.end(), Ordering::Release);
+        *self.index.write() = Some(index);
+        self.pinned.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Changes the index of the segment that is written to.
+    pub(crate) fn update(&self, change: impl FnOnce(&mut Index)) {
+        let mut place = self.index.write();
+        if let Some(index) = &mut *place {
+            change(index);
+            self.len.store(index.file_end(), Ordering::Release);
+            self.end.store(index.end(), Ordering::Release);
+            let last = self.last_time().max(index.last_time());
+            self.last_time.store(last, Ordering::Release);
+        }
+    }
+
+    /// Writes the index of a closed segment to its file, if that is still to be done.
+    pub(crate) fn keep_index(&self, files: &Files) -> io::Result<()> {
+        if !self.pinned.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        if let Some(index) = &*self.index.read() {
+            let name = index_name(self.first);
+            index::write(&*files.io, &name, index, self.of(), files.seal)?;
+        }
+        self.pinned.store(false, Ordering::Release);
+        *self.index.write() = None;
+        Ok(())
+    }
+
+    /// What its index must say of itself.
+    fn of(&self) -> Of {
+        Of {
+            first: self.first,
+            segment_len: self.len(),
+            generation: self.generation,
+        }
+    }
+
+    fn load(&self, files: &Files) -> io::Result<Index> {
+        let name = index_name(self.first);
+        if let Ok(Some(index)) = index::read(&*files.io, &name, self.of(), files.seal) {
+            return Ok(index);
+        }
+        let index = scan::scan(&*self.file, self.len(), self.first, files.seal)?;
+        // A help for the next time; without it this is only slow.
+        let _ = index::write(&*files.io, &name, &index, self.of(), files.seal);
+        Ok(index)
+    }
+
+    /// The batch of a record, or none if it has none; `None` if it is damaged or cannot be read.
+    pub(crate) fn batch(&self, record: &Record, seal: Seal) -> Option<Option<Batch>> {
+        let len = RECORD_HEADER + record.batch_len as usize;
+        let bytes = self.bytes(u64::from(record.offset), len).ok()?;
+        batch_in(record, &bytes, seal)
+    }
+
+    /// All of a record, checked: its batch and the bytes of its keys; `None` if it is damaged.
+    ///
+    /// # Errors
+    /// Those of the system: what cannot be read now is not damage.
+    pub(crate) fn whole(
+        &self,
+        record: &Record,
+        seal: Seal,
+    ) -> io::Result<Option<(Option<Batch>, Bytes)>> {
+        let len = usize::try_from(record.len()).unwrap_or(usize::MAX);
+        let bytes = self.bytes(u64::from(record.offset), len)?;
+        Ok(whole_in(record, &bytes, seal))
+    }
+
+    /// Bytes of the file, fewer where it ends. Nothing beyond its length is allocated.
+    pub(crate) fn bytes(&self, offset: u64, len: usize) -> io::Result<Bytes> {
+        let most = self.len().saturating_sub(offset);
+        let len = len.min(usize::try_from(most).unwrap_or(usize::MAX));
+        Ok(read_range(&*self.file, offset, len)?.into())
+    }
+}
+
+/// The batch of the record at the front of `bytes`, which must be the one that the index knows.
+pub(crate) fn batch_in(record: &Record, bytes: &Bytes, seal: Seal) -> Option<Option<Batch>> {
+    let (found, sums) = Record::decode_header(bytes, record.offset, seal)?;
+    if found != *record {
+        return None;
+    }
+    scan::batch_of(record, sums, &bytes.slice(RECORD_HEADER..), seal)
+}
+
+fn whole_in(record: &Record, bytes: &Bytes, seal: Seal) -> Option<(Option<Batch>, Bytes)> {
+    let (found, sums) = Record::decode_header(bytes, record.offset, seal)?;
+    if found != *record {
+        return None;
+    }
+    let body = bytes.slice(RECORD_HEADER..);
+    let batch = scan::body_of(record, sums, &body, seal)?;
+    let from = record.batch_len as usize;
+    Some((batch, body.slice(from..from + record.keys_len as usize)))
+}

@@ -1,0 +1,171 @@
+//! What readers and the writer share.
+
+use crate::error::Health;
+use crate::index::matching;
+use crate::segment::{Files, Segment};
+use parking_lot::{Mutex, RwLock};
+use qsse_proto::Epoch;
+use qsse_topic::{Filter, Topic, TopicMap, TopicRef};
+use std::sync::Arc;
+
+/// Shared by a store and its readers.
+pub(crate) struct Shared {
+    pub(crate) files: Files,
+    pub(crate) epoch: Epoch,
+    /// Taken before the index of a segment, never while one is held.
+    pub(crate) state: RwLock<State>,
+    pub(crate) health: Mutex<Health>,
+}
+
+/// What is kept, as it is now.
+pub(crate) struct State {
+    /// In order; the last one is written to.
+    pub(crate) segments: Vec<Arc<Segment>>,
+    /// Seqs through here were appended or are lost.
+    pub(crate) known: u64,
+    pub(crate) topics: Topics,
+}
+
+/// All topics with a kept event, and those of which events were removed.
+#[derive(Default)]
+pub(crate) struct Topics {
+    map: TopicMap<TopicState>,
+    /// Events of any topic may be missing up to here.
+    pub(crate) missing: u64,
+    /// Segments up to here were removed: what is not there is not lost.
+    pub(crate) begin: u64,
+    /// No floor of a topic is above.
+    max_floor: u64,
+    /// Kept events of all topics.
+    pub(crate) events: u64,
+    /// Topics without a kept event.
+    idle: usize,
+}
+
+/// What is known of one topic.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct TopicState {
+    /// Kept events.
+    pub(crate) count: u64,
+    pub(crate) bytes: u64,
+    /// The newest event, kept or not.
+    pub(crate) last: u64,
+    /// Its events up to here are removed.
+    pub(crate) floor: u64,
+    /// It has no kept event before this one.
+    pub(crate) oldest: u64,
+}
+
+impl State {
+    /// The segment that answers for `seq`, or the first one after it.
+    pub(crate) fn segment_at(&self, seq: u64) -> Option<(usize, &Arc<Segment>)> {
+        let at = self.segments.partition_point(|segment| segment.end() < seq);
+        self.segments.get(at).map(|segment| (at, segment))
+    }
+
+    pub(crate) fn active(&self) -> Option<&Arc<Segment>> {
+        self.segments.last()
+    }
+}
+
+impl Topics {
+    /// Up to where events of this topic are removed.
+    pub(crate) fn floor(&self, topic: TopicRef<'_>) -> u64 {
+        self.map.get(topic).map_or(0, |state| state.floor)
+    }
+
+    pub(crate) fn max_floor(&self) -> u64 {
+        self.max_floor
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Topic, &TopicState)> {
+        self.map.iter()
+    }
+
+    pub(crate) fn matching<'a>(
+        &'a self,
+        filter: &'a Filter,
+    ) -> impl Iterator<Item = (&'a Topic, &'a TopicState)> {
+        matching(&self.map, filter)
+    }
+
+    /// Counts events of a topic in; the first and the newest of them are these.
+    pub(crate) fn add(
+        &mut self,
+        topic: TopicRef<'_>,
+        (first, last): (u64, u64),
+        count: u64,
+        bytes: u64,
+    ) {
+        self.events += count;
+        if let Some(state) = self.map.get_mut(topic) {
+            if state.count == 0 && count > 0 {
+                self.idle -= 1;
+                state.oldest = first;
+            }
+            state.count += count;
+            state.bytes += bytes;
+            state.last = state.last.max(last);
+            return;
+        }
+        self.idle += usize::from(count == 0);
+        let state = TopicState {
+            count,
+            bytes,
+            last,
+            floor: 0,
+            oldest: first,
+        };
+        self.map.insert(topic.to_topic(), state);
+    }
+
+    /// Raises the floor of a topic, under which `count` events of `bytes` bytes go.
+    pub(crate) fn raise(&mut self, topic: TopicRef<'_>, floor: u64, count: u64, bytes: u64) {
+        if self.map.get(topic).is_none() {
+            self.add(topic, (floor, floor), 0, 0);
+        }
+        let Some(state) = self.map.get_mut(topic) else {
+            return;
+        };
+        let gone = count.min(state.count);
+        if gone > 0 && gone == state.count {
+            self.idle += 1;
+        }
+        state.count -= gone;
+        state.bytes = state.bytes.saturating_sub(bytes);
+        state.floor = state.floor.max(floor);
+        state.oldest = state.oldest.max(floor + 1);
+        self.events = self.events.saturating_sub(gone);
+        self.max_floor = self.max_floor.max(floor);
+    }
+
+    /// Notes where the kept events of a topic begin.
+    pub(crate) fn begins(&mut self, topic: TopicRef<'_>, oldest: u64) {
+        if let Some(state) = self.map.get_mut(topic) {
+            state.oldest = state.oldest.max(oldest);
+        }
+    }
+
+    /// Forgets floors of topics without events beyond `max`, if none of their events can come up
+    /// again: those below `gone` are off the disk.
+    pub(crate) fn forget_idle(&mut self, max: usize, gone: u64) {
+        if self.idle <= max {
+            return;
+        }
+        let idle = |state: &TopicState| state.count == 0 && state.last <= gone;
+        let mut floors: Vec<(u64, Topic)> = self
+            .map
+            .iter()
+            .filter(|(_, state)| idle(state))
+            .map(|(topic, state)| (state.floor, topic.clone()))
+            .collect();
+        floors.sort_unstable();
+        // Well below the limit, so that this is rare.
+        let excess = self.idle - max / 4 * 3;
+        for (floor, topic) in floors.into_iter().take(excess) {
+            self.missing = self.missing.max(floor);
+            self.map.remove(&topic);
+            self.idle -= 1;
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! The writer: appending, syncing, leasing seqs and closing.
+
+mod write;
+
+use crate::OpenError;
+use crate::entry::Entry;
+use crate::error::{Health, StoreError};
+use crate::floors;
+use crate::io::{Io, StdIo, write_all};
+use crate::meta::{Meta, State as MetaState, WriteError};
+use crate::options::Options;
+use crate::read::Reader;
+use crate::recover::{self, Recovered};
+use crate::retain::Ages;
+use crate::state::Shared;
+use std::any::Any;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+pub(crate) use write::record_of;
+
+/// A store that is open for writing. There is one at a time of a directory.
+///
+/// All its methods block while files are written; [`reader`](Store::reader) gives handles for
+/// other threads, which do not wait for it. Dropping it is an unclean end, as of a process that was
+/// killed; [`close`](Store::close) is a clean one.
+pub struct Store {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) meta: Meta,
+    pub(crate) options: Options,
+    pub(crate) ages: Ages,
+    /// Seqs through here may be given out.
+    mark: u64,
+    /// Something was written that was not synced.
+    dirty: bool,
+    /// Records on their way to the file, kept for its memory.
+    buf: Vec<u8>,
+    /// Floors were raised since they were written.
+    pub(crate) floors_changed: bool,
+    /// A closed segment may have nothing left, or little.
+    pub(crate) may_be_dead: bool,
+    /// Segments that begin before this were looked at for that.
+    pub(crate) looked_through: u64,
+    /// Given back when the store is dropped.
+    _lock: Box<dyn Any + Send + Sync>,
+}
+
+/// What an open made ready.
+pub(crate) struct Opened {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) meta: Meta,
+    pub(crate) lock: Box<dyn Any + Send + Sync>,
+    pub(crate) options: Options,
+    pub(crate) last_time: u64,
+    pub(crate) known: u64,
+}
+
+/// A larger buffer is not kept for the next append.
+const KEPT_BUFFER: usize = 4 << 20;
+
+impl Store {
+    /// Opens the store in `io`, or makes it if there is none.
+    ///
+    /// The end of the last segment is cut back to its last good record. Nothing else is changed
+    /// by damage: what is lost is told, here and by reads.
+    ///
+    /// # Errors
+    /// [`OpenError::Locked`] if it is open already, [`OpenError::Newer`] if it was written by a
+    /// later version, [`OpenError::Meta`] if nobody knows which seqs were given out.
+    pub fn open(io: Arc<dyn Io>, options: Options) -> Result<(Self, Recovered), OpenError> {
+        recover::open(io, options)
+    }
+
+    /// Opens the store in a directory of the system, which is made if there is none; see [`StdIo`].
+    ///
+    /// # Errors
+    /// Those of [`open`](Store::open).
+    pub fn open_dir(
+        path: impl AsRef<Path>,
+        options: Options,
+    ) -> Result<(Self, Recovered), OpenError> {
+        let io = StdIo::new(path.as_ref()).map_err(OpenError::io("make its directory"))?;
+        Self::open(Arc::new(io), options)
+    }
+
+    pub(crate) fn new(opened: Opened) -> Self {
+        Self {
+            shared: opened.shared,
+            meta: opened.meta,
+            options: opened.options,
+            ages: Ages::new(opened.last_time, opened.known),
+            mark: opened.known,
+            dirty: false,
+            buf: Vec::new(),
+            floors_changed: false,
+            may_be_dead: true,
+            looked_through: 0,
+            _lock: opened.lock,
+        }
+    }
+
+    /// A handle for reading. It stays of use when the store is closed or fails.
+    pub fn reader(&self) -> Reader {
+        Reader::new(Arc::clone(&self.shared))
+    }
+
+    /// Whether it can take events.
+    pub fn health(&self) -> Health {
+        self.shared.health.lock().clone()
+    }
+
+    /// The last seq that was appended or is lost: the next event must have a later one.
+    pub fn head(&self) -> u64 {
+        self.shared.state.read().known
+    }
+
+    /// Seqs up to here may be given out without asking again.
+    pub fn reserved(&self) -> u64 {
+        self.mark
+    }
+
+    /// Makes sure that no seq up to `upto` is ever given to another event, whatever happens from
+    /// now on: only after this may such a seq be told to anyone.
+    ///
+    /// It writes, and syncs, once in [`Options::lease`] seqs, and needs no room on the disk. What was
+    /// reserved and not appended when the store ends uncleanly is a gap for good.
+    ///
+    /// # Errors
+    /// Nothing was reserved then. [`StoreError::Failed`] stays until the store is opened anew.
+    pub fn reserve(&mut self, upto: u64) -> Result<(), StoreError> {
+        self.usable()?;
+        if upto <= self.mark && self.meta.state().clean.is_none() {
+            return Ok(());
+        }
+        let mark = upto.max(self.mark).saturating_add(self.options.lease);
+        let state = MetaState {
+            mark,
+            clean: None,
+            ..self.meta.state()
+        };
+        self.write_meta(state)?;
+        self.mark = mark;
+        Ok(())
+    }
+
+    /// Writes entries to the operating system: all of them or, after an error, none.
+    ///
+    /// They last only after the next [`sync`](Store::sync). Seqs must rise from entry to entry and be above
+    /// [`head`](Store::head); ones left out are told as lost. It reserves what was not reserved. When
+    /// a segment is full it is synced and the next one begun.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] without room: nothing remains, and the same append succeeds when there is
+    /// some. [`StoreError::Entry`] for what may not be appended. [`StoreError::Failed`] stays until
+    /// the store is opened anew.
+    pub fn append(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+        self.usable()?;
+        let Some(last) = entries.last() else {
+            return Ok(());
+        };
+        self.check(entries)?;
+        self.lease(last.batch.last_seq())?;
+        let size = entries.iter().map(|entry| record_of(entry, 0).len()).sum();
+        let segment = self.segment_for(entries, size)?;
+
+        let begin = segment.len();
+        let mut buf = std::mem::take(&mut self.buf);
+        let records = self.encode(entries, begin, &mut buf);
+        let written = write_all(&*segment.file, &buf, begin);
+        buf.clear();
+        if buf.capacity() <= KEPT_BUFFER {
+            self.buf = buf;
+        }
+        if let Err(error) = written {
+            return Err(self.cut_back(&segment, begin, error));
+        }
+        self.dirty = true;
+        self.publish(&segment, entries, records);
+        *self.shared.health.lock() = Health::Good;
+        Ok(())
+    }
+
+    /// Makes everything appended last.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`], and from then on for every call that writes: after a failed sync
+    /// nobody knows what is on the disk, and a second one would succeed without having written it.
+    pub fn sync(&mut self) -> Result<(), StoreError> {
+        self.usable()?;
+        if !self.dirty {
+            return Ok(());
+        }
+        let active = self.shared.state.read().active().cloned();
+        if let Some(segment) = active
+            && let Err(error) = segment.file.sync_data()
+        {
+            return Err(self.fail("a sync", &error));
+        }
+        self.dirty = false;
+        Ok(())
+    }
+
+    /// Ends cleanly: the next open goes on at the seq after `given_out` without a gap.
+    ///
+    /// `given_out` is the last seq that anyone was told, also if its event was never appended; what
+    /// was appended counts by itself.
+    ///
+    /// # Errors
+    /// The store may then be as after an unclean end, with nothing lost that was synced.
+    pub fn close(mut self, given_out: u64) -> Result<(), StoreError> {
+        self.sync()?;
+        if self.floors_changed {
+            // Without room for them, what was removed but is still on the disk comes back once.
+            let state = self.shared.state.read();
+            let _ = floors::write(
+                &*self.shared.files.io,
+                &state.topics,
+                self.shared.files.seal,
+            );
+        }
+        let head = self.head().max(given_out);
+        let state = MetaState {
+            mark: self.meta.state().mark.max(head),
+            clean: Some(head),
+            ..self.meta.state()
+        };
+        self.write_meta(state)
+    }
+
+    /// What has to be leased for an append through `upto`.
+    fn lease(&mut self, upto: u64) -> Result<(), StoreError> {
+        let state = self.meta.state();
+        if self.options.lease > 0 {
+            return self.reserve(upto);
+        }
+        if state.clean.is_some() {
+            // From now on the end of the files is where it goes on.
+            self.write_meta(MetaState {
+                clean: None,
+                ..state
+            })?;
+        }
+        Ok(())
+    }
+
+    /// An error if nothing may be written any more.
+    pub(crate) fn usable(&self) -> Result<(), StoreError> {
+        match &*self.shared.health.lock() {
+            Health::Failed { reason } => Err(StoreError::Failed {
+                reason: reason.clone(),
+            }),
+            Health::Good | Health::Full => Ok(()),
+        }
+    }
+
+    /// Nothing is written from now on.
+    pub(crate) fn fail(&mut self, what: &str, error: &io::Error) -> StoreError {
+        let reason = format!("{what} failed ({error})");
+        *self.shared.health.lock() = Health::Failed {
+            reason: reason.clone(),
+        };
+        StoreError::Failed { reason }
+    }
+
+    pub(crate) fn write_meta(&mut self, state: MetaState) -> Result<(), StoreError> {
+        match self.meta.write(state) {
+            Ok(()) => Ok(()),
+            Err(WriteError::Write(error)) => {
+                Err(self.noted(StoreError::io("note which seqs are given out")(error)))
+            }
+            Err(WriteError::Sync(error)) => Err(self.fail("a sync of the meta file", &error)),
+        }
+    }
+
+    /// The same error, told by `health` too if the disk is full.
+    fn noted(&self, error: StoreError) -> StoreError {
+        if matches!(error, StoreError::Full { .. }) {
+            *self.shared.health.lock() = Health::Full;
+        }
+        error
+    }
+
+    fn check(&self, entries: &[Entry]) -> Result<(), StoreError> {
+        let mut before = self.head();
+        for entry in entries {
+            entry.check()?;
+            if entry.batch.first_seq() <= before {
+                let what = "its seqs are not above those that were given out before";
+                return Err(StoreError::Entry { what });
+            }
+            before = entry.batch.last_seq();
+        }
+        let first = entries.first().map_or(0, |entry| entry.batch.first_seq());
+        if before - first > u64::from(u32::MAX) / 2 {
+            let what = "the seqs of one append are too far apart";
+            return Err(StoreError::Entry { what });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,257 @@
+//! Bits that flip and files that are cut: never a wrong payload, and what is hit is told.
+#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use qsse_store::io::mem::MemIo;
+use qsse_store::{Age, Io, OpenError, Retention, Store, TopicRule};
+use support::*;
+
+const EVENTS: u64 = 400;
+const SIZE: usize = 5;
+
+/// A closed store of several segments.
+fn whole() -> (MemIo, Vec<Event>) {
+    let io = MemIo::new();
+    let (mut store, _) = open(&io);
+    let events = fill(&mut store, 1, EVENTS, SIZE, 5);
+    store.close(EVENTS).unwrap();
+    (io, events)
+}
+
+/// Everything read is what was written, and everything else is told.
+fn check(store: &Store, events: &[Event], most_lost: usize, what: &str) {
+    let reader = store.reader();
+    let by_seq: BTreeMap<u64, &Event> = events.iter().map(|event| (event.seq, event)).collect();
+    for pattern in ["*", "t.1", "t.*"] {
+        let found = read(&reader, pattern);
+        for event in &found.events {
+            assert_eq!(
+                Some(&event),
+                by_seq.get(&event.seq),
+                "{what}: a wrong payload"
+            );
+        }
+        let wanted = filter(pattern);
+        let there: Vec<u64> = found.events.iter().map(|event| event.seq).collect();
+        for event in events {
+            let topic = qsse_topic::Topic::new(&event.topic).unwrap();
+            let removed = event.seq <= reader.floor(&filter(&event.topic));
+            if wanted.matches(&topic) && !removed && there.binary_search(&event.seq).is_err() {
+                assert!(
+                    is_lost(&found.lost, event.seq),
+                    "{what}: {event:?} is gone silently"
+                );
+            }
+        }
+        let lost: u64 = found.lost.iter().map(|(after, to)| to - after).sum();
+        assert!(
+            lost <= most_lost as u64,
+            "{what}: {:?} are lost",
+            found.lost
+        );
+    }
+}
+
+/// How many events one damage may take: those of its record, of the two that it spans, or more where
+/// a file is cut.
+fn most_lost(cut: bool) -> usize {
+    if cut { EVENTS as usize } else { 2 * SIZE }
+}
+
+#[test]
+fn no_damage_gives_a_wrong_payload() {
+    let (whole, events) = whole();
+    let names: Vec<String> = whole.list().unwrap();
+    assert!(names.len() > 15, "{names:?}");
+    let mut dice = Dice(1);
+    for round in 0..10_000u64 {
+        let io = whole.snapshot();
+        let name = &names[dice.roll(names.len() as u64) as usize];
+        let mut bytes = io.read(name).unwrap();
+        let at = dice.roll(bytes.len() as u64) as usize;
+        let cut = round % 4 == 0;
+        if cut {
+            bytes.truncate(at);
+        } else {
+            bytes[at] ^= 1 << dice.roll(8);
+        }
+        let what = format!("round {round}: byte {at} of {name}, cut {cut}");
+        // Before the open, or while it is open.
+        let (store, recovered);
+        if round % 3 == 0 {
+            (store, recovered) = open(&io);
+            io.write(name, bytes);
+        } else {
+            io.write(name, bytes);
+            (store, recovered) = open(&io);
+        }
+        assert_eq!(recovered.next_seq, EVENTS + 1, "{what}");
+        check(&store, &events, most_lost(cut), &what);
+    }
+}
+
+#[test]
+fn a_damaged_store_goes_on() {
+    let (whole, events) = whole();
+    let names: Vec<String> = whole.list().unwrap();
+    let mut dice = Dice(2);
+    for round in 0..300u64 {
+        let io = whole.snapshot();
+        for _ in 0..5 {
+            let name = &names[dice.roll(names.len() as u64) as usize];
+            if !name.starts_with("meta") {
+                io.flip(
+                    name,
+                    dice.roll(io.read(name).unwrap().len() as u64 * 8) as usize,
+                );
+            }
+        }
+        let (mut store, recovered) = open(&io);
+        let next = recovered.next_seq;
+        let mut events = events.clone();
+        events.extend(fill(&mut store, next, next + 50, 3, 5));
+        drop(store);
+        let (store, _) = open(&io);
+        check(&store, &events, 10 * SIZE + 200, &format!("round {round}"));
+    }
+}
+
+#[test]
+fn damage_to_what_retention_left_is_told_too() {
+    let whole = MemIo::new();
+    let options = || options().keys(0, seconds(0));
+    let (mut store, _) = Store::open(Arc::new(whole.clone()), options()).unwrap();
+    let mut events = Vec::new();
+    for round in 0..20 {
+        events.extend(fill(&mut store, round * 50 + 1, round * 50 + 50, SIZE, 5));
+        let rule = |pattern: &str| TopicRule::new(pattern.parse().unwrap());
+        let rules = Retention::default()
+            .topic(rule("t.0").max_events(2))
+            .topic(rule("t.1").max_events(100))
+            .topic(rule("t.2").max_events(5))
+            .topic(rule("*").max_events(40));
+        store.retain(&rules, Age::default()).unwrap();
+    }
+    let kept = read(&store.reader(), "*").events;
+    assert_eq!(kept.len(), 2 + 100 + 5 + 40 + 40);
+    store.close(1_000).unwrap();
+    let names: Vec<String> = whole.list().unwrap();
+    let mut dice = Dice(4);
+    for round in 0..3_000u64 {
+        let io = whole.snapshot();
+        let name = &names[dice.roll(names.len() as u64) as usize];
+        let mut bytes = io.read(name).unwrap();
+        let at = dice.roll(bytes.len().max(1) as u64) as usize;
+        if round % 4 == 0 {
+            bytes.truncate(at);
+        } else if let Some(byte) = bytes.get_mut(at) {
+            *byte ^= 1 << dice.roll(8);
+        }
+        io.write(name, bytes);
+        let (store, _) = Store::open(Arc::new(io), options()).unwrap();
+        let what = format!("round {round}: byte {at} of {name}");
+        check(&store, &events, 1_000, &what);
+        if name != "floors" {
+            // Nothing that was removed comes back by damage elsewhere.
+            let found = read(&store.reader(), "*").events;
+            assert!(found.iter().all(|event| kept.contains(event)), "{what}");
+        }
+    }
+}
+
+#[test]
+fn without_both_meta_files_nothing_is_guessed() {
+    let (io, _) = whole();
+    io.flip("meta.0", 300);
+    io.write("meta.1", Vec::new());
+    let error = Store::open(Arc::new(io.clone()), options()).err().unwrap();
+    assert!(matches!(error, OpenError::Meta), "{error}");
+}
+
+/// Publishes the bytes of a segment with salt 7 in a store with another salt, at each place within 16 bytes,
+/// damages the records around them, and says how many of those bytes are taken for records.
+fn taken_for_records(salt: u64) -> usize {
+    let (io, _) = whole();
+    let stolen = io.read("00000000000000000001.seg").unwrap()[48..2_000].to_vec();
+    let io = MemIo::new();
+    let options = options().salt_if_new(salt).segment_bytes(1 << 20);
+    let (mut store, _) = Store::open(Arc::new(io.clone()), options.clone()).unwrap();
+    for shift in 0..16u64 {
+        let mut hostile = event(shift + 1, 5);
+        hostile.data = vec![b'x'; shift as usize];
+        hostile.data.extend(&stolen);
+        store.append(&[entry(&[hostile])]).unwrap();
+    }
+    store.close(16).unwrap();
+    let name = "00000000000000000001.seg";
+    let mut bytes = io.read(name).unwrap();
+    let mut at = 48;
+    while at < bytes.len() {
+        let length = u32::from_le_bytes(bytes[at + 4..at + 8].try_into().unwrap());
+        bytes[at + 20] ^= 1;
+        at += (72 + length as usize).next_multiple_of(16);
+    }
+    io.write(name, bytes);
+    let (store, _) = Store::open(Arc::new(io), options).unwrap();
+    read(&store.reader(), "*").events.len()
+}
+
+#[test]
+fn data_that_looks_like_a_record_is_never_one() {
+    assert_eq!(taken_for_records(8), 0);
+    // It is the salt that tells them apart.
+    assert!(taken_for_records(7) > 0);
+}
+
+#[test]
+fn real_files_are_no_different() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path();
+    let (mut store, _) = Store::open_dir(path, options()).unwrap();
+    let events = fill(&mut store, 1, EVENTS, SIZE, 5);
+    store.close(EVENTS).unwrap();
+    let mut names: Vec<_> = path
+        .read_dir()
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .collect();
+    names.sort();
+    let originals: Vec<Vec<u8>> = names
+        .iter()
+        .map(|name| std::fs::read(name).unwrap())
+        .collect();
+    let mut dice = Dice(3);
+    for round in 0..300 {
+        restore(path, &names, &originals);
+        let victim = dice.roll(names.len() as u64) as usize;
+        let mut bytes = originals[victim].clone();
+        if bytes.is_empty() {
+            continue;
+        }
+        let at = dice.roll(bytes.len() as u64) as usize;
+        let cut = round % 4 == 0;
+        if cut {
+            bytes.truncate(at);
+        } else {
+            bytes[at] ^= 1 << dice.roll(8);
+        }
+        std::fs::write(&names[victim], bytes).unwrap();
+        let (store, _) = Store::open_dir(path, options()).unwrap();
+        let what = format!("byte {at} of {:?}, cut {cut}", names[victim]);
+        check(&store, &events, most_lost(cut), &what);
+    }
+}
+
+fn restore(path: &Path, names: &[std::path::PathBuf], originals: &[Vec<u8>]) {
+    for file in path.read_dir().unwrap() {
+        std::fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    for (name, bytes) in names.iter().zip(originals) {
+        std::fs::write(name, bytes).unwrap();
+    }
+}

@@ -1,0 +1,334 @@
+//! Each operation on a file failing once, and a crash at each of them: nothing acknowledged is lost and no
+//! seq names two events.
+#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use qsse_store::io::mem::{Failure, MemIo, Op};
+use qsse_store::{Age, Health, Recovered, Retention, Store, StoreError, TopicRule};
+use support::*;
+
+/// What callers were told.
+#[derive(Default)]
+struct World {
+    /// Each seq that anyone was told, with its event.
+    given: BTreeMap<u64, Event>,
+    /// Of which the store could not say any more whether they were written.
+    doubtful: Vec<Event>,
+    /// Appended, perhaps not yet synced.
+    written: Vec<u64>,
+    /// Those for which a sync succeeded.
+    acknowledged: Vec<u64>,
+    /// So that refused seqs may be used for other events.
+    edition: u64,
+    errors: usize,
+    /// Segments that were written anew, and removed.
+    rewritten: usize,
+    removed: usize,
+    /// From this operation on the machine is off.
+    off: Option<usize>,
+}
+
+/// When callers are told the seqs of their events.
+#[derive(Clone, Copy, PartialEq)]
+enum Told {
+    /// Before they are written: what is refused afterwards is lost.
+    AtOnce,
+    /// After the sync: what is refused is not told, and its seqs are used again.
+    Synced,
+}
+
+fn rules() -> Retention {
+    let rule = |pattern: &str| TopicRule::new(pattern.parse().unwrap());
+    // Most of a segment goes early, so that it is written anew, and all of it in the end.
+    Retention::default()
+        .topic(rule("t.0").max_events(30))
+        .topic(rule("t.*").max_events(4))
+        .max_bytes(16 << 10)
+}
+
+/// Topics of the events.
+const TOPICS: u64 = 6;
+
+impl World {
+    fn events(&mut self, first: u64, count: u64) -> Vec<Event> {
+        self.edition += 1;
+        let edition = self.edition;
+        let mut events: Vec<Event> = (first..first + count)
+            .map(|seq| event(seq, TOPICS))
+            .collect();
+        for event in &mut events {
+            event.data.extend(format!(" edition {edition}").bytes());
+        }
+        events
+    }
+
+    fn give(&mut self, events: &[Event]) {
+        for event in events {
+            let old = self.given.insert(event.seq, event.clone());
+            assert!(old.is_none(), "seq {} was given out twice", event.seq);
+        }
+    }
+
+    /// A life of the store: opens it, appends, trims, and closes it if nothing is wrong.
+    fn live(&mut self, io: &MemIo, told: Told, rounds: usize) {
+        let Ok((mut store, recovered)) = Store::open(Arc::new(io.clone()), options()) else {
+            self.errors += 1;
+            return;
+        };
+        self.check_open(io, &store, &recovered);
+        let mut next = recovered.next_seq;
+        for round in 0..rounds {
+            let count = 1 + (round as u64 * 5) % 13;
+            let events = self.events(next, count);
+            let (one, two) = events.split_at(events.len() / 2);
+            let entries: Vec<_> = [one, two]
+                .into_iter()
+                .filter(|events| !events.is_empty())
+                .map(entry)
+                .collect();
+            if told == Told::AtOnce {
+                let reserved = store.reserve(next + count - 1);
+                if !self.noted(&store, reserved) {
+                    break;
+                }
+                if store.reserved() < next + count - 1 {
+                    continue;
+                }
+                self.give(&events);
+                next += count;
+            }
+            let appended = store.append(&entries);
+            if appended.is_ok() {
+                self.written.extend(events.iter().map(|event| event.seq));
+                if told == Told::Synced {
+                    // Readers may see it from now on, so it keeps its seqs.
+                    self.give(&events);
+                    next += count;
+                }
+            }
+            if !self.noted(&store, appended) {
+                self.doubtful.extend(events);
+                break;
+            }
+            if round % 3 == 2 {
+                let synced = store.sync();
+                if synced.is_ok() {
+                    self.acknowledged.append(&mut self.written);
+                }
+                if !self.noted(&store, synced) {
+                    break;
+                }
+            }
+            if round % 5 == 4 {
+                let age = Age::default();
+                let trimmed = store.retain(&rules(), age).map(|trimmed| {
+                    self.rewritten += trimmed.rewritten;
+                    self.removed += trimmed.segments;
+                });
+                if !self.noted(&store, trimmed) {
+                    break;
+                }
+            }
+        }
+        self.check(io, &store);
+        if store.health() == Health::Good || store.health() == Health::Full {
+            let closed = store.close(next - 1);
+            if closed.is_ok() {
+                self.acknowledged.append(&mut self.written);
+            } else {
+                self.errors += 1;
+            }
+        }
+        self.written.clear();
+    }
+
+    /// Whether the store can go on.
+    fn noted(&mut self, store: &Store, result: Result<(), StoreError>) -> bool {
+        let Err(error) = result else {
+            return true;
+        };
+        self.errors += 1;
+        let failed = matches!(error, StoreError::Failed { .. });
+        assert_eq!(
+            failed,
+            matches!(store.health(), Health::Failed { .. }),
+            "{error:?}"
+        );
+        !failed
+    }
+
+    fn check_open(&mut self, io: &MemIo, store: &Store, recovered: &Recovered) {
+        if let Some((last, _)) = self.given.last_key_value() {
+            assert!(
+                recovered.next_seq > *last,
+                "{last} is given out again: {recovered:?}"
+            );
+        }
+        for seq in &self.acknowledged {
+            assert!(
+                !is_lost(&recovered.lost, *seq),
+                "{seq} is lost: {recovered:?}"
+            );
+        }
+        self.check(io, store);
+        // Readers see it now, so it must stay.
+        let found = read(&store.reader(), "*").events;
+        self.acknowledged
+            .extend(found.iter().map(|event| event.seq));
+    }
+
+    fn topic(&self, seq: u64) -> String {
+        event(seq, TOPICS).topic
+    }
+
+    fn check(&self, io: &MemIo, store: &Store) {
+        // What cannot be read once is told as lost, and there the next time.
+        let result = self.checked(store).or_else(|_| self.checked(store));
+        let off = self.off.is_some_and(|off| io.operations() > off);
+        assert!(off || result.is_ok(), "{result:?}");
+    }
+
+    /// Everything acknowledged is there or told as removed, and nothing else ever was.
+    fn checked(&self, store: &Store) -> Result<(), String> {
+        let reader = store.reader();
+        let mut by_topic = Vec::new();
+        for topic in 0..TOPICS {
+            let topic = format!("t.{topic}");
+            let found = read(&reader, &topic);
+            by_topic.extend(found.events.clone());
+            let there: BTreeMap<u64, Event> = found
+                .events
+                .into_iter()
+                .map(|event| (event.seq, event))
+                .collect();
+            let floor = reader.floor(&filter(&topic));
+            for (seq, event) in &there {
+                let given = self.given.get(seq);
+                let doubtful = given.is_none() && self.doubtful.contains(event);
+                assert!(doubtful || given == Some(event), "another event at {seq}");
+            }
+            for seq in &self.acknowledged {
+                if self.topic(*seq) == topic && !there.contains_key(seq) && *seq > floor {
+                    return Err(format!("{seq} of {topic} is gone, floor {floor}"));
+                }
+            }
+        }
+        by_topic.sort_by_key(|event| event.seq);
+        let all = read(&reader, "*").events;
+        match all == by_topic {
+            true => Ok(()),
+            false => Err(format!("{all:?} are not {by_topic:?}")),
+        }
+    }
+}
+
+const ROUNDS: usize = 30;
+
+/// How many operations a run without failures has.
+fn operations(told: Told) -> Vec<Op> {
+    let io = MemIo::new();
+    let mut world = World::default();
+    world.live(&io, told, ROUNDS);
+    world.live(&io, told, ROUNDS);
+    assert_eq!(world.errors, 0);
+    assert!(world.acknowledged.len() > 300);
+    assert!(world.rewritten > 3 && world.removed > 3);
+    io.history()
+}
+
+#[test]
+fn each_operation_may_fail_once() {
+    for told in [Told::AtOnce, Told::Synced] {
+        let operations = operations(told);
+        let mut errors = 0;
+        for (at, op) in operations.iter().enumerate() {
+            for failure in [Failure::Io, Failure::Full, Failure::Short] {
+                // Room and short writes are no matter of reading.
+                if matches!(op, Op::Read | Op::Len | Op::Open) && failure != Failure::Io {
+                    continue;
+                }
+                let io = MemIo::new();
+                let mut world = World::default();
+                println!("{failure:?} at {at}");
+                io.fail_at(at, failure);
+                world.live(&io, told, ROUNDS);
+                io.recover();
+                // Short where a sync failed, so that what it left in doubt is not removed meanwhile.
+                world.live(&io, told, if *op == Op::Sync { 2 } else { ROUNDS });
+                io.recover();
+                // And what was acknowledged survives the machine, too.
+                io.crash(at as u64);
+                world.live(&io, told, 5);
+                errors += world.errors;
+            }
+        }
+        assert!(
+            errors > 300,
+            "{errors} errors of {} operations",
+            operations.len()
+        );
+    }
+}
+
+#[test]
+fn the_machine_may_stop_at_each_operation() {
+    for told in [Told::AtOnce, Told::Synced] {
+        let operations = operations(told);
+        let mut runs = 0;
+        for at in 0..operations.len() {
+            for seed in 0..2 {
+                let io = MemIo::new();
+                let mut world = World::default();
+                println!("power off at {at}, seed {seed}");
+                io.power_off_at(at);
+                world.off = Some(at);
+                world.live(&io, told, ROUNDS);
+                if io.operations() < at {
+                    world.live(&io, told, ROUNDS);
+                }
+                io.crash((at * 10 + seed) as u64);
+                world.off = None;
+                world.live(&io, told, 9);
+                // The repair of the first crash may be cut short by a second one.
+                world.off = Some(io.operations() + at % 50);
+                io.power_off_at(io.operations() + at % 50);
+                world.live(&io, told, 9);
+                io.crash(seed as u64);
+                world.off = None;
+                world.live(&io, told, 9);
+                runs += 1;
+            }
+        }
+        assert!(runs >= 1_000, "{runs}");
+    }
+}
+
+#[test]
+fn what_was_refused_never_comes_back() {
+    let operations = operations(Told::Synced);
+    let writes = operations.iter().enumerate();
+    let mut runs = 0;
+    for (at, _) in writes.filter(|(_, op)| **op == Op::Write) {
+        for seed in 0..20 {
+            let io = MemIo::new();
+            let mut world = World::default();
+            io.fail_at(at, Failure::Short);
+            let off = at + 3 + seed % 12;
+            world.off = Some(off);
+            io.power_off_at(off);
+            world.live(&io, Told::Synced, ROUNDS);
+            if io.operations() < off {
+                world.live(&io, Told::Synced, ROUNDS);
+            }
+            io.crash((at * 100 + seed) as u64);
+            world.off = None;
+            world.live(&io, Told::Synced, 3);
+            runs += 1;
+        }
+    }
+    assert!(runs > 1_000, "{runs}");
+}

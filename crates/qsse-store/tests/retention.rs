@@ -1,0 +1,279 @@
+//! What is removed, what is told of it, and what is left.
+#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use qsse_store::io::mem::MemIo;
+use qsse_store::{Age, Options, Retention, Store, StoreError, TopicRule};
+use support::*;
+
+fn rule(pattern: &str) -> TopicRule {
+    TopicRule::new(pattern.parse().unwrap())
+}
+
+fn named(topic: &str, seq: u64) -> Event {
+    Event {
+        topic: topic.to_owned(),
+        ..event(seq, 1)
+    }
+}
+
+fn open_without_keys(io: &MemIo) -> Store {
+    let options = options().keys(0, seconds(0));
+    Store::open(Arc::new(io.clone()), options).unwrap().0
+}
+
+#[test]
+fn a_quiet_topic_has_no_gap_and_a_busy_one_tells_its_own() {
+    let io = MemIo::new();
+    let mut store = open_without_keys(&io);
+    let rules = Retention::default().topic(rule("t.*").max_events(10));
+    store.append(&[entry(&[named("quiet", 1)])]).unwrap();
+    for round in 0..200 {
+        let first = 2 + round * 20;
+        fill(&mut store, first, first + 19, 7, 1);
+        store.retain(&rules, Age::default()).unwrap();
+    }
+    let head = store.head();
+    let check = |store: &Store| {
+        let reader = store.reader();
+        assert_eq!(reader.floor(&filter("quiet")), 0);
+        assert_eq!(reader.floor(&filter("other.*")), 0);
+        assert_eq!(reader.floor(&filter("t.0")), head - 10);
+        assert_eq!(reader.floor(&filter("*")), head - 10);
+        assert_eq!(read(&reader, "quiet").events, [named("quiet", 1)]);
+        let busy = read(&reader, "t.*");
+        assert_eq!(busy.events.len(), 10);
+        assert!(busy.lost.is_empty());
+        let found = reader.read(&filter("t.0"), 5, head, 1_000);
+        assert_eq!(found.floor, head - 10);
+        assert!(reader.read(&filter("t.0"), head - 10, head, 1_000).floor <= head - 10);
+        assert_eq!(reader.events(), 11);
+    };
+    check(&store);
+    // The dead ones between are off the disk, although the oldest segment is alive.
+    assert!(
+        store.reader().bytes() < 20_000,
+        "{} bytes",
+        store.reader().bytes()
+    );
+    let files = qsse_store::Io::list(&io).unwrap().len();
+    assert!(files < 20, "{files} files");
+    store.close(head).unwrap();
+    let (store, recovered) = open(&io);
+    assert!(recovered.lost.is_empty(), "{recovered:?}");
+    assert_eq!(recovered.floor, head - 10);
+    check(&store);
+}
+
+#[test]
+fn a_full_disk_can_be_trimmed() {
+    let io = MemIo::new();
+    let (mut store, _) = open(&io);
+    let mut events = fill(&mut store, 1, 500, 7, 10);
+    io.set_capacity(Some(io.used()));
+    let more: Vec<Event> = (501..560).map(|seq| event(seq, 10)).collect();
+    let error = store.append(&[entry(&more)]).unwrap_err();
+    assert!(matches!(error, StoreError::Full { .. }), "{error:?}");
+    let trimmed = store
+        .retain(&Retention::default().max_bytes(20_000), Age::default())
+        .unwrap();
+    assert!(
+        trimmed.segments > 3 && trimmed.bytes > 10_000,
+        "{trimmed:?}"
+    );
+    store.append(&[entry(&more)]).unwrap();
+    store.sync().unwrap();
+    events.extend(more);
+    drop(store);
+    let (store, _) = open(&io);
+    let found = read(&store.reader(), "*");
+    assert!(events.ends_with(&found.events) && found.events.len() > 100);
+    let first = found.events[0].seq;
+    assert!(
+        store.reader().floor(&filter("t.3")) >= first - 10,
+        "no silent gap"
+    );
+}
+
+#[test]
+fn what_was_lost_is_told_after_its_segment_is_gone_too() {
+    let io = MemIo::new();
+    let (mut store, _) = open(&io);
+    fill(&mut store, 1, 20, 7, 2);
+    let mark = store.reserved();
+    drop(store);
+    let (mut store, _) = open(&io);
+    let last = mark + 400;
+    fill(&mut store, mark + 1, last, 7, 2);
+    store
+        .retain(&Retention::default().max_bytes(10_000), Age::default())
+        .unwrap();
+    assert!(read(&store.reader(), "*").events[0].seq > mark);
+    // Nobody knows what was in the gap, so it is one for every topic.
+    assert_eq!(store.reader().floor(&filter("never.seen")), mark);
+    drop(store);
+    let (store, _) = open(&io);
+    assert_eq!(store.reader().floor(&filter("never.seen")), mark);
+}
+
+#[test]
+fn rewriting_keeps_what_is_lost_lost() {
+    let io = MemIo::new();
+    let mut store = open_without_keys(&io);
+    store.append(&[entry(&[named("quiet", 1)])]).unwrap();
+    fill(&mut store, 2, 11, 5, 2);
+    fill(&mut store, 15, 300, 5, 2);
+    let rules = Retention::default().topic(rule("t.*").max_events(3));
+    let trimmed = store.retain(&rules, Age::default()).unwrap();
+    assert!(trimmed.rewritten > 1, "{trimmed:?}");
+    for pattern in ["*", "quiet"] {
+        assert_eq!(read(&store.reader(), pattern).lost, [(11, 14)]);
+    }
+    drop(store);
+    let (store, recovered) = open(&io);
+    assert_eq!(recovered.lost[0], (11, 14));
+    assert_eq!(read(&store.reader(), "quiet").lost[0], (11, 14));
+}
+
+#[test]
+fn keys_that_may_be_asked_for_outlive_rewriting() {
+    let io = MemIo::new();
+    let (mut store, _) = open(&io);
+    for seq in 1..=400 {
+        let mut entry = entry(&[event(seq, 1)]);
+        entry.keys = vec![(seq, key(&seq.to_string()))];
+        store.append(&[entry]).unwrap();
+    }
+    store.sync().unwrap();
+    let rules = Retention::default().topic(rule("*").max_events(3));
+    store.retain(&rules, Age::default()).unwrap();
+    let oldest = store.reader().bytes();
+    drop(store);
+    let (store, recovered) = open(&io);
+    assert!(recovered.keys.len() > 3, "{} keys", recovered.keys.len());
+    assert!(oldest > 0 && store.reader().events() >= 3);
+}
+
+#[test]
+fn a_clock_that_jumps_wipes_nothing() {
+    let io = MemIo::new();
+    let (mut store, _) = open(&io);
+    fill(&mut store, 1, 50, 7, 2);
+    let rules = Retention::default().max_age(seconds(60));
+    let at = |since_open, closed| Age {
+        since_open: seconds(since_open),
+        closed: seconds(closed),
+    };
+    // Times in events that are years apart do not count while it is open.
+    let late = Event {
+        time: 1 << 50,
+        ..event(51, 2)
+    };
+    store.retain(&rules, at(1, 0)).unwrap();
+    store.append(&[entry(&[late])]).unwrap();
+    store.retain(&rules, at(2, 0)).unwrap();
+    assert_eq!(store.reader().events(), 51);
+    store.retain(&rules, at(61, 0)).unwrap();
+    assert_eq!(store.reader().events(), 1, "50 were seen 60 s ago");
+    fill(&mut store, 52, 60, 7, 2);
+    store.close(60).unwrap();
+
+    // After a restart the caller says how long it was closed, and how much of it it believes.
+    let (mut store, _) = open(&io);
+    store.retain(&rules, at(0, 0)).unwrap();
+    assert!(store.reader().events() > 0);
+    store.retain(&rules, at(1, 60)).unwrap();
+    assert_eq!(store.reader().events(), 0);
+    assert_eq!(store.reader().head(), 60);
+}
+
+#[test]
+fn the_first_rule_that_matches_counts() {
+    let io = MemIo::new();
+    let (mut store, _) = open(&io);
+    fill(&mut store, 1, 100, 7, 2);
+    let rules = Retention::default()
+        .topic(rule("t.1"))
+        .topic(rule("t.*").max_bytes(500));
+    store.retain(&rules, Age::default()).unwrap();
+    assert_eq!(read(&store.reader(), "t.1").events.len(), 50);
+    let kept = read(&store.reader(), "t.0").events;
+    let bytes = |event: &Event| event.topic.len() + "message".len() + event.data.len();
+    let sum: usize = kept.iter().map(bytes).sum();
+    assert!(sum <= 500 && !kept.is_empty());
+}
+
+#[test]
+fn floors_of_topics_that_are_gone_are_bounded() {
+    let io = MemIo::new();
+    let options = options().max_idle_floors(100);
+    let (mut store, _) = Store::open(Arc::new(io.clone()), options).unwrap();
+    for seq in 1..=3_000 {
+        store
+            .append(&[entry(&[named(&format!("once.{seq}"), seq)])])
+            .unwrap();
+        if seq % 100 == 0 {
+            let rules = Retention::default().max_events(20);
+            store.retain(&rules, Age::default()).unwrap();
+        }
+    }
+    store.close(3_000).unwrap();
+    let floors = io.read("floors").unwrap().len();
+    assert!(floors < 8_000, "{floors} bytes");
+    let (store, _) = open(&io);
+    // Each is still told, if only together with others.
+    for seq in [1, 500, 2_900] {
+        let floor = store.reader().floor(&filter(&format!("once.{seq}")));
+        assert!(floor >= seq, "{floor}");
+    }
+    assert!(store.reader().floor(&filter("never")) < 2_950);
+}
+
+#[test]
+fn readers_never_wait_and_never_see_a_hole() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options::new(EPOCH)
+        .segment_bytes(1 << 16)
+        .max_cached_indexes(2);
+    let (mut store, _) = Store::open_dir(dir.path(), options.keys(0, seconds(0))).unwrap();
+    let done = AtomicBool::new(false);
+    let last = 30_000;
+    std::thread::scope(|scope| {
+        for pattern in ["*", "t.3", "t.*", "t.7"] {
+            let (reader, done) = (store.reader(), &done);
+            scope.spawn(move || {
+                let filter = filter(pattern);
+                let (mut position, mut seen) = (0, 0u64);
+                while !done.load(Ordering::Acquire) || position < last {
+                    let head = reader.head();
+                    let read = reader.read(&filter, position, head, 20_000);
+                    assert!(read.lost.is_empty(), "{read:?}");
+                    assert!(read.floor <= position || read.floor < head);
+                    for event in read.batches.iter().flat_map(|batch| batch.iter()) {
+                        assert_eq!(event.data(), support::event(event.seq(), 10).data);
+                        seen += 1;
+                    }
+                    position = read.through;
+                    let _ = reader.tail(&filter, 2, head);
+                    std::thread::yield_now();
+                }
+                assert!(seen > 0);
+            });
+        }
+        for first in (1..=last).step_by(50) {
+            fill(&mut store, first, first + 49, 10, 10);
+            if first % 1_000 == 1 {
+                let rules = Retention::default()
+                    .max_events(20_000)
+                    .topic(rule("t.3").max_events(100));
+                store.retain(&rules, Age::default()).unwrap();
+            }
+        }
+        done.store(true, Ordering::Release);
+    });
+    store.close(last).unwrap();
+}

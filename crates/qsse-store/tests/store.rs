@@ -1,0 +1,337 @@
+//! What a store promises, one promise a test.
+#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
+
+mod support;
+
+use std::sync::Arc;
+
+use qsse_proto::{Epoch, Timestamp};
+use qsse_store::io::mem::MemIo;
+use qsse_store::{Health, OpenError, Options, Store, StoreError};
+use support::*;
+
+#[test]
+fn what_was_appended_is_read_again_also_after_a_restart() {
+    let io = MemIo::new();
+    let (mut store, recovered) = open(&io);
+    assert_eq!((recovered.next_seq, recovered.tail), (1, 0));
+    assert!(recovered.clean && recovered.lost.is_empty());
+    let events = fill(&mut store, 1, 1_000, 7, 10);
+    assert_eq!(read(&store.reader(), "*").events, events);
+    store.close(1_000).unwrap();
+
+    let other = Options::new(Epoch::new(99));
+    let (store, recovered) = Store::open(Arc::new(io.clone()), other).unwrap();
+    assert_eq!(recovered.epoch, EPOCH);
+    assert_eq!((recovered.next_seq, recovered.tail), (1_001, 1_000));
+    assert_eq!(recovered.last_time, Timestamp::from_micros(1_000_000));
+    assert!(recovered.clean && recovered.lost.is_empty());
+    let found = read(&store.reader(), "*");
+    assert_eq!(found.events, events);
+    assert!(found.lost.is_empty());
+    for topic in ["t.0", "t.7"] {
+        let mut wanted = events.clone();
+        wanted.retain(|event| event.topic == topic);
+        assert_eq!(read(&store.reader(), topic).events, wanted);
+    }
+}
+
+#[test]
+fn after_an_unclean_end_seqs_go_on_above_the_lease_and_the_gap_stays() {
+    let io = MemIo::new();
+    let (mut store, _) = open(&io);
+    fill(&mut store, 1, 10, 3, 2);
+    let mark = store.reserved();
+    assert!(mark >= 10);
+    drop(store);
+    let (store, recovered) = open(&io);
+    assert!(!recovered.clean);
+    assert_eq!((recovered.tail, recovered.next_seq), (10, mark + 1));
+    assert_eq!(recovered.lost, [(10, mark)]);
+    drop(store);
+    // Ends that give nothing out make it no larger.
+    let (mut store, recovered) = open(&io);
+    assert_eq!(recovered.next_seq, mark + 1);
+    fill(&mut store, mark + 1, mark + 5, 3, 2);
+    store.close(mark + 5).unwrap();
+    let (store, recovered) = open(&io);
+    assert!(recovered.clean);
+    assert_eq!(recovered.next_seq, mark + 6);
+    assert_eq!(recovered.lost, [(10, mark)]);
+    let found = read(&store.reader(), "t.1");
+    assert_eq!(found.lost, [(10, mark)]);
+}
+
+#[test]
+fn a_seq_that_was_given_out_and_never_written_is_not_given_again() {
+    let io = MemIo::new();
+    let (mut store, _) = open(&io);
+    store.reserve(30).unwrap();
+    let mark = store.reserved();
+    drop(store);
+    let (mut store, recovered) = open(&io);
+    assert_eq!(recovered.next_seq, mark + 1);
+    store.reserve(mark + 7).unwrap();
+    store.close(mark + 7).unwrap();
+    let (_, recovered) = open(&io);
+    assert_eq!(recovered.next_seq, mark + 8);
+    assert_eq!(recovered.lost, [(0, mark + 7)]);
+}
+
+#[test]
+fn a_second_open_is_told_who_has_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    let options = || options().purpose("the first one");
+    let (store, _) = Store::open_dir(&path, options()).unwrap();
+    let error = Store::open_dir(&path, options()).err().unwrap();
+    assert!(matches!(&error, OpenError::Locked { holder } if holder == "the first one"));
+    assert!(error.to_string().contains("the first one"), "{error}");
+    drop(store);
+    Store::open_dir(&path, options()).unwrap();
+
+    let io = MemIo::new();
+    let (_store, _) = open(&io);
+    let error = Store::open(Arc::new(io.clone()), options()).err().unwrap();
+    assert!(matches!(error, OpenError::Locked { .. }));
+}
+
+#[cfg(unix)]
+#[test]
+fn nobody_else_may_look_into_the_directory() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a/store");
+    let (mut store, _) = Store::open_dir(&path, options()).unwrap();
+    fill(&mut store, 1, 200, 7, 10);
+    store.close(200).unwrap();
+    let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&path), 0o700);
+    let mut files = 0;
+    for file in path.read_dir().unwrap() {
+        assert_eq!(mode(&file.unwrap().path()), 0o600);
+        files += 1;
+    }
+    assert!(files > 4, "{files}");
+}
+
+#[test]
+fn a_file_of_a_later_version_is_refused_and_both_versions_are_named() {
+    for name in ["meta.0", "00000000000000000001.seg", "floors"] {
+        let io = MemIo::new();
+        let (mut store, _) = open(&io);
+        fill(&mut store, 1, 10, 3, 2);
+        store.close(10).unwrap();
+        let mut bytes = io
+            .read(name)
+            .unwrap_or_else(|| b"qsse.flo0000ssss".to_vec());
+        bytes[8] = 9;
+        bytes[9..12].fill(0);
+        let sum = crc32c::crc32c(&bytes[..12]);
+        bytes[12..16].copy_from_slice(&sum.to_le_bytes());
+        io.write(name, bytes.clone());
+        let error = Store::open(Arc::new(io.clone()), options()).err().unwrap();
+        let text = error.to_string();
+        assert!(
+            matches!(
+                error,
+                OpenError::Newer {
+                    found: 9,
+                    known: 1,
+                    ..
+                }
+            ),
+            "{text}"
+        );
+        assert!(
+            text.contains(name) && text.contains('9') && text.contains('1'),
+            "{text}"
+        );
+        assert_eq!(io.read(name).unwrap(), bytes, "nothing was changed");
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_events_reads_on_and_recovers() {
+    let io = MemIo::new();
+    let (mut store, _) = open(&io);
+    let mut events = fill(&mut store, 1, 300, 7, 10);
+    for room in [0, 1, 60, 100, 4_000] {
+        io.set_capacity(Some(io.used() + room));
+        let mut next = store.head() + 1;
+        // Refused at last, with seqs leased anew on the way.
+        let error = loop {
+            let more: Vec<Event> = (next..next + 7).map(|seq| event(seq, 10)).collect();
+            match store.append(&[entry(&more[..3]), entry(&more[3..])]) {
+                Ok(()) => events.extend(more),
+                Err(error) => break error,
+            }
+            next += 7;
+        };
+        assert!(matches!(error, StoreError::Full { .. }), "{error:?}");
+        assert_eq!(store.health(), Health::Full);
+        let found = read(&store.reader(), "*");
+        assert_eq!(found.events, events);
+        assert!(found.lost.is_empty());
+        store.sync().unwrap();
+        // Nothing of what was refused comes back.
+        let (copy, _) = open(&io.snapshot());
+        assert_eq!(read(&copy.reader(), "*").events, events);
+
+        io.set_capacity(None);
+        events.extend(fill(&mut store, next, next + 20, 7, 10));
+        assert_eq!(store.health(), Health::Good);
+    }
+    store.close(0).unwrap();
+    let (store, recovered) = open(&io);
+    assert!(recovered.lost.is_empty());
+    assert_eq!(read(&store.reader(), "*").events, events);
+}
+
+#[test]
+fn keys_are_told_again_within_their_window() {
+    let io = MemIo::new();
+    let (mut store, _) = open(&io);
+    for seq in 1..=500u64 {
+        let mut entry = entry(&[event(seq, 10)]);
+        entry.keys = vec![(seq, key(&format!("key {}", seq % 400)))];
+        store.append(&[entry]).unwrap();
+    }
+    store.sync().unwrap();
+    drop(store);
+    let (_store, recovered) = open(&io);
+    assert_eq!(recovered.keys.len(), 400);
+    for (at, (found, seq, time)) in recovered.keys.iter().enumerate() {
+        assert_eq!(*seq, 101 + at as u64);
+        assert_eq!(time.as_micros(), seq * 1_000);
+        assert_eq!(*found, key(&format!("key {}", seq % 400)));
+    }
+    drop(_store);
+    let few = options().keys(30, seconds(100));
+    let (_store, recovered) = Store::open(Arc::new(io.clone()), few).unwrap();
+    assert_eq!(recovered.keys.len(), 30);
+    assert_eq!(recovered.keys[0].1, 471);
+    drop(_store);
+    let young = options().keys(1_000, std::time::Duration::from_millis(20));
+    let (_store, recovered) = Store::open(Arc::new(io.clone()), young).unwrap();
+    assert_eq!(recovered.keys[0].1, 480);
+}
+
+#[test]
+fn a_wrong_entry_is_refused_and_changes_nothing() {
+    let io = MemIo::new();
+    let (mut store, _) = open(&io);
+    let events = fill(&mut store, 1, 10, 3, 2);
+    let refused = |store: &mut Store, entries: &[qsse_store::Entry]| {
+        let error = store.append(entries).unwrap_err();
+        assert!(matches!(error, StoreError::Entry { .. }), "{error:?}");
+    };
+    refused(&mut store, &[entry(&[event(10, 2)])]);
+    refused(
+        &mut store,
+        &[entry(&[event(12, 2)]), entry(&[event(11, 2)])],
+    );
+    for (seq, name) in [(12, "a"), (11, &*"k".repeat(65))] {
+        let mut wrong = entry(&[event(11, 2)]);
+        wrong.keys = vec![(seq, key(name))];
+        refused(&mut store, &[wrong]);
+    }
+    assert_eq!(read(&store.reader(), "*").events, events);
+    assert_eq!(store.head(), 10);
+}
+
+#[test]
+fn an_index_that_is_lost_or_damaged_is_made_anew() {
+    let io = MemIo::new();
+    let (mut store, _) = open(&io);
+    let events = fill(&mut store, 1, 1_000, 7, 50);
+    store.close(1_000).unwrap();
+    let names = index_names(&io);
+    assert!(names.len() > 5);
+    for way in 0..3 {
+        for name in &names {
+            let mut bytes = io.read(name).unwrap();
+            match way {
+                0 => bytes.clear(),
+                1 => bytes.truncate(bytes.len() / 2),
+                _ => bytes.iter_mut().step_by(50).for_each(|byte| *byte ^= 4),
+            }
+            io.write(name, bytes);
+        }
+        let (store, recovered) = open(&io);
+        assert!(recovered.lost.is_empty());
+        let found = read(&store.reader(), "t.7");
+        assert!(
+            events
+                .iter()
+                .filter(|event| event.topic == "t.7")
+                .eq(&found.events)
+        );
+        drop(store);
+    }
+    // Damage that comes while it is open.
+    let (store, _) = open(&io);
+    for name in &names {
+        let mut bytes = io.read(name).unwrap();
+        bytes.iter_mut().step_by(3).for_each(|byte| *byte ^= 1);
+        io.write(name, bytes);
+    }
+    for topic in 0..50 {
+        let topic = format!("t.{topic}");
+        let found = read(&store.reader(), &topic);
+        assert!(
+            events
+                .iter()
+                .filter(|event| event.topic == topic)
+                .eq(&found.events)
+        );
+    }
+}
+
+fn index_names(io: &MemIo) -> Vec<String> {
+    let mut names = qsse_store::Io::list(io).unwrap();
+    names.retain(|name| name.ends_with(".idx"));
+    names
+}
+
+#[test]
+fn one_topic_of_many_does_not_read_the_rest() {
+    let io = MemIo::new();
+    let options = options().segment_bytes(1 << 20);
+    let (mut store, _) = Store::open(Arc::new(io.clone()), options).unwrap();
+    let rare = Event {
+        topic: "rare".to_owned(),
+        ..event(5_000, 1)
+    };
+    fill(&mut store, 1, 4_999, 50, 1_000);
+    store.append(&[entry(std::slice::from_ref(&rare))]).unwrap();
+    fill(&mut store, 5_001, 50_000, 50, 1_000);
+    let before = io.operations();
+    let found = read(&store.reader(), "rare");
+    assert_eq!(found.events, [rare]);
+    let reads = io.operations() - before;
+    assert!(reads < 60, "{reads} operations for one event");
+}
+
+#[test]
+fn a_stored_batch_goes_out_as_it_is() {
+    let io = MemIo::new();
+    let (mut store, _) = Store::open(Arc::new(io), Options::new(EPOCH)).unwrap();
+    let mut batches = Vec::new();
+    for n in 0..20u64 {
+        let events: Vec<Event> = (n * 500 + 1..=n * 500 + 500)
+            .map(|seq| event(seq, 9))
+            .collect();
+        let batch = batch(&events);
+        store.append(&[batch.clone().into()]).unwrap();
+        batches.push(batch);
+    }
+    let read = store.reader().read(&filter("*"), 0, u64::MAX, usize::MAX);
+    assert_eq!(read.batches, batches);
+    // In the middle of one, only that one is written anew.
+    let read = store.reader().read(&filter("*"), 700, 1_900, usize::MAX);
+    assert_eq!(read.batches.len(), 3);
+    assert_eq!(read.batches[1], batches[2]);
+    assert_eq!(read.batches[0].first_seq(), 701);
+    assert_eq!((read.batches[2].last_seq(), read.through), (1_900, 1_900));
+}
