@@ -121,7 +121,7 @@ async fn publish(
         Err(error) => {
             let status = match &error {
                 PublishError::NotDeclared { .. } => StatusCode::NOT_FOUND,
-                PublishError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+                PublishError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
                 error if error.is_retryable() => StatusCode::SERVICE_UNAVAILABLE,
                 _ => StatusCode::BAD_REQUEST,
             };

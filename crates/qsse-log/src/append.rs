@@ -53,7 +53,6 @@ pub struct Appended {
 
 /// Why an event was not appended.
 #[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum AppendError {
     /// Its data is longer than [`max_event_bytes`](crate::Config::max_event_bytes).
     #[error(

@@ -51,12 +51,25 @@ pub enum PublishError {
         /// How many.
         topics: usize,
     },
-    /// The log does not take it: the data is over the limit, or the store is behind, full or has failed.
+    /// The data is over the limit.
+    #[error(
+        "an event of {bytes} bytes is over the limit of {limit} bytes: split it or raise the server's limit"
+    )]
+    TooLarge {
+        /// Length of the data.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The store is behind, and the publish was not to wait.
+    #[error("the store has {bytes} bytes still to write: publish more slowly, or wait")]
+    Busy {
+        /// How much there is.
+        bytes: usize,
+    },
+    /// The store does not keep it: nobody has seen the event, and nobody will.
     #[error(transparent)]
-    Append(#[from] AppendError),
-    /// The store could not keep it: nobody has seen the event, and nobody will.
-    #[error(transparent)]
-    NotKept(#[from] StorageError),
+    Store(#[from] StorageError),
     /// What is acknowledged only when it is on the disk has no answer at once.
     #[error(
         "this server acknowledges what its store has kept, which takes a moment: await `publish` instead"
@@ -79,6 +92,16 @@ fn hint(name: &Option<String>) -> String {
         .map_or_else(String::new, |name| format!(": did you mean {name:?}?"))
 }
 
+impl From<AppendError> for PublishError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::TooLarge { bytes, limit } => Self::TooLarge { bytes, limit },
+            AppendError::Busy { bytes } => Self::Busy { bytes },
+            AppendError::Storage(error) => Self::Store(error),
+        }
+    }
+}
+
 impl PublishError {
     /// What a client is told.
     pub(crate) fn code(&self) -> Code {
@@ -86,9 +109,9 @@ impl PublishError {
             Self::Topic { .. } | Self::Pattern { .. } => Code::INVALID_TOPIC,
             Self::NotDeclared { .. } => Code::TOPIC_NOT_AVAILABLE,
             Self::TooManyTopics { .. } => Code::TOO_MANY_TOPICS,
-            Self::Append(AppendError::TooLarge { .. }) => Code::EVENT_TOO_LARGE,
-            Self::Append(AppendError::Busy { .. }) => Code::BUSY,
-            Self::Append(_) | Self::NotKept(_) => Code::STORE_UNAVAILABLE,
+            Self::TooLarge { .. } => Code::EVENT_TOO_LARGE,
+            Self::Busy { .. } => Code::BUSY,
+            Self::Store(_) => Code::STORE_UNAVAILABLE,
             Self::NeedsAwait => Code::UNKNOWN,
             Self::Key(_) => Code::UNKNOWN,
             #[cfg(feature = "json")]
@@ -153,7 +176,7 @@ impl<'a> Publish<'a> {
         self
     }
 
-    /// Fails with [`AppendError::Busy`] where the store is behind, instead of waiting for room.
+    /// Fails with [`PublishError::Busy`] where the store is behind, instead of waiting for room.
     pub fn or_busy(mut self) -> Self {
         self.at_once = true;
         self
@@ -217,7 +240,7 @@ impl Shared {
         let topics = self.topics_matching(pattern)?;
         let (published, receipt) = loop {
             match self.append_each(&topics, kind, data) {
-                Err(PublishError::Append(AppendError::Busy { .. })) => self.log.room().await,
+                Err(PublishError::Busy { .. }) => self.log.room().await,
                 appended => break appended?,
             }
         };
@@ -295,7 +318,7 @@ impl<'a> IntoFuture for Publish<'a> {
             let key = self.key.transpose()?;
             let (id, receipt) = loop {
                 match self.shared.publish(topic, kind, data, key.as_ref()) {
-                    Err(PublishError::Append(AppendError::Busy { .. })) if !self.at_once => {
+                    Err(PublishError::Busy { .. }) if !self.at_once => {
                         self.shared.log.room().await;
                     }
                     published => break published?,

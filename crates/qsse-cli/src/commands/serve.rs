@@ -25,6 +25,7 @@ use crate::text::{self, quoted};
 Examples:
   qsse serve
   qsse serve --topics people,'ride.*' --metrics 127.0.0.1:9090
+  qsse serve --store /var/lib/qsse
   qsse serve --listen 0.0.0.0:4242 --cert cert.pem --key key.pem --tokens tokens.toml
 
 Without tokens anyone may subscribe, and programs on this machine may publish. A tokens file is TOML:
@@ -55,6 +56,10 @@ pub(crate) async fn run(_: Options, settings: &Settings) -> Result<Status> {
     if settings.is_set("topics") {
         builder = builder.topics(&settings.value("topics").texts);
     }
+    let store = settings.text("store");
+    if !store.is_empty() {
+        builder = builder.store(store);
+    }
     let server = builder.await?;
 
     // Scripts wait for these lines: by now all sockets are bound.
@@ -69,6 +74,7 @@ pub(crate) async fn run(_: Options, settings: &Settings) -> Result<Status> {
         .and_then(|()| stdout.flush());
     eprint!("{}", certificate.describe());
     eprintln!("access       {described}");
+    eprintln!("{}", kept(settings));
     eprint!("{}", commands(settings, address, &certificate, by_token));
     eprint!("{}", clipped(buffers));
 
@@ -210,6 +216,20 @@ fn commands(
         ));
     }
     out
+}
+
+/// Where events are kept, and what an acknowledgement means.
+fn kept(settings: &Settings) -> String {
+    match (settings.text("store"), settings.text("acknowledge")) {
+        ("", _) => "events       in memory: a restart begins a new log".into(),
+        (store, "memory") => format!(
+            "events       in {store}, acknowledged in memory: a crash may lose the last ones"
+        ),
+        (store, "written") => format!(
+            "events       in {store}, acknowledged when written: a crash of the machine may lose the last ones"
+        ),
+        (store, _) => format!("events       in {store}, acknowledged when synced"),
+    }
 }
 
 fn settings_default() -> &'static str {

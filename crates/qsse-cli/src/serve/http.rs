@@ -1,4 +1,4 @@
-//! `GET /metrics`, and nothing else: enough HTTP for a scraper and for `curl`.
+//! `GET /metrics` and `GET /health`, and nothing else: enough HTTP for a scraper and for `curl`.
 
 use std::io;
 use std::sync::Arc;
@@ -63,11 +63,24 @@ async fn answer(mut stream: TcpStream, server: &Server) -> io::Result<()> {
             )
             .await
         }
+        ("GET" | "HEAD", "/health") => match server.health() {
+            Ok(()) => respond(&mut stream, "200 OK", "ok\n", method == "GET").await,
+            Err(error) => {
+                let reason = format!("publishing does not work: {error}\n");
+                respond(
+                    &mut stream,
+                    "503 Service Unavailable",
+                    &reason,
+                    method == "GET",
+                )
+                .await
+            }
+        },
         ("GET" | "HEAD", _) => {
             respond(
                 &mut stream,
                 "404 Not Found",
-                "only /metrics is here\n",
+                "only /metrics and /health are here\n",
                 method == "GET",
             )
             .await

@@ -1,9 +1,10 @@
 //! The configurations of server and client that the settings stand for.
 
 use qsse_client::{Config as ClientConfig, ReconnectPolicy, RetryPolicy};
-use qsse_server::Config as ServerConfig;
+use qsse_server::{Acknowledge, Config as ServerConfig};
 
 use super::Settings;
+use super::table::retention;
 
 /// How the client behaves.
 pub(crate) fn client_config(settings: &Settings) -> ClientConfig {
@@ -41,6 +42,21 @@ pub(crate) fn server_config(settings: &Settings) -> ServerConfig {
     config.log.history_bytes = bytes("limits.history");
     config.log.history_events = settings.get("limits.history_events").unwrap_or(u64::MAX);
     config.log.history_age = settings.duration("limits.history_age");
+    let rules = settings.value("limits.retain").texts.iter();
+    let rules = rules.map(|text| retention(text).expect("it was checked"));
+    config.log.retention = rules.collect();
+    config.log.acknowledge = match settings.text("acknowledge") {
+        "memory" => Acknowledge::Memory,
+        "written" => Acknowledge::Written,
+        _ => Acknowledge::Synced,
+    };
+    config.log.pending_bytes = bytes("limits.pending");
+    config.log.dedup_window = duration("limits.dedup_window");
+    config.log.dedup_keys = settings.need("limits.dedup_keys");
+    config.store.max_bytes = Some(settings.bytes("limits.store"));
+    config.store.max_events = settings.get("limits.store_events");
+    config.store.max_age = settings.duration("limits.store_age");
+    config.store.topics.clone_from(&config.log.retention);
     config.log.feed_bytes = bytes("limits.feed");
     config.log.feeds_bytes = bytes("limits.feeds");
     config.log.max_event_bytes = bytes("limits.event");
@@ -73,10 +89,10 @@ mod tests {
         let matches = args::command().get_matches_from(["qsse", "check-config"]);
         let (_, matches) = matches.subcommand().unwrap();
         let settings = super::super::load(matches, |_| None).unwrap();
-        assert_eq!(
-            server_config(&settings),
-            ServerConfig::default().go_dialect(true)
-        );
+        let mut server = ServerConfig::default().go_dialect(true);
+        // A program that runs by itself does not fill the disk.
+        server.store.max_bytes = Some(10 << 30);
+        assert_eq!(server_config(&settings), server);
         let mut expected = ClientConfig::default();
         expected.agent = client_config(&settings).agent;
         expected.transport.keep_alive = Some(std::time::Duration::from_secs(10));

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use qsse_client::ServerUrl;
 use qsse_client::tls::Fingerprint;
+use qsse_server::Retention;
 use qsse_topic::Pattern;
 
 use super::{Group, Setting, Shape};
@@ -56,12 +57,21 @@ table! {
     Serve "key" One("FILE"), "", anything, "The certificate's private key, in PEM form";
     Serve "tokens" One("FILE"), "", anything, "Who may do what, by token; a TOML file";
     Serve "open" Switch, "false", switch, "Let anyone who can reach this server publish and subscribe";
+    Serve "store" One("DIR"), "", anything, "Keep events in this directory, so that they outlast the server; without it they are in memory";
+    Serve "acknowledge" One("WHEN"), "synced", |v| one_of(v, &["memory", "written", "synced"]), "When a publish to a store is acknowledged: in memory, written to the system, or synced to the disk";
     Serve "go_dialect" Negated("Do not serve clients of the Go library"), "true", switch, "Also serve clients of the Go library, on the same port";
     Serve "drain_timeout" One("DURATION"), "10s", duration, "How long clients may take to read what is left when the server ends";
 
     Limits "limits.history" One("SIZE"), "256 MiB", size, "Memory for past events, which clients that were away catch up from";
     Limits "limits.history_events" One("COUNT"), "", parses::<u64>, "Most past events";
     Limits "limits.history_age" One("DURATION"), "", duration, "Greatest age of past events";
+    Limits "limits.retain" Many("RULE"), "", |v| retention(v).map(drop), "What each topic of a pattern may keep, such as 'position.* events=1' or 'ride.* age=1h bytes=1MiB'; the first rule that matches a topic counts";
+    Limits "limits.store" One("SIZE"), "10 GiB", size, "Files of the store; the oldest events go first";
+    Limits "limits.store_events" One("COUNT"), "", parses::<u64>, "Most events in the store";
+    Limits "limits.store_age" One("DURATION"), "", duration, "Greatest age of events in the store";
+    Limits "limits.pending" One("SIZE"), "8 MiB", size, "Events on their way to the store; publishers wait beyond that";
+    Limits "limits.dedup_window" One("DURATION"), "2m", duration, "How long the key of a publish is remembered";
+    Limits "limits.dedup_keys" One("COUNT"), "100000", parses::<usize>, "Most keys of publishes remembered";
     Limits "limits.feed" One("SIZE"), "4 MiB", size, "Memory for the live tail of one set of patterns; who is further behind reads history";
     Limits "limits.feeds" One("SIZE"), "64 MiB", size, "Memory for all live tails together";
     Limits "limits.event" One("SIZE"), "1 MiB", size, "Largest data of one event";
@@ -140,6 +150,46 @@ fn level(text: &str) -> Result<(), String> {
             known.join(", ")
         )),
     }
+}
+
+/// Reads a rule: a pattern, and what each of its topics may keep.
+pub(super) fn retention(text: &str) -> Result<Retention, String> {
+    let mut words = text.split_whitespace();
+    let pattern = words.next().unwrap_or_default();
+    let pattern = Pattern::new(pattern).map_err(|error| format!("{pattern:?}: {error}"))?;
+    let mut rule = Retention::of(pattern);
+    let mut bounds = 0;
+    for word in words {
+        let (key, value) = word.split_once('=').unwrap_or((word, ""));
+        let wrong = |error: String| format!("{key}={value}: {error}");
+        match key {
+            "events" => {
+                let events = value.parse().map_err(|_| wrong("not a number".into()))?;
+                rule = rule.max_events(events);
+            }
+            "bytes" => {
+                size(value).map_err(wrong)?;
+                let bytes = value.parse::<bytesize::ByteSize>().map_err(wrong)?;
+                rule = rule.max_bytes(usize::try_from(bytes.as_u64()).unwrap_or(usize::MAX));
+            }
+            "age" => {
+                let age = humantime::parse_duration(value);
+                rule = rule.max_age(age.map_err(|error| wrong(error.to_string()))?);
+            }
+            _ => {
+                return Err(format!(
+                    "{word:?}: write events=COUNT, bytes=SIZE or age=DURATION"
+                ));
+            }
+        }
+        bounds += 1;
+    }
+    if bounds == 0 {
+        return Err(format!(
+            "{text:?} bounds nothing: add events=COUNT, bytes=SIZE or age=DURATION"
+        ));
+    }
+    Ok(rule)
 }
 
 fn metric_name(text: &str) -> Result<(), String> {
