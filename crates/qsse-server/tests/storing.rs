@@ -1,0 +1,225 @@
+//! Servers whose events are in a store.
+#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use qsse_log::disk::{self, Disk};
+use qsse_proto::publish::AckFrame;
+use qsse_proto::stream::{Item, Outcome};
+use qsse_proto::{Code, Epoch};
+use qsse_server::{
+    Acknowledge, Authorizer, BindError, Builder, Config, Kept, LogConfig, OnLag, PublishError,
+    Server, Start,
+};
+use qsse_store::Store;
+use qsse_store::io::mem::{Failure, MemIo};
+use support::{RawClient, server};
+
+/// Lets everybody do everything.
+struct Open;
+
+#[async_trait::async_trait]
+impl Authorizer for Open {
+    fn scope(&self) -> qsse_server::Scope {
+        qsse_server::Scope::Patterns
+    }
+
+    async fn authorize(
+        &self,
+        _: &qsse_server::Principal,
+        _: qsse_server::Action,
+        _: qsse_topic::PatternRef<'_>,
+    ) -> bool {
+        true
+    }
+}
+
+/// A server with little history in memory, on these files.
+fn on(io: &MemIo, acknowledge: Acknowledge) -> Builder {
+    let options = disk::options(Epoch::new(3), acknowledge).segment_bytes(64 << 10);
+    let (store, recovered) = Store::open(Arc::new(io.clone()), options.clone()).unwrap();
+    let disk = Disk::inline(store, recovered, &options, Kept::default());
+    let log = LogConfig::default()
+        .history_bytes(16 << 10)
+        .feed_bytes(16 << 10)
+        .acknowledge(acknowledge);
+    let config = Config::default().log(log);
+    server().config(config).storage(disk).authorizer(Open)
+}
+
+async fn publish(server: &Server, count: usize) {
+    for n in 0..count {
+        let topic = ["ride.1", "ride.2", "people"][n % 3];
+        server.publish(topic, [7; 100]).await.unwrap();
+    }
+}
+
+/// Reads events until this seq: all seqs.
+async fn seqs(events: &mut support::Events, last: u64) -> Vec<u64> {
+    let mut seqs = Vec::new();
+    while seqs.last() != Some(&last) {
+        seqs.push(events.event().await.id().seq());
+    }
+    seqs
+}
+
+#[tokio::test]
+async fn a_log_outlasts_its_server_and_every_start_reaches_back() {
+    let io = MemIo::default();
+    let first = on(&io, Acknowledge::Synced).await.unwrap();
+    publish(&first, 900).await;
+    first.shutdown(Duration::from_secs(5)).await;
+    let server = on(&io, Acknowledge::Synced).await.unwrap();
+    publish(&server, 3).await;
+
+    let mut client = RawClient::connect(&server).await;
+    let mut all = client.subscribe(1, &["*"], Start::Earliest).await;
+    assert_eq!(all.header.outcome, Outcome::Resumed);
+    assert_eq!(seqs(&mut all, 903).await, (1..=903).collect::<Vec<_>>());
+    let after = Start::After(qsse_proto::EventId::new(Epoch::new(3), 10));
+    let mut resumed = client.subscribe(2, &["ride.*"], after).await;
+    assert_eq!(resumed.header.outcome, Outcome::Resumed);
+    let rides: Vec<u64> = (11..=903).filter(|seq| seq % 3 != 0).collect();
+    assert_eq!(seqs(&mut resumed, 902).await, rides);
+    let mut last = client.subscribe(3, &["*"], Start::Last(2)).await;
+    assert_eq!(seqs(&mut last, 903).await, (898..=903).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_killed_server_loses_nothing_that_was_acknowledged() {
+    for seed in 0..20 {
+        let io = MemIo::default();
+        let first = on(&io, Acknowledge::Synced).await.unwrap();
+        publish(&first, 50).await;
+        let killed = io.snapshot();
+        killed.crash(seed);
+        let server = on(&killed, Acknowledge::Synced).await.unwrap();
+        let mut client = RawClient::connect(&server).await;
+        let mut all = client.subscribe(1, &["*"], Start::Earliest).await;
+        server.publish("people", "after").await.unwrap();
+        let seqs = seqs(&mut all, 51).await;
+        assert_eq!(seqs, (1..=51).collect::<Vec<_>>(), "seed {seed}");
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_publishing_and_reading_goes_on() {
+    let io = MemIo::default();
+    let server = on(&io, Acknowledge::Synced).await.unwrap();
+    publish(&server, 10).await;
+    io.set_capacity(Some(io.used()));
+    let error = server.publish("people", [0; 10_000]).await.unwrap_err();
+    assert!(error.to_string().contains("full"), "{error}");
+    assert!(server.health().is_err());
+
+    let mut client = RawClient::connect(&server).await;
+    let mut publisher = client.publisher(true).await;
+    publisher.queue("people", false, &[0; 10_000]);
+    let AckFrame::PublishRefused(refused) = publisher.next().await else {
+        panic!("a refusal")
+    };
+    assert_eq!(refused.code, Code::STORE_UNAVAILABLE);
+    assert!(refused.message.contains("full"), "{}", refused.message);
+    let mut all = client.subscribe(1, &["*"], Start::Earliest).await;
+    assert_eq!(seqs(&mut all, 10).await.len(), 10);
+
+    io.set_capacity(None);
+    assert_eq!(server.publish("people", "again").await.unwrap().seq(), 11);
+    assert_eq!(all.event().await.id().seq(), 11);
+    assert!(server.health().is_ok());
+}
+
+#[tokio::test]
+async fn a_failed_sync_ends_publishing_and_health_says_so() {
+    let io = MemIo::default();
+    let server = on(&io, Acknowledge::Synced).await.unwrap();
+    publish(&server, 5).await;
+    // The next operation is a write, the one after it the sync.
+    io.fail_at(io.operations() + 1, Failure::Io);
+    assert!(matches!(
+        server.publish("people", "lost").await,
+        Err(PublishError::Store(_))
+    ));
+    let again = server.publish("people", "refused").await.unwrap_err();
+    assert!(again.to_string().contains("started again"), "{again}");
+    assert!(server.health().is_err());
+    let mut client = RawClient::connect(&server).await;
+    let mut all = client.subscribe(1, &["*"], Start::Earliest).await;
+    assert_eq!(seqs(&mut all, 5).await.len(), 5, "reading goes on");
+}
+
+#[tokio::test]
+async fn without_waiting_only_what_is_acknowledged_in_memory_can_be_published() {
+    let server = on(&MemIo::default(), Acknowledge::Synced).await.unwrap();
+    assert!(matches!(
+        server.try_publish("people", "x"),
+        Err(PublishError::NeedsAwait)
+    ));
+    let server = on(&MemIo::default(), Acknowledge::Memory).await.unwrap();
+    let published = async {
+        while server.try_publish("people", "x").is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let published = tokio::time::timeout(Duration::from_secs(10), published);
+    published.await.unwrap();
+}
+
+#[tokio::test]
+async fn the_latest_of_each_topic_may_be_older_than_memory() {
+    let io = MemIo::default();
+    let server = on(&io, Acknowledge::Written).await.unwrap();
+    let mut client = RawClient::connect(&server).await;
+    let patterns = vec!["*".to_owned()];
+    let (start, on_lag) = (Start::Live, OnLag::Latest);
+    let subscribe = qsse_proto::control::Subscribe {
+        id: 1,
+        patterns,
+        start,
+        on_lag,
+    };
+    client.send(subscribe).await;
+    let mut events = support::Events::accept(&client.connection).await;
+    server.publish("people", "first").await.unwrap();
+    assert_eq!(events.event().await.id().seq(), 1);
+    // The stream is not read any more; `old` has its last event long before the others.
+    server.publish("old", "x").await.unwrap();
+    let old = server.publish("old", "last").await.unwrap().seq();
+    for _ in 0..3_000 {
+        server.publish("people", [0; 1_000]).await.unwrap();
+    }
+    let last = server.publish("people", "newest").await.unwrap().seq();
+    let (mut seen, mut gaps) = (Vec::new(), 0);
+    while seen.last() != Some(&last) {
+        match events.item().await.unwrap().unwrap() {
+            Item::Event(event) => seen.push(event.id().seq()),
+            Item::Gap(_) => gaps += 1,
+            _ => {}
+        }
+    }
+    assert!(
+        gaps > 0 && seen.len() < 3_000,
+        "{gaps} gaps, {}",
+        seen.len()
+    );
+    assert!(seen.contains(&old), "{seen:?}");
+    assert!(seen.is_sorted());
+}
+
+#[tokio::test]
+async fn a_directory_is_open_to_one_server_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = server().store(folder.path()).await.unwrap();
+    let id = first.publish("people", "x").await.unwrap();
+    let error = server().store(folder.path()).await.unwrap_err();
+    assert!(matches!(error, BindError::Store { .. }));
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.contains("in use by a qsse server"), "{source}");
+    first.shutdown(Duration::from_secs(5)).await;
+    let second = server().store(folder.path()).await.unwrap();
+    let next = second.publish("people", "y").await.unwrap();
+    assert_eq!((next.epoch(), next.seq()), (id.epoch(), id.seq() + 1));
+}
