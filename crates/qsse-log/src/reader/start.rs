@@ -1,0 +1,160 @@
+//! Where a reading begins.
+
+use std::collections::VecDeque;
+
+use qsse_proto::EventId;
+use qsse_proto::control::{OnLag, Start};
+use qsse_proto::stream::Outcome;
+use qsse_topic::Filter;
+
+use super::{Fetched, Reader};
+use crate::log::{Log, State};
+
+/// Why a reader could not be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The last events of each topic are too many in all.
+    #[error(
+        "the last events of each topic would be more than {most}: ask for fewer, or start at a time"
+    )]
+    TooMany {
+        /// The most that one start may select.
+        most: usize,
+    },
+    /// This version has no such start position.
+    #[error("this version does not know that start position")]
+    Unknown,
+}
+
+/// Events that one start, or one lag, may select: 8 MiB of seqs.
+pub(super) const SELECTED: usize = 1 << 20;
+
+/// Where a reading begins.
+struct Begin {
+    position: u64,
+    outcome: Outcome,
+    selected: VecDeque<u64>,
+}
+
+impl Reader {
+    pub(crate) fn open(
+        log: &Log,
+        filter: &Filter,
+        start: Start,
+        on_lag: OnLag,
+    ) -> Result<Self, StartError> {
+        let mut state = log.shared().state.lock();
+        let head = state.head;
+        let feed = state.feeds.open(filter, head, log.config());
+        let feed_floor = feed.join();
+        let begun = begin(&state, log, filter, start, feed_floor);
+        drop(state);
+        let begin = match begun {
+            Ok(begin) => begin,
+            Err(error) => {
+                feed.leave();
+                return Err(error);
+            }
+        };
+        Ok(Self {
+            log: log.clone(),
+            feed,
+            position: begin.position,
+            started: EventId::new(log.epoch(), begin.position),
+            outcome: begin.outcome,
+            on_lag,
+            caught_up: false,
+            lagging: false,
+            told: 0,
+            selected: begin.selected,
+            selected_until: head,
+            since: None,
+            fetched: Fetched::default(),
+        })
+    }
+
+    /// Finds starts that only the storage knows.
+    pub(crate) async fn find_start(&mut self, start: Start) {
+        let Some(storage) = self.log.storage().cloned() else {
+            return;
+        };
+        let filter = self.feed.filter().clone();
+        let position = match start {
+            Start::Since(time) => storage.seq_at(time).await.saturating_sub(1),
+            Start::Last(n) => {
+                let until = self.selected_until;
+                let tail = storage.tail(filter.clone(), u64::from(n), until).await;
+                let first = tail.iter().map(|(_, seq)| seq.saturating_sub(1)).min();
+                self.since = Some(tail.into_iter().collect());
+                first.unwrap_or(until)
+            }
+            _ => return,
+        };
+        self.position = position.min(self.selected_until);
+        self.started = EventId::new(self.log.epoch(), self.position);
+        if matches!(start, Start::Since(_)) && storage.floor(&filter) > self.position {
+            self.outcome = Outcome::Gap;
+        }
+    }
+}
+
+/// Where `start` is.
+fn begin(
+    state: &State,
+    log: &Log,
+    filter: &Filter,
+    start: Start,
+    feed_floor: u64,
+) -> Result<Begin, StartError> {
+    let head = state.head;
+    let floor = match log.storage() {
+        Some(storage) => storage.oldest(),
+        None => state.history.floor(),
+    };
+    let at = |position, outcome| Begin {
+        position,
+        outcome,
+        selected: VecDeque::new(),
+    };
+    let known = |id: EventId| id.epoch() == log.epoch() && id.seq() <= head;
+    // Whether a matching event behind this position is gone.
+    let after = |position| {
+        let lost = log.lost(state, filter, position).min(feed_floor);
+        at(
+            position,
+            if lost > position {
+                Outcome::Gap
+            } else {
+                Outcome::Resumed
+            },
+        )
+    };
+    Ok(match start {
+        Start::Live => at(head, Outcome::Live),
+        Start::Earliest => at(floor, Outcome::Resumed),
+        Start::After(id) if !known(id) => at(floor, Outcome::Reset),
+        Start::After(id) => after(id.seq()),
+        // The storage is asked later.
+        Start::Since(_) | Start::Last(_) if log.storage().is_some() => at(head, Outcome::Resumed),
+        Start::Since(time) => match state.history.before(time) {
+            Some(position) => after(position),
+            // Some of that time are gone: how many were of that time is not known any more.
+            None => after(0),
+        },
+        Start::Last(n) => {
+            let n = usize::try_from(n).unwrap_or(usize::MAX);
+            let selected = state
+                .history
+                .last(filter, &state.topics, n, 0, head, SELECTED)
+                .ok_or(StartError::TooMany { most: SELECTED })?;
+            let position = selected.front().map_or(head, |first| first - 1);
+            Begin {
+                position,
+                outcome: Outcome::Resumed,
+                selected,
+            }
+        }
+        _ => return Err(StartError::Unknown),
+    })
+}

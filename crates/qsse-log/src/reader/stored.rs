@@ -1,0 +1,156 @@
+//! What a reader gets from the storage.
+
+use std::collections::{HashMap, VecDeque};
+
+use qsse_proto::batch::Batch;
+use qsse_proto::stream::{Gap, GapReason};
+use qsse_topic::Topic;
+
+use super::{Reader, Step, gap_of};
+use crate::storage::Stored;
+
+/// What came from the storage.
+#[derive(Default)]
+pub(super) struct Fetched {
+    pub(super) items: VecDeque<Item>,
+    /// Where the position is once all of it is handed out.
+    pub(super) through: u64,
+}
+
+pub(super) enum Item {
+    Batch(Batch),
+    Gap(Gap),
+}
+
+/// What [`Reader::find`] found.
+pub struct Found(Kind);
+
+enum Kind {
+    Nothing,
+    Read(Stored),
+    Latest(Vec<(Topic, u64)>),
+}
+
+impl Reader {
+    /// Gets what [`Step::Stored`] announced, about `budget` bytes of it.
+    ///
+    /// Cancel-safe: a fetch that is dropped is as one that was never begun.
+    pub async fn fetch(&mut self, budget: usize) {
+        let found = self.find(budget).await;
+        self.take_up(found);
+    }
+
+    /// The first half of [`fetch`](Self::fetch), which does not borrow the reader: give what it finds to
+    /// [`take_up`](Self::take_up) before the next step.
+    pub fn find(&self, budget: usize) -> impl Future<Output = Found> + Send + use<> {
+        let storage = self.log.storage().cloned();
+        let filter = self.feed.filter().clone();
+        let (after, through) = (self.position, self.fetched.through);
+        let latest = self.since.as_ref().is_some_and(HashMap::is_empty);
+        let until = self.selected_until;
+        async move {
+            Found(match storage {
+                None => Kind::Nothing,
+                Some(storage) if latest => Kind::Latest(storage.tail(filter, 1, until).await),
+                Some(storage) => Kind::Read(storage.read(filter, after, through, budget).await),
+            })
+        }
+    }
+
+    /// The second half of [`fetch`](Self::fetch).
+    pub fn take_up(&mut self, found: Found) {
+        match found.0 {
+            Kind::Nothing => {}
+            Kind::Read(stored) => self.take_stored(stored),
+            Kind::Latest(tail) => self.take_latest(tail),
+        }
+    }
+
+    fn take_stored(&mut self, stored: Stored) {
+        let after = self.position;
+        let (told, reason) = (after.max(self.told), self.lost_reason());
+        let mut items = VecDeque::new();
+        if stored.floor > told {
+            self.told = stored.floor;
+            items.push_back(Item::Gap(gap_of(told, stored.floor, reason)));
+        }
+        let mut lost = stored.lost.into_iter().peekable();
+        let gap = |(after, to)| Item::Gap(gap_of(after, to, GapReason::Damaged));
+        for batch in stored.batches {
+            while let Some(lost) = lost.next_if(|(_, to)| *to < batch.first_seq()) {
+                items.push_back(gap(lost));
+            }
+            items.push_back(Item::Batch(batch));
+        }
+        items.extend(lost.map(gap));
+        let through = stored.through.max(after);
+        if items.is_empty() {
+            self.position = through;
+        }
+        self.fetched = Fetched { items, through };
+    }
+
+    /// The last event of each topic, of which a lagging reader gets those that it has missed.
+    fn take_latest(&mut self, tail: Vec<(Topic, u64)>) {
+        let (after, until) = (self.position, self.selected_until);
+        let missed: HashMap<_, _> = tail.into_iter().filter(|(_, seq)| *seq > after).collect();
+        let through = missed.values().min().map_or(until, |seq| seq - 1);
+        self.told = until;
+        self.since = (!missed.is_empty()).then_some(missed);
+        let items = [Item::Gap(gap_of(after, until, GapReason::Latest))].into();
+        self.fetched = Fetched { items, through };
+    }
+
+    /// Hands out what was fetched.
+    pub(super) fn take_fetched(&mut self, budget: usize, out: &mut Vec<Batch>) -> Step {
+        self.lagging = true;
+        let (had, mut room) = (out.len(), budget);
+        let mut step = Step::Looking;
+        while let Some(item) = self.fetched.items.pop_front() {
+            match item {
+                Item::Batch(batch) => {
+                    room = room.saturating_sub(batch.bytes().len());
+                    self.position = batch.last_seq();
+                    out.push(batch);
+                    step = Step::Batches;
+                }
+                Item::Gap(gap) if out.len() == had => {
+                    step = Step::Gap(gap);
+                    room = 0;
+                }
+                gap @ Item::Gap(_) => {
+                    self.fetched.items.push_front(gap);
+                    room = 0;
+                }
+            }
+            if room == 0 {
+                break;
+            }
+        }
+        if self.fetched.items.is_empty() {
+            self.position = self.position.max(self.fetched.through);
+        }
+        self.keep_since(had, out);
+        match step {
+            Step::Batches if out.len() == had => Step::Looking,
+            step => step,
+        }
+    }
+
+    /// Leaves out events that come before the last ones of their topics.
+    pub(super) fn keep_since(&mut self, had: usize, out: &mut Vec<Batch>) {
+        let until = self.selected_until;
+        let Some(since) = &self.since else {
+            return;
+        };
+        let wanted = |seq: u64, topic: &str| {
+            seq > until || since.get(topic).is_some_and(|first| *first <= seq)
+        };
+        for batch in out.split_off(had) {
+            out.extend(batch.filter(|event| wanted(event.seq(), event.topic())));
+        }
+        if self.position >= until {
+            self.since = None;
+        }
+    }
+}
