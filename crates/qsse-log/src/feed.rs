@@ -13,6 +13,9 @@ use qsse_topic::Filter;
 use tokio::sync::Notify;
 
 use crate::encoding::Encoding;
+use crate::history::Read;
+use crate::recent::Recent;
+use crate::storage::Stored;
 
 /// What a sealed batch, or another form of one, costs beside its bytes.
 const BATCH_OVERHEAD: usize = size_of::<Batch>() + 64;
@@ -23,6 +26,9 @@ pub(crate) struct Feed {
     state: Mutex<State>,
     /// Held while a batch is encoded, so that the others who want it so wait instead of encoding it too.
     encoding: Mutex<()>,
+    /// Reads of history, and of the storage, that others may want as well.
+    pub(crate) past: Recent<Read>,
+    pub(crate) stored: Recent<Stored>,
     /// Readers that exist; changed only under the log's lock when it grows.
     readers: AtomicUsize,
     /// Readers that found nothing sleep here.
@@ -84,6 +90,8 @@ impl Feed {
             filter,
             state: Mutex::new(state),
             encoding: Mutex::new(()),
+            past: Recent::default(),
+            stored: Recent::default(),
             readers,
             wake,
             all_bytes,

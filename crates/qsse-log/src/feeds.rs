@@ -70,6 +70,8 @@ impl Feeds {
     /// Drops the feeds that nobody has read for `feed_idle`.
     pub(crate) fn sweep(&mut self, now: Duration, config: &Config) {
         for slot in self.slots.iter_mut().flatten() {
+            slot.feed.past.sweep();
+            slot.feed.stored.sweep();
             slot.idle_since = match slot.idle_since {
                 _ if slot.feed.readers() > 0 => None,
                 None => Some(now),

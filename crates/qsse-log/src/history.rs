@@ -8,6 +8,7 @@ use qsse_proto::batch::{Batch, Builder};
 use qsse_topic::Filter;
 
 use crate::config::{Config, Retention};
+use crate::recent::{self, STRIDE};
 use crate::topics::{TopicId, Topics};
 
 mod select;
@@ -49,6 +50,7 @@ pub(crate) struct History {
 }
 
 /// What a read found.
+#[derive(Clone)]
 pub(crate) struct Read {
     /// The matching events, if any.
     pub(crate) batch: Option<Batch>,
@@ -218,9 +220,21 @@ impl History {
     pub(crate) fn read(&self, filter: &Filter, topics: &Topics, after: u64, upto: u64) -> Read {
         let upto = upto.min(self.head).max(after);
         match topics.admitted(filter, FEW_TOPICS) {
-            Some(few) => self.read_topics(topics, &few, after, upto),
-            None => self.scan(filter, topics, after, upto),
+            Some(few) if self.is_sparse(topics, &few, after, upto) => {
+                self.read_topics(topics, &few, after, upto)
+            }
+            _ => self.scan(filter, topics, after, recent::end(after, upto, STRIDE)),
         }
+    }
+
+    /// Whether so few of the events in (after, upto] are of these topics that looking at all of them is a waste.
+    fn is_sparse(&self, topics: &Topics, ids: &[TopicId], after: u64, upto: u64) -> bool {
+        let within = |id: &TopicId| {
+            let kept = topics.kept(*id);
+            kept.partition_point(|seq| *seq <= upto) - kept.partition_point(|seq| *seq <= after)
+        };
+        let admitted: usize = ids.iter().map(within).sum();
+        (admitted as u64).saturating_mul(4) < upto - after
     }
 
     fn scan(&self, filter: &Filter, topics: &Topics, after: u64, upto: u64) -> Read {

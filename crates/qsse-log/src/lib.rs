@@ -46,6 +46,7 @@ mod keep;
 mod log;
 mod pending;
 mod reader;
+mod recent;
 mod storage;
 mod time;
 mod topics;

@@ -243,9 +243,21 @@ impl Reader {
             self.told = lost;
             return gap(after, lost, self.lost_reason());
         }
-        let read = state
-            .history
-            .read(filter, &state.topics, self.position, feed_floor);
+        let position = self.position;
+        // What retention has let go of is not remembered.
+        let whole = state.topics.keeps_after(position);
+        let read = match self.feed.past.get(position).filter(|_| whole) {
+            Some(read) => read,
+            None => {
+                let read = state
+                    .history
+                    .read(filter, &state.topics, position, feed_floor);
+                if whole && read.batch.is_some() {
+                    self.feed.past.insert(position, read.clone());
+                }
+                read
+            }
+        };
         self.position = read.through;
         match read.batch {
             Some(batch) => {

@@ -234,6 +234,11 @@ impl Topics {
         Some(ids)
     }
 
+    /// Whether everything after `seq` is kept.
+    pub(crate) fn keeps_after(&self, seq: u64) -> bool {
+        self.lost <= seq && self.forgotten <= seq
+    }
+
     /// The newest event that `filter` admits and that is kept no more; at most `above` if there is none above that.
     pub(crate) fn lost(&self, filter: &Filter, above: u64) -> u64 {
         if self.lost.max(self.forgotten) <= above {

@@ -1,6 +1,7 @@
 //! A log with a storage: what readers see, what publishers are promised, and what happens when it fails.
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ struct Fake {
     fail: Mutex<Option<StorageError>>,
     reserved: Mutex<u64>,
     closed: Mutex<Option<u64>>,
+    reads: AtomicUsize,
 }
 
 impl Fake {
@@ -45,6 +47,7 @@ impl Fake {
             fail: Mutex::default(),
             reserved: Mutex::new(0),
             closed: Mutex::default(),
+            reads: AtomicUsize::new(0),
         })
     }
 
@@ -99,6 +102,7 @@ impl Storage for Fake {
     }
 
     async fn read(&self, filter: Filter, after: u64, upto: u64, _: usize) -> Stored {
+        self.reads.fetch_add(1, Ordering::Relaxed);
         let mut stored = Stored::default();
         let kept = self.kept.lock().unwrap();
         let next = kept.iter().find(|batch| batch.last_seq() > after);
@@ -432,4 +436,32 @@ async fn a_duplicate_is_promised_no_earlier_than_the_original() {
     storage.permits.add_permits(1);
     waiting.await.unwrap().unwrap();
     assert_eq!(log.visible(), id);
+}
+
+#[tokio::test]
+async fn many_who_come_back_together_read_the_storage_once() {
+    let storage = Fake::new();
+    let first = log(&storage, Config::default());
+    for _ in 0..50 {
+        publish(&first, "a").await.unwrap();
+    }
+    let second = log(&storage, Config::default());
+    let mut readers = Vec::new();
+    for _ in 0..100 {
+        readers.push(open(&second, "*", Start::Earliest).await);
+    }
+    for reader in &mut readers {
+        // Each publish made a batch of its own: the first ones are asked for by all.
+        for _ in 0..20 {
+            if reader.step(1, &mut Vec::new()) == Step::Stored {
+                reader.fetch(1).await;
+            }
+        }
+    }
+    let reads = storage.reads.load(Ordering::Relaxed);
+    assert!(reads <= 20, "{reads} reads for 100 readers");
+    for reader in &mut readers {
+        let (seqs, gaps) = read(reader).await;
+        assert_eq!((seqs.last(), gaps.len()), (Some(&50), 0));
+    }
 }

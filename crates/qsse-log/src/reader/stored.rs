@@ -1,12 +1,14 @@
 //! What a reader gets from the storage.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use qsse_proto::batch::Batch;
 use qsse_proto::stream::{Gap, GapReason};
 use qsse_topic::Topic;
 
 use super::{Reader, Step, gap_of};
+use crate::recent::{self, LONG_STRIDE};
 use crate::storage::Stored;
 
 /// What came from the storage.
@@ -44,15 +46,26 @@ impl Reader {
     /// [`take_up`](Self::take_up) before the next step.
     pub fn find(&self, budget: usize) -> impl Future<Output = Found> + Send + use<> {
         let storage = self.log.storage().cloned();
-        let filter = self.feed.filter().clone();
-        let (after, through) = (self.position, self.fetched.through);
+        let (feed, filter) = (Arc::clone(&self.feed), self.feed.filter().clone());
+        let after = self.position;
+        let upto = recent::end(after, self.fetched.through, LONG_STRIDE);
         let latest = self.since.as_ref().is_some_and(HashMap::is_empty);
         let until = self.selected_until;
         async move {
             Found(match storage {
                 None => Kind::Nothing,
                 Some(storage) if latest => Kind::Latest(storage.tail(filter, 1, until).await),
-                Some(storage) => Kind::Read(storage.read(filter, after, through, budget).await),
+                Some(storage) => Kind::Read(match feed.stored.get(after) {
+                    Some(stored) => stored,
+                    None => {
+                        let stored = storage.read(filter.clone(), after, upto, budget).await;
+                        // What retention has let go of is not remembered.
+                        if !stored.batches.is_empty() && storage.floor(&filter) <= after {
+                            feed.stored.insert(after, stored.clone());
+                        }
+                        stored
+                    }
+                }),
             })
         }
     }
