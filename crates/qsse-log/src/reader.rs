@@ -253,7 +253,8 @@ impl Reader {
                     .history
                     .read(filter, &state.topics, position, feed_floor);
                 if whole && read.batch.is_some() {
-                    self.feed.past.insert(position, read.clone());
+                    let most = self.log.config().feeds_bytes;
+                    self.feed.past.insert(position, &read, most);
                 }
                 read
             }

@@ -1,8 +1,14 @@
 //! What was read of the past lately: those who come back together read it once.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
+use qsse_proto::batch::Batch;
+
+use crate::history::Read;
+use crate::storage::Stored;
 
 /// Reads of everything end at multiples of this many seqs, so that readers who began anywhere soon ask the same.
 pub(crate) const STRIDE: u64 = 1 << 10;
@@ -13,9 +19,34 @@ pub(crate) const LONG_STRIDE: u64 = 1 << 16;
 /// Reads that are remembered.
 const READS: usize = 16;
 
+/// Where a read from `after` on has to end at the latest.
+pub(crate) fn end(after: u64, upto: u64, stride: u64) -> u64 {
+    upto.min((after / stride + 1).saturating_mul(stride))
+}
+
+/// What a read holds in memory.
+pub(crate) trait Held {
+    /// Allocated bytes.
+    fn held(&self) -> usize;
+}
+
+impl Held for Read {
+    fn held(&self) -> usize {
+        self.batch.as_ref().map_or(0, Batch::allocated)
+    }
+}
+
+impl Held for Stored {
+    fn held(&self) -> usize {
+        self.batches.iter().map(Batch::allocated).sum()
+    }
+}
+
 /// The last reads of one filter, by the position that they began at.
-pub(crate) struct Recent<T> {
+pub(crate) struct Recent<T: Held> {
     state: Mutex<State<T>>,
+    /// Allocated bytes of all feeds together, of which these are a part.
+    all_bytes: Arc<AtomicUsize>,
 }
 
 struct State<T> {
@@ -24,24 +55,15 @@ struct State<T> {
     asked: bool,
 }
 
-/// Where a read from `after` on has to end at the latest.
-pub(crate) fn end(after: u64, upto: u64, stride: u64) -> u64 {
-    upto.min((after / stride + 1).saturating_mul(stride))
-}
-
-impl<T> Default for Recent<T> {
-    fn default() -> Self {
-        let reads = VecDeque::new();
+impl<T: Held + Clone> Recent<T> {
+    pub(crate) fn new(all_bytes: Arc<AtomicUsize>) -> Self {
+        let (reads, asked) = (VecDeque::new(), false);
         Self {
-            state: Mutex::new(State {
-                reads,
-                asked: false,
-            }),
+            state: Mutex::new(State { reads, asked }),
+            all_bytes,
         }
     }
-}
 
-impl<T: Clone> Recent<T> {
     /// What a read from `after` on found, if it is remembered.
     pub(crate) fn get(&self, after: u64) -> Option<T> {
         let mut state = self.state.lock();
@@ -50,23 +72,43 @@ impl<T: Clone> Recent<T> {
         found.map(|(_, read)| read.clone())
     }
 
-    /// Remembers a read, in place of the oldest one.
-    pub(crate) fn insert(&self, after: u64, read: T) {
+    /// Remembers a read, in place of the oldest one, unless feeds hold `most` bytes already.
+    pub(crate) fn insert(&self, after: u64, read: &T, most: usize) {
         let mut state = self.state.lock();
         if state.reads.iter().any(|(known, _)| *known == after) {
             return;
         }
         if state.reads.len() >= READS {
-            state.reads.pop_front();
+            let oldest = state.reads.pop_front();
+            self.forget(oldest);
         }
-        state.reads.push_back((after, read));
+        let held = read.held();
+        if self.all_bytes.load(Ordering::Relaxed) + held <= most {
+            self.all_bytes.fetch_add(held, Ordering::Relaxed);
+            state.reads.push_back((after, read.clone()));
+        }
     }
 
     /// Forgets everything that nobody has asked for since the last time.
     pub(crate) fn sweep(&self) {
         let mut state = self.state.lock();
         if !std::mem::take(&mut state.asked) {
-            state.reads = VecDeque::new();
+            let reads = std::mem::take(&mut state.reads);
+            self.forget(reads);
         }
+    }
+}
+
+impl<T: Held> Recent<T> {
+    fn forget(&self, reads: impl IntoIterator<Item = (u64, T)>) {
+        let held = reads.into_iter().map(|(_, read)| read.held()).sum();
+        self.all_bytes.fetch_sub(held, Ordering::Relaxed);
+    }
+}
+
+impl<T: Held> Drop for Recent<T> {
+    fn drop(&mut self) {
+        let reads = std::mem::take(&mut self.state.get_mut().reads);
+        self.forget(reads);
     }
 }

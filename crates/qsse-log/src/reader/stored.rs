@@ -47,7 +47,7 @@ impl Reader {
     pub fn find(&self, budget: usize) -> impl Future<Output = Found> + Send + use<> {
         let storage = self.log.storage().cloned();
         let (feed, filter) = (Arc::clone(&self.feed), self.feed.filter().clone());
-        let after = self.position;
+        let (after, most) = (self.position, self.log.config().feeds_bytes);
         let upto = recent::end(after, self.fetched.through, LONG_STRIDE);
         let latest = self.since.as_ref().is_some_and(HashMap::is_empty);
         let until = self.selected_until;
@@ -61,7 +61,7 @@ impl Reader {
                         let stored = storage.read(filter.clone(), after, upto, budget).await;
                         // What retention has let go of is not remembered.
                         if !stored.batches.is_empty() && storage.floor(&filter) <= after {
-                            feed.stored.insert(after, stored.clone());
+                            feed.stored.insert(after, &stored, most);
                         }
                         stored
                     }
