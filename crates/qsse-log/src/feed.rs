@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use crate::encoding::Encoding;
 use crate::history::Read;
+use crate::pace::Readers;
 use crate::recent::Recent;
 use crate::storage::Stored;
 
@@ -26,6 +27,8 @@ pub(crate) struct Feed {
     state: Mutex<State>,
     /// Held while a batch is encoded, so that the others who want it so wait instead of encoding it too.
     encoding: Mutex<()>,
+    /// How far its readers are.
+    pub(crate) progress: Readers,
     /// Reads of history, and of the storage, that others may want as well.
     pub(crate) past: Recent<Read>,
     pub(crate) stored: Recent<Stored>,
@@ -90,6 +93,7 @@ impl Feed {
             filter,
             state: Mutex::new(state),
             encoding: Mutex::new(()),
+            progress: Readers::default(),
             past: Recent::new(Arc::clone(&all_bytes)),
             stored: Recent::new(Arc::clone(&all_bytes)),
             readers,
@@ -204,6 +208,12 @@ impl Feed {
             self.count(&mut state);
         }
         bytes
+    }
+
+    /// Whether those of its readers that keep up have taken everything up to `seq`.
+    pub(crate) fn is_taken(&self, seq: u64) -> bool {
+        let slowest = self.progress.slowest();
+        slowest.is_none_or(|taken| taken >= seq || !self.state.lock().has_after(taken))
     }
 
     /// Waits until there is something for `position`: newer events, or none that old any more.

@@ -102,6 +102,13 @@ impl Feeds {
         &self.slot(slot).feed
     }
 
+    /// The feeds that have a reader.
+    pub(crate) fn read(&self) -> Vec<Arc<Feed>> {
+        let read = self.slots.iter().flatten();
+        let read = read.filter(|slot| slot.feed.readers() > 0);
+        read.map(|slot| Arc::clone(&slot.feed)).collect()
+    }
+
     /// How many feeds there are.
     pub(crate) fn len(&self) -> usize {
         self.by_filter.len()

@@ -158,6 +158,7 @@ impl Log {
         match kept {
             Ok(()) => {
                 self.keep_shown(&entries, acknowledge, now());
+                shared.pace.moved();
                 shared.state.lock().writing = None;
                 group.finish(Ok(()));
             }

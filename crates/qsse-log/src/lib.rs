@@ -44,6 +44,7 @@ mod feeds;
 mod history;
 mod keep;
 mod log;
+mod pace;
 mod pending;
 mod reader;
 mod recent;

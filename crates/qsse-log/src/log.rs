@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::dedup::Dedup;
 use crate::feeds::Feeds;
 use crate::history::History;
+use crate::pace::Pace;
 use crate::pending::{Group, Pending};
 use crate::reader::{Reader, StartError};
 use crate::storage::{Storage, StorageError};
@@ -37,6 +38,7 @@ pub(crate) struct Shared {
     pub(crate) appended: Notify,
     /// The storage has taken something.
     pub(crate) stored: Notify,
+    pub(crate) pace: Pace,
 }
 
 /// Everything that the sequencer's critical section covers.
@@ -114,6 +116,7 @@ impl Log {
                 storage,
                 appended: Notify::new(),
                 stored: Notify::new(),
+                pace: Pace::default(),
             }),
         }
     }
@@ -191,6 +194,20 @@ impl Log {
         let mut reader = Reader::open(self, filter, start, on_lag)?;
         reader.find_start(start).await;
         Ok(reader)
+    }
+
+    /// Waits until every reader that keeps up has been given everything up to `seq`, and has dealt with it. Readers that lag are not
+    /// waited for.
+    ///
+    /// Cancel-safe.
+    pub async fn taken(&self, seq: u64) {
+        let shared = self.shared();
+        let done = || {
+            let feeds = shared.state.lock().feeds.read();
+            shared.visible.load(Ordering::Acquire) >= seq
+                && feeds.iter().all(|feed| feed.is_taken(seq))
+        };
+        shared.pace.until(done).await;
     }
 
     /// Keeps a topic known also while it has no events, for [`topics_matching`](Self::topics_matching).

@@ -14,6 +14,7 @@ use crate::encoding::Encoding;
 use crate::feed::{Feed, Taken};
 use crate::history::Selected;
 use crate::log::Log;
+use crate::pace::Progress;
 
 mod start;
 mod stored;
@@ -54,6 +55,7 @@ pub struct Reader {
     since: Option<HashMap<Topic, u64>>,
     /// What came from the storage and was not handed out yet.
     fetched: Fetched,
+    progress: Arc<Progress>,
 }
 
 /// What comes next.
@@ -103,6 +105,17 @@ impl Reader {
     ///
     /// Never waits. One call looks at a bounded part of the history.
     pub fn step(&mut self, budget: usize, out: &mut Vec<Batch>) -> Step {
+        // Whoever asks for more has dealt with what came before.
+        let before = self.position;
+        let step = self.next(budget, out);
+        let idle = matches!(step, Step::Idle(_));
+        let taken = if idle { self.position } else { before };
+        self.progress.set(taken, self.lagging);
+        self.log.shared().pace.moved();
+        step
+    }
+
+    fn next(&mut self, budget: usize, out: &mut Vec<Batch>) -> Step {
         if !self.fetched.items.is_empty() {
             return self.take_fetched(budget, out);
         }
@@ -286,5 +299,7 @@ fn gap_of(after: u64, to: u64, reason: GapReason) -> Gap {
 impl Drop for Reader {
     fn drop(&mut self) {
         self.feed.leave();
+        self.progress.set(u64::MAX, true);
+        self.log.shared().pace.moved();
     }
 }

@@ -534,3 +534,45 @@ fn a_batch_is_encoded_once_for_all_readers_of_a_feed() {
         log.stats().feed_bytes
     );
 }
+
+#[tokio::test]
+async fn a_publisher_may_wait_for_those_who_keep_up() {
+    let log = log(Config::default().feed_bytes(8 << 10));
+    let mut quick = log.reader(&filter("*"), Start::Live).unwrap();
+    let mut slow = log.reader(&filter("a"), Start::Live).unwrap();
+    let _other = log.reader(&filter("zzz"), Start::Live).unwrap();
+    read(&mut slow);
+    let id = publish(&log, "a", b"x");
+    let taken = tokio::spawn({
+        let log = log.clone();
+        async move { log.taken(id.seq()).await }
+    });
+    assert_eq!(read(&mut quick), [1]);
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!taken.is_finished(), "one of two has not taken it");
+    let mut batches = Vec::new();
+    assert_eq!(slow.step(1, &mut batches), Step::Batches);
+    tokio::task::yield_now().await;
+    assert!(
+        !taken.is_finished(),
+        "it was handed out, and nobody knows whether it was dealt with"
+    );
+    assert!(matches!(slow.step(1, &mut batches), Step::Idle(_)));
+    taken.await.unwrap();
+
+    // One that lags, and one that is gone, are not waited for.
+    for _ in 0..100 {
+        publish(&log, "a", &[0; 1_000]);
+    }
+    read(&mut quick);
+    slow.step(1, &mut batches);
+    assert!(slow.is_lagging());
+    log.taken(log.visible().seq()).await;
+    read(&mut slow);
+    let id = publish(&log, "a", b"y");
+    read(&mut quick);
+    drop(slow);
+    log.taken(id.seq()).await;
+}

@@ -89,6 +89,27 @@ impl Server {
         Publish::new(&self.shared, topic.as_ref(), data.as_ref())
     }
 
+    /// Waits until an event has been accepted by the stream of every subscription that keeps up, so that a publisher can go no faster
+    /// than its subscribers. Those that lag are not waited for.
+    ///
+    /// Cancel-safe. `publish` itself never waits for a subscriber.
+    ///
+    /// ```
+    /// # use qsse_server::Server;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::bind("127.0.0.1:0").await?;
+    /// for chunk in ["one", "two", "three"] {
+    ///     let id = server.publish("download", chunk).await?;
+    ///     server.accepted(id).await;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn accepted(&self, id: EventId) {
+        self.shared.log.taken(id.seq()).await;
+    }
+
     /// Publishes on a topic without waiting for anything.
     ///
     /// # Errors

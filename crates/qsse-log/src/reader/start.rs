@@ -57,6 +57,8 @@ impl Reader {
                 return Err(error);
             }
         };
+        let progress = feed.progress.add();
+        progress.set(begin.position, false);
         Ok(Self {
             log: log.clone(),
             feed,
@@ -71,6 +73,7 @@ impl Reader {
             selected_until: head,
             since: None,
             fetched: Fetched::default(),
+            progress,
         })
     }
 

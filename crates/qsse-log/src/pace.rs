@@ -1,0 +1,80 @@
+//! Pacing: a publisher may wait until its events are on their way to everybody who keeps up.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+/// How far one reader's events have been taken from it.
+#[derive(Default)]
+pub(crate) struct Progress {
+    taken: AtomicU64,
+    lagging: AtomicBool,
+}
+
+impl Progress {
+    /// Everything up to `position` was handed out and taken.
+    pub(crate) fn set(&self, position: u64, lagging: bool) {
+        self.taken.store(position, Ordering::Release);
+        self.lagging.store(lagging, Ordering::Release);
+    }
+}
+
+/// The progress of all readers of one feed.
+#[derive(Default)]
+pub(crate) struct Readers {
+    all: Mutex<Vec<Weak<Progress>>>,
+}
+
+impl Readers {
+    pub(crate) fn add(&self) -> Arc<Progress> {
+        let progress = Arc::new(Progress::default());
+        let mut all = self.all.lock();
+        if all.len() == all.capacity() {
+            all.retain(|reader| reader.strong_count() > 0);
+        }
+        all.push(Arc::downgrade(&progress));
+        progress
+    }
+
+    /// The position of the one furthest behind, of those that keep up; `None` without one.
+    pub(crate) fn slowest(&self) -> Option<u64> {
+        let all = self.all.lock();
+        let readers = all.iter().filter_map(Weak::upgrade);
+        let live = readers.filter(|reader| !reader.lagging.load(Ordering::Acquire));
+        live.map(|reader| reader.taken.load(Ordering::Acquire))
+            .min()
+    }
+}
+
+/// Wakes those who wait for readers, and costs nothing while nobody does.
+#[derive(Default)]
+pub(crate) struct Pace {
+    waiting: AtomicBool,
+    moved: Notify,
+}
+
+impl Pace {
+    /// A reader has moved.
+    pub(crate) fn moved(&self) {
+        if self.waiting.load(Ordering::Relaxed) && self.waiting.swap(false, Ordering::AcqRel) {
+            self.moved.notify_waiters();
+        }
+    }
+
+    /// Waits until `done`, which is asked again whenever a reader has moved.
+    ///
+    /// Cancel-safe.
+    pub(crate) async fn until(&self, done: impl Fn() -> bool) {
+        loop {
+            let mut moved = std::pin::pin!(self.moved.notified());
+            moved.as_mut().enable();
+            self.waiting.store(true, Ordering::Release);
+            if done() {
+                return;
+            }
+            moved.await;
+        }
+    }
+}
