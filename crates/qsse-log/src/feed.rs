@@ -237,7 +237,11 @@ impl Feed {
     /// Brings the sum of all feeds up to date with this one.
     fn count(&self, state: &mut State) {
         let now = state.sealed_bytes + state.open.capacity();
-        if now >= state.counted {
+        // Most events change nothing, and an atomic operation costs more than they do.
+        if now == state.counted {
+            return;
+        }
+        if now > state.counted {
             self.all_bytes
                 .fetch_add(now - state.counted, Ordering::Relaxed);
         } else {

@@ -37,6 +37,8 @@ pub(crate) struct Record<'a> {
 /// The kept events after `floor`, up to `head`.
 pub(crate) struct History {
     segments: VecDeque<Segment>,
+    /// The last one dropped, empty: its memory is the next one's, which saves the system to find and clear pages.
+    spare: Option<Segment>,
     /// Events up to here are gone.
     floor: u64,
     /// The time of the newest event that is gone.
@@ -47,6 +49,8 @@ pub(crate) struct History {
     /// Allocated bytes of all segments.
     bytes: usize,
     segment_bytes: usize,
+    /// Most bytes of all segments.
+    max_bytes: usize,
 }
 
 /// What a read found.
@@ -87,11 +91,13 @@ impl History {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             segments: VecDeque::new(),
+            spare: None,
             floor: 0,
             floor_time: Timestamp::default(),
             head: 0,
             events: 0,
             bytes: 0,
+            max_bytes: config.history_bytes,
             segment_bytes: (config.history_bytes / 16).clamp(4 << 10, 1 << 20),
         }
     }
@@ -140,13 +146,20 @@ impl History {
             fits && last.last_seq() + 1 == record.seq
         });
         if !room {
-            let capacity = need.max(FIRST_CAPACITY.min(self.segment_bytes));
-            self.segments.push_back(Segment {
-                first_seq: record.seq,
-                bytes: Vec::with_capacity(capacity),
-                places: Vec::new(),
+            let full = self.bytes + self.segment_bytes + topics.index_bytes() > self.max_bytes;
+            if full
+                && self.spare.is_none()
+                && let Some(oldest) = self.segments.front()
+            {
+                self.drop_through(oldest.last_seq(), topics);
+            }
+            let next = self.spare.take().unwrap_or_else(|| {
+                let segment = Segment::with_capacity(FIRST_CAPACITY.min(self.segment_bytes));
+                self.bytes += segment.allocated();
+                segment
             });
-            self.bytes += self.segments.back().map_or(0, Segment::allocated);
+            let first_seq = record.seq;
+            self.segments.push_back(Segment { first_seq, ..next });
         }
         let last = self
             .segments
@@ -165,7 +178,12 @@ impl History {
         while self.bytes + topics.index_bytes() > config.history_bytes
             && let Some(oldest) = self.segments.front()
         {
-            self.drop_through(oldest.last_seq(), topics);
+            let last = oldest.last_seq();
+            self.drop_spare();
+            self.drop_through(last, topics);
+        }
+        if self.segments.is_empty() {
+            self.drop_spare();
         }
         while self.events > config.history_events
             && let Some(oldest) = self.segments.front()
@@ -298,15 +316,33 @@ impl History {
             }
             self.events -= (to - from) as u64;
             self.floor = upto;
-            if upto == oldest.last_seq() {
-                self.bytes -= oldest.allocated();
-                self.segments.pop_front();
+            if upto == oldest.last_seq()
+                && let Some(mut gone) = self.segments.pop_front()
+            {
+                gone.bytes.clear();
+                gone.places.clear();
+                let before = self.spare.replace(gone);
+                self.bytes -= before.as_ref().map_or(0, Segment::allocated);
             }
+        }
+    }
+
+    fn drop_spare(&mut self) {
+        if let Some(spare) = self.spare.take() {
+            self.bytes -= spare.allocated();
         }
     }
 }
 
 impl Segment {
+    fn with_capacity(bytes: usize) -> Self {
+        Self {
+            first_seq: 0,
+            bytes: Vec::with_capacity(bytes),
+            places: Vec::new(),
+        }
+    }
+
     fn push(&mut self, record: &Record<'_>) {
         let at = self.bytes.len() as u32;
         self.bytes.extend_from_slice(record.kind.as_bytes());

@@ -44,6 +44,8 @@ pub(crate) struct Topics {
     idle: usize,
     /// Topics whose `published` is not zero.
     published: Vec<TopicId>,
+    /// The topic that was asked for last.
+    latest: Option<TopicId>,
     rules: Matcher<usize>,
     /// The newest event, of any topic, that is kept no more.
     lost: u64,
@@ -70,10 +72,18 @@ impl Topics {
 
     /// The topic's place, made if it is new.
     pub(crate) fn resolve(&mut self, topic: TopicRef<'_>) -> TopicId {
-        match self.by_name.get(topic) {
+        // Many a publisher stays on one topic for a while.
+        if let Some(last) = self.latest
+            && self.entry(last).topic.as_str() == topic.as_str()
+        {
+            return last;
+        }
+        let id = match self.by_name.get(topic) {
             Some(&id) => TopicId(id),
             None => self.add(topic.to_topic()),
-        }
+        };
+        self.latest = Some(id);
+        id
     }
 
     /// Keeps the topic known: a storage has events of it.
@@ -307,6 +317,7 @@ impl Topics {
     }
 
     fn forget_idle(&mut self) {
+        self.latest = None;
         for (id, slot) in self.entries.iter_mut().enumerate() {
             // One whose events are not counted yet stays until they are.
             let idle =
