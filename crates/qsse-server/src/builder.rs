@@ -4,6 +4,7 @@ use std::future::{Future, IntoFuture};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use metrics::Recorder;
 use qsse_log::{Log, Storage};
@@ -252,6 +253,8 @@ impl Builder {
             authorizer: self.authorizer.unwrap_or_else(|| Arc::new(SubscribeOnly)),
             sessions: TaskTracker::new(),
             draining: CancellationToken::new(),
+            leaving: AtomicBool::new(false),
+            tick: AtomicU64::new(0),
             closing: CancellationToken::new(),
             kept: CancellationToken::new(),
             closed: watch::Sender::new(None),

@@ -1,6 +1,6 @@
 //! The server's clock.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use qsse_log::Now;
 use qsse_proto::Timestamp;
@@ -28,6 +28,17 @@ impl Clock {
         Self {
             started: Instant::now(),
             simulated: Some(start),
+        }
+    }
+
+    /// The time of a publish. Ages are as of `tick`, a moment ago: retention looks once a second, and one clock is read instead of two.
+    pub(crate) fn publishing(&self, tick: Duration) -> Now {
+        match self.simulated {
+            None => Now {
+                wall: Timestamp::from(SystemTime::now()),
+                monotonic: tick,
+            },
+            Some(_) => self.now(),
         }
     }
 

@@ -196,7 +196,7 @@ impl Shared {
             return Err(PublishError::NeedsAwait);
         }
         let event = NewEvent::new(self.topic(topic)?, data).kind(kind);
-        Ok(self.log.append(self.clock.now(), event)?)
+        Ok(self.log.append(self.now(), event)?)
     }
 
     /// Appends an event to the log, unless one was appended under the key, and the promise that it is kept.
@@ -213,7 +213,7 @@ impl Shared {
             let key = Bytes::copy_from_slice(key.as_bytes());
             qsse_log::Key::new(scope::of_server(), key)
         });
-        let mut appender = self.log.appender(self.clock.now());
+        let mut appender = self.log.appender(self.now());
         if let Some(key) = &key
             && let Known::Taken(Some(taken)) = appender.look_up(key, None)
         {
@@ -249,7 +249,7 @@ impl Shared {
     }
 
     fn open_to_publishers(&self) -> Result<(), PublishError> {
-        if self.draining.is_cancelled() {
+        if self.is_leaving() {
             return Err(PublishError::ShuttingDown);
         }
         Ok(())
@@ -294,7 +294,7 @@ impl Shared {
         kind: &Kind,
         data: &[u8],
     ) -> Result<(Published, Receipt), PublishError> {
-        let mut appender = self.log.appender(self.clock.now());
+        let mut appender = self.log.appender(self.now());
         appender.ready()?;
         let mut range: Option<(EventId, EventId)> = None;
         for topic in topics {

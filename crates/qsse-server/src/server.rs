@@ -192,7 +192,7 @@ impl Server {
     /// Cancelling it leaves the server draining; a second call waits with its own deadline.
     pub async fn shutdown(&self, deadline: Duration) -> Closed {
         let shared = &self.shared;
-        shared.draining.cancel();
+        shared.leave();
         shared.endpoint.stop_accepting();
         shared.sessions.close();
         let drained = tokio::time::timeout(deadline, shared.sessions.wait())

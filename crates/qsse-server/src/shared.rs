@@ -1,9 +1,10 @@
 //! What all parts of one server share.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use qsse_log::Log;
+use qsse_log::{Log, Now};
 use qsse_transport::ServerEndpoint;
 use qsse_transport::tls::Fingerprint;
 use tokio::sync::watch;
@@ -36,6 +37,10 @@ pub(crate) struct Shared {
     pub(crate) sessions: TaskTracker,
     /// Draining has begun: no new connections, no publishes, streams end where they are complete.
     pub(crate) draining: CancellationToken,
+    /// The same as a flag, for every publish to look at.
+    pub(crate) leaving: AtomicBool,
+    /// The monotonic clock at the last upkeep, in microseconds.
+    pub(crate) tick: AtomicU64,
     /// The end: whatever still runs stops.
     pub(crate) closing: CancellationToken,
     /// The storage has everything and is closed, or there is none.
@@ -45,6 +50,23 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// The time of a publish.
+    pub(crate) fn now(&self) -> Now {
+        let tick = Duration::from_micros(self.tick.load(Ordering::Relaxed));
+        self.clock.publishing(tick)
+    }
+
+    /// Begins to drain.
+    pub(crate) fn leave(&self) {
+        self.leaving.store(true, Ordering::Release);
+        self.draining.cancel();
+    }
+
+    /// Whether no more publishes are taken.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
+    }
+
     /// Brings the metrics up to date with the log.
     pub(crate) fn collect(&self) {
         self.metrics.collect(&self.log, &self.topics);
@@ -52,7 +74,7 @@ impl Shared {
 
     /// Ends the server at once.
     pub(crate) fn close(&self, why: Closed) {
-        self.draining.cancel();
+        self.leave();
         self.closing.cancel();
         self.sessions.close();
         self.closed.send_if_modified(|closed| {
@@ -76,8 +98,11 @@ pub(crate) async fn upkeep(shared: Arc<Shared>) {
             () = shared.closing.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        shared.log.sweep(shared.clock.now());
-        shared.log.retain(shared.clock.now()).await;
+        let now = shared.clock.now();
+        let tick = u64::try_from(now.monotonic.as_micros()).unwrap_or(u64::MAX);
+        shared.tick.store(tick, Ordering::Relaxed);
+        shared.log.sweep(now);
+        shared.log.retain(now).await;
         shared.collect();
     }
 }

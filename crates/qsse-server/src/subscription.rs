@@ -230,7 +230,7 @@ impl Stream for Subscription {
                 continue;
             }
             let shared = self.server.shared();
-            if shared.draining.is_cancelled() {
+            if shared.is_leaving() {
                 return Poll::Ready(None);
             }
             let (ready, draining) = (self.reader.ready(), shared.draining.clone());

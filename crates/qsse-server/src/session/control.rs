@@ -164,7 +164,7 @@ impl Control<'_> {
         let shared = &self.session.shared;
         self.subscriptions
             .retain(|_, held| !held.ends.is_cancelled());
-        if shared.draining.is_cancelled() {
+        if shared.is_leaving() {
             return self.refuse(
                 id,
                 Refusal::new(Code::SHUTTING_DOWN, "the server is shutting down"),

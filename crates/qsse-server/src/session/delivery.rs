@@ -175,7 +175,7 @@ impl Delivery {
                     Ok(())
                 }
                 Step::Lagged => return Ended::Lagged,
-                Step::Idle(position) if session.shared.draining.is_cancelled() => {
+                Step::Idle(position) if session.shared.is_leaving() => {
                     // A last word on the position, so that a resume elsewhere looks through nothing.
                     let written = out.write(form.heartbeat(position)).await;
                     return written.err().unwrap_or(Ended::Drained);

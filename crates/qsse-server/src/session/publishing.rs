@@ -134,7 +134,7 @@ impl Publishing<'_> {
     async fn check(&self, publish: &Publish) -> Result<Target, (Code, String)> {
         let shared = &self.session.shared;
         self.failed_before()?;
-        if shared.draining.is_cancelled() {
+        if shared.is_leaving() {
             return Err((Code::SHUTTING_DOWN, PublishError::ShuttingDown.to_string()));
         }
         let told = |error: PublishError| (error.code(), error.to_string());

@@ -48,7 +48,7 @@ pub(super) fn append(
     let mut answers = Answers::default();
     let mut failed = false;
     let mut kept = Vec::new();
-    let mut appender = shared.log.appender(shared.clock.now());
+    let mut appender = shared.log.appender(shared.now());
     appender.ready()?;
     for ready in ready.drain(..) {
         let number = ready.number;
