@@ -146,7 +146,10 @@ impl Reader {
                 self.position = batch.last_seq();
                 Step::Batches
             }
-            Taken::Below { floor } if self.caught_up => self.lag(visible.seq(), floor, out),
+            // While the last events of a lag are handed out it is not another lag.
+            Taken::Below { floor } if self.caught_up && self.since.is_none() => {
+                self.lag(visible.seq(), floor, out)
+            }
             Taken::Below { floor } => self.read_history(floor, out),
             Taken::Nothing => {
                 (self.lagging, self.caught_up) = (false, true);

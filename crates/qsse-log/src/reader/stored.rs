@@ -1,6 +1,7 @@
 //! What a reader gets from the storage.
 
 use std::collections::{HashMap, VecDeque};
+use std::pin::pin;
 use std::sync::Arc;
 
 use qsse_proto::batch::Batch;
@@ -45,8 +46,9 @@ impl Reader {
     /// The first half of [`fetch`](Self::fetch), which does not borrow the reader: give what it finds to
     /// [`take_up`](Self::take_up) before the next step.
     pub fn find(&self, budget: usize) -> impl Future<Output = Found> + Send + use<> {
-        let storage = self.log.storage().cloned();
+        let (log, storage) = (self.log.clone(), self.log.storage().cloned());
         let (feed, filter) = (Arc::clone(&self.feed), self.feed.filter().clone());
+        let told = self.told;
         let (after, most) = (self.position, self.log.config().feeds_bytes);
         let upto = recent::end(after, self.fetched.through, LONG_STRIDE);
         let latest = self.since.as_ref().is_some_and(HashMap::is_empty);
@@ -58,7 +60,16 @@ impl Reader {
                 Some(storage) => Kind::Read(match feed.stored.get(after) {
                     Some(stored) => stored,
                     None => {
-                        let stored = storage.read(filter.clone(), after, upto, budget).await;
+                        let stored = loop {
+                            let mut more = pin!(log.shared().stored.notified());
+                            more.as_mut().enable();
+                            let stored = storage.read(filter.clone(), after, upto, budget).await;
+                            if stored.through > after || stored.floor > after.max(told) {
+                                break stored;
+                            }
+                            // Shown before it was written, it has left the memory and is not there yet.
+                            more.await;
+                        };
                         // What retention has let go of is not remembered.
                         if !stored.batches.is_empty() && storage.floor(&filter) <= after {
                             feed.stored.insert(after, &stored, most);

@@ -1,0 +1,101 @@
+//! Letting go of what is not to be kept.
+
+use std::time::Duration;
+
+use super::{History, Segment};
+use crate::config::{Config, Retention};
+use crate::topics::{TopicId, Topics};
+
+impl History {
+    /// Drops the oldest events until the bounds hold.
+    pub(crate) fn trim(&mut self, config: &Config, now: Duration, topics: &mut Topics) {
+        while self.bytes + topics.index_bytes() > config.history_bytes
+            && let Some(oldest) = self.segments.front()
+        {
+            let last = oldest.last_seq();
+            self.drop_spare();
+            self.drop_through(last, topics);
+        }
+        if self.segments.is_empty() {
+            self.drop_spare();
+        }
+        while self.events > config.history_events
+            && let Some(oldest) = self.segments.front()
+        {
+            let surplus = (self.events - config.history_events).min(oldest.places.len() as u64);
+            let gone = (self.floor + 1).saturating_sub(oldest.first_seq);
+            let upto = oldest.first_seq + gone + surplus - 1;
+            self.drop_through(upto.min(oldest.last_seq()), topics);
+        }
+        if let Some(oldest) = config.history_age.and_then(|age| now.checked_sub(age)) {
+            while let Some(segment) = self.segments.front() {
+                let expired = segment.places.partition_point(|place| place.age < oldest);
+                let all = expired == segment.places.len();
+                if expired > 0 {
+                    self.drop_through(segment.first_seq + expired as u64 - 1, topics);
+                }
+                if !all {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Lets go of a topic's oldest events until its rule holds. They are dropped for good with their segment.
+    pub(crate) fn trim_topic(
+        &self,
+        id: TopicId,
+        rule: &Retention,
+        now: Duration,
+        topics: &mut Topics,
+    ) {
+        let oldest = rule.max_age.and_then(|age| now.checked_sub(age));
+        while let Some(&seq) = topics.kept(id).front() {
+            let Some(kept) = self.get(seq) else {
+                break;
+            };
+            let over = rule
+                .max_events
+                .is_some_and(|most| topics.kept(id).len() as u64 > most)
+                || rule
+                    .max_bytes
+                    .is_some_and(|most| topics.kept_bytes(id) > most)
+                || oldest.is_some_and(|oldest| kept.place.age < oldest);
+            if !over {
+                break;
+            }
+            topics.release(id, seq, kept.place.len());
+        }
+    }
+
+    pub(super) fn drop_through(&mut self, seq: u64, topics: &mut Topics) {
+        while self.floor < seq {
+            let Some(oldest) = self.segments.front() else {
+                break;
+            };
+            let upto = oldest.last_seq().min(seq);
+            let from = (self.floor + 1).saturating_sub(oldest.first_seq) as usize;
+            let to = (upto + 1 - oldest.first_seq) as usize;
+            for (at, place) in oldest.places.iter().enumerate().take(to).skip(from) {
+                topics.release(place.topic, oldest.first_seq + at as u64, place.len());
+                self.floor_time = place.time;
+            }
+            self.events -= (to - from) as u64;
+            self.floor = upto;
+            if upto == oldest.last_seq()
+                && let Some(mut gone) = self.segments.pop_front()
+            {
+                gone.bytes.clear();
+                gone.places.clear();
+                let before = self.spare.replace(gone);
+                self.bytes -= before.as_ref().map_or(0, Segment::allocated);
+            }
+        }
+    }
+
+    fn drop_spare(&mut self) {
+        if let Some(spare) = self.spare.take() {
+            self.bytes -= spare.allocated();
+        }
+    }
+}
