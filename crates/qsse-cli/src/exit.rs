@@ -112,6 +112,7 @@ fn connecting(error: &ConnectError) -> Status {
         | ConnectError::Tls(_)
         | ConnectError::NobodyTrusted
         | ConnectError::TokenTooLong { .. }
+        | ConnectError::PublisherName { .. }
         | ConnectError::Token(_) => Status::Usage,
         ConnectError::Certificate(_) => Status::Certificate,
         ConnectError::NotAuthorised { .. } => Status::Token,
@@ -144,6 +145,7 @@ fn publishing(error: &PublishError) -> Status {
         PublishError::Topic(_)
         | PublishError::Pattern(_)
         | PublishError::Kind(_)
+        | PublishError::Key(_)
         | PublishError::Unsupported => Status::Usage,
         PublishError::Refused { code, .. } => match refused(*code) {
             Status::Topic => Status::Topic,

@@ -92,6 +92,7 @@ impl<W: Write> Output<W> {
                 from: gap.first(),
                 to: gap.to,
                 at_most: gap.at_most,
+                reason: gap.reason.to_string(),
             }),
             (Format::Json, SubscriptionError::Reset { after, position }) => {
                 self.object(&JsonNews::Reset {
@@ -147,6 +148,7 @@ enum JsonNews {
         from: EventId,
         to: EventId,
         at_most: u64,
+        reason: String,
     },
     Reset {
         after: Option<EventId>,

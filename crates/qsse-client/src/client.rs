@@ -70,10 +70,15 @@ impl Client {
     }
 
     /// Publishes an event on a topic. Await what it returns: then the server has acknowledged it, and its id is known.
-    /// [`kind`](Publish::kind) can be set before.
+    /// [`kind`](Publish::kind) and [`key`](Publish::key) can be set before.
     ///
     /// Publishes awaited at the same time share a stream and are written together; those of one task, one after the other, keep their order.
     /// While the connection is lost it waits for the next one, up to [`Config::publish_wait`](crate::Config#structfield.publish_wait).
+    ///
+    /// When the connection is lost before the acknowledgement, the event is sent again over the next one, under a key by which the server
+    /// knows whether it has taken it already: then the id is that of the first time. What cannot be found out is
+    /// [`PublishError::OutcomeUnknown`], never a second publish. [`Config::publish_retry`](crate::Config#structfield.publish_retry) turns
+    /// that off.
     ///
     /// A future dropped before it is done may have published the event or not.
     ///
@@ -106,7 +111,8 @@ impl Client {
         PublishMatching::new(self.handle.clone(), pattern.as_ref(), data.as_ref())
     }
 
-    /// A publisher, for many events in order without waiting for each. It opens a stream of its own with the first event.
+    /// A publisher, for many events in order without waiting for each. It opens a stream of its own with the first event. For one that goes on over
+    /// lost connections see [`exactly_once`](Publisher::exactly_once).
     pub fn publisher(&self) -> Publisher {
         Publisher::new(self.handle.clone())
     }

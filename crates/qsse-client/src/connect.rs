@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
+use qsse_proto::limits::PUBLISHER_NAME_BYTES;
 use qsse_transport::tls::{ClientTls, Fingerprint};
 use qsse_transport::{ClientEndpoint, ServerUrl, UrlError};
 use tokio::runtime;
@@ -152,6 +153,10 @@ impl Connect {
             seed,
         } = self;
         let url = url?;
+        let bytes = config.publisher_name.len();
+        if bytes > PUBLISHER_NAME_BYTES {
+            return Err(ConnectError::PublisherName { bytes });
+        }
         trust.fingerprints.extend_from_slice(url.fingerprints());
         let runtime = runtime::Handle::try_current().map_err(|_| ConnectError::NoRuntime)?;
         let backoff = match seed {

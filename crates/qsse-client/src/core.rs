@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
+use crate::publish::Keys;
 use crate::session::Session;
 use crate::subscription::slot::{End, Slot};
 use crate::{CloseReason, Config, ConnectionState, PublishError, RefreshError, TokenSource};
@@ -24,6 +25,8 @@ pub(crate) struct Core {
     /// Where the client's tasks run, whatever executor polls its futures.
     pub(crate) runtime: runtime::Handle,
     pub(crate) token: Mutex<TokenSource>,
+    /// Under which it publishes on its own account.
+    pub(crate) keys: Arc<Keys>,
     /// Cancelled when the connection is to be closed at once.
     pub(crate) closing: CancellationToken,
     state: watch::Sender<Arc<ConnectionState>>,
@@ -73,6 +76,7 @@ impl Core {
             config,
             runtime,
             token: Mutex::new(token),
+            keys: Arc::new(Keys::new()),
             closing: CancellationToken::new(),
             state: watch::Sender::new(Arc::new(ConnectionState::Connecting)),
             session: watch::Sender::new(None),
@@ -131,7 +135,14 @@ impl Core {
 
     /// The open connection, waiting for one as long as publishing may.
     pub(crate) async fn connected(&self) -> Result<Arc<Session>, PublishError> {
-        let waited = self.config.publish_wait;
+        self.connected_within(self.config.publish_wait).await
+    }
+
+    /// The open connection, waiting so long for one.
+    pub(crate) async fn connected_within(
+        &self,
+        waited: Duration,
+    ) -> Result<Arc<Session>, PublishError> {
         let mut sessions = self.session.subscribe();
         let found = async {
             loop {

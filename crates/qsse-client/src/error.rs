@@ -7,7 +7,7 @@ mod subscribe;
 mod subscription;
 
 pub use connect::ConnectError;
-pub use publish::PublishError;
+pub use publish::{PublishError, UnknownOutcome};
 pub use refresh::RefreshError;
 pub use subscribe::SubscribeError;
 pub use subscription::{Gap, Loss, SubscriptionError};

@@ -33,7 +33,8 @@
 //! # What there is
 //!
 //! - [`Client::connect`] says where, whom to trust ([`Connect`]) and who one is ([`TokenSource`]); [`Config`] holds the rest.
-//! - [`Client::subscribe`] gives a [`Subscription`], from a [`Start`] on: live, after a [`Cursor`], or from the oldest event kept.
+//! - [`Client::subscribe`] gives a [`Subscription`], from a [`Start`] on: live, after a [`Cursor`], from the oldest event kept or from a time on, or
+//!   with the last events of each topic. [`Subscription::outcome`] tells how that was met.
 //! - [`Handlers`] are for those who would rather give functions than write a loop.
 //! - [`Client::publish`] publishes one event and waits for the acknowledgement; a [`Publisher`] sends many without waiting for each.
 //! - [`Client::state`] tells how the connection is doing.
@@ -79,6 +80,7 @@ pub use cursor::Cursor;
 pub use dialect::{Dialect, ParseDialectError};
 pub use error::{
     ConnectError, Gap, Loss, PublishError, RefreshError, SubscribeError, SubscriptionError,
+    UnknownOutcome,
 };
 pub use handlers::{Handlers, HandlersError, HandlersHandle};
 pub use publish::{Progress, Publish, PublishMatching, Published, Publisher};
@@ -90,7 +92,8 @@ pub use url::IntoServerUrl;
 pub use qsse_proto::control::{OnLag, Start};
 /// What is wrong with a line of the Go library's protocol; inside [`SubscriptionError`].
 pub use qsse_proto::go::LineError;
-pub use qsse_proto::stream::GapReason;
+pub use qsse_proto::publish::{Key, KeyError};
+pub use qsse_proto::stream::{GapReason, Outcome};
 pub use qsse_proto::{
     Code, DecodeError, Epoch, Event, EventId, Kind, KindError, ParseEventIdError, Timestamp,
 };

@@ -12,20 +12,26 @@ use qsse_proto::publish::{OpenPublisher, PublisherFrame};
 use qsse_proto::{EventId, Kind};
 use qsse_topic::{Pattern, Topic};
 use qsse_transport::FrameReader;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::PublishError;
 use crate::core::Handle;
 use crate::session::Session;
-use crate::{CloseReason, PublishError};
 
+mod again;
+mod keys;
 mod ledger;
 mod pipe;
 mod publisher;
+mod request;
+mod serving;
+mod succession;
 
-use ledger::Failure;
+pub(crate) use again::Entry;
+pub(crate) use keys::Keys;
 pub(crate) use pipe::Pipe;
 pub use publisher::Publisher;
+use request::Request;
 
 /// An event to be published: await it to send it and to wait for the server's acknowledgement. Made by
 /// [`Client::publish`](crate::Client::publish).
@@ -68,15 +74,6 @@ pub struct Progress {
     pub last: Option<EventId>,
 }
 
-struct Request {
-    handle: Arc<Handle>,
-    /// Topic or pattern.
-    name: Result<Arc<str>, PublishError>,
-    matching: bool,
-    data: Bytes,
-    kind: Result<Kind, PublishError>,
-}
-
 impl Publish {
     pub(crate) fn new(handle: Arc<Handle>, topic: &str, data: &[u8]) -> Self {
         let name = Topic::new(topic)
@@ -103,6 +100,17 @@ impl Publish {
     /// The event's kind: `message` by default. 1 to 64 bytes without control characters; another is an error when awaited.
     pub fn kind(mut self, kind: impl AsRef<str>) -> Self {
         self.request.kind = Kind::new(kind).map_err(Into::into);
+        self
+    }
+
+    /// Publishes under a key of 1 to 64 bytes; another length is an error when awaited. Of several publishes with the same key only the first
+    /// makes an event, and the others get its id, whatever their topic, kind and data are: so the call can be repeated, also by another
+    /// process, without publishing twice.
+    ///
+    /// The same key means the same publish for the same principal and [`Config::publisher_name`](crate::Config#structfield.publisher_name), for
+    /// as long as the server knows it: 2 minutes and the last 100,000 keys of all publishers, unless it is set otherwise.
+    pub fn key(mut self, key: impl AsRef<[u8]>) -> Self {
+        self.request.set_key(key.as_ref());
         self
     }
 }
@@ -133,6 +141,12 @@ impl PublishMatching {
     /// The events' kind, as [`Publish::kind`].
     pub fn kind(mut self, kind: impl AsRef<str>) -> Self {
         self.request.kind = Kind::new(kind).map_err(Into::into);
+        self
+    }
+
+    /// Publishes under a key, as [`Publish::key`]: the topics reached are those of the first publish.
+    pub fn key(mut self, key: impl AsRef<[u8]>) -> Self {
+        self.request.set_key(key.as_ref());
         self
     }
 }
@@ -174,57 +188,6 @@ impl Progress {
             lost: self.lost + later.lost,
             first: self.first.or(later.first),
             last: later.last.or(self.last),
-        }
-    }
-}
-
-impl Request {
-    fn new(
-        handle: Arc<Handle>,
-        name: Result<Arc<str>, PublishError>,
-        matching: bool,
-        data: Result<Bytes, PublishError>,
-    ) -> Self {
-        let (name, data) = match data {
-            Ok(data) => (name, data),
-            Err(error) => (Err(error), Bytes::new()),
-        };
-        Self {
-            handle,
-            name,
-            matching,
-            data,
-            kind: Ok(Kind::MESSAGE),
-        }
-    }
-
-    async fn run(self) -> Result<Published, PublishError> {
-        let Self {
-            handle,
-            name,
-            matching,
-            data,
-            kind,
-        } = self;
-        let (name, kind) = (name?, kind?);
-        loop {
-            let session = handle.core.connected().await?;
-            check_size(data.len(), &session)?;
-            let pipe = session.shared_pipe(&handle.core);
-            let (done, answer) = oneshot::channel();
-            let failure = match pipe.push(&name, matching, &kind, &data, Some(done)).await {
-                Ok(()) => match answer.await {
-                    Ok(Ok(published)) => return Ok(published),
-                    Ok(Err(failure)) => failure,
-                    Err(_) => Failure::Error(PublishError::Closed(CloseReason::RuntimeEnded)),
-                },
-                Err(failure) => failure,
-            };
-            match failure {
-                // Nothing was sent: the next connection will do.
-                Failure::Unsent => {}
-                Failure::Error(error) => return Err(error),
-            }
         }
     }
 }
@@ -271,15 +234,5 @@ impl fmt::Debug for Publish {
 impl fmt::Debug for PublishMatching {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.request.fmt_as("PublishMatching", f)
-    }
-}
-
-impl Request {
-    fn fmt_as(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct(name)
-            .field("name", &self.name)
-            .field("kind", &self.kind)
-            .field("bytes", &self.data.len())
-            .finish_non_exhaustive()
     }
 }

@@ -1,21 +1,26 @@
 //! [`Session`]: an open connection, as publishers see it.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use qsse_proto::Epoch;
+use qsse_proto::control::Welcome;
 use qsse_transport::Connection;
 
 use crate::DisconnectReason;
 use crate::core::Core;
-use crate::publish::Pipe;
+use crate::publish::{Entry, Pipe};
 
 /// An open connection on which the server has let the client in, as publishers see it.
 pub(crate) struct Session {
     pub(crate) connection: Connection,
     pub(crate) epoch: Epoch,
     pub(crate) max_event_bytes: usize,
+    /// How long the server knows the key of a publish; zero if not at all.
+    pub(crate) dedup_window: Duration,
     /// The server has said goodbye, or the connection has ended: nothing new is begun.
     over: AtomicBool,
     /// Why the connection ended, as the driver saw it.
@@ -26,17 +31,22 @@ pub(crate) struct Session {
 /// The publishing streams of a connection.
 #[derive(Default)]
 struct Pipes {
-    /// The one that all single publishes share; made by the first.
-    shared: Option<Arc<Pipe>>,
+    /// Those that all single publishes share, one for each publisher's name; made by the first.
+    shared: Vec<(String, Arc<Pipe>)>,
     all: Vec<Weak<Pipe>>,
 }
 
 impl Session {
-    pub(crate) fn new(connection: Connection, epoch: Epoch, max_event_bytes: usize) -> Self {
+    pub(crate) fn new(connection: Connection, welcome: &Welcome) -> Self {
+        let millis = match welcome.dedup_keys {
+            0 => 0,
+            _ => welcome.dedup_window_ms,
+        };
         Self {
             connection,
-            epoch,
-            max_event_bytes,
+            epoch: welcome.epoch,
+            max_event_bytes: welcome.max_event_bytes as usize,
+            dedup_window: Duration::from_millis(millis.into()),
             over: AtomicBool::new(false),
             lost: OnceLock::new(),
             pipes: Mutex::default(),
@@ -68,21 +78,34 @@ impl Session {
         })
     }
 
-    /// The stream that all single publishes share.
-    pub(crate) fn shared_pipe(self: &Arc<Self>, core: &Arc<Core>) -> Arc<Pipe> {
+    /// Whether the server knows what it took by its key.
+    pub(crate) fn knows_keys(&self) -> bool {
+        !self.dedup_window.is_zero()
+    }
+
+    /// The stream that all single publishes of a publisher's name share.
+    pub(crate) fn shared_pipe(self: &Arc<Self>, core: &Arc<Core>, name: &str) -> Arc<Pipe> {
         let mut pipes = self.pipes.lock();
-        if let Some(pipe) = pipes.shared.as_ref().filter(|pipe| pipe.is_open()) {
+        let known = pipes.shared.iter().find(|(known, _)| known == name);
+        if let Some((_, pipe)) = known.filter(|(_, pipe)| pipe.is_open()) {
             return pipe.clone();
         }
-        let pipe = Pipe::open(core, self, false);
+        let pipe = Pipe::shared(core, self, name);
         pipes.add(&pipe);
-        pipes.shared = Some(pipe.clone());
+        pipes.shared.retain(|(known, _)| known != name);
+        pipes.shared.push((name.to_owned(), pipe.clone()));
         pipe
     }
 
-    /// A stream of its own, in which the order is kept.
-    pub(crate) fn ordered_pipe(self: &Arc<Self>, core: &Arc<Core>) -> Arc<Pipe> {
-        let pipe = Pipe::open(core, self, true);
+    /// A stream of its own, in which the order is kept. If it is `keyed` it goes on over the next connection when this one is lost, and it begins
+    /// with what another one `left`.
+    pub(crate) fn ordered_pipe(
+        self: &Arc<Self>,
+        core: &Arc<Core>,
+        keyed: bool,
+        left: VecDeque<Entry>,
+    ) -> Arc<Pipe> {
+        let pipe = Pipe::ordered(core, self, keyed.then_some(left));
         self.pipes.lock().add(&pipe);
         pipe
     }
@@ -90,13 +113,9 @@ impl Session {
     /// A pipe has ended: without this, it and the session would keep each other.
     pub(crate) fn forget(&self, pipe: &Pipe) {
         let mut pipes = self.pipes.lock();
-        if pipes
+        pipes
             .shared
-            .as_ref()
-            .is_some_and(|shared| std::ptr::eq(&**shared, pipe))
-        {
-            pipes.shared = None;
-        }
+            .retain(|(_, shared)| !std::ptr::eq(&**shared, pipe));
         pipes
             .all
             .retain(|other| !std::ptr::eq(other.as_ptr(), pipe));

@@ -98,12 +98,41 @@ impl Subscription {
         }
     }
 
-    /// Where the subscription stands: everything up to here has been handed out. Valid from the start, also before the first event.
+    /// Where the subscription stands: everything up to here has been handed out. Valid from the start, also before the first event, and still
+    /// when the subscription has ended: one that starts there goes on where this one stopped.
     ///
-    /// A gap or reset does not move it, the next event does.
+    /// An event moves it when it is handed out, and so does a server that says that all up to some position has been; for that the
+    /// subscription must be asked for its next event. A gap or reset does not move it, the next event does.
     pub fn cursor(&self) -> Cursor {
         let position = self.slot.position();
         Cursor::after(position.expect("a subscription is handed out once it is confirmed"))
+    }
+
+    /// How the server met the start: [live](Outcome::Live), [resumed](Outcome::Resumed) where it was asked to, with a [gap](Outcome::Gap), or
+    /// with a [reset](Outcome::Reset), because the position was one of another log. `None` if the subscription ended before that was known.
+    ///
+    /// It comes with the beginning of the subscription's stream, about when the subscription is confirmed, and is waited for. It stays what it was:
+    /// what a later reconnect meets is told as a gap or reset among the events, as are those of the start. In the Go library's
+    /// [`Dialect`](crate::Dialect) it is always live. Takes no event; cancel-safe.
+    ///
+    /// ```
+    /// # use qsse_client::{Client, Outcome, Start};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = qsse_server::TestServer::start().await?;
+    /// # let client = Client::connect(server.url()).await?;
+    /// let mut rides = client.subscribe("ride.*").start(Start::Earliest).await?;
+    /// assert_eq!(rides.outcome().await, Some(Outcome::Resumed));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn outcome(&mut self) -> Option<Outcome> {
+        poll_fn(|cx| match self.slot.poll_outcome(cx) {
+            // Its end has been handed out, and what wakes this went with it.
+            Poll::Pending if self.ended => Poll::Ready(None),
+            outcome => outcome,
+        })
+        .await
     }
 
     /// The patterns subscribed to, normalised.

@@ -141,11 +141,14 @@ async fn what_the_server_would_refuse_is_refused_here() {
 }
 
 #[tokio::test]
-async fn a_connection_lost_before_the_acknowledgement_is_never_a_silent_retry() {
+async fn without_retries_a_connection_lost_before_the_acknowledgement_is_told() {
     let server = FakeServer::start();
-    let (client, peer) = server.pair().await;
+    let config = config().publish_retry(false);
+    let (client, peer) = tokio::join!(server.connect().config(config), server.welcome());
+    let client = client.unwrap();
     let (result, ()) = tokio::join!(client.publish("a", "x"), async {
-        peer.publisher().await.next().await.unwrap();
+        let publish = peer.publisher().await.next().await.unwrap();
+        assert_eq!(publish.key(), None);
         peer.kill();
     });
     let error = result.unwrap_err();

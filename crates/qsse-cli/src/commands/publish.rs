@@ -6,7 +6,7 @@ use std::pin::{Pin, pin};
 
 use anyhow::Result;
 use clap::Args;
-use qsse_client::{Client, Dialect, EventId, Kind, Pattern, PublishError, Topic};
+use qsse_client::{Client, Dialect, EventId, Key, Kind, Pattern, PublishError, Topic};
 
 use super::{Stopped, close, stopped};
 use crate::connect::{connect, lacking_in_go, report};
@@ -28,6 +28,7 @@ Examples:
   qsse pub ride.7.start '{\"driver\":\"Ada\"}'
   tail -f app.log | qsse pub logs.app             each line is an event
   qsse pub --file photo.jpg camera.1              the whole file is one
+  qsse pub --key order-4711 orders '{\"n\":4711}'   one event, however often it is run
   qsse pub --matching 'ride.*' 'storm ahead'      to every topic that the server knows
   qsse sub --json '*' -s here | qsse pub --from-json -s there")]
 pub(crate) struct Options {
@@ -52,9 +53,10 @@ pub(crate) struct Options {
     /// Print the result as a JSON object
     #[arg(long)]
     json: bool,
-    /// Not in this version
-    #[arg(long, value_name = "KEY", hide = true)]
-    key: Option<String>,
+    /// Publish once, however often this is run with the same KEY: needs one event, by BODY or --file
+    // Not named `key`: that is the setting of a server.
+    #[arg(long = "key", value_name = "KEY")]
+    event_key: Option<String>,
 }
 
 /// What became of the events.
@@ -70,9 +72,7 @@ struct Outcome {
 }
 
 pub(crate) async fn run(options: Options, settings: &Settings) -> Result<Status> {
-    if options.key.is_some() {
-        return Err(usage("--key: this version has no keys yet"));
-    }
+    options.check_key()?;
     let topic = options.topic.as_deref().unwrap_or_default();
     let is_name = options.topic.is_some() && !options.matching;
     if is_name && let Err(error) = Topic::new(topic) {
@@ -129,6 +129,18 @@ fn before_connecting(why: Stopped) -> Result<Status> {
 }
 
 impl Options {
+    fn check_key(&self) -> Result<()> {
+        let Some(key) = &self.event_key else {
+            return Ok(());
+        };
+        if self.body.is_none() && self.file.is_none() {
+            let message = "--key: a key is for one event, so give it as BODY or --file; lines of standard input would all be the same";
+            return Err(usage(message));
+        }
+        Key::new(key.clone()).map_err(|error| usage_because("--key", error))?;
+        Ok(())
+    }
+
     fn topic(&self) -> &str {
         self.topic.as_deref().unwrap_or_default()
     }
@@ -205,13 +217,18 @@ async fn publish_one(
     let publish = async {
         let (topic, kind) = (options.topic(), options.kind());
         if options.matching {
-            let published = client
-                .publish_matching(topic, data)
-                .kind(kind.as_str())
-                .await?;
+            let mut publish = client.publish_matching(topic, data).kind(kind.as_str());
+            if let Some(key) = &options.event_key {
+                publish = publish.key(key);
+            }
+            let published = publish.await?;
             return Ok((published.count(), published.first(), published.last()));
         }
-        let id = client.publish(topic, data).kind(kind.as_str()).await?;
+        let mut publish = client.publish(topic, data).kind(kind.as_str());
+        if let Some(key) = &options.event_key {
+            publish = publish.key(key);
+        }
+        let id = publish.await?;
         anyhow::Ok((1, Some(id), Some(id)))
     };
     let result = tokio::select! {

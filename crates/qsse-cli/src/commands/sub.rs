@@ -1,12 +1,16 @@
 //! `qsse sub`: prints events.
 
 use std::io::{self, BufWriter, ErrorKind};
+use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::task::Poll;
 
 use anyhow::{Result, anyhow};
-use clap::Args;
-use qsse_client::{Dialect, EventId, Filter, Pattern, Start, Subscription, SubscriptionError};
+use clap::{Args, ValueHint};
+use qsse_client::{
+    Client, Dialect, Filter, Outcome, Pattern, Start, Subscription, SubscriptionError,
+};
+use tokio::time::{Instant, sleep_until};
 
 use super::{Stopped, close, stopped};
 use crate::connect::{connect, lacking_in_go, report};
@@ -15,6 +19,12 @@ use crate::output::{Format, Output};
 use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::text;
+
+mod cursor;
+mod start;
+
+use cursor::CursorFile;
+use start::{Lag, StartFlags};
 
 /// Buffered output, written whenever no further event is ready.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -27,6 +37,9 @@ Examples:
   qsse sub people 'ride.*.start'        a topic and a pattern
   qsse sub --json --count 10 '*' | jq .data
   qsse sub --raw --earliest ride.7 > rides.txt
+  qsse sub --last 1 'price.*'           the latest of each topic, then all that follow
+  qsse sub --since 10m 'ride.*'         what was published in the last ten minutes, then all that follow
+  qsse sub --json --cursor rides.at 'ride.*' >> rides.json      goes on where the last run stopped
 
 A * in the middle stands for one segment, at the end for one or more. Quote patterns: a shell would take the * for file names.")]
 pub(crate) struct Options {
@@ -45,24 +58,17 @@ pub(crate) struct Options {
     /// With --raw, a NUL instead of the newline
     #[arg(short = '0', long = "null", requires = "raw")]
     null: bool,
-    /// Begin with the oldest event that the server keeps
-    #[arg(long, conflicts_with = "after")]
-    earliest: bool,
-    /// Begin after the event with this id
-    #[arg(long, value_name = "ID")]
-    after: Option<EventId>,
+    #[command(flatten)]
+    start: StartFlags,
+    /// Go on where the last run with this file stopped, and keep the position in it; the other flags for the beginning count while it is absent
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    cursor: Option<PathBuf>,
+    /// What happens when the output is read too slowly
+    #[arg(long, value_name = "POLICY", value_enum, default_value_t)]
+    on_lag: Lag,
     /// End with status 9 when events were missed
     #[arg(long)]
     fail_on_gap: bool,
-    /// Not in this version
-    #[arg(long, value_name = "TIME", hide = true)]
-    since: Option<String>,
-    /// Not in this version
-    #[arg(long, value_name = "N", hide = true)]
-    last: Option<String>,
-    /// Not in this version
-    #[arg(long, value_name = "FILE", hide = true)]
-    cursor: Option<String>,
 }
 
 /// Why it ended.
@@ -75,14 +81,44 @@ enum End {
 }
 
 pub(crate) async fn run(options: Options, settings: &Settings) -> Result<Status> {
-    options.refuse_what_is_not_there()?;
-    if options.start() != Start::Live {
-        lacking_in_go(settings, "past events: leave out --earliest and --after")?;
+    let start = options.start.start();
+    if start != Start::Live {
+        let flags = "--earliest, --after, --since and --last";
+        lacking_in_go(settings, &format!("past events: leave out {flags}"))?;
     }
+    if options.on_lag != Lag::default() {
+        lacking_in_go(settings, "choice of what happens: leave out --on-lag")?;
+    }
+    if options.cursor.is_some() {
+        lacking_in_go(settings, "positions: leave out --cursor")?;
+    }
+    let kept = options.cursor.as_deref().map(CursorFile::open);
+    let mut kept = kept.transpose()?;
+    let saved = kept.as_ref().and_then(CursorFile::saved);
+    let start = saved.map_or(start, Start::from);
     let signals = Signals::watch()?;
     let mut received = 0;
     let mut stop = pin!(stopped(&signals, settings));
-    let end = receive(&options, settings, &signals, stop.as_mut(), &mut received).await;
+    let subscribed = tokio::select! {
+        biased;
+        why = stop.as_mut() => Err(End::Stopped(why)),
+        subscribed = subscribe(&options, settings, start) => subscribed.map_err(End::Error),
+    };
+    let end = match subscribed {
+        Ok((client, subscription)) => {
+            let run = Run {
+                options: &options,
+                signals: &signals,
+                subscription,
+                kept: kept.as_mut(),
+                received: &mut received,
+            };
+            let end = run.receive(&client, settings, stop).await;
+            close(&client).await;
+            end
+        }
+        Err(end) => end,
+    };
     let so_far = || {
         let got = text::counted(received, "event");
         options.count.map_or_else(
@@ -106,20 +142,6 @@ pub(crate) async fn run(options: Options, settings: &Settings) -> Result<Status>
 }
 
 impl Options {
-    fn refuse_what_is_not_there(&self) -> Result<()> {
-        let asked = [
-            ("since", &self.since),
-            ("last", &self.last),
-            ("cursor", &self.cursor),
-        ];
-        match asked.iter().find(|(_, value)| value.is_some()) {
-            Some((flag, _)) => Err(usage(format!(
-                "--{flag}: this version has none yet; --earliest and --after ID are there"
-            ))),
-            None => Ok(()),
-        }
-    }
-
     fn format(&self, settings: &Settings) -> Format {
         if self.json {
             Format::Json
@@ -131,112 +153,167 @@ impl Options {
             }
         }
     }
-
-    fn start(&self) -> Start {
-        match self.after {
-            Some(id) => Start::After(id),
-            None if self.earliest => Start::Earliest,
-            None => Start::Live,
-        }
-    }
 }
 
-/// Connects, subscribes and prints until something ends it.
-async fn receive(
+/// Connects, subscribes, and says how that began.
+async fn subscribe(
     options: &Options,
     settings: &Settings,
-    signals: &Signals,
-    mut stop: Pin<&mut impl Future<Output = Stopped>>,
-    received: &mut u64,
-) -> End {
-    let subscribed = async {
-        let filter = Filter::new(options.patterns.iter().cloned())?;
-        let client = connect(settings)?.await?;
-        let subscription = client.subscribe(&filter).start(options.start()).await?;
-        anyhow::Ok((client, subscription))
-    };
-    let subscribed = tokio::select! {
-        biased;
-        why = stop.as_mut() => return End::Stopped(why),
-        subscribed = subscribed => subscribed,
-    };
-    let (client, mut subscription) = match subscribed {
-        Ok(subscribed) => subscribed,
-        Err(error) => return End::Error(error),
-    };
-    let unconfirmed = match client.dialect() {
-        Dialect::Go => ", as far as the Go library's protocol tells",
-        _ => "",
+    start: Start,
+) -> Result<(Client, Subscription)> {
+    let filter = Filter::new(options.patterns.iter().cloned())?;
+    let client = connect(settings)?.await?;
+    if options.cursor.is_some() && client.dialect() == Dialect::Go {
+        return Err(usage(
+            "--cursor: the server speaks the Go library's protocol, which has no positions",
+        ));
+    }
+    let subscribe = client.subscribe(&filter).start(start);
+    let mut subscription = subscribe.on_lag(options.on_lag.into()).await?;
+    let outcome = subscription.outcome().await;
+    let at = subscription.cursor();
+    let began = match (client.dialect(), outcome) {
+        (Dialect::Go, _) => ", as far as the Go library's protocol tells".into(),
+        (_, Some(Outcome::Live)) => ", live".into(),
+        (_, Some(Outcome::Resumed)) => format!(", resumed after {at}"),
+        (_, Some(Outcome::Gap)) => format!(", resumed after {at} with a gap"),
+        (_, Some(Outcome::Reset)) => format!(", reset: {at} is not of the server's log"),
+        _ => String::new(),
     };
     eprintln!(
-        "subscribed to {} at {}{unconfirmed}",
+        "subscribed to {} at {}{began}",
         subscription.filter(),
         settings.text("server")
     );
-    let reporter = client.clone();
-    let reporter = tokio::spawn(async move { report(&reporter).await });
-    let out = BufWriter::with_capacity(BUFFER_BYTES, io::stdout().lock());
-    let mut output = Output::new(options.format(settings), out);
-    let end = tokio::select! {
-        biased;
-        why = stop => Ok(End::Stopped(why)),
-        end = print(options, &mut subscription, &mut output, signals, received) => end,
-    };
-    reporter.abort();
-    let end = match (end, output.flush()) {
-        (Ok(end), Ok(())) => end,
-        (Err(error), _) | (_, Err(error)) if error.kind() == ErrorKind::BrokenPipe => End::Pipe,
-        (Err(error), _) | (_, Err(error)) => {
-            End::Error(anyhow!(error).context("cannot write to standard output"))
-        }
-    };
-    close(&client).await;
-    end
+    Ok((client, subscription))
 }
 
-async fn print<W: io::Write>(
-    options: &Options,
-    subscription: &mut Subscription,
-    output: &mut Output<W>,
-    signals: &Signals,
-    received: &mut u64,
-) -> io::Result<End> {
-    loop {
-        let item = match now(subscription.next()).await {
-            Some(item) => item,
-            None => {
-                output.flush()?;
-                subscription.next().await
+/// A subscription that is printed.
+struct Run<'r> {
+    options: &'r Options,
+    signals: &'r Signals,
+    subscription: Subscription,
+    kept: Option<&'r mut CursorFile>,
+    received: &'r mut u64,
+}
+
+impl Run<'_> {
+    /// Prints until something ends it.
+    async fn receive(
+        mut self,
+        client: &Client,
+        settings: &Settings,
+        stop: Pin<&mut impl Future<Output = Stopped>>,
+    ) -> End {
+        let reporter = client.clone();
+        let reporter = tokio::spawn(async move { report(&reporter).await });
+        let out = BufWriter::with_capacity(BUFFER_BYTES, io::stdout().lock());
+        let mut output = Output::new(self.options.format(settings), out);
+        let end = tokio::select! {
+            biased;
+            why = stop => Ok(End::Stopped(why)),
+            end = self.print(&mut output) => end,
+        };
+        reporter.abort();
+        let end = match (end, output.flush()) {
+            (Ok(end), Ok(())) => self.flushed().err().map_or(end, End::Error),
+            (Err(error), _) | (_, Err(error)) if error.kind() == ErrorKind::BrokenPipe => End::Pipe,
+            (Err(error), _) | (_, Err(error)) => {
+                End::Error(anyhow!(error).context("cannot write to standard output"))
             }
         };
-        match item {
-            Some(Ok(event)) => {
-                output.event(&event)?;
-                *received += 1;
-                if options.count == Some(*received) {
-                    return Ok(End::Count);
-                }
-                if signals.raised() {
-                    return Ok(End::Stopped(Stopped::Signal));
-                }
-            }
-            Some(Err(news)) if !news.is_terminal() => {
-                output.news(&news)?;
-                if options.fail_on_gap && news.is_loss() {
-                    return Ok(End::Error(gap(options, *received, &news)));
-                }
-            }
-            Some(Err(error)) => return Ok(End::Error(error.into())),
-            None => return Ok(End::Error(anyhow!("the subscription has ended"))),
+        match (end, self.kept.map_or(Ok(()), CursorFile::save)) {
+            (End::Error(error), _) | (_, Err(error)) => End::Error(error),
+            (end, Ok(())) => end,
         }
+    }
+
+    async fn print<W: io::Write>(&mut self, output: &mut Output<W>) -> io::Result<End> {
+        loop {
+            if self.is_due() {
+                output.flush()?;
+                if let Err(error) = self.flushed() {
+                    return Ok(End::Error(error));
+                }
+            }
+            let item = match now(self.subscription.next()).await {
+                Some(item) => item,
+                None => {
+                    output.flush()?;
+                    if let Err(error) = self.flushed() {
+                        return Ok(End::Error(error));
+                    }
+                    let due = self.kept.as_ref().map(|kept| kept.due());
+                    tokio::select! {
+                        biased;
+                        item = self.subscription.next() => item,
+                        // What moves the position need not be an event.
+                        () = reached(due) => continue,
+                    }
+                }
+            };
+            match item {
+                Some(Ok(event)) => {
+                    output.event(&event)?;
+                    *self.received += 1;
+                    if self.options.count == Some(*self.received) {
+                        return Ok(End::Count);
+                    }
+                    if self.signals.raised() {
+                        return Ok(End::Stopped(Stopped::Signal));
+                    }
+                }
+                Some(Err(news)) if !news.is_terminal() => {
+                    output.news(&news)?;
+                    if self.options.fail_on_gap && news.is_loss() {
+                        return Ok(End::Error(self.missed(&news)));
+                    }
+                }
+                Some(Err(SubscriptionError::Lagged)) => return Ok(End::Error(self.lagged())),
+                Some(Err(error)) => return Ok(End::Error(error.into())),
+                None => return Ok(End::Error(anyhow!("the subscription has ended"))),
+            }
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        (self.kept.as_ref()).is_some_and(|kept| Instant::now() >= kept.due())
+    }
+
+    /// All that was printed is flushed.
+    fn flushed(&mut self) -> Result<()> {
+        match &mut self.kept {
+            Some(kept) => kept.flushed(self.subscription.cursor()),
+            None => Ok(()),
+        }
+    }
+
+    fn missed(&self, news: &SubscriptionError) -> anyhow::Error {
+        let received = *self.received;
+        let unmet = self.options.count.map_or_else(String::new, |count| {
+            format!("; only {received} of {count} events came before")
+        });
+        fail(Status::Gap, format!("events were missed: {news}{unmet}"))
+    }
+
+    fn lagged(&self) -> anyhow::Error {
+        let how = match &self.options.cursor {
+            Some(_) => "the same command goes on".into(),
+            None => format!("go on with --after {}", self.subscription.cursor()),
+        };
+        fail(
+            Status::Unreachable,
+            format!("the subscription fell behind and was cut off, as --on-lag says: {how}"),
+        )
     }
 }
 
-fn gap(options: &Options, received: u64, news: &SubscriptionError) -> anyhow::Error {
-    let unmet = options.count.map_or_else(String::new, |count| {
-        format!("; only {received} of {count} events came before")
-    });
-    fail(Status::Gap, format!("events were missed: {news}{unmet}"))
+/// Waits until then; for ever if there is no such time.
+async fn reached(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// What `work` gives if it need not wait.

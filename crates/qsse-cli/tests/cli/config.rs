@@ -18,18 +18,18 @@ fn mistakes_are_refused_with_what_was_meant() {
     home.run(&["serve", "--listen", "4242"])
         .expect(2, &["IP:PORT"]);
     home.run(&["sub"]).expect(2, &["PATTERN"]);
-    home.run(&["sub", "a", "--since", "5m"])
-        .expect(2, &["--since: this version has none yet"]);
-    home.run(&["sub", "a", "--last", "5"])
-        .expect(2, &["--last: this version has none yet"]);
-    home.run(&["sub", "a", "--cursor", "f"])
-        .expect(2, &["--cursor: this version has none yet"]);
     home.run(&["sub", "a", "--after", "x"])
         .expect(2, &["--after"]);
     home.run(&["sub", "ri*de"]).expect(2, &["byte 2"]);
     home.run(&["sub", "a", "-n", "0"]).expect(2, &["--count"]);
-    home.run(&["pub", "a", "x", "--key", "k"])
-        .expect(2, &["--key: this version has no keys yet"]);
+    home.run(&["pub", "a", "--key", "k"])
+        .expect(2, &["--key: a key is for one event", "BODY or --file"]);
+    home.run(&["pub", "--from-json", "--key", "k"])
+        .expect(2, &["--key: a key is for one event"]);
+    for key in [String::new(), "k".repeat(65)] {
+        home.run(&["pub", "a", "x", "--key", &key])
+            .expect(2, &["--key: a key of", "1 to 64"]);
+    }
     home.run(&["pub", "ride.*", "x"]).expect(2, &["--matching"]);
     home.run(&["pub", "a..b", "x"]).expect(2, &["a..b"]);
     home.run(&["pub", "a", "--file", "missing"])

@@ -8,8 +8,17 @@ fn what_the_go_protocol_lacks_is_wrong_usage_before_anything_is_done() {
     // Nobody is there: a connection would be status 3.
     let go = ["--dialect", "go", "-s", "127.0.0.1:1"];
     let run = |args: &[&str]| home.run(&[args, &go].concat());
-    run(&["sub", "--earliest", "a"]).expect(2, &["--dialect go", "no past events"]);
-    run(&["sub", "--after", "1-1", "a"]).expect(2, &["--dialect go", "--after"]);
+    for (args, part) in [
+        (&["--earliest"][..], "no past events"),
+        (&["--after", "1-1"], "--after"),
+        (&["--since", "1h"], "--since"),
+        (&["--last", "1"], "--last"),
+        (&["--on-lag", "skip"], "--on-lag"),
+        (&["--cursor", "at"], "--cursor"),
+    ] {
+        run(&[&["sub", "a"], args].concat()).expect(2, &["--dialect go", part]);
+    }
+    assert!(!home.path().join("at").exists());
     run(&["pub", "a", "x"]).expect(2, &["--dialect go", "no publishing"]);
     home.run(&["sub", "--dialect", "gopher", "a"])
         .expect(2, &["--dialect", "auto, qsse, go"]);

@@ -143,6 +143,48 @@ fn what_is_not_acknowledged_is_admitted() {
 }
 
 #[test]
+fn with_a_key_it_is_one_event_however_often_it_runs() {
+    let home = Home::new();
+    let server = home.serve(&[]);
+    let sub = home.subscribe(&server, &["--raw", "-n3", "*"]);
+    let run = |args: &[&str]| {
+        let done = home.run(&[&["pub", "-s", &server.address], args].concat());
+        done.expect(0, &[]).out.clone()
+    };
+    let first = run(&["orders", "first", "--key", "order 1"]);
+    assert_eq!(run(&["orders", "again", "--key", "order 1"]), first);
+    let matching = ["--matching", "*", "to all", "--key", "order 2"];
+    assert_eq!(run(&matching), run(&matching));
+    assert_ne!(run(&["orders", "third", "--key", "order 3"]), first);
+    assert_eq!(sub.done().out, "first\nto all\nthird\n");
+}
+
+#[test]
+fn lines_in_flight_are_published_once_over_a_lost_connection() {
+    let home = Home::new();
+    let server = home.serve(&[]);
+    let mut sub = home.subscribe(&server, &["--raw", "-n3", "*"]);
+    let mut command = home.command(&["pub", "-s", &server.address, "--json", "a"]);
+    // A server that stops without a word is given up after this long.
+    command.env("QSSE_CLIENT_IDLE_TIMEOUT", "2s");
+    let mut publisher = Running::start(command.stdin(std::process::Stdio::piped()));
+    publisher.input(b"one\n");
+    sub.line("one");
+    server.running.signal("STOP");
+    publisher.input(b"two\n");
+    publisher.error_line("connecting again");
+    server.running.signal("CONT");
+    publisher.error_line("connected again");
+    publisher.input(b"three\n");
+    publisher.close_input();
+    let done = publisher.done();
+    done.expect(0, &[]);
+    assert!(done.out.starts_with("{\"count\":3,"), "{done:?}");
+    assert!(done.out.ends_with("\"unacknowledged\":0}\n"), "{done:?}");
+    assert_eq!(sub.done().out, "one\ntwo\nthree\n", "and nothing twice");
+}
+
+#[test]
 fn a_signal_ends_it_cleanly_when_all_is_acknowledged() {
     let home = Home::new();
     let server = home.serve(&[]);

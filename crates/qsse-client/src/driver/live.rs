@@ -92,8 +92,7 @@ impl Live {
 
     /// The server has let the client in.
     pub(super) fn welcome(&mut self, welcome: Welcome) -> Arc<Session> {
-        let max_event_bytes = welcome.max_event_bytes as usize;
-        let session = Session::new(self.connection.clone(), welcome.epoch, max_event_bytes);
+        let session = Session::new(self.connection.clone(), &welcome);
         self.session.insert(Arc::new(session)).clone()
     }
 
@@ -297,7 +296,7 @@ impl Live {
         let header = incoming.header;
         match self.asked.begin(header.id) {
             Some(slot) => {
-                slot.confirm(header.start());
+                slot.begun(&header);
                 slot.offer(Source::Frames(incoming));
             }
             // Unsubscribed in the meantime, or a second one.

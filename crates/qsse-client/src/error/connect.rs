@@ -41,6 +41,12 @@ pub enum ConnectError {
     /// Whom to trust could not be set up, for instance because a file of certificates is missing.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The publisher's name is longer than 64 bytes.
+    #[error("the publisher's name has {bytes} bytes, and may have 64")]
+    PublisherName {
+        /// Its length.
+        bytes: usize,
+    },
     /// Nothing says whom to trust: this build does not know the system's root certificates.
     #[error(
         "nothing says how to recognise the server: give a fingerprint or a file of root certificates (the feature \

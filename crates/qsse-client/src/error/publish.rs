@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use qsse_proto::publish::KeyError;
 use qsse_proto::{Code, DecodeError, KindError};
 use qsse_topic::{ErrorKind, PatternError, TopicError};
 
@@ -23,6 +24,9 @@ pub enum PublishError {
     /// The kind cannot be read.
     #[error(transparent)]
     Kind(#[from] KindError),
+    /// The key is none: it has 1 to 64 bytes.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The event's data is over the server's limit. Nothing was sent.
     #[error(
         "the event has {len} bytes of data, the server takes at most {max}: split it, or raise the server's limit"
@@ -45,8 +49,8 @@ pub enum PublishError {
         /// Why, in words; may be empty.
         message: String,
     },
-    /// The connection was lost before the server acknowledged. The event may have been published or not; it is not sent again,
-    /// because that could publish it twice.
+    /// The connection was lost before the server acknowledged. The event may have been published or not; it is not sent again: it had no key,
+    /// and that could publish it twice.
     #[error(
         "the connection was lost before the server acknowledged {unacknowledged} events, which may have been published or not: {reason}"
     )]
@@ -55,6 +59,17 @@ pub enum PublishError {
         unacknowledged: u64,
         /// Why the connection was lost.
         reason: DisconnectReason,
+    },
+    /// The connection was lost before the server acknowledged, and whether the event was published could not be found out by sending it again
+    /// under its key. It was not published twice.
+    #[error(
+        "the connection was lost before the server acknowledged {unacknowledged} events, which may have been published or not: {why}"
+    )]
+    OutcomeUnknown {
+        /// How many events of the same publisher wait in vain.
+        unacknowledged: u64,
+        /// Why sending it again did not help.
+        why: UnknownOutcome,
     },
     /// The server ended the publishing stream without answering. The event may have been published or not.
     #[error(
@@ -103,7 +118,7 @@ pub enum PublishError {
 impl PublishError {
     /// Whether the same call may succeed later without the danger of publishing twice.
     ///
-    /// False for [`AckLost`](Self::AckLost): only the caller knows whether an event that comes twice does harm.
+    /// False for [`AckLost`](Self::AckLost) and [`OutcomeUnknown`](Self::OutcomeUnknown): only the caller knows whether an event that comes twice does harm.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::NotConnected { .. } | Self::NoStream => true,
@@ -120,14 +135,56 @@ impl PublishError {
         }
     }
 
+    pub(crate) fn outcome_unknown(why: UnknownOutcome) -> Self {
+        let unacknowledged = 1;
+        Self::OutcomeUnknown {
+            unacknowledged,
+            why,
+        }
+    }
+
     /// The same for a publisher with several events in flight.
     pub(crate) fn with_unacknowledged(mut self, count: u64) -> Self {
-        if let Self::AckLost { unacknowledged, .. } | Self::Ended { unacknowledged, .. } = &mut self
+        if let Self::AckLost { unacknowledged, .. }
+        | Self::OutcomeUnknown { unacknowledged, .. }
+        | Self::Ended { unacknowledged, .. } = &mut self
         {
             *unacknowledged = count;
         }
         self
     }
+}
+
+/// Why it stays unknown whether an event was published.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnknownOutcome {
+    /// So much time has passed that the server may not know the event any more.
+    #[error("too much time has passed to ask the server again")]
+    TooLate,
+    /// The server has another log now.
+    #[error("the server has another log now")]
+    OtherLog,
+    /// The server refused what was sent again: with [`Code::OUTCOME_UNKNOWN`] because it does not know the event any more.
+    #[error("sent again, it was refused: {code}{}", in_brackets(message))]
+    Refused {
+        /// Why, as a number.
+        code: Code,
+        /// Why, in words; may be empty.
+        message: String,
+    },
+    /// There was no connection to send it again.
+    #[error("there was no connection for {}", humantime::format_duration(*waited))]
+    NotConnected {
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The client was closed.
+    #[error("the client is closed: {0}")]
+    Closed(CloseReason),
+    /// It could not be sent again.
+    #[error("the server has no room to send it again")]
+    NotSent,
 }
 
 impl From<TopicError> for PublishError {

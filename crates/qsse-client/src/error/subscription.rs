@@ -31,7 +31,7 @@ pub enum SubscriptionError {
         last(after)
     )]
     Reset {
-        /// The last event of the old log that was handed out; `None` when there was none yet.
+        /// The position in the old log: the last event that was handed out, or where the subscription began; `None` if it had none.
         after: Option<EventId>,
         /// The events of the new log after this one follow.
         position: EventId,

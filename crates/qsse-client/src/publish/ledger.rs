@@ -68,14 +68,19 @@ impl Ledger {
         self.progress.sent += 1;
     }
 
-    /// All that were entered are on their way now.
-    pub(super) fn mark_sent(&mut self) {
-        self.sent = self.next();
+    /// Those before this number are on their way now.
+    pub(super) fn mark_sent(&mut self, number: u64) {
+        self.sent = number;
     }
 
     /// The number of the next publish.
     pub(super) fn next(&self) -> u64 {
         self.answered + self.waiting.len() as u64
+    }
+
+    /// The number of the first without an answer.
+    pub(super) fn answered(&self) -> u64 {
+        self.answered
     }
 
     /// Whether all before this number are answered.
@@ -138,7 +143,13 @@ impl Ledger {
     }
 
     /// Takes a refusal, and says how much room it gives back.
-    pub(super) fn refuse(&mut self, refused: PublishRefused) -> Result<usize, Violation> {
+    ///
+    /// One that was `tried` before may have been taken then.
+    pub(super) fn refuse(
+        &mut self,
+        refused: PublishRefused,
+        tried: bool,
+    ) -> Result<usize, Violation> {
         let index = refused
             .number
             .checked_sub(self.answered)
@@ -148,7 +159,11 @@ impl Ledger {
             _ => return Err("a refusal of what was not published"),
         };
         waiting.refused = true;
-        self.progress.refused += 1;
+        if tried {
+            self.progress.lost += 1;
+        } else {
+            self.progress.refused += 1;
+        }
         if let Some(done) = waiting.done.take() {
             let PublishRefused { code, message, .. } = refused;
             let message = plain(message);
@@ -171,6 +186,12 @@ impl Ledger {
                 let _ = done.send(Err(failure));
             }
         }
+    }
+
+    /// Those without an answer go elsewhere, where they are counted.
+    pub(super) fn leave(&mut self) {
+        self.progress.sent -= self.waiting.len() as u64;
+        self.waiting.clear();
     }
 
     /// Refused ones whose turn has come.
@@ -215,7 +236,7 @@ mod tests {
     fn ledger(count: usize) -> (Ledger, Vec<Answer>) {
         let mut ledger = Ledger::new(Epoch::new(1));
         let answers = (0..count).map(|_| push(&mut ledger)).collect();
-        ledger.mark_sent();
+        ledger.mark_sent(ledger.next());
         (ledger, answers)
     }
 
@@ -280,9 +301,9 @@ mod tests {
     #[test]
     fn refusals_in_turn_and_early() {
         let (mut ledger, mut answers) = ledger(5);
-        assert_eq!(ledger.refuse(refusal(0)), Ok(10));
+        assert_eq!(ledger.refuse(refusal(0), false), Ok(10));
         assert_eq!(
-            ledger.refuse(refusal(2)),
+            ledger.refuse(refusal(2), false),
             Ok(0),
             "early: its room comes with its turn"
         );
@@ -296,7 +317,7 @@ mod tests {
                 Failure::Error(PublishError::Refused { .. })
             ));
         }
-        assert_eq!(ledger.refuse(refusal(4)), Ok(10));
+        assert_eq!(ledger.refuse(refusal(4), false), Ok(10));
         assert!(ledger.is_answered(5));
         assert_eq!(
             (ledger.progress.refused, ledger.progress.acknowledged),
@@ -316,15 +337,15 @@ mod tests {
         ] {
             assert!(ledger.acknowledge(wrong).is_err(), "{wrong:?}");
         }
-        assert!(ledger.refuse(refusal(3)).is_err());
-        assert!(ledger.refuse(refusal(u64::MAX)).is_err());
+        assert!(ledger.refuse(refusal(3), false).is_err());
+        assert!(ledger.refuse(refusal(u64::MAX), false).is_err());
         ledger.acknowledge(ack(1, 1, 2)).unwrap();
         assert!(ledger.acknowledge(ack(1, 1, 2)).is_err(), "twice");
-        assert!(ledger.refuse(refusal(0)).is_err(), "both ways");
+        assert!(ledger.refuse(refusal(0), false).is_err(), "both ways");
         push(&mut ledger);
         assert!(ledger.acknowledge(ack(3, 3, 4)).is_err(), "not sent yet");
-        ledger.refuse(refusal(2)).unwrap();
-        assert!(ledger.refuse(refusal(2)).is_err(), "twice");
+        ledger.refuse(refusal(2), false).unwrap();
+        assert!(ledger.refuse(refusal(2), false).is_err(), "twice");
     }
 
     #[test]

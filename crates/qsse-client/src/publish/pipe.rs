@@ -2,21 +2,21 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use parking_lot::Mutex;
-use qsse_proto::limits::CONTROL_FRAME_BYTES;
-use qsse_proto::publish::{self, AckFrame, OpenPublisher, PublisherFrame};
+use qsse_proto::publish::{self, Key};
 use qsse_proto::{Code, Kind};
-use qsse_transport::{FrameError, FrameReader, ReadError, SendStream, WriteError};
 use tokio::sync::{Notify, Semaphore};
 
 use super::Progress;
-use super::ledger::{Done, Failure, Ledger, Violation};
+use super::again::{Again, Entry};
+use super::keys::{First, Keys};
+use super::ledger::{Done, Failure, Ledger};
 use crate::core::Core;
 use crate::session::Session;
-use crate::text::plain;
-use crate::{CloseReason, DisconnectReason, PublishError};
+use crate::{CloseReason, PublishError};
 
 /// What an event in flight costs beside its bytes, so that their number is bounded too.
 const EVENT_OVERHEAD: usize = 128;
@@ -30,42 +30,98 @@ const EVENT_OVERHEAD: usize = 128;
 /// ```
 pub(crate) struct Pipe {
     pub(super) session: Arc<Session>,
-    ordered: bool,
+    pub(super) ordered: bool,
+    /// The publisher's name.
+    pub(super) name: String,
+    /// Where keys come from, if what is sent without one gets one.
+    keys: Option<Arc<Keys>>,
+    /// How long opening the stream may take.
+    wait: Duration,
     /// Bytes that may be in flight.
-    room: Semaphore,
+    pub(super) room: Semaphore,
     room_bytes: u32,
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
     /// Something is to be written.
-    wake: Notify,
+    pub(super) wake: Notify,
     /// Something was answered, or the pipe has ended.
-    progress: Notify,
+    pub(super) progress: Notify,
 }
 
-struct State {
-    buffer: BytesMut,
-    ledger: Ledger,
+/// One publish on its way into a pipe.
+pub(super) struct Event<'a> {
+    /// Topic or pattern.
+    pub(super) name: &'a str,
+    pub(super) matching: bool,
+    pub(super) kind: &'a Kind,
+    pub(super) data: &'a [u8],
+    /// Its key, and when it was first on its way if this is not the first attempt.
+    pub(super) key: Option<(&'a Key, Option<First>)>,
+}
+
+pub(super) struct State {
+    pub(super) buffer: BytesMut,
+    pub(super) ledger: Ledger,
+    /// What to send again after a lost connection, where that is done.
+    pub(super) again: Option<Again>,
+    /// The pipe that does.
+    pub(super) successor: Option<Arc<Pipe>>,
+    /// The server has let the stream be opened.
+    pub(super) opened: bool,
     /// Why nothing more can be pushed.
     closed: Option<Failure>,
     /// What is to be told to whoever has sent without waiting for each answer.
-    failure: Option<PublishError>,
+    pub(super) failure: Option<PublishError>,
     /// Nothing more will be pushed: the stream may end.
-    finished: bool,
+    pub(super) finished: bool,
     /// The task has ended.
     over: bool,
 }
 
 impl Pipe {
-    /// A stream on this connection; opened at once by a task of its own.
-    pub(crate) fn open(core: &Arc<Core>, session: &Arc<Session>, ordered: bool) -> Arc<Self> {
+    /// A stream that single publishes share; opened at once by a task of its own.
+    pub(crate) fn shared(core: &Arc<Core>, session: &Arc<Session>, name: &str) -> Arc<Self> {
+        Self::open(core, session, (false, name.to_owned()), None)
+    }
+
+    /// A stream in which the order is kept. With `again`, what has no answer when its connection is lost is sent again, beginning with
+    /// what is in there.
+    pub(crate) fn ordered(
+        core: &Arc<Core>,
+        session: &Arc<Session>,
+        again: Option<VecDeque<Entry>>,
+    ) -> Arc<Self> {
+        let name = core.keys.name().to_owned();
+        Self::open(core, session, (true, name), again)
+    }
+
+    fn open(
+        core: &Arc<Core>,
+        session: &Arc<Session>,
+        (ordered, name): (bool, String),
+        again: Option<VecDeque<Entry>>,
+    ) -> Arc<Self> {
         let room_bytes = core.config.publish_in_flight_bytes.max(1);
+        let mut room = room_bytes as usize;
+        let mut ledger = Ledger::new(session.epoch);
+        for entry in again.iter().flatten() {
+            // They had room enough where they come from.
+            room = room.saturating_sub(entry.cost as usize);
+            ledger.push(entry.cost, None);
+        }
         let pipe = Arc::new(Self {
             session: session.clone(),
             ordered,
-            room: Semaphore::new(room_bytes as usize),
+            name,
+            keys: again.is_some().then(|| core.keys.clone()),
+            wait: core.config.publish_wait,
+            room: Semaphore::new(room),
             room_bytes,
             state: Mutex::new(State {
                 buffer: BytesMut::new(),
-                ledger: Ledger::new(session.epoch),
+                ledger,
+                again: again.map(Again::of),
+                successor: None,
+                opened: false,
                 closed: None,
                 failure: None,
                 finished: false,
@@ -77,22 +133,21 @@ impl Pipe {
         let serving = Serving(pipe.clone());
         let core = core.clone();
         core.runtime.clone().spawn(async move {
-            let result = serving.0.serve(&core).await;
-            serving.0.end(result);
+            let pipe = &serving.0;
+            let mut result = pipe.serve(&core).await;
+            if let Err(error) = result {
+                let error = pipe.settle(&core, error).await;
+                result = pipe.succeed(&core, error).await;
+            }
+            pipe.end(result);
         });
         pipe
     }
 
     /// Puts an event into the buffer once there is room. Cancel-safe: before that nothing has happened.
-    pub(super) async fn push(
-        &self,
-        topic: &str,
-        matching: bool,
-        kind: &Kind,
-        data: &[u8],
-        done: Option<Done>,
-    ) -> Result<(), Failure> {
-        let cost = data.len().saturating_add(EVENT_OVERHEAD + topic.len());
+    pub(super) async fn push(&self, event: Event<'_>, done: Option<Done>) -> Result<(), Failure> {
+        let cost = event.data.len();
+        let cost = cost.saturating_add(EVENT_OVERHEAD + event.name.len());
         let cost = u32::try_from(cost).unwrap_or(u32::MAX).min(self.room_bytes);
         let room = self.room.acquire_many(cost).await;
         let mut state = self.state.lock();
@@ -101,11 +156,42 @@ impl Pipe {
             (_, Some(failure)) => return Err(failure.clone()),
             (Err(_), None) => return Err(Failure::Unsent),
         }
-        publish::write(&mut state.buffer, matching, topic, kind.as_str(), data);
+        let before = state.buffer.len();
+        let opened = state.opened;
+        self.write(event, &mut state.buffer, opened);
+        let len = state.buffer.len() - before;
         state.ledger.push(cost, done);
+        if let Some(again) = &mut state.again {
+            again.push(cost, len);
+        }
         drop(state);
         self.wake.notify_one();
         Ok(())
+    }
+
+    fn write(&self, event: Event<'_>, out: &mut BytesMut, opened: bool) {
+        let Event {
+            name,
+            matching,
+            kind,
+            data,
+            key,
+        } = event;
+        let drawn;
+        let (key, first) = match (key, &self.keys) {
+            (Some(key), _) => key,
+            (None, Some(keys)) => {
+                drawn = keys.draw();
+                (&drawn, None)
+            }
+            (None, None) => {
+                return publish::write(out, matching, name, kind.as_str(), data);
+            }
+        };
+        // It may have to wait for the stream.
+        let held = if opened { Duration::ZERO } else { self.wait };
+        let retry = first.map(|first| first.mark(held));
+        publish::write_keyed(out, matching, name, kind.as_str(), (key, retry), data);
     }
 
     /// Whether more can be pushed.
@@ -137,6 +223,11 @@ impl Pipe {
         self.state.lock().ledger.progress
     }
 
+    /// The pipe that goes on where this one stopped.
+    pub(super) fn successor(&self) -> Option<Arc<Self>> {
+        self.state.lock().successor.clone()
+    }
+
     /// Nothing more will be pushed: what has been is still written, then the stream ends.
     pub(crate) fn finish(&self) {
         let mut state = self.state.lock();
@@ -147,87 +238,8 @@ impl Pipe {
         self.wake.notify_one();
     }
 
-    async fn serve(&self, core: &Core) -> Result<(), PublishError> {
-        let opened = tokio::select! {
-            biased;
-            opened = self.session.connection.open_bi() => opened,
-            () = core.sleep(core.config.publish_wait) => return Err(PublishError::NoStream),
-        };
-        let (mut send, recv) = opened.map_err(|_| self.lost())?;
-        let mut answers = FrameReader::new(recv, CONTROL_FRAME_BYTES);
-        let open = PublisherFrame::from(OpenPublisher {
-            ordered: self.ordered,
-            name: String::new(),
-        });
-        let mut queue = VecDeque::from([open.encode()]);
-        let mut finished = false;
-        loop {
-            if queue.is_empty() && !finished {
-                finished = self.take(&mut queue, &mut send);
-            }
-            tokio::select! {
-                biased;
-                frame = answers.next() => match frame {
-                    Ok(Some(frame)) => self.answer(AckFrame::decode(frame).map_err(PublishError::Protocol)?)?,
-                    Ok(None) if finished => return Ok(()),
-                    Ok(None) => return Err(self.ended(Code::NO_ERROR)),
-                    Err(FrameError::Read(ReadError::Reset(code))) => return Err(self.ended(code)),
-                    Err(FrameError::Decode(error)) => return Err(PublishError::Protocol(error)),
-                    Err(_) => return Err(self.lost()),
-                },
-                written = send.write_queue(&mut queue), if !queue.is_empty() => {
-                    if let Err(error) = written {
-                        // Answers to what was written before may still come; the reading end tells when they are over.
-                        queue.clear();
-                        finished = true;
-                        self.close(self.refused_by(error));
-                    }
-                }
-                () = self.wake.notified(), if queue.is_empty() && !finished => {}
-            }
-        }
-    }
-
-    /// Takes what has gathered. True when that was all there will ever be, and the stream has been finished.
-    fn take(&self, queue: &mut VecDeque<Bytes>, send: &mut SendStream) -> bool {
-        let mut state = self.state.lock();
-        if !state.buffer.is_empty() {
-            queue.push_back(state.buffer.split().freeze());
-            state.ledger.mark_sent();
-            return false;
-        }
-        if state.finished {
-            send.finish();
-        }
-        state.finished
-    }
-
-    fn answer(&self, frame: AckFrame) -> Result<(), PublishError> {
-        let mut state = self.state.lock();
-        let room = match frame {
-            AckFrame::Acknowledged(ack) => state.ledger.acknowledge(ack),
-            AckFrame::PublishRefused(refused) => {
-                if self.ordered {
-                    // All behind it will be refused too.
-                    let (code, message) = (refused.code, plain(refused.message.clone()));
-                    state.fail(PublishError::Refused { code, message });
-                    state.finished = true;
-                    self.room.close();
-                    self.wake.notify_one();
-                }
-                state.ledger.refuse(refused)
-            }
-            _ => Ok(0),
-        };
-        drop(state);
-        self.room
-            .add_permits(room.map_err(|violation| self.violated(violation))?);
-        self.progress.notify_waiters();
-        Ok(())
-    }
-
     /// Nothing more can be pushed; answers may still come.
-    fn close(&self, failure: Failure) {
+    pub(super) fn close(&self, failure: Failure) {
         self.state.lock().closed.get_or_insert(failure);
         self.room.close();
     }
@@ -252,6 +264,7 @@ impl Pipe {
         }
         state.closed.get_or_insert(unsent.clone());
         state.buffer = BytesMut::new();
+        state.again = None;
         state.ledger.fail(&error, &unsent);
         drop(state);
         self.room.close();
@@ -259,7 +272,7 @@ impl Pipe {
         self.session.forget(self);
     }
 
-    fn lost(&self) -> PublishError {
+    pub(super) fn lost(&self) -> PublishError {
         self.session.set_over();
         PublishError::AckLost {
             unacknowledged: 1,
@@ -267,31 +280,16 @@ impl Pipe {
         }
     }
 
-    fn ended(&self, code: Code) -> PublishError {
+    pub(super) fn ended(&self, code: Code) -> PublishError {
         PublishError::Ended {
             code,
             unacknowledged: 1,
         }
     }
-
-    fn violated(&self, violation: Violation) -> PublishError {
-        let reason = DisconnectReason::Violation(violation);
-        PublishError::AckLost {
-            unacknowledged: 1,
-            reason,
-        }
-    }
-
-    fn refused_by(&self, error: WriteError) -> Failure {
-        match error {
-            WriteError::Stopped(code) => Failure::Error(self.ended(code)),
-            _ => Failure::Unsent,
-        }
-    }
 }
 
 impl State {
-    fn fail(&mut self, error: PublishError) {
+    pub(super) fn fail(&mut self, error: PublishError) {
         self.closed
             .get_or_insert_with(|| Failure::Error(error.clone()));
         self.failure.get_or_insert(error);

@@ -1,14 +1,16 @@
 //! [`Publisher`]: many events, in order, without waiting for each.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use qsse_proto::{EventId, Kind};
 use qsse_topic::{PatternRef, TopicRef};
 
 use super::ledger::Failure;
-use super::pipe::Pipe;
+use super::pipe::{Event, Pipe};
 use super::{Progress, check_size};
 use crate::PublishError;
 use crate::core::Handle;
@@ -22,8 +24,8 @@ use crate::core::Handle;
 ///
 /// Order is kept: when the server refuses an event it takes none behind it. Such a failure is told by the next `send` or `flush`, once;
 /// calls after that begin anew. The same goes for a connection lost before the acknowledgement:
-/// [`PublishError::AckLost`] says how many events may have been published or not. While nothing is in flight, a lost
-/// connection goes unnoticed but for the wait for the next one.
+/// [`PublishError::AckLost`] says how many events may have been published or not, unless this publisher sends
+/// [`exactly_once`](Self::exactly_once). While nothing is in flight, a lost connection goes unnoticed but for the wait for the next one.
 ///
 /// A publisher keeps its connection alive, and the last clone dropped ends its stream. What was sent and not flushed is still written then
 /// if the client lives on, but nobody will know whether it arrived: flush first.
@@ -34,6 +36,8 @@ pub struct Publisher {
 
 struct Shared {
     handle: Arc<Handle>,
+    /// Events have keys, and are sent again after a lost connection.
+    exactly_once: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -50,9 +54,26 @@ impl Publisher {
         Self {
             shared: Arc::new(Shared {
                 handle,
+                exactly_once: AtomicBool::new(false),
                 state: Mutex::default(),
             }),
         }
+    }
+
+    /// From the next stream on, so say it before the first `send`: each event gets a key, and what was in flight when a connection is lost is
+    /// sent again over the next one, in its order and before anything new. The server tells from the key what it has taken already. `flush` then
+    /// succeeds with every event published once.
+    ///
+    /// When that cannot be had, it is [`PublishError::OutcomeUnknown`], never a second publish: there was no connection within
+    /// [`Config::publish_wait`](crate::Config#structfield.publish_wait), the server has another log, or it may have forgotten the keys. It
+    /// keeps those of 2 minutes, and 100,000 of all publishers together, unless it is set otherwise; events are tried again for half that time.
+    ///
+    /// Keys cost the server more than small events do: it takes less than half as many of them in a second. Therefore this is not the default.
+    /// Without [`Config::publish_retry`](crate::Config#structfield.publish_retry) it changes nothing.
+    #[must_use]
+    pub fn exactly_once(self) -> Self {
+        self.shared.exactly_once.store(true, Ordering::Relaxed);
+        self
     }
 
     /// Hands over an event of the kind `message`.
@@ -107,11 +128,18 @@ impl Publisher {
     /// # Errors
     /// The first failure of anything sent that was not told before.
     pub async fn flush(&self) -> Result<Option<EventId>, PublishError> {
-        let pipe = self.shared.state.lock().pipe.clone();
-        if let Some(pipe) = pipe {
+        loop {
+            let pipe = self.shared.state.lock().pipe.clone();
+            let Some(pipe) = pipe else {
+                break;
+            };
             pipe.drained().await;
-            if let Some(failure) = pipe.failure() {
-                self.put_away(&pipe);
+            let failure = pipe.failure();
+            if failure.is_none() && pipe.successor().is_none() {
+                break;
+            }
+            self.put_away(&pipe);
+            if let Some(failure) = failure {
                 return Err(failure);
             }
         }
@@ -121,8 +149,13 @@ impl Publisher {
     /// What became of the events sent so far.
     pub fn progress(&self) -> Progress {
         let state = self.shared.state.lock();
-        let now = state.pipe.as_ref().map(|pipe| pipe.progress());
-        now.map_or(state.before, |now| state.before.and(now))
+        let mut progress = state.before;
+        let mut pipe = state.pipe.clone();
+        while let Some(now) = pipe {
+            progress = progress.and(now.progress());
+            pipe = now.successor();
+        }
+        progress
     }
 
     async fn push(
@@ -135,7 +168,14 @@ impl Publisher {
         loop {
             let pipe = self.pipe().await?;
             check_size(data.len(), &pipe.session)?;
-            match pipe.push(topic, matching, kind, data, None).await {
+            let event = Event {
+                name: topic,
+                matching,
+                kind,
+                data,
+                key: None,
+            };
+            match pipe.push(event, None).await {
                 Ok(()) => return Ok(()),
                 // If something else was in flight then, that is to be told; if not, the next stream will do.
                 Err(Failure::Unsent) => {}
@@ -156,8 +196,11 @@ impl Publisher {
             let Some(pipe) = pipe else {
                 let session = core.connected().await?;
                 let mut state = self.shared.state.lock();
-                let pipe = state.pipe.get_or_insert_with(|| session.ordered_pipe(core));
-                return Ok(pipe.clone());
+                let keyed = core.config.publish_retry
+                    && self.shared.exactly_once.load(Ordering::Relaxed)
+                    && session.knows_keys();
+                let open = || session.ordered_pipe(core, keyed, VecDeque::new());
+                return Ok(state.pipe.get_or_insert_with(open).clone());
             };
             if pipe.is_open() && !pipe.session.is_over() {
                 return Ok(pipe);
@@ -171,7 +214,7 @@ impl Publisher {
         }
     }
 
-    /// Lets go of a stream; another will be opened.
+    /// Lets go of a stream; its successor goes on, or another will be opened.
     fn put_away(&self, pipe: &Arc<Pipe>) {
         let mut state = self.shared.state.lock();
         if state
@@ -180,8 +223,10 @@ impl Publisher {
             .is_some_and(|current| Arc::ptr_eq(current, pipe))
         {
             state.before = state.before.and(pipe.progress());
-            state.pipe = None;
-            pipe.finish();
+            state.pipe = pipe.successor();
+            if state.pipe.is_none() {
+                pipe.finish();
+            }
         }
     }
 }

@@ -44,6 +44,10 @@ impl Subscribe {
 
     /// Where to begin: a [`Start`], or a [`Cursor`](crate::Cursor) of an earlier subscription. Default: with the next event published.
     ///
+    /// It is asked for once. After a lost connection the subscription goes on after its [`cursor`](Subscription::cursor), also when that was
+    /// lost before the first event, so that nothing published since is left out. Where it was lost among the last events that
+    /// [`Start::Last`] gives, all that follow the cursor come, which may be more of a topic than its last.
+    ///
     /// A server that lacks one answers [`Code::UNSUPPORTED`](crate::Code::UNSUPPORTED). In the Go library's
     /// [`Dialect`](crate::Dialect) there is no other: [`SubscribeError::Unsupported`].
     pub fn start(mut self, start: impl Into<Start>) -> Self {

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, Waker};
 use parking_lot::Mutex;
 use qsse_proto::EventId;
 use qsse_proto::control::{OnLag, Refused, Start, Subscribe};
+use qsse_proto::stream::{Outcome, StreamHeader};
 use qsse_topic::{Filter, Pattern};
 use tokio::sync::oneshot;
 
@@ -38,6 +39,8 @@ struct Shared {
     mark: Option<Arc<Mark>>,
     /// Where the server let it begin.
     started: Option<EventId>,
+    /// How the server met the start; known with the first stream.
+    outcome: Option<Outcome>,
     coming: Coming,
     end: Option<End>,
     waker: Option<Waker>,
@@ -96,6 +99,7 @@ impl Slot {
             start,
             mark,
             started: None,
+            outcome: None,
             coming: Coming::default(),
             end: None,
             waker: None,
@@ -130,14 +134,37 @@ impl Slot {
     pub(crate) fn confirm(&self, position: EventId) {
         let mut shared = self.shared.lock();
         shared.started.get_or_insert(position);
-        // A live subscription stands at once, so that what is published during an early loss is not missed. Other starts are asked
-        // for again until an event has come.
-        if shared.start == Start::Live && shared.mark.is_none() {
-            shared.mark = Some(Mark::new(position));
-        }
+        // It stands at once, whatever the start was: asked for again, a start could leave out what was published or dropped meanwhile.
+        shared.mark.get_or_insert_with(|| Mark::new(position));
         if let Some(confirm) = shared.confirm.take() {
             let _ = confirm.send(Ok(()));
         }
+    }
+
+    /// The server's stream has begun with this header.
+    pub(crate) fn begun(&self, header: &StreamHeader) {
+        self.confirm(header.start());
+        let mut shared = self.shared.lock();
+        let foreign = (shared.mark.as_ref()).is_some_and(|mark| {
+            let epoch = mark.id().epoch();
+            epoch != header.epoch && epoch != GO_EPOCH
+        });
+        let outcome = if foreign {
+            Outcome::Reset
+        } else {
+            header.outcome
+        };
+        shared.outcome.get_or_insert(outcome);
+    }
+
+    /// How the server met the start; `None` once it has ended before that was known.
+    pub(crate) fn poll_outcome(&self, cx: &mut Context<'_>) -> Poll<Option<Outcome>> {
+        let mut shared = self.shared.lock();
+        if shared.outcome.is_some() || shared.end.is_some() {
+            return Poll::Ready(shared.outcome);
+        }
+        shared.wait(cx);
+        Poll::Pending
     }
 
     /// The server does not give it. False if that is no end, because it once did and may again.
@@ -203,10 +230,7 @@ impl Slot {
         if let Some(end) = shared.end.take() {
             return Poll::Ready(Taken::End(end));
         }
-        match &mut shared.waker {
-            Some(waker) => waker.clone_from(cx.waker()),
-            empty => *empty = Some(cx.waker().clone()),
-        }
+        shared.wait(cx);
         Poll::Pending
     }
 
@@ -238,6 +262,16 @@ impl Slot {
             .as_ref()
             .map(|mark| mark.id())
             .or(shared.started)
+    }
+}
+
+impl Shared {
+    /// Has the subscription's task woken by what comes.
+    fn wait(&mut self, cx: &mut Context<'_>) {
+        match &mut self.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            empty => *empty = Some(cx.waker().clone()),
+        }
     }
 }
 
@@ -288,16 +322,18 @@ mod tests {
     }
 
     #[test]
-    fn other_starts_are_asked_for_again_until_an_event_came() {
-        let (slot, _confirmed) = slot(Start::Earliest);
+    fn other_starts_are_asked_for_again_until_they_are_confirmed() {
+        let (slot, _confirmed) = slot(Start::Last(3));
+        assert_eq!(slot.request(1).start, Start::Last(3));
+        assert_eq!(slot.request(2).start, Start::Last(3));
         slot.confirm(id(1, 7));
         assert_eq!(
             slot.position(),
             Some(id(1, 7)),
             "the cursor is valid before the first event"
         );
-        assert_eq!(slot.request(2).start, Start::Earliest);
-        let mark = slot.set_mark(id(1, 9));
+        assert_eq!(slot.request(2).start, Start::After(id(1, 7)));
+        let mark = slot.mark().unwrap();
         assert!(mark.advance(id(1, 12)));
         assert!(mark.covers(id(1, 12)) && !mark.covers(id(1, 13)) && !mark.covers(id(2, 1)));
         assert!(!mark.advance(id(2, 1)), "another epoch needs another mark");
@@ -329,6 +365,35 @@ mod tests {
             panic!("ended")
         };
         assert_eq!(error.code(), Some(Code::NOT_AUTHORISED));
+    }
+
+    #[test]
+    fn the_outcome_is_that_of_the_first_stream() {
+        let header = |epoch, outcome| StreamHeader {
+            id: 1,
+            epoch: Epoch::new(epoch),
+            position: 4,
+            outcome,
+        };
+        let mut cx = Context::from_waker(Waker::noop());
+        let (live, _confirmed) = slot(Start::Live);
+        live.confirm(id(1, 4));
+        assert!(live.poll_outcome(&mut cx).is_pending());
+        live.begun(&header(1, Outcome::Live));
+        live.begun(&header(1, Outcome::Gap));
+        assert_eq!(live.poll_outcome(&mut cx), Poll::Ready(Some(Outcome::Live)));
+
+        // Whatever the server calls it.
+        let (foreign, _confirmed) = slot(Start::After(id(2, 9)));
+        foreign.begun(&header(1, Outcome::Resumed));
+        assert_eq!(
+            foreign.poll_outcome(&mut cx),
+            Poll::Ready(Some(Outcome::Reset))
+        );
+
+        let (ended, _confirmed) = slot(Start::Live);
+        ended.end(End::Quiet);
+        assert_eq!(ended.poll_outcome(&mut cx), Poll::Ready(None));
     }
 
     #[test]

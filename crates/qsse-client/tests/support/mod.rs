@@ -128,6 +128,7 @@ impl FakeServer {
             writer: FrameWriter::new(send),
             hello,
             epoch: EPOCH,
+            dedup_window_ms: 120_000,
         }
     }
 
@@ -152,6 +153,8 @@ pub(crate) struct Peer {
     writer: FrameWriter,
     pub(crate) hello: Hello,
     pub(crate) epoch: Epoch,
+    /// For how long it says that it knows keys.
+    pub(crate) dedup_window_ms: u32,
 }
 
 impl Peer {
@@ -164,7 +167,7 @@ impl Peer {
             max_subscriptions: 128,
             heartbeat_ms: 1000,
             idle_timeout_ms: 30_000,
-            dedup_window_ms: 120_000,
+            dedup_window_ms: self.dedup_window_ms,
             dedup_keys: 100_000,
         })
         .await;

@@ -57,7 +57,7 @@ pub(super) async fn publish(
 ) -> Outcome {
     let mut sink = Sink {
         client,
-        publisher: client.publisher(),
+        publisher: client.publisher().exactly_once(),
         matching: options.matching,
         keep_trying: settings.on("reconnect"),
         one_by_one: Outcome::default(),

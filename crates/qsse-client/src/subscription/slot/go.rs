@@ -1,6 +1,7 @@
 //! What a [`Slot`] does beside, where the server speaks the Go library's dialect.
 
 use qsse_proto::control::{OnLag, Start};
+use qsse_proto::stream::Outcome;
 use qsse_proto::{Code, Epoch, EventId};
 
 use super::{End, Mark, Slot};
@@ -51,6 +52,13 @@ impl Slot {
     /// The offer is written: as much as there is to wait for.
     pub(crate) fn confirm_offer(&self) {
         self.confirm(START);
+        let mut shared = self.shared.lock();
+        shared.outcome.get_or_insert(Outcome::Live);
+        let waker = shared.waker.take();
+        drop(shared);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 
     /// Goes over to `qsse/1`, where it begins with what is published then.

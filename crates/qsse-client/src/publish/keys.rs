@@ -1,0 +1,140 @@
+//! Under which keys a client publishes on its own account, and what it remembers so that it can try again.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use qsse_proto::Epoch;
+use qsse_proto::publish::{Key, Retry};
+use tokio::time::Instant;
+
+use crate::core::Core;
+use crate::session::Session;
+use crate::{PublishError, UnknownOutcome};
+
+/// The keys of one client's own: numbers under a publisher's name that no other client has.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    name: String,
+    next: AtomicU64,
+}
+
+impl Keys {
+    pub(crate) fn new() -> Self {
+        // Every `RandomState` has keys of its own.
+        let random = RandomState::new().build_hasher().finish();
+        Self {
+            name: format!("{random:016x}"),
+            next: AtomicU64::new(0),
+        }
+    }
+
+    /// The publisher's name that the keys belong to.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A key that was not given out before, as short as it can be.
+    pub(super) fn draw(&self) -> Key {
+        let number = self.next.fetch_add(1, Ordering::Relaxed).to_le_bytes();
+        let last = number.iter().rposition(|byte| *byte != 0).unwrap_or(0);
+        Key::new(Bytes::copy_from_slice(&number[..=last])).expect("a number has 1 to 8 bytes")
+    }
+}
+
+/// When, and for which log, a publish was first on its way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct First {
+    epoch: Epoch,
+    at: Instant,
+    /// Until when it may be tried again: half of the server's window, so that the server still knows what it took.
+    until: Instant,
+}
+
+impl First {
+    /// Now, over this connection.
+    pub(super) fn now(session: &Session) -> Self {
+        let at = Instant::now();
+        Self {
+            epoch: session.epoch,
+            at,
+            until: at + session.dedup_window / 2,
+        }
+    }
+
+    /// The mark of a further attempt that may be `held` up before it is on its way.
+    pub(super) fn mark(&self, held: Duration) -> Retry {
+        let ago = self.at.elapsed().saturating_add(held).as_millis();
+        let ago_ms = u64::try_from(ago).unwrap_or(u64::MAX).saturating_add(1);
+        Retry {
+            epoch: self.epoch,
+            ago_ms,
+        }
+    }
+}
+
+/// The connection to publish over; with `first`, one over which that can be tried again.
+pub(super) async fn connected(
+    core: &Arc<Core>,
+    first: Option<First>,
+) -> Result<Arc<Session>, PublishError> {
+    let Some(first) = first else {
+        return core.connected().await;
+    };
+    let left = first.until.saturating_duration_since(Instant::now());
+    let too_late = || PublishError::outcome_unknown(UnknownOutcome::TooLate);
+    if left.is_zero() {
+        return Err(too_late());
+    }
+    let wait = core.config.publish_wait.min(left);
+    let session = match core.connected_within(wait).await {
+        Err(PublishError::NotConnected { .. }) if wait == left => return Err(too_late()),
+        found => found.map_err(unknown)?,
+    };
+    if session.epoch != first.epoch {
+        return Err(PublishError::outcome_unknown(UnknownOutcome::OtherLog));
+    }
+    Ok(session)
+}
+
+/// What an error means for a publish that may have been taken before.
+pub(super) fn unknown(error: PublishError) -> PublishError {
+    let why = match error {
+        PublishError::Refused { code, message } => UnknownOutcome::Refused { code, message },
+        PublishError::NotConnected { waited } => UnknownOutcome::NotConnected { waited },
+        PublishError::Closed(reason) => UnknownOutcome::Closed(reason),
+        // The server speaks another protocol now.
+        PublishError::Unsupported => UnknownOutcome::OtherLog,
+        PublishError::NoStream | PublishError::TooLarge { .. } => UnknownOutcome::NotSent,
+        // These say so themselves.
+        error => return error,
+    };
+    PublishError::outcome_unknown(why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_short_and_never_the_same() {
+        let keys = Keys::new();
+        let drawn: Vec<_> = (0..70_000).map(|_| keys.draw()).collect();
+        for (number, key) in drawn.iter().enumerate() {
+            let mut bytes = [0; 8];
+            bytes[..key.as_bytes().len()].copy_from_slice(key.as_bytes());
+            assert_eq!(u64::from_le_bytes(bytes), number as u64);
+        }
+        let lengths = [0, 255, 256, 65_536].map(|at| drawn[at].as_bytes().len());
+        assert_eq!(lengths, [1, 1, 2, 3]);
+    }
+
+    #[test]
+    fn two_clients_have_names_of_their_own() {
+        let (one, two) = (Keys::new(), Keys::new());
+        assert_ne!(one.name(), two.name());
+        assert_eq!(one.name().len(), 16);
+    }
+}

@@ -1,0 +1,139 @@
+//! The task of a publishing stream: events out, answers in.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use qsse_proto::Code;
+use qsse_proto::limits::CONTROL_FRAME_BYTES;
+use qsse_proto::publish::{AckFrame, OpenPublisher, PublisherFrame};
+use qsse_transport::{FrameError, FrameReader, ReadError, SendStream, WriteError};
+
+use super::keys::unknown;
+use super::ledger::{Failure, Violation};
+use super::pipe::{Pipe, State};
+use crate::core::Core;
+use crate::text::plain;
+use crate::{DisconnectReason, PublishError};
+
+impl Pipe {
+    /// Opens the stream, writes what gathers and takes the answers, until it ends.
+    pub(super) async fn serve(&self, core: &Core) -> Result<(), PublishError> {
+        let opened = tokio::select! {
+            biased;
+            opened = self.session.connection.open_bi() => opened,
+            () = core.sleep(core.config.publish_wait) => return Err(PublishError::NoStream),
+        };
+        let (mut send, recv) = opened.map_err(|_| self.lost())?;
+        self.state.lock().opened = true;
+        let mut answers = FrameReader::new(recv, CONTROL_FRAME_BYTES);
+        let open = PublisherFrame::from(OpenPublisher {
+            ordered: self.ordered,
+            name: self.name.clone(),
+        });
+        let mut queue = VecDeque::from([open.encode()]);
+        let mut finished = false;
+        loop {
+            if queue.is_empty() && !finished {
+                finished = self.take(&mut queue, &mut send);
+            }
+            tokio::select! {
+                biased;
+                frame = answers.next() => match frame {
+                    Ok(Some(frame)) => self.answer(AckFrame::decode(frame).map_err(PublishError::Protocol)?)?,
+                    Ok(None) if finished => return Ok(()),
+                    Ok(None) => return Err(self.ended(Code::NO_ERROR)),
+                    Err(FrameError::Read(ReadError::Reset(code))) => return Err(self.ended(code)),
+                    Err(FrameError::Decode(error)) => return Err(PublishError::Protocol(error)),
+                    Err(_) => return Err(self.lost()),
+                },
+                written = send.write_queue(&mut queue), if !queue.is_empty() => {
+                    if let Err(error) = written {
+                        // Answers to what was written before may still come; the reading end tells when they are over.
+                        queue.clear();
+                        finished = true;
+                        self.close(self.refused_by(error));
+                    }
+                }
+                () = self.wake.notified(), if queue.is_empty() && !finished => {}
+            }
+        }
+    }
+
+    /// Takes what has gathered. True when that was all there will ever be, and the stream has been finished.
+    fn take(&self, queue: &mut VecDeque<Bytes>, send: &mut SendStream) -> bool {
+        let mut state = self.state.lock();
+        let State {
+            buffer,
+            ledger,
+            again,
+            ..
+        } = &mut *state;
+        if let Some((bytes, number)) = again.as_mut().and_then(|again| again.next(&self.session)) {
+            queue.push_back(bytes);
+            ledger.mark_sent(number);
+            return false;
+        }
+        if !buffer.is_empty() {
+            let bytes = buffer.split().freeze();
+            if let Some(again) = again {
+                again.wrote(bytes.clone(), &self.session);
+            }
+            queue.push_back(bytes);
+            ledger.mark_sent(ledger.next());
+            return false;
+        }
+        if state.finished {
+            send.finish();
+        }
+        state.finished
+    }
+
+    fn answer(&self, frame: AckFrame) -> Result<(), PublishError> {
+        let mut state = self.state.lock();
+        let room = match frame {
+            AckFrame::Acknowledged(ack) => state.ledger.acknowledge(ack),
+            AckFrame::PublishRefused(refused) => {
+                let again = state.again.as_ref();
+                let tried = again.is_some_and(|again| again.was_tried(refused.number));
+                if self.ordered {
+                    // All behind it will be refused too.
+                    let (code, message) = (refused.code, plain(refused.message.clone()));
+                    let mut error = PublishError::Refused { code, message };
+                    if tried {
+                        error = unknown(error).with_unacknowledged(state.ledger.unanswered());
+                    }
+                    state.fail(error);
+                    state.finished = true;
+                    self.room.close();
+                    self.wake.notify_one();
+                }
+                state.ledger.refuse(refused, tried)
+            }
+            _ => Ok(0),
+        };
+        let answered = state.ledger.answered();
+        if let Some(again) = &mut state.again {
+            again.forget(answered);
+        }
+        drop(state);
+        self.room
+            .add_permits(room.map_err(|violation| self.violated(violation))?);
+        self.progress.notify_waiters();
+        Ok(())
+    }
+
+    fn violated(&self, violation: Violation) -> PublishError {
+        let reason = DisconnectReason::Violation(violation);
+        PublishError::AckLost {
+            unacknowledged: 1,
+            reason,
+        }
+    }
+
+    fn refused_by(&self, error: WriteError) -> Failure {
+        match error {
+            WriteError::Stopped(code) => Failure::Error(self.ended(code)),
+            _ => Failure::Unsent,
+        }
+    }
+}

@@ -1,0 +1,476 @@
+//! Publishes that are tried again after a lost connection, against a server that may misbehave.
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
+mod support;
+
+use std::future::IntoFuture;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use qsse_client::{Client, Code, ConnectError, Epoch, Kind, PublishError, UnknownOutcome};
+use qsse_proto::publish::Publish;
+use support::*;
+
+/// What the publishes are recognised by: data, key, and whether they are marked as retries.
+fn seen(publish: &Publish) -> (String, Vec<u8>, bool) {
+    let data = String::from_utf8(publish.data().to_vec()).unwrap();
+    let key = publish.key().expect("a key").as_bytes().to_vec();
+    (data, key, publish.retry().is_some())
+}
+
+/// The connection breaks when the publish has come, and another is made.
+async fn lose_one(server: &FakeServer, peer: Peer) -> (Publish, Peer) {
+    let publish = peer.publisher().await.next().await.unwrap();
+    peer.kill();
+    (publish, server.accept().await)
+}
+
+fn why(error: PublishError) -> (u64, UnknownOutcome) {
+    assert!(!error.is_retryable());
+    match error {
+        PublishError::OutcomeUnknown {
+            unacknowledged,
+            why,
+            ..
+        } => (unacknowledged, why),
+        error => panic!("{error}"),
+    }
+}
+
+// QP-8.8, QP-8.12
+#[tokio::test]
+async fn a_publish_whose_acknowledgement_was_lost_is_sent_again_under_its_key() {
+    let server = FakeServer::start();
+    let (client, peer) = server.pair().await;
+    let (result, _held) = tokio::join!(
+        soon(client.publish("a", "x").kind("k").into_future()),
+        async {
+            let mut first = peer.publisher().await;
+            let name = first.open.name.clone();
+            assert_eq!(name.len(), 16, "a random name");
+            let publish = first.next().await.unwrap();
+            assert!(publish.retry().is_none());
+            peer.kill();
+            let mut peer = server.accept().await;
+            peer.welcome().await;
+            let mut second = peer.publisher().await;
+            assert_eq!(second.open.name, name);
+            let again = second.next().await.unwrap();
+            let retry = again.retry().expect("a mark");
+            assert_eq!(retry.epoch, EPOCH);
+            assert!((1..60_000).contains(&retry.ago_ms), "{retry:?}");
+            assert_eq!(
+                again,
+                publish.keyed(again.key().unwrap().clone(), Some(retry))
+            );
+            // And once more.
+            peer.kill();
+            let peer = server.welcome().await;
+            let mut third = peer.publisher().await;
+            let last = third.next().await.unwrap();
+            assert_eq!(last.key(), again.key());
+            assert!(last.retry().unwrap().ago_ms >= retry.ago_ms);
+            third.ack(0, 40, 40).await;
+            (peer, third)
+        }
+    );
+    assert_eq!(result.unwrap(), id(40));
+}
+
+#[tokio::test]
+async fn each_publish_has_a_key_of_its_own() {
+    let server = FakeServer::start();
+    let (client, peer) = server.pair().await;
+    let publishing = async {
+        tokio::join!(
+            soon(client.publish("a", "1").into_future()),
+            client.publish("a", "2")
+        )
+    };
+    let ((one, two), _stream) = tokio::join!(publishing, async {
+        let mut stream = peer.publisher().await;
+        let (one, two) = (stream.next().await.unwrap(), stream.next().await.unwrap());
+        assert_ne!(one.key().unwrap(), two.key().unwrap());
+        stream.ack(1, 1, 2).await;
+        stream
+    });
+    assert_eq!((one.unwrap(), two.unwrap()), (id(1), id(2)));
+}
+
+// QP-8.14
+#[tokio::test]
+async fn what_cannot_be_found_out_is_an_unknown_outcome() {
+    let server = FakeServer::start();
+    // Another log: it is not even asked.
+    let (client, peer) = server.pair().await;
+    let (result, peer) = tokio::join!(soon(client.publish("a", "x").into_future()), async {
+        let (_, mut peer) = lose_one(&server, peer).await;
+        peer.epoch = Epoch::new(8);
+        peer.welcome().await;
+        peer
+    });
+    let (count, reason) = why(result.unwrap_err());
+    assert!(
+        count == 1 && matches!(reason, UnknownOutcome::OtherLog),
+        "{reason}"
+    );
+    assert!(peer.connection.accept_bi().now_or_never().is_none());
+
+    // The server says so, or anything else: an earlier attempt may have been taken.
+    for code in [Code::OUTCOME_UNKNOWN, Code::NOT_AUTHORISED] {
+        let (client, peer) = server.pair().await;
+        let (result, _held) = tokio::join!(soon(client.publish("a", "x").into_future()), async {
+            let (_, mut peer) = lose_one(&server, peer).await;
+            peer.welcome().await;
+            let mut stream = peer.publisher().await;
+            stream.next().await.unwrap();
+            stream.refuse(0, code, "no").await;
+            (peer, stream)
+        });
+        let (_, reason) = why(result.unwrap_err());
+        assert!(
+            matches!(reason, UnknownOutcome::Refused { code: told, .. } if told == code),
+            "{reason}"
+        );
+    }
+}
+
+// QP-8.14
+#[tokio::test]
+async fn after_half_of_the_window_and_without_a_connection_nothing_is_sent_again() {
+    let server = FakeServer::start();
+    let (client, peer) = tokio::join!(server.connect(), async {
+        let mut peer = server.accept().await;
+        peer.dedup_window_ms = 2;
+        peer.welcome().await;
+        peer
+    });
+    let client = client.unwrap();
+    let (result, peer) = tokio::join!(soon(client.publish("a", "x").into_future()), async {
+        let publish = peer.publisher().await.next().await.unwrap();
+        assert!(publish.key().is_some());
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        peer.kill();
+        server.welcome().await
+    });
+    let (_, reason) = why(result.unwrap_err());
+    assert!(matches!(reason, UnknownOutcome::TooLate), "{reason}");
+    assert!(peer.connection.accept_bi().now_or_never().is_none());
+    drop(client);
+
+    let config = config().publish_wait(Duration::from_millis(50));
+    let (client, peer) = tokio::join!(server.connect().config(config), server.welcome());
+    let client = client.unwrap();
+    let (result, ()) = tokio::join!(soon(client.publish("a", "x").into_future()), async {
+        peer.publisher().await.next().await.unwrap();
+        peer.kill();
+    });
+    let (_, reason) = why(result.unwrap_err());
+    assert!(
+        matches!(reason, UnknownOutcome::NotConnected { .. }),
+        "{reason}"
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_knows_no_keys_gets_none() {
+    let server = FakeServer::start();
+    let (client, peer) = tokio::join!(server.connect(), async {
+        let mut peer = server.accept().await;
+        peer.dedup_window_ms = 0;
+        peer.welcome().await;
+        peer
+    });
+    let client = client.unwrap();
+    let (result, ()) = tokio::join!(soon(client.publish("a", "x").into_future()), async {
+        let publish = peer.publisher().await.next().await.unwrap();
+        assert_eq!(publish.key(), None);
+        peer.kill();
+    });
+    let error = result.unwrap_err();
+    assert!(matches!(error, PublishError::AckLost { .. }), "{error}");
+}
+
+// QP-8.11
+#[tokio::test]
+async fn a_key_of_the_caller_goes_under_the_name_of_the_configuration() {
+    let server = FakeServer::start();
+    let named = config().publisher_name("billing".into());
+    let (client, peer) = tokio::join!(server.connect().config(named), server.welcome());
+    let client = client.unwrap();
+    let (result, _held) = tokio::join!(
+        soon(client.publish("a", "x").key("order 1").into_future()),
+        async {
+            let mut stream = peer.publisher().await;
+            assert_eq!(stream.open.name, "billing");
+            assert_eq!(
+                stream.next().await.unwrap().key().unwrap().as_bytes(),
+                b"order 1"
+            );
+            stream.ack(0, 3, 3).await;
+            stream
+        }
+    );
+    assert_eq!(result.unwrap(), id(3));
+    for key in [String::new(), "x".repeat(65)] {
+        let error = client.publish("a", "x").key(key).await.unwrap_err();
+        assert!(matches!(error, PublishError::Key(_)), "{error}");
+    }
+    let too_long = config().publisher_name("x".repeat(65));
+    let error = Client::connect(server.url()).config(too_long).await;
+    assert!(matches!(
+        error,
+        Err(ConnectError::PublisherName { bytes: 65 })
+    ));
+}
+
+#[tokio::test]
+async fn a_publisher_has_no_keys_unless_it_is_asked_to_send_exactly_once() {
+    let server = FakeServer::start();
+    let (client, peer) = server.pair().await;
+    client.publisher().send("a", "1").await.unwrap();
+    let mut stream = peer.publisher().await;
+    assert_eq!(stream.next().await.unwrap().key(), None);
+}
+
+// QP-8.12, QP-8.14: everything without an answer goes again, in order and before anything new.
+#[tokio::test]
+async fn a_publisher_goes_on_in_order_over_lost_connections() {
+    let server = FakeServer::start();
+    let (client, peer) = server.pair().await;
+    let publisher = client.publisher().exactly_once();
+    for data in ["0", "1", "2", "3"] {
+        publisher.send("a", data).await.unwrap();
+    }
+    let mut stream = peer.publisher().await;
+    assert!(stream.open.ordered);
+    let mut keys = Vec::new();
+    for expected in ["0", "1", "2", "3"] {
+        let (data, key, retry) = seen(&stream.next().await.unwrap());
+        assert_eq!((data.as_str(), retry), (expected, false));
+        keys.push(key);
+    }
+    stream.ack(0, 10, 10).await;
+    until(|| match publisher.progress().acknowledged {
+        1 => Ok(()),
+        other => Err(other),
+    })
+    .await;
+    peer.kill();
+
+    // While it waits for the next connection, more may be sent.
+    let matching = Kind::new("k").unwrap();
+    let (sent, peer) = tokio::join!(
+        publisher.send_matching("a.*", &matching, "4"),
+        server.welcome()
+    );
+    sent.unwrap();
+    let mut stream = peer.publisher().await;
+    for (index, expected) in ["1", "2", "3"].iter().enumerate() {
+        let publish = stream.next().await.unwrap();
+        let retry = publish.retry().unwrap();
+        assert!(retry.epoch == EPOCH && retry.ago_ms > 0);
+        let expected = ((*expected).to_owned(), keys[index + 1].clone(), true);
+        assert_eq!(seen(&publish), expected);
+    }
+    let fourth = stream.next().await.unwrap();
+    // Whether it was on its way before the loss was noticed is up to the scheduler.
+    let (data, fourth_key, _) = seen(&fourth);
+    assert_eq!(data, "4");
+    stream.ack(0, 11, 11).await;
+    until(|| match publisher.progress().acknowledged {
+        2 => Ok(()),
+        other => Err(other),
+    })
+    .await;
+    peer.kill();
+
+    let peer = server.welcome().await;
+    let mut stream = peer.publisher().await;
+    let mut again = Vec::new();
+    for _ in 0..3 {
+        let publish = stream.next().await.unwrap();
+        assert_eq!(
+            (publish.is_matching(), publish.kind() == "k"),
+            match publish.data() {
+                data if data == "4" => (true, true),
+                _ => (false, false),
+            }
+        );
+        again.push(seen(&publish));
+    }
+    let expected = [("2", &keys[2]), ("3", &keys[3]), ("4", &fourth_key)];
+    assert_eq!(
+        again,
+        expected.map(|(data, key)| (data.to_owned(), key.clone(), true))
+    );
+    let progress = publisher.progress();
+    assert_eq!(
+        (progress.sent, progress.acknowledged, progress.lost),
+        (5, 2, 0)
+    );
+    let flush = publisher.flush();
+    let (flushed, ()) = tokio::join!(flush, async {
+        stream.ack(0, 12, 12).await;
+        stream.ack(1, 13, 13).await;
+        stream.ack(2, 20, 22).await;
+    });
+    assert_eq!(flushed.unwrap(), Some(id(22)));
+    let progress = publisher.progress();
+    assert_eq!(
+        (progress.sent, progress.acknowledged, progress.lost),
+        (5, 5, 0)
+    );
+    assert_eq!(
+        (progress.first, progress.last),
+        (Some(id(10)), Some(id(22)))
+    );
+    publisher.send("a", "5").await.unwrap();
+    assert_eq!(
+        seen(&stream.next().await.unwrap()).0,
+        "5",
+        "the same stream goes on"
+    );
+}
+
+/// A publisher with three events on their way, and a connection that breaks then.
+async fn three_lost(server: &FakeServer) -> (Client, qsse_client::Publisher) {
+    let (client, peer) = server.pair().await;
+    let publisher = client.publisher().exactly_once();
+    let mut stream = {
+        for data in ["0", "1", "2"] {
+            publisher.send("a", data).await.unwrap();
+        }
+        peer.publisher().await
+    };
+    for _ in 0..3 {
+        stream.next().await.unwrap();
+    }
+    peer.kill();
+    (client, publisher)
+}
+
+// QP-8.14
+#[tokio::test]
+async fn a_publisher_is_told_once_how_many_outcomes_are_unknown_and_begins_anew() {
+    let server = FakeServer::start();
+    let (_client, publisher) = three_lost(&server).await;
+    let peer = server.welcome().await;
+    let mut stream = peer.publisher().await;
+    for _ in 0..3 {
+        assert!(stream.next().await.unwrap().retry().is_some());
+    }
+    stream.ack(0, 1, 1).await;
+    stream.refuse(1, Code::OUTCOME_UNKNOWN, "forgotten").await;
+    stream.refuse(2, Code::FAILED_BEFORE, "").await;
+    let (count, reason) = why(soon(publisher.flush()).await.unwrap_err());
+    assert_eq!(count, 2);
+    assert!(reason.to_string().contains("forgotten"), "{reason}");
+    let progress = publisher.progress();
+    let counts = (progress.acknowledged, progress.refused, progress.lost);
+    assert_eq!(counts, (1, 0, 2));
+    assert_eq!(publisher.flush().await.unwrap(), Some(id(1)), "told once");
+    publisher.send("a", "anew").await.unwrap();
+    let mut stream = peer.publisher().await;
+    assert_eq!(seen(&stream.next().await.unwrap()).0, "anew");
+    stream.ack(0, 2, 2).await;
+    assert_eq!(soon(publisher.flush()).await.unwrap(), Some(id(2)));
+}
+
+#[tokio::test]
+async fn a_publisher_sends_nothing_again_to_another_log() {
+    let server = FakeServer::start();
+    let (_client, publisher) = three_lost(&server).await;
+    let mut peer = server.accept().await;
+    peer.epoch = Epoch::new(8);
+    peer.welcome().await;
+    let (count, reason) = why(soon(publisher.flush()).await.unwrap_err());
+    assert!(
+        count == 3 && matches!(reason, UnknownOutcome::OtherLog),
+        "{reason}"
+    );
+    assert_eq!(publisher.progress().lost, 3);
+    publisher.send("a", "anew").await.unwrap();
+    let mut stream = peer.publisher().await;
+    let (data, _, retry) = seen(&stream.next().await.unwrap());
+    assert_eq!((data.as_str(), retry), ("anew", false));
+}
+
+#[tokio::test]
+async fn what_is_sent_again_counts_as_in_flight() {
+    let server = FakeServer::start();
+    let config = config().publish_in_flight_bytes(4096);
+    let (client, peer) = tokio::join!(server.connect().config(config), server.welcome());
+    let client = client.unwrap();
+    let publisher = client.publisher().exactly_once();
+    let data = [0; 1000];
+    for _ in 0..3 {
+        publisher.send("a", data).await.unwrap();
+    }
+    let mut stream = peer.publisher().await;
+    for _ in 0..3 {
+        stream.next().await.unwrap();
+    }
+    let mut waiting = Box::pin(publisher.send("a", data));
+    assert!((&mut waiting).now_or_never().is_none(), "no room");
+    peer.kill();
+    let peer = server.welcome().await;
+    let mut stream = peer.publisher().await;
+    for _ in 0..3 {
+        assert!(stream.next().await.unwrap().retry().is_some());
+    }
+    assert!((&mut waiting).now_or_never().is_none(), "still none");
+    stream.ack(0, 1, 1).await;
+    soon(waiting).await.unwrap();
+    assert!(stream.next().await.unwrap().retry().is_none());
+}
+
+// QP-8.14
+#[tokio::test]
+async fn what_is_sent_again_goes_before_what_is_new_also_when_it_takes_long() {
+    let server = FakeServer::start();
+    let (client, peer) = server.pair().await;
+    let publisher = client.publisher().exactly_once();
+    // More than is written at once, and than a stream takes while nobody reads it.
+    let data = [7; MAX_EVENT];
+    for _ in 0..60 {
+        publisher.send("old", data).await.unwrap();
+    }
+    let mut stream = peer.publisher().await;
+    for _ in 0..60 {
+        stream.next().await.unwrap();
+    }
+    peer.kill();
+    let peer = server.welcome().await;
+    let mut stream = peer.publisher().await;
+    soon(publisher.send("new", "x")).await.unwrap();
+    // The new one waits in the buffer while the old ones are still being written.
+    for _ in 0..60 {
+        let publish = stream.next().await.unwrap();
+        assert_eq!((publish.topic(), publish.retry().is_some()), ("old", true));
+    }
+    let last = stream.next().await.unwrap();
+    assert_eq!((last.topic(), last.retry()), ("new", None));
+    stream.ack(60, 1, 61).await;
+    assert_eq!(soon(publisher.flush()).await.unwrap(), Some(id(61)));
+}
+
+#[tokio::test]
+async fn answers_without_sense_are_no_lost_connection() {
+    let server = FakeServer::start();
+    let (client, peer) = server.pair().await;
+    let publisher = client.publisher().exactly_once();
+    publisher.send("a", "1").await.unwrap();
+    let mut stream = peer.publisher().await;
+    stream.next().await.unwrap();
+    stream.ack(7, 1, 8).await;
+    let error = soon(publisher.flush()).await.unwrap_err();
+    assert!(matches!(error, PublishError::AckLost { .. }), "{error}");
+    let (result, _stream) = tokio::join!(soon(client.publish("a", "x").into_future()), async {
+        let mut stream = peer.publisher().await;
+        stream.next().await.unwrap();
+        stream.ack(7, 1, 8).await;
+        stream
+    });
+    assert!(matches!(result, Err(PublishError::AckLost { .. })));
+}
