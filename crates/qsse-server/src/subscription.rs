@@ -236,6 +236,7 @@ impl Stream for Subscription {
             let (ready, draining) = (self.reader.ready(), shared.draining.clone());
             self.waiting = Some(Box::pin(async move {
                 tokio::select! {
+                    biased;
                     () = ready => {}
                     () = draining.cancelled() => {}
                 }

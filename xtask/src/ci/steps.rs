@@ -107,6 +107,8 @@ fn features() -> Result<()> {
         "qsse-client --all-features",
         "qsse-server --no-default-features --features ring",
         "qsse-server --all-features",
+        "qsse-log --all-features",
+        "qsse-store --all-features",
         "qsse --no-default-features",
         "qsse --no-default-features --features client,ring",
         "qsse --no-default-features --features server,ring",

@@ -87,6 +87,7 @@ pub(crate) async fn run(session: &Arc<Session>, streams: ControlStreams) -> End 
         // Every stream is written to its end; the client closes once it has read them.
         let read = tokio::time::timeout(shared.config.drain_timeout, session.connection.closed());
         tokio::select! {
+            biased;
             _ = read => {}
             () = shared.closing.cancelled() => {}
         }

@@ -187,6 +187,7 @@ impl Delivery {
                 }
                 Step::Idle(_) => {
                     tokio::select! {
+                        biased;
                         () = reader.ready() => {}
                         () = session.shared.draining.cancelled() => {}
                         () = tokio::time::sleep_until(heartbeat) => {

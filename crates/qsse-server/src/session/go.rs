@@ -164,6 +164,7 @@ async fn idle(session: &Session, errors: Vec<Bytes>, mut stream: SendStream) -> 
         }
     }
     tokio::select! {
+        biased;
         () = stopped(&stream) => return Ended::Unsubscribed,
         () = session.shared.draining.cancelled() => {}
     }
