@@ -52,7 +52,9 @@ impl Timestamp {
 impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Self {
         let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+        // Every publish comes here: numbers of 128 bits would cost more than the clock.
+        let micros = since.as_secs().saturating_mul(MICROS);
+        Self(micros.saturating_add(since.subsec_micros().into()))
     }
 }
 
