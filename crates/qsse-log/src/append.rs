@@ -173,19 +173,22 @@ impl Appender<'_> {
     ///
     /// After [`Known::New`], push its events and then [`remember`](Self::remember) it.
     pub fn look_up(&self, key: &Key, ago: Option<Duration>) -> Known {
-        self.state.dedup.look_up(key, ago, self.now.monotonic)
+        let epoch = self.log.epoch();
+        self.state
+            .dedup
+            .look_up(key, ago, self.now.monotonic, epoch)
     }
 
     /// Notes the events of a publish under its key.
     pub fn remember(&mut self, key: Key, taken: Option<Appended>) {
         let now = self.now.monotonic;
+        self.state.dedup.insert(&key, taken, now, self.log.config());
         // Of a publish to many topics only this process knows all of it.
         if let Some(Appended { first, last }) = taken
             && first == last
         {
-            self.state.pending.key(last.seq(), key.clone());
+            self.state.pending.key(last.seq(), key);
         }
-        self.state.dedup.insert(key, taken, now, self.log.config());
     }
 }
 

@@ -40,7 +40,7 @@ pub struct Config {
     pub pending_bytes: usize,
     /// How long the key of a publish is remembered, so that it is not taken twice. Default 2 min.
     pub dedup_window: Duration,
-    /// Most keys remembered, the newest ones: about 150 bytes each. Default 100,000.
+    /// Most keys remembered, the newest ones: about 100 bytes each. Default 100,000.
     pub dedup_keys: usize,
 }
 

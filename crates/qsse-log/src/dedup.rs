@@ -1,10 +1,11 @@
 //! Which publishes were taken lately, by key: so that one that is tried again is not taken twice.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::time::Duration;
 
 use bytes::Bytes;
-use qsse_proto::{EventId, Timestamp};
+use qsse_proto::{Epoch, EventId, Timestamp};
 
 use crate::append::Appended;
 use crate::config::Config;
@@ -54,20 +55,36 @@ pub enum Known {
 }
 
 /// The keys of the window, oldest first.
+///
+/// A key is known by a hash of 128 bits under secret seeds: short, whatever the key is, and nobody can make two of them meet.
 #[derive(Default)]
 pub(crate) struct Dedup {
-    taken: HashMap<Key, Option<Appended>>,
+    seeds: [RandomState; 2],
+    taken: HashMap<u128, Taken, BuildHasherDefault<Hashed>>,
     /// When each was taken.
-    order: VecDeque<(Duration, Key)>,
+    order: VecDeque<(Duration, u128)>,
     /// When the newest of those was taken that are known no more.
     forgotten: Option<Duration>,
 }
 
+/// The events of a publish: `count` of them, from `first` on.
+#[derive(Clone, Copy)]
+struct Taken {
+    first: u64,
+    count: u32,
+}
+
 impl Dedup {
     /// What is known of `key`, first sent `ago` if this is not the first attempt.
-    pub(crate) fn look_up(&self, key: &Key, ago: Option<Duration>, now: Duration) -> Known {
-        if let Some(taken) = self.taken.get(key) {
-            return Known::Taken(*taken);
+    pub(crate) fn look_up(
+        &self,
+        key: &Key,
+        ago: Option<Duration>,
+        now: Duration,
+        epoch: Epoch,
+    ) -> Known {
+        if let Some(taken) = self.taken.get(&self.hash(key)) {
+            return Known::Taken(taken.events(epoch));
         }
         let (Some(ago), Some(forgotten)) = (ago, self.forgotten) else {
             return Known::New;
@@ -84,21 +101,23 @@ impl Dedup {
     /// Notes what a publish has become.
     pub(crate) fn insert(
         &mut self,
-        key: Key,
-        taken: Option<Appended>,
+        key: &Key,
+        events: Option<Appended>,
         now: Duration,
         config: &Config,
     ) {
-        if self.taken.insert(key.clone(), taken).is_none() {
-            self.order.push_back((now + BEFORE, key));
+        let hash = self.hash(key);
+        if self.taken.insert(hash, Taken::new(events)).is_none() {
+            self.order.push_back((now + BEFORE, hash));
         }
         self.trim(now, config);
     }
 
     /// Forgets one that was not taken after all.
     pub(crate) fn remove(&mut self, key: &Key) {
-        if self.taken.remove(key).is_some() {
-            self.order.retain(|(_, other)| other != key);
+        let hash = self.hash(key);
+        if self.taken.remove(&hash).is_some() {
+            self.order.retain(|(_, other)| *other != hash);
         }
     }
 
@@ -108,11 +127,10 @@ impl Dedup {
         let then = |age: Duration| (now.monotonic + BEFORE).saturating_sub(age);
         self.forgotten = Some(then(age(opened.last_time) + opened.keys_age));
         for (key, seq, time) in &opened.keys {
-            let id = EventId::new(opened.epoch, *seq);
-            let (first, last) = (id, id);
-            self.taken
-                .insert(key.clone(), Some(Appended { first, last }));
-            self.order.push_back((then(age(*time)), key.clone()));
+            let hash = self.hash(key);
+            let (first, count) = (*seq, 1);
+            self.taken.insert(hash, Taken { first, count });
+            self.order.push_back((then(age(*time)), hash));
         }
     }
 
@@ -123,8 +141,8 @@ impl Dedup {
             && (self.order.len() > config.dedup_keys
                 || horizon.is_some_and(|horizon| *taken < horizon))
         {
-            if let Some((taken, key)) = self.order.pop_front() {
-                self.taken.remove(&key);
+            if let Some((taken, hash)) = self.order.pop_front() {
+                self.taken.remove(&hash);
                 self.forgotten = Some(taken);
             }
         }
@@ -133,5 +151,52 @@ impl Dedup {
     /// How many keys are known.
     pub(crate) fn len(&self) -> usize {
         self.taken.len()
+    }
+
+    fn hash(&self, key: &Key) -> u128 {
+        let [high, low] = [0, 1].map(|seed| u128::from(self.seeds[seed].hash_one(key)));
+        high << 64 | low
+    }
+}
+
+impl Taken {
+    fn new(events: Option<Appended>) -> Self {
+        events.map_or(Self { first: 0, count: 0 }, |Appended { first, last }| {
+            let count = last.seq() + 1 - first.seq();
+            Self {
+                first: first.seq(),
+                count: u32::try_from(count).unwrap_or(u32::MAX),
+            }
+        })
+    }
+
+    fn events(self, epoch: Epoch) -> Option<Appended> {
+        let last = (self.first + u64::from(self.count)).checked_sub(1);
+        let last = last.filter(|_| self.count > 0)?;
+        Some(Appended {
+            first: EventId::new(epoch, self.first),
+            last: EventId::new(epoch, last),
+        })
+    }
+}
+
+/// What is hashed already needs no hash of its own.
+#[derive(Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn write(&mut self, bytes: &[u8]) {
+        // Not reached: the map's keys are numbers.
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u128(&mut self, hash: u128) {
+        self.0 = hash as u64;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }

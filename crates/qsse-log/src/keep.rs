@@ -1,5 +1,7 @@
 //! Keeping: what was appended goes to the storage, in groups, and then to the readers.
 
+mod gathering;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,6 +14,8 @@ use crate::log::Log;
 use crate::pending::Group;
 use crate::storage::{Acknowledge, Entry, Storage, StorageError};
 use crate::time::Now;
+
+use gathering::Gathering;
 
 /// How long a storage without room is left alone before the next try.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -28,6 +32,7 @@ impl Log {
         let Some(storage) = self.shared().storage.clone() else {
             return std::future::pending().await;
         };
+        let mut gathering = Gathering::default();
         loop {
             if let Err(error) = self.reserve(&*storage).await
                 && error.is_final()
@@ -35,7 +40,10 @@ impl Log {
                 return self.refuse(error);
             }
             if !self.shared().state.lock().pending.is_empty() {
-                self.keep_pending(&*storage, &now).await;
+                gathering.gather(self, &now).await;
+                let begun = now().monotonic;
+                let kept = self.keep_pending(&*storage, &now).await;
+                gathering.kept(self, kept, begun, now().monotonic);
                 if self.is_ended() {
                     return;
                 }
@@ -133,7 +141,8 @@ impl Log {
         Ok(())
     }
 
-    async fn keep_pending(&self, storage: &dyn Storage, now: &impl Fn() -> Now) {
+    /// Gives the storage what is pending; how many events that was.
+    async fn keep_pending(&self, storage: &dyn Storage, now: &impl Fn() -> Now) -> u64 {
         let shared = self.shared();
         let (entries, group) = {
             let mut state = shared.state.lock();
@@ -165,6 +174,7 @@ impl Log {
             Err(error) => self.give_up(&entries, &group, error),
         }
         shared.stored.notify_waiters();
+        group.len()
     }
 
     /// Shows kept events to readers.

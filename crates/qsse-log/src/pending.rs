@@ -103,6 +103,11 @@ impl Pending {
         self.bytes
     }
 
+    /// How many events there are.
+    pub(crate) fn len(&self) -> u64 {
+        self.group.len()
+    }
+
     /// For whoever waits for what was pushed.
     pub(crate) fn receipt(&self) -> Receipt {
         self.group.receipt()
@@ -140,6 +145,11 @@ impl Group {
 
     pub(crate) fn first(&self) -> u64 {
         self.first
+    }
+
+    /// How many events it has: their seqs follow one another.
+    pub(crate) fn len(&self) -> u64 {
+        (self.last + 1).saturating_sub(self.first.max(1))
     }
 
     pub(crate) fn holds(&self, seq: u64) -> bool {

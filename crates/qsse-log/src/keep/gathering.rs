@@ -1,0 +1,85 @@
+//! [`Gathering`]: the next group waits a moment for the publishers of the last one.
+//!
+//! Publishers that wait for each acknowledgement come back all at once when a group is kept. Taken at once, the next group has only
+//! those that came meanwhile, and the publishers part into two halves that take turns: twice the syncs for the same events.
+
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::log::Log;
+use crate::storage::Acknowledge;
+use crate::time::Now;
+
+/// The part of the last group's time that the next one may wait.
+const PART: u32 = 4;
+
+/// Groups that do not wait after one that waited in vain, doubling up to so many.
+const MOST_SKIPPED: u32 = 64;
+
+/// How the groups follow one another.
+#[derive(Default)]
+pub(super) struct Gathering {
+    /// Events in flight when the last group was kept: so many come if their publishers go on.
+    expected: u64,
+    until: Duration,
+    /// Groups that are taken at once.
+    skip: u32,
+    /// How many those were the last time; 0 when it was worth the while.
+    skipped: u32,
+}
+
+impl Gathering {
+    /// Waits until as many events are pending as there were before, for as long as that is worth.
+    pub(super) async fn gather(&mut self, log: &Log, now: &impl Fn() -> Now) {
+        if self.expected < 2 {
+            return;
+        }
+        if self.skip > 0 {
+            self.skip -= 1;
+            return;
+        }
+        let shared = log.shared();
+        loop {
+            {
+                let state = shared.state.lock();
+                let full = state.pending.bytes() >= shared.config.pending_bytes / 2;
+                if state.pending.len() >= self.expected || full {
+                    self.skipped = 0;
+                    return;
+                }
+            }
+            if now().monotonic >= self.until {
+                break;
+            }
+            // No timer is that fine; the publishers run meanwhile.
+            give_way().await;
+        }
+        self.skipped = (2 * self.skipped).clamp(1, MOST_SKIPPED);
+        self.skip = self.skipped;
+    }
+
+    /// A group of so many events was kept.
+    pub(super) fn kept(&mut self, log: &Log, events: u64, begun: Duration, ended: Duration) {
+        let shared = log.shared();
+        self.expected = match shared.config.acknowledge {
+            Acknowledge::Synced => events + shared.state.lock().pending.len(),
+            // What is not synced is quick, and what is in memory is acknowledged before.
+            _ => 0,
+        };
+        self.until = ended + ended.saturating_sub(begun) / PART;
+    }
+}
+
+/// Lets other tasks run.
+async fn give_way() {
+    let mut given = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut given, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
