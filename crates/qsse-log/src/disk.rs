@@ -304,11 +304,10 @@ fn store_entry(entry: Entry) -> qsse_store::Entry {
 }
 
 fn storage_error(error: StoreError) -> StorageError {
-    let shared = Arc::new(error);
-    match &*shared {
-        StoreError::Full { .. } => StorageError::Full(shared),
-        StoreError::Failed { .. } => StorageError::Ended(shared),
-        _ => StorageError::Failed(shared),
+    match error {
+        StoreError::Full { source } => StorageError::Full(Arc::new(source)),
+        StoreError::Failed { .. } => StorageError::Ended(Arc::new(error)),
+        _ => StorageError::Failed(Arc::new(error)),
     }
 }
 

@@ -146,7 +146,7 @@ pub struct Stored {
 #[non_exhaustive]
 pub enum StorageError {
     /// There is no room. It takes events again once there is.
-    #[error("the disk is full: {0}")]
+    #[error("the disk is full ({0}): make room, or keep less")]
     Full(Arc<dyn std::error::Error + Send + Sync>),
     /// It did not work and may the next time.
     #[error("the store failed: {0}")]
