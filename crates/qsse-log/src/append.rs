@@ -173,21 +173,27 @@ impl Appender<'_> {
     ///
     /// After [`Known::New`], push its events and then [`remember`](Self::remember) it.
     pub fn look_up(&self, key: &Key, ago: Option<Duration>) -> Known {
-        let epoch = self.log.epoch();
-        self.state
-            .dedup
-            .look_up(key, ago, self.now.monotonic, epoch)
+        self.known(key, ago, false)
+    }
+
+    /// As [`look_up`](Self::look_up), of a publish to all topics of a pattern: after a restart those are not known any more.
+    pub fn look_up_matching(&self, key: &Key, ago: Option<Duration>) -> Known {
+        self.known(key, ago, true)
+    }
+
+    fn known(&self, key: &Key, ago: Option<Duration>, many: bool) -> Known {
+        let (now, epoch) = (self.now.monotonic, self.log.epoch());
+        self.state.dedup.look_up(key, ago, many, now, epoch)
     }
 
     /// Notes the events of a publish under its key.
     pub fn remember(&mut self, key: Key, taken: Option<Appended>) {
         let now = self.now.monotonic;
         self.state.dedup.insert(&key, taken, now, self.log.config());
-        // Of a publish to many topics only this process knows all of it.
-        if let Some(Appended { first, last }) = taken
-            && first == last
-        {
-            self.state.pending.key(last.seq(), key);
+        if let Some(Appended { first, last }) = taken {
+            // Of a publish to many topics only this process knows all of it.
+            let stored = first == last;
+            self.state.pending.key(last.seq(), key, stored);
         }
     }
 }
@@ -198,6 +204,11 @@ pub(crate) const TURN: u64 = 4_096;
 impl State {
     /// Whether the storage may be given more.
     fn may_store(&self, config: &Config) -> Result<(), AppendError> {
+        if self.closed {
+            return Err(AppendError::Storage(StorageError::ended(
+                "the log is closed",
+            )));
+        }
         if let Some(error) = &self.refusing {
             return Err(AppendError::Storage(error.clone()));
         }

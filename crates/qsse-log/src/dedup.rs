@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::time::Duration;
 
 use bytes::Bytes;
-use qsse_proto::{Epoch, EventId, Timestamp};
+use qsse_proto::{Epoch, EventId};
 
 use crate::append::Appended;
 use crate::config::Config;
@@ -65,6 +65,8 @@ pub(crate) struct Dedup {
     order: VecDeque<(Duration, u128)>,
     /// When the newest of those was taken that are known no more.
     forgotten: Option<Duration>,
+    /// When the keys of an earlier process were taken over, which had no publishes to many topics among them.
+    recovered: Option<Duration>,
 }
 
 /// The events of a publish: `count` of them, from `first` on.
@@ -75,18 +77,23 @@ struct Taken {
 }
 
 impl Dedup {
-    /// What is known of `key`, first sent `ago` if this is not the first attempt.
+    /// What is known of `key`, first sent `ago` if this is not the first attempt; `many` if it is a publish to many topics.
     pub(crate) fn look_up(
         &self,
         key: &Key,
         ago: Option<Duration>,
+        many: bool,
         now: Duration,
         epoch: Epoch,
     ) -> Known {
         if let Some(taken) = self.taken.get(&self.hash(key)) {
             return Known::Taken(taken.events(epoch));
         }
-        let (Some(ago), Some(forgotten)) = (ago, self.forgotten) else {
+        let forgotten = match self.recovered {
+            Some(recovered) if many => self.forgotten.max(Some(recovered)),
+            _ => self.forgotten,
+        };
+        let (Some(ago), Some(forgotten)) = (ago, forgotten) else {
             return Known::New;
         };
         // Had it been taken, it would have been after this.
@@ -113,24 +120,35 @@ impl Dedup {
         self.trim(now, config);
     }
 
-    /// Forgets one that was not taken after all.
-    pub(crate) fn remove(&mut self, key: &Key) {
-        let hash = self.hash(key);
-        if self.taken.remove(&hash).is_some() {
-            self.order.retain(|(_, other)| *other != hash);
+    /// Forgets those that were not taken after all.
+    pub(crate) fn remove<'k>(&mut self, keys: impl IntoIterator<Item = &'k Key>) {
+        let mut removed = false;
+        for key in keys {
+            let hash = self.hash(key);
+            removed |= self.taken.remove(&hash).is_some();
+        }
+        if removed {
+            let taken = &self.taken;
+            self.order.retain(|(_, hash)| taken.contains_key(hash));
         }
     }
 
-    /// Takes over the keys of an earlier process.
-    pub(crate) fn recover(&mut self, opened: &Opened, now: Now) {
-        let age = |time: Timestamp| now.wall.saturating_since(time);
-        let then = |age: Duration| (now.monotonic + BEFORE).saturating_sub(age);
-        self.forgotten = Some(then(age(opened.last_time) + opened.keys_age));
-        for (key, seq, time) in &opened.keys {
+    /// Takes over the keys of an earlier process. With `lost` there may be others, of events that readers saw and nothing kept.
+    pub(crate) fn recover(&mut self, opened: &Opened, now: Now, lost: bool) {
+        // As if no time had passed since the last event: how much has is the word of a clock that may have jumped.
+        let now = now.monotonic + BEFORE;
+        let known = if lost {
+            Duration::ZERO
+        } else {
+            opened.keys_age
+        };
+        self.recovered = Some(now);
+        self.forgotten = Some(now.saturating_sub(known));
+        for (key, seq) in &opened.keys {
             let hash = self.hash(key);
             let (first, count) = (*seq, 1);
             self.taken.insert(hash, Taken { first, count });
-            self.order.push_back((then(age(*time)), hash));
+            self.order.push_back((now, hash));
         }
     }
 
@@ -143,7 +161,8 @@ impl Dedup {
         {
             if let Some((taken, hash)) = self.order.pop_front() {
                 self.taken.remove(&hash);
-                self.forgotten = Some(taken);
+                // Never back: more may be forgotten than the keys that are here.
+                self.forgotten = self.forgotten.max(Some(taken));
             }
         }
     }

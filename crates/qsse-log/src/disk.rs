@@ -113,9 +113,10 @@ impl Disk {
         opened.topics = reader.topics_matching(&everything());
         let keys = recovered.keys.into_iter();
         opened.keys = keys
-            .map(|(key, seq, time)| (Key::new(key.scope, key.key), seq, time))
+            .map(|(key, seq, _)| (Key::new(key.scope, key.key), seq))
             .collect();
         opened.keys_age = keys_age;
+        opened.clean = recovered.clean;
         Self {
             writer,
             reader,

@@ -212,8 +212,9 @@ impl Feed {
 
     /// Whether those of its readers that keep up have taken everything up to `seq`.
     pub(crate) fn is_taken(&self, seq: u64) -> bool {
-        let slowest = self.progress.slowest();
-        slowest.is_none_or(|taken| taken >= seq || !self.state.lock().has_after(taken))
+        let state = self.state.lock();
+        let slowest = self.progress.slowest(state.floor);
+        slowest.is_none_or(|taken| taken >= seq || !state.has_after(taken))
     }
 
     /// Waits until there is something for `position`: newer events, or none that old any more.
@@ -287,10 +288,7 @@ impl State {
     }
 
     fn shrink_to(&mut self, budget: usize) {
-        if self.sealed_bytes + self.open.len() <= budget {
-            return;
-        }
-        while self.sealed_bytes + self.open.len() > budget {
+        while self.is_over(budget) {
             if self.sealed.is_empty() {
                 self.seal();
             }
@@ -301,6 +299,15 @@ impl State {
             self.floor = oldest.last_seq();
             self.forget_encoded();
         }
+    }
+
+    /// What the open batch has room for counts as well, but is no reason to drop the batch itself.
+    fn is_over(&self, budget: usize) -> bool {
+        let open = match self.sealed.is_empty() {
+            true => self.open.len(),
+            false => self.open.capacity(),
+        };
+        self.sealed_bytes + open > budget
     }
 
     /// Drops other forms of the batches that are gone.

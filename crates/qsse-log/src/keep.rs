@@ -18,7 +18,7 @@ use crate::time::Now;
 use gathering::Gathering;
 
 /// How long a storage without room is left alone before the next try.
-const PATIENCE: Duration = Duration::from_millis(500);
+pub(crate) const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What is reserved ahead, so that publishers need not wait for it.
 const AHEAD: u64 = 1 << 16;
@@ -34,10 +34,15 @@ impl Log {
         };
         let mut gathering = Gathering::default();
         loop {
-            if let Err(error) = self.reserve(&*storage).await
-                && error.is_final()
-            {
-                return self.refuse(error);
+            if let Err(error) = self.reserve(&*storage).await {
+                let done = error.is_final();
+                self.refuse(error);
+                if done {
+                    return;
+                }
+                // Nobody waits for seqs that may not come.
+                tokio::time::sleep(PATIENCE).await;
+                self.shared().state.lock().refusing = None;
             }
             if !self.shared().state.lock().pending.is_empty() {
                 gathering.gather(self, &now).await;
@@ -100,8 +105,15 @@ impl Log {
         let Some(storage) = self.shared().storage.clone() else {
             return Ok(());
         };
-        let flushed = self.flush().await;
-        let head = self.shared().state.lock().head;
+        let (flushed, head) = loop {
+            let flushed = self.flush().await;
+            let mut state = self.shared().state.lock();
+            // What came in between is waited for as well; from here on nothing can.
+            if flushed.is_err() || (state.pending.is_empty() && state.writing.is_none()) {
+                state.closed = true;
+                break (flushed, state.head);
+            }
+        };
         flushed.and(storage.close(head).await)
     }
 
@@ -209,11 +221,10 @@ impl Log {
         let shared = self.shared();
         let mut state = shared.state.lock();
         let (behind, later) = state.pending.take();
-        for entry in entries.iter().chain(&behind) {
-            for (_, key) in &entry.keys {
-                state.dedup.remove(key);
-            }
-        }
+        let written = entries.iter().chain(&behind).flat_map(|entry| &entry.keys);
+        let keys = written.map(|(_, key)| key);
+        let unwritten = group.unwritten().iter().chain(later.unwritten());
+        state.dedup.remove(keys.chain(unwritten));
         if shared.config.acknowledge != Acknowledge::Memory {
             // Nobody was told of these seqs.
             state.head = group.first() - 1;
@@ -229,9 +240,20 @@ impl Log {
     }
 
     fn refuse(&self, error: StorageError) {
-        tracing::error!(%error, "nothing can be published any more");
-        self.shared().state.lock().refusing = Some(error);
-        self.shared().stored.notify_waiters();
+        tracing::error!(%error, "nothing can be published");
+        let shared = self.shared();
+        let mut state = shared.state.lock();
+        if error.is_final() {
+            // Nobody else answers those who wait.
+            let (entries, group) = state.pending.take();
+            if shared.config.acknowledge != Acknowledge::Memory && !entries.is_empty() {
+                state.head = group.first() - 1;
+            }
+            group.finish(Err(error.clone()));
+        }
+        state.refusing = Some(error);
+        drop(state);
+        shared.stored.notify_waiters();
     }
 
     fn is_ended(&self) -> bool {

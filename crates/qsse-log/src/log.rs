@@ -17,7 +17,7 @@ use crate::history::History;
 use crate::pace::Pace;
 use crate::pending::{Group, Pending};
 use crate::reader::{Reader, StartError};
-use crate::storage::{Storage, StorageError};
+use crate::storage::{Acknowledge, Storage, StorageError};
 use crate::time::Now;
 use crate::topics::Topics;
 
@@ -59,6 +59,8 @@ pub(crate) struct State {
     pub(crate) reserved: u64,
     /// Why nothing may be appended, while that is so.
     pub(crate) refusing: Option<StorageError>,
+    /// Nothing is appended any more.
+    pub(crate) closed: bool,
 }
 
 /// What a log holds at one moment.
@@ -102,7 +104,8 @@ impl Log {
         for topic in &opened.topics {
             state.topics.recover(topic.as_topic_ref());
         }
-        state.dedup.recover(&opened, now);
+        let lost = !opened.clean && config.acknowledge == Acknowledge::Memory;
+        state.dedup.recover(&opened, now, lost);
         Self::of(opened.epoch, config, state, Some(storage))
     }
 
@@ -192,7 +195,7 @@ impl Log {
         on_lag: OnLag,
     ) -> Result<Reader, StartError> {
         let mut reader = Reader::open(self, filter, start, on_lag)?;
-        reader.find_start(start).await;
+        reader.find_start(start).await?;
         Ok(reader)
     }
 
@@ -307,6 +310,7 @@ impl State {
             writing: None,
             reserved: 0,
             refusing: None,
+            closed: false,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Pacing: a publisher may wait until its events are on their way to everybody who keeps up.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -38,13 +38,13 @@ impl Readers {
         progress
     }
 
-    /// The position of the one furthest behind, of those that keep up; `None` without one.
-    pub(crate) fn slowest(&self) -> Option<u64> {
+    /// The position of the one furthest behind, of those that keep up and have not fallen below `floor`; `None` without one.
+    pub(crate) fn slowest(&self, floor: u64) -> Option<u64> {
         let all = self.all.lock();
         let readers = all.iter().filter_map(Weak::upgrade);
         let live = readers.filter(|reader| !reader.lagging.load(Ordering::Acquire));
-        live.map(|reader| reader.taken.load(Ordering::Acquire))
-            .min()
+        let taken = live.map(|reader| reader.taken.load(Ordering::Acquire));
+        taken.filter(|taken| *taken >= floor).min()
     }
 }
 
@@ -58,6 +58,8 @@ pub(crate) struct Pace {
 impl Pace {
     /// A reader has moved.
     pub(crate) fn moved(&self) {
+        // Between what was just noted and this: one of the two sides sees the other.
+        fence(Ordering::SeqCst);
         if self.waiting.load(Ordering::Relaxed) && self.waiting.swap(false, Ordering::AcqRel) {
             self.moved.notify_waiters();
         }
@@ -70,7 +72,8 @@ impl Pace {
         loop {
             let mut moved = std::pin::pin!(self.moved.notified());
             moved.as_mut().enable();
-            self.waiting.store(true, Ordering::Release);
+            self.waiting.store(true, Ordering::Relaxed);
+            fence(Ordering::SeqCst);
             if done() {
                 return;
             }

@@ -17,6 +17,8 @@ pub(crate) struct Pending {
     entries: Vec<Entry>,
     open: Builder,
     keys: Vec<(u64, Key)>,
+    /// Keys of publishes to many topics, which are not written.
+    unwritten: Vec<Key>,
     bytes: usize,
     group: Group,
 }
@@ -27,6 +29,7 @@ pub(crate) struct Group {
     first: u64,
     last: u64,
     outcome: Arc<watch::Sender<Outcome>>,
+    unwritten: Arc<[Key]>,
 }
 
 /// The promise that an append is kept: await [`kept`](Receipt::kept).
@@ -61,6 +64,7 @@ impl Default for Pending {
             entries: Vec::new(),
             open: Builder::new(),
             keys: Vec::new(),
+            unwritten: Vec::new(),
             bytes: 0,
             group: Group::new(),
         }
@@ -88,10 +92,15 @@ impl Pending {
         self.group.last = seq;
     }
 
-    /// The key of the publish whose event was pushed last.
-    pub(crate) fn key(&mut self, seq: u64, key: Key) {
-        if self.open.last_seq() == Some(seq) {
+    /// The key of the publish whose event was pushed last; it is written with it if it is `stored`.
+    pub(crate) fn key(&mut self, seq: u64, key: Key, stored: bool) {
+        if self.open.last_seq() != Some(seq) {
+            return;
+        }
+        if stored {
             self.keys.push((seq, key));
+        } else {
+            self.unwritten.push(key);
         }
     }
 
@@ -122,7 +131,9 @@ impl Pending {
         self.seal();
         self.bytes = 0;
         let entries = std::mem::take(&mut self.entries);
-        (entries, std::mem::replace(&mut self.group, Group::new()))
+        let mut group = std::mem::replace(&mut self.group, Group::new());
+        group.unwritten = std::mem::take(&mut self.unwritten).into();
+        (entries, group)
     }
 
     fn seal(&mut self) {
@@ -140,7 +151,13 @@ impl Group {
             first: 0,
             last: 0,
             outcome: Arc::new(watch::Sender::new(None)),
+            unwritten: Arc::new([]),
         }
+    }
+
+    /// Keys that are not among those of the entries.
+    pub(crate) fn unwritten(&self) -> &[Key] {
+        &self.unwritten
     }
 
     pub(crate) fn first(&self) -> u64 {

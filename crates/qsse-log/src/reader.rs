@@ -254,7 +254,11 @@ impl Reader {
                 return Step::Stored;
             }
         }
-        let lost = self.log.lost(&state, filter, after).min(feed_floor);
+        // With a storage, memory lacks nothing that is newer than its floor.
+        let lost = match self.log.storage() {
+            Some(_) => after,
+            None => state.topics.lost(filter, after).min(feed_floor),
+        };
         if lost > after {
             self.told = lost;
             return gap(after, lost, self.lost_reason());

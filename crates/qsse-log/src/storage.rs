@@ -106,10 +106,12 @@ pub struct Opened {
     pub last_time: Timestamp,
     /// The topics with an event.
     pub topics: Vec<Topic>,
-    /// The keys of the dedup window, with seq and time of their events.
-    pub keys: Vec<(Key, u64, Timestamp)>,
+    /// The keys of the dedup window, with the seqs of their events.
+    pub keys: Vec<(Key, u64)>,
     /// How old, counted from `last_time`, a key may be to be among these.
     pub keys_age: Duration,
+    /// Whether it was closed, or is new: nothing that was in memory is missing.
+    pub clean: bool,
 }
 
 impl Opened {
@@ -123,6 +125,7 @@ impl Opened {
             topics: Vec::new(),
             keys: Vec::new(),
             keys_age: Duration::ZERO,
+            clean: true,
         }
     }
 }

@@ -21,7 +21,7 @@ const EPOCH: Epoch = Epoch::new(9);
 /// Keeps batches in memory; each append needs a permit, and may be told to fail.
 struct Fake {
     kept: Mutex<Vec<Batch>>,
-    keys: Mutex<Vec<(Key, u64, Timestamp)>>,
+    keys: Mutex<Vec<(Key, u64)>>,
     permits: Semaphore,
     fail: Mutex<Option<StorageError>>,
     reserved: Mutex<u64>,
@@ -87,9 +87,7 @@ impl Storage for Fake {
             return Err(error);
         }
         for Entry { batch, keys, .. } in entries {
-            let keys = keys
-                .into_iter()
-                .map(|(seq, key)| (key, seq, batch.last_time()));
+            let keys = keys.into_iter().map(|(seq, key)| (key, seq));
             self.keys.lock().unwrap().extend(keys);
             self.kept.lock().unwrap().push(batch);
         }
@@ -464,4 +462,68 @@ async fn many_who_come_back_together_read_the_storage_once() {
         let (seqs, gaps) = read(reader).await;
         assert_eq!((seqs.last(), gaps.len()), (Some(&50), 0));
     }
+}
+
+#[tokio::test]
+async fn a_keyed_publish_to_many_topics_is_neither_acknowledged_nor_taken_twice() {
+    let storage = Fake::new();
+    let first = log(&storage, Config::default());
+    publish(&first, "a").await.unwrap();
+    let key = Key::new([0; 16], &b"many"[..]);
+    let keyed = |log: &Log| {
+        let mut appender = log.appender(Now::default());
+        let first = appender.push(event("a", b"x")).unwrap();
+        let last = appender.push(event("b", b"x")).unwrap();
+        appender.remember(key.clone(), Some(Appended { first, last }));
+        appender.receipt()
+    };
+    storage.fail(Some(full()));
+    keyed(&first).kept().await.unwrap_err();
+    storage.fail(None);
+    let known = |log: &Log, ago| log.appender(Now::default()).look_up_matching(&key, ago);
+    assert_eq!(known(&first, None), Known::New, "it was not taken");
+    keyed(&first).kept().await.unwrap();
+    let taken = known(&first, None);
+    assert!(matches!(taken, Known::Taken(Some(_))), "{taken:?}");
+    first.flush().await.unwrap();
+    let second = log(&storage, Config::default());
+    let retried = known(&second, Some(Duration::from_secs(1)));
+    assert_eq!(retried, Known::Unknown, "this process cannot know");
+}
+
+#[tokio::test]
+async fn a_closed_log_takes_nothing_and_leaves_nobody_waiting() {
+    let storage = Fake::new();
+    let log = log(&storage, Config::default());
+    publish(&log, "a").await.unwrap();
+    log.close().await.unwrap();
+    let late = log.append(Now::default(), event("a", b"x"));
+    assert!(matches!(late, Err(AppendError::Storage(error)) if error.is_final()));
+    assert_eq!(*storage.closed.lock().unwrap(), Some(1));
+}
+
+#[tokio::test]
+async fn a_subscriber_that_comes_while_a_group_fails_misses_nothing_after_it() {
+    let storage = Fake::stuck();
+    let log = log(&storage, Config::default());
+    storage.fail(Some(full()));
+    let failing = tokio::spawn({
+        let log = log.clone();
+        async move { publish(&log, "a").await }
+    });
+    while log.stats().head == 0 {
+        tokio::task::yield_now().await;
+    }
+    let mut live = open(&log, "*", Start::Live).await;
+    assert_eq!(
+        live.started().seq(),
+        0,
+        "nobody has seen the one that fails"
+    );
+    storage.permits.add_permits(1);
+    failing.await.unwrap().unwrap_err();
+    storage.fail(None);
+    storage.permits.add_permits(1);
+    assert_eq!(publish(&log, "a").await.unwrap().seq(), 1);
+    assert_eq!(read(&mut live).await.0, [1]);
 }

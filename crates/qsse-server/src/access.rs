@@ -48,6 +48,11 @@ impl Access {
         state.decisions.clear();
     }
 
+    /// How many principals there were before this one.
+    pub(crate) fn generation(&self) -> u64 {
+        self.state.lock().generation
+    }
+
     pub(crate) fn principal(&self) -> Arc<Principal> {
         Arc::clone(&self.state.lock().principal)
     }

@@ -107,21 +107,33 @@ pub(crate) async fn upkeep(shared: Arc<Shared>) {
     }
 }
 
+/// How long a store that has no room is waited for at the end.
+const LAST_TRIES: Duration = Duration::from_secs(10);
+
 /// Gives the storage what is published, and closes it at the end.
 pub(crate) async fn keep(shared: Arc<Shared>) {
     let clock = shared.clock;
     let mut keeping = std::pin::pin!(shared.log.keep(|| clock.now()));
-    tokio::select! {
-        () = &mut keeping => {}
-        () = shared.closing.cancelled() => {}
-    }
-    // It has to run on for what is still on its way.
-    let closed = tokio::select! {
-        closed = shared.log.close() => closed,
-        () = keeping => shared.log.close().await,
+    let ended = tokio::select! {
+        biased;
+        () = &mut keeping => true,
+        () = shared.closing.cancelled() => false,
     };
-    if let Err(error) = closed {
-        tracing::error!(%error, "the store was not closed cleanly");
+    let close = async {
+        if ended {
+            return shared.log.close().await;
+        }
+        // It has to run on for what is still on its way.
+        tokio::select! {
+            biased;
+            closed = shared.log.close() => closed,
+            () = keeping => shared.log.close().await,
+        }
+    };
+    match tokio::time::timeout(LAST_TRIES, close).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "the store was not closed cleanly"),
+        Err(_) => tracing::error!("the store has had no room up to the end: events are lost"),
     }
     shared.kept.cancel();
 }

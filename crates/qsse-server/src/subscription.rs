@@ -113,6 +113,7 @@ impl Subscribe {
             cursor: position,
             reset,
             lagged: false,
+            flushed: false,
             server,
             _counted: counted,
         })
@@ -140,6 +141,8 @@ pub struct Subscription {
     cursor: EventId,
     reset: Option<EventId>,
     lagged: bool,
+    /// Everything accepted before the drain is kept.
+    flushed: bool,
     server: Server,
     _counted: Held,
 }
@@ -230,8 +233,18 @@ impl Stream for Subscription {
                 continue;
             }
             let shared = self.server.shared();
-            if shared.is_leaving() {
+            if shared.is_leaving() && self.flushed {
                 return Poll::Ready(None);
+            }
+            if shared.is_leaving() {
+                // What was accepted before the drain is shown once it is kept.
+                let log = shared.log.clone();
+                self.flushed = true;
+                self.waiting = Some(Box::pin(async move {
+                    let _ = log.flush().await;
+                    None
+                }));
+                continue;
             }
             let (ready, draining) = (self.reader.ready(), shared.draining.clone());
             self.waiting = Some(Box::pin(async move {

@@ -8,6 +8,7 @@ use qsse_proto::stream::Outcome;
 use qsse_topic::Filter;
 
 use super::{Fetched, Reader};
+use crate::keep::PATIENCE;
 use crate::log::{Log, State};
 
 /// Why a reader could not be made.
@@ -45,10 +46,11 @@ impl Reader {
         on_lag: OnLag,
     ) -> Result<Self, StartError> {
         let mut state = log.shared().state.lock();
-        let head = state.head;
+        // What a storage has not kept yet may never be: it is of no account.
+        let head = log.visible().seq();
         let feed = state.feeds.open(filter, head, log.config());
         let feed_floor = feed.join();
-        let begun = begin(&state, log, filter, start, feed_floor);
+        let begun = begin(&state, log, filter, start, (head, feed_floor));
         drop(state);
         let begin = match begun {
             Ok(begin) => begin,
@@ -78,27 +80,35 @@ impl Reader {
     }
 
     /// Finds starts that only the storage knows.
-    pub(crate) async fn find_start(&mut self, start: Start) {
+    pub(crate) async fn find_start(&mut self, start: Start) -> Result<(), StartError> {
         let Some(storage) = self.log.storage().cloned() else {
-            return;
+            return Ok(());
         };
+        if matches!(start, Start::Since(_) | Start::Last(_)) && !self.log.is_stored_first() {
+            // What was shown before it was written counts, too. A storage that has ended has all that it will.
+            let _ = tokio::time::timeout(PATIENCE, self.log.flush()).await;
+        }
         let filter = self.feed.filter().clone();
         let position = match start {
             Start::Since(time) => storage.seq_at(time).await.saturating_sub(1),
             Start::Last(n) => {
                 let until = self.selected_until;
                 let tail = storage.tail(filter.clone(), u64::from(n), until).await;
+                if tail.len() > SELECTED {
+                    return Err(StartError::TooMany { most: SELECTED });
+                }
                 let first = tail.iter().map(|(_, seq)| seq.saturating_sub(1)).min();
-                self.since = Some(tail.into_iter().collect());
+                self.since = (!tail.is_empty()).then(|| tail.into_iter().collect());
                 first.unwrap_or(until)
             }
-            _ => return,
+            _ => return Ok(()),
         };
         self.position = position.min(self.selected_until);
         self.started = EventId::new(self.log.epoch(), self.position);
         if matches!(start, Start::Since(_)) && storage.floor(&filter) > self.position {
             self.outcome = Outcome::Gap;
         }
+        Ok(())
     }
 }
 
@@ -108,9 +118,8 @@ fn begin(
     log: &Log,
     filter: &Filter,
     start: Start,
-    feed_floor: u64,
+    (head, feed_floor): (u64, u64),
 ) -> Result<Begin, StartError> {
-    let head = state.head;
     let floor = match log.storage() {
         Some(storage) => storage.oldest(),
         None => state.history.floor(),

@@ -8,7 +8,9 @@ use qsse_proto::batch::Batch;
 use qsse_proto::stream::{Gap, GapReason};
 use qsse_topic::Topic;
 
+use super::start::SELECTED;
 use super::{Reader, Step, gap_of};
+use crate::keep::PATIENCE;
 use crate::recent::{self, LONG_STRIDE};
 use crate::storage::Stored;
 
@@ -56,10 +58,15 @@ impl Reader {
         async move {
             Found(match storage {
                 None => Kind::Nothing,
-                Some(storage) if latest => Kind::Latest(storage.tail(filter, 1, until).await),
+                Some(storage) if latest => {
+                    // What was shown before it was written counts, too. A storage that has ended has all that it will.
+                    let _ = tokio::time::timeout(PATIENCE, log.flush()).await;
+                    Kind::Latest(storage.tail(filter, 1, until).await)
+                }
                 Some(storage) => Kind::Read(match feed.stored.get(after) {
-                    Some(stored) => stored,
-                    None => {
+                    // What retention has let go of since is not shown.
+                    Some(stored) if storage.floor(&filter) <= after => stored,
+                    _ => {
                         let stored = loop {
                             let mut more = pin!(log.shared().stored.notified());
                             more.as_mut().enable();
@@ -120,7 +127,8 @@ impl Reader {
         let missed: HashMap<_, _> = tail.into_iter().filter(|(_, seq)| *seq > after).collect();
         let through = missed.values().min().map_or(until, |seq| seq - 1);
         self.told = until;
-        self.since = (!missed.is_empty()).then_some(missed);
+        // More than that is as good as skipping them.
+        self.since = (1..=SELECTED).contains(&missed.len()).then_some(missed);
         let items = [Item::Gap(gap_of(after, until, GapReason::Latest))].into();
         self.fetched = Fetched { items, through };
     }

@@ -109,7 +109,8 @@ struct Held {
 
 /// What something that was waited for came to.
 enum Answer {
-    Subscription(u32, Box<Result<Delivery, Refusal>>),
+    /// What came of it, and the generation of the principal that it was asked for.
+    Subscription(u32, u64, Box<Result<Delivery, Refusal>>),
     Token(Result<Principal, End>),
     /// The pattern that a newer principal may not read, if any.
     Recheck(u32, Option<Pattern>),
@@ -183,16 +184,17 @@ impl Control<'_> {
         };
         self.subscriptions.insert(id, held);
         let session = Arc::clone(self.session);
+        let generation = session.access.generation();
         self.opening.push(Box::pin(async move {
             let opened = subscribing::open(session, subscribe, ends).await;
-            Answer::Subscription(id, Box::new(opened))
+            Answer::Subscription(id, generation, Box::new(opened))
         }));
         Ok(())
     }
 
     fn answer(&mut self, answer: Answer) -> Result<(), End> {
         match answer {
-            Answer::Subscription(id, opened) => self.opened(id, *opened),
+            Answer::Subscription(id, generation, opened) => self.opened(id, generation, *opened),
             Answer::Token(principal) => self.refreshed(principal?),
             Answer::Recheck(id, Some(pattern)) => {
                 if let Some(held) = self.subscriptions.remove(&id) {
@@ -204,12 +206,22 @@ impl Control<'_> {
         }
     }
 
-    fn opened(&mut self, id: u32, opened: Result<Delivery, Refusal>) -> Result<(), End> {
+    fn opened(
+        &mut self,
+        id: u32,
+        generation: u64,
+        opened: Result<Delivery, Refusal>,
+    ) -> Result<(), End> {
         match opened {
             Ok(delivery) => {
                 let position: EventId = delivery.started();
+                let filter = delivery.filter().clone();
+                if generation != self.session.access.generation() {
+                    // The token was refreshed meanwhile.
+                    self.recheck(id, filter.clone());
+                }
                 if let Some(held) = self.subscriptions.get_mut(&id) {
-                    held.filter = Some(delivery.filter().clone());
+                    held.filter = Some(filter);
                 }
                 self.tasks.spawn(delivery.deliver());
                 self.replies
@@ -256,20 +268,27 @@ impl Control<'_> {
         let expires = principal.expires_in();
         self.session.access.replace(principal);
         // What the last token allowed, this one may not.
-        for (id, held) in &self.subscriptions {
-            let (id, session) = (*id, self.session);
-            if let Some(filter) = held.filter.clone() {
-                self.opening.push(Box::pin(async move {
-                    let denied = session.access.denied(&filter).await.cloned();
-                    Answer::Recheck(id, denied)
-                }));
-            }
+        let held = self.subscriptions.iter();
+        let filters: Vec<_> = held
+            .filter_map(|(id, held)| Some((*id, held.filter.clone()?)))
+            .collect();
+        for (id, filter) in filters {
+            self.recheck(id, filter);
         }
         self.expire_after(expires);
         let expires_in_ms = expires.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         self.replies
             .send(TokenAccepted { expires_in_ms })
             .map_err(unread)
+    }
+
+    /// Asks whether a subscription is still allowed.
+    fn recheck(&mut self, id: u32, filter: Filter) {
+        let session = self.session;
+        self.opening.push(Box::pin(async move {
+            let denied = session.access.denied(&filter).await.cloned();
+            Answer::Recheck(id, denied)
+        }));
     }
 
     fn expire_after(&mut self, time: Option<Duration>) {

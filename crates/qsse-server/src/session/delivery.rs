@@ -138,6 +138,7 @@ impl Delivery {
         let mut lagging = None;
         let every = session.shared.config.heartbeat;
         let mut heartbeat = Instant::now() + every;
+        let mut kept = false;
         loop {
             let step = reader.step(TURN, &mut batches);
             if reader.is_lagging() != lagging.is_some() {
@@ -175,6 +176,12 @@ impl Delivery {
                     Ok(())
                 }
                 Step::Lagged => return Ended::Lagged,
+                // What was accepted before the drain is shown once it is kept.
+                Step::Idle(_) if session.shared.is_leaving() && !kept => {
+                    kept = true;
+                    let _ = session.shared.log.flush().await;
+                    Ok(())
+                }
                 Step::Idle(position) if session.shared.is_leaving() => {
                     // A last word on the position, so that a resume elsewhere looks through nothing.
                     let written = out.write(form.heartbeat(position)).await;

@@ -19,7 +19,7 @@ mod turn;
 
 use turn::{Answer, Ready, Target, Turn};
 
-/// Publishes taken in one turn of the sequencer.
+/// Events after which a turn of the sequencer takes no further publish.
 const TURN: usize = 256;
 
 const FAILED_BEFORE: &str = "an earlier publish of this publisher was refused";
@@ -43,6 +43,7 @@ pub(crate) async fn run(session: Arc<Session>, send: SendStream, recv: RecvStrea
                 session.connection.close(error.code(), &error.to_string());
             }
             Failed::Frame(_) | Failed::Gone => publishing.acks.reset(Code::UNKNOWN),
+            Failed::InDoubt => publishing.acks.reset(Code::STORE_UNAVAILABLE),
         }
     }
 }
@@ -51,6 +52,8 @@ pub(crate) async fn run(session: Arc<Session>, send: SendStream, recv: RecvStrea
 enum Failed {
     Frame(FrameError),
     Gone,
+    /// The store has ended, and nobody knows what it has kept.
+    InDoubt,
 }
 
 struct Publishing<'s> {
@@ -79,14 +82,14 @@ impl Publishing<'_> {
         let mut ready = Vec::new();
         while let Some(frame) = self.next(frames).await? {
             self.take(frame, &mut ready).await?;
-            while ready.len() < TURN
+            while ready.iter().map(Ready::events).sum::<usize>() < TURN
                 && let Some(frame) = frames.next_buffered().map_err(Failed::Frame)?
             {
                 let frame = PublisherFrame::decode(frame);
                 let frame = frame.map_err(|error| Failed::Frame(FrameError::Decode(error)))?;
                 self.take(frame, &mut ready).await?;
             }
-            self.append(&mut ready).await;
+            self.append(&mut ready).await?;
             self.acks.flush().await.map_err(|_| Failed::Gone)?;
         }
         self.acks.finish();
@@ -122,7 +125,7 @@ impl Publishing<'_> {
                 });
             }
             Err((code, message)) => {
-                self.append(ready).await;
+                self.append(ready).await?;
                 // One of those before it may just have been refused.
                 let (code, message) = self.failed_before().err().unwrap_or((code, message));
                 self.refuse(number, code, message);
@@ -188,9 +191,9 @@ impl Publishing<'_> {
     /// Appends what is ready, in one turn of the sequencer, and answers once it is kept.
     ///
     /// A store that is behind is waited for: the client's stream fills up, and so the publisher feels it.
-    async fn append(&mut self, ready: &mut Vec<Ready>) {
+    async fn append(&mut self, ready: &mut Vec<Ready>) -> Result<(), Failed> {
         if ready.is_empty() {
-            return;
+            return Ok(());
         }
         let shared = &self.session.shared;
         let (first, count) = (ready[0].number, ready.len() as u64);
@@ -201,7 +204,7 @@ impl Publishing<'_> {
             }
         };
         let outcome = match turn {
-            Ok(Turn { answers, kept }) => all_kept(kept).await.map(|()| answers),
+            Ok(Turn { answers, kept }) => all_kept(kept).await?.map(|()| answers),
             Err(error) => Err(error.to_string()),
         };
         match outcome {
@@ -214,6 +217,7 @@ impl Publishing<'_> {
                 ready.clear();
             }
         }
+        Ok(())
     }
 
     fn answer(&mut self, answers: Vec<Answer>) {
@@ -244,12 +248,19 @@ impl Publishing<'_> {
 }
 
 /// Waits until all of it is kept; the reason, if it is not.
-async fn all_kept(receipts: Vec<Receipt>) -> Result<(), String> {
+///
+/// # Errors
+/// [`Failed::InDoubt`] if nobody knows.
+async fn all_kept(receipts: Vec<Receipt>) -> Result<Result<(), String>, Failed> {
     for receipt in receipts {
-        let kept = receipt.kept().await;
-        kept.map_err(|error| error.to_string())?;
+        match receipt.kept().await {
+            Ok(()) => {}
+            // QP-8.6: what was written before a sync failed may be there when the store is opened anew.
+            Err(error) if error.is_final() => return Err(Failed::InDoubt),
+            Err(error) => return Ok(Err(error.to_string())),
+        }
     }
-    Ok(())
+    Ok(Ok(()))
 }
 
 fn misplaced(kind: u8) -> Failed {

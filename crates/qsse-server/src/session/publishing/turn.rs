@@ -22,6 +22,16 @@ pub(super) enum Target {
     Topics(Vec<Topic>),
 }
 
+impl Ready {
+    /// How many events it makes.
+    pub(super) fn events(&self) -> usize {
+        match &self.target {
+            Target::Topic(_) => 1,
+            Target::Topics(topics) => topics.len(),
+        }
+    }
+}
+
 /// What a publish is answered, or several in a row.
 pub(super) enum Answer {
     Taken(Acknowledged),
@@ -96,7 +106,13 @@ fn known(shared: &Shared, appender: &Appender<'_>, ready: &Ready) -> Known {
     match ready.publish.retry() {
         // QP-8.13
         Some(retry) if retry.epoch != shared.log.epoch() => Known::Unknown,
-        Some(retry) => appender.look_up(key, Some(Duration::from_millis(retry.ago_ms))),
+        Some(retry) => {
+            let ago = Some(Duration::from_millis(retry.ago_ms));
+            match &ready.target {
+                Target::Topic(_) => appender.look_up(key, ago),
+                Target::Topics(_) => appender.look_up_matching(key, ago),
+            }
+        }
         None => appender.look_up(key, None),
     }
 }
