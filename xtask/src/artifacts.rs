@@ -21,6 +21,23 @@ pub(crate) fn program(kind: &str, name: &str) -> Result<PathBuf> {
     find(&messages.output()?, kind, name).with_context(|| format!("no {kind} {name} was built"))
 }
 
+/// Programs of these kinds and names, built for speed.
+pub(crate) fn released<const N: usize>(programs: [(&str, &str); N]) -> Result<[PathBuf; N]> {
+    let mut build = cargo("build --release --package qsse-cli --package qsse-testing");
+    for (kind, name) in programs {
+        build = build.arg(&format!("--{kind}={name}"));
+    }
+    let messages = build
+        .arg("--message-format=json-render-diagnostics")
+        .output()?;
+    let mut found = programs.map(|_| PathBuf::new());
+    for (place, (kind, name)) in found.iter_mut().zip(programs) {
+        let path = find(&messages, kind, name);
+        *place = path.with_context(|| format!("no {kind} {name} was built"))?;
+    }
+    Ok(found)
+}
+
 fn find(messages: &str, kind: &str, name: &str) -> Option<PathBuf> {
     messages
         .lines()

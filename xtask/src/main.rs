@@ -7,10 +7,12 @@ mod artifacts;
 mod ci;
 mod command;
 mod docs;
+mod endure;
 mod examples;
 mod fanout;
 mod interop;
 mod no_std;
+mod sim;
 mod tidy;
 mod workspace;
 
@@ -38,10 +40,22 @@ enum Task {
     Examples(examples::Args),
     /// Measure fan-out throughput against a raw QUIC writer (takes a minute)
     Fanout(fanout::Args),
+    /// Kill a server again and again under load: nothing acknowledged is lost (takes minutes)
+    Crash(endure::Args),
+    /// Restart a server with 2,000 clients: all resume, spread out (takes two minutes)
+    Restart(endure::Args),
+    /// Stall one of 1,000 subscribers, then all: the others get theirs, memory is bounded (takes a minute)
+    Stalled(endure::Args),
+    /// Measure how fast history is replayed, against a raw QUIC writer (takes a minute)
+    Replay(endure::Args),
+    /// Measure synced publishing, against the store alone (takes a minute)
+    Synced(endure::Args),
     /// Run servers and clients against Go, live
     Interop(interop::Args),
     /// Build qsse-topic where the standard library must not be
     NoStd(no_std::Args),
+    /// Judge random programs in a simulated world: `sim --seeds N [--seed S]`
+    Sim(sim::Args),
 }
 
 fn main() -> ExitCode {
@@ -51,8 +65,14 @@ fn main() -> ExitCode {
         Task::Docs(args) => docs::run(&args),
         Task::Examples(args) => examples::run(&args),
         Task::Fanout(args) => fanout::run(&args),
+        Task::Crash(args) => endure::run("crash", &args),
+        Task::Restart(args) => endure::run("restart", &args),
+        Task::Stalled(args) => endure::run("stalled", &args),
+        Task::Replay(args) => endure::run("replay", &args),
+        Task::Synced(args) => endure::run("synced", &args),
         Task::Interop(args) => interop::run(&args),
         Task::NoStd(args) => no_std::run(&args),
+        Task::Sim(args) => sim::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -18,7 +18,7 @@ use crate::time::Now;
 use gathering::Gathering;
 
 /// How long a storage without room is left alone before the next try.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What is reserved ahead, so that publishers need not wait for it.
 const AHEAD: u64 = 1 << 16;
@@ -42,7 +42,11 @@ impl Log {
                 }
                 // Nobody waits for seqs that may not come.
                 tokio::time::sleep(PATIENCE).await;
-                self.shared().state.lock().refusing = None;
+                let mut state = self.shared().state.lock();
+                state.refusing = None;
+                if state.pending.is_empty() {
+                    continue;
+                }
             }
             if !self.shared().state.lock().pending.is_empty() {
                 gathering.gather(self, &now).await;

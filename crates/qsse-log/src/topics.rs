@@ -227,6 +227,19 @@ impl Topics {
             .collect()
     }
 
+    /// Of each topic that `filter` admits how many of its last `n` events up to `upto` are kept, and the first of those.
+    pub(crate) fn last(&self, filter: &Filter, n: usize, upto: u64) -> Vec<(Topic, usize, u64)> {
+        let ids = self.admitted(filter, usize::MAX).unwrap_or_default();
+        let last = ids.into_iter().filter_map(|id| {
+            let kept = self.kept(id);
+            let end = kept.partition_point(|seq| *seq <= upto);
+            let count = end.min(n);
+            let first = kept.range(end - count..end).next()?;
+            Some((self.name(id).clone(), count, *first))
+        });
+        last.collect()
+    }
+
     /// The known topics that `filter` admits; `None` if there are more than `most`.
     pub(crate) fn admitted(&self, filter: &Filter, most: usize) -> Option<Vec<TopicId>> {
         let mut ids = Vec::new();

@@ -1,6 +1,7 @@
 //! Where a reading begins.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use qsse_proto::EventId;
 use qsse_proto::control::{OnLag, Start};
@@ -8,7 +9,6 @@ use qsse_proto::stream::Outcome;
 use qsse_topic::Filter;
 
 use super::{Fetched, Reader};
-use crate::keep::PATIENCE;
 use crate::log::{Log, State};
 
 /// Why a reader could not be made.
@@ -30,6 +30,9 @@ pub enum StartError {
 
 /// Events that one start, or one lag, may select: 8 MiB of seqs.
 pub(super) const SELECTED: usize = 1 << 20;
+
+/// How long a start waits for what readers have seen to be written.
+const WRITTEN: Duration = Duration::from_secs(10);
 
 /// Where a reading begins.
 struct Begin {
@@ -84,21 +87,29 @@ impl Reader {
         let Some(storage) = self.log.storage().cloned() else {
             return Ok(());
         };
-        if matches!(start, Start::Since(_) | Start::Last(_)) && !self.log.is_stored_first() {
-            // What was shown before it was written counts, too. A storage that has ended has all that it will.
-            let _ = tokio::time::timeout(PATIENCE, self.log.flush()).await;
-        }
         let filter = self.feed.filter().clone();
         let position = match start {
-            Start::Since(time) => storage.seq_at(time).await.saturating_sub(1),
+            Start::Since(time) => {
+                let in_memory = self.log.shared().state.lock().history.before(time);
+                match in_memory {
+                    Some(position) => position,
+                    None => storage.seq_at(time).await.saturating_sub(1),
+                }
+            }
             Start::Last(n) => {
                 let until = self.selected_until;
+                if !self.log.is_stored_first() {
+                    // What was shown and has left memory may not be written yet. A disk that is full keeps nobody waiting for ever.
+                    let _ = tokio::time::timeout(WRITTEN, self.log.flush()).await;
+                }
                 let tail = storage.tail(filter.clone(), u64::from(n), until).await;
+                let n = usize::try_from(n).unwrap_or(usize::MAX);
+                let tail = self.with_memory(tail, n, until);
                 if tail.len() > SELECTED {
                     return Err(StartError::TooMany { most: SELECTED });
                 }
-                let first = tail.iter().map(|(_, seq)| seq.saturating_sub(1)).min();
-                self.since = (!tail.is_empty()).then(|| tail.into_iter().collect());
+                let first = tail.values().map(|seq| seq.saturating_sub(1)).min();
+                self.since = (!tail.is_empty()).then_some(tail);
                 first.unwrap_or(until)
             }
             _ => return Ok(()),

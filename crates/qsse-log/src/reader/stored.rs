@@ -10,7 +10,6 @@ use qsse_topic::Topic;
 
 use super::start::SELECTED;
 use super::{Reader, Step, gap_of};
-use crate::keep::PATIENCE;
 use crate::recent::{self, LONG_STRIDE};
 use crate::storage::Stored;
 
@@ -59,8 +58,8 @@ impl Reader {
             Found(match storage {
                 None => Kind::Nothing,
                 Some(storage) if latest => {
-                    // What was shown before it was written counts, too. A storage that has ended has all that it will.
-                    let _ = tokio::time::timeout(PATIENCE, log.flush()).await;
+                    // What was shown and has left memory may not be written yet.
+                    let _ = log.flush().await;
                     Kind::Latest(storage.tail(filter, 1, until).await)
                 }
                 Some(storage) => Kind::Read(match feed.stored.get(after) {
@@ -124,13 +123,32 @@ impl Reader {
     /// The last event of each topic, of which a lagging reader gets those that it has missed.
     fn take_latest(&mut self, tail: Vec<(Topic, u64)>) {
         let (after, until) = (self.position, self.selected_until);
-        let missed: HashMap<_, _> = tail.into_iter().filter(|(_, seq)| *seq > after).collect();
+        let mut missed = self.with_memory(tail, 1, until);
+        missed.retain(|_, seq| *seq > after);
         let through = missed.values().min().map_or(until, |seq| seq - 1);
         self.told = until;
         // More than that is as good as skipping them.
         self.since = (1..=SELECTED).contains(&missed.len()).then_some(missed);
         let items = [Item::Gap(gap_of(after, until, GapReason::Latest))].into();
         self.fetched = Fetched { items, through };
+    }
+
+    /// The storage's answer with what is in memory and perhaps not written yet: for each topic where its last `n` events begin.
+    pub(super) fn with_memory(
+        &self,
+        tail: Vec<(Topic, u64)>,
+        n: usize,
+        until: u64,
+    ) -> HashMap<Topic, u64> {
+        let mut tail: HashMap<_, _> = tail.into_iter().collect();
+        let state = self.log.shared().state.lock();
+        for (topic, count, first) in state.topics.last(self.feed.filter(), n, until) {
+            let stored = tail.entry(topic).or_insert(first);
+            if count == n {
+                *stored = first;
+            }
+        }
+        tail
     }
 
     /// Hands out what was fetched.

@@ -1,0 +1,192 @@
+//! Programs drawn from a seed.
+
+use qsse_testing::rng::Rng;
+
+use crate::program::{
+    CLIENTS, From, How, Lag, Op, Program, SUBS, Setting, Step, StoreKind, TOPICS,
+};
+
+const FILTERS: [&[&str]; 8] = [
+    &["*"],
+    &["a.*"],
+    &["a.x"],
+    &["b.*"],
+    &["a.x", "b.y"],
+    &["*.x"],
+    &["a.*", "*.x"],
+    &["c"],
+];
+const PATTERNS: [&str; 4] = ["*", "a.*", "*.x", "c"];
+
+/// The program of a seed.
+pub(crate) fn program(seed: u64) -> Program {
+    let mut rng = Rng::new(seed ^ 0x0005_eed5_0f51_u64);
+    let setting = setting(&mut rng);
+    let mut steps = Vec::new();
+    // Something to begin with, so that few programs are about nothing.
+    for sub in 0..2 + rng.below(2) as usize {
+        let op = subscribe(&mut rng, sub);
+        steps.push(step(&mut rng, op));
+    }
+    let count = 8 + rng.below(40);
+    for _ in 0..count {
+        let op = op(&mut rng, &setting);
+        steps.push(step(&mut rng, op));
+    }
+    Program {
+        seed,
+        setting,
+        steps,
+    }
+}
+
+fn setting(rng: &mut Rng) -> Setting {
+    use StoreKind::{Memory, None as NoStore, Synced, Written};
+    let store = *rng.pick(&[NoStore, NoStore, Memory, Written, Synced, Synced, Synced]);
+    let stored = store != NoStore;
+    // A small memory is no limit where a store has the rest.
+    let small = rng.chance(if stored { 0.7 } else { 0.3 });
+    let history_events = small.then(|| 4 + rng.below(40));
+    let topic_events = rng.chance(0.15).then(|| 1 + rng.below(6));
+    Setting {
+        store,
+        history_events,
+        topic_events,
+        store_events: (stored && rng.chance(0.2)).then(|| 10 + rng.below(60)),
+        segment_bytes: *rng.pick(&[4 << 10, 16 << 10, 1 << 20]),
+        feed_bytes: *rng.pick(&[1 << 10, 4 << 10, 16 << 10, 4 << 20]),
+        send_window: *rng.pick(&[4 << 10, 16 << 10, 256 << 10]),
+        stream_window: *rng.pick(&[2 << 10, 8 << 10, 64 << 10]),
+        heartbeat_ms: *rng.pick(&[300, 2_000, 30_000, 30_000]),
+        token_ms: rng.chance(0.2).then(|| 2_000 + rng.below(20_000)),
+        names_only: rng.chance(0.4),
+        witness: rng.chance(0.7),
+        dedup_ms: *rng.pick(&[120_000, 120_000, 5_000]),
+    }
+}
+
+fn step(rng: &mut Rng, op: Op) -> Step {
+    // Often at the same moment, or within a round trip; seldom after a pause.
+    let after_ms = match rng.below(10) {
+        0..=3 => 0,
+        4..=6 => rng.below(30),
+        7..=8 => rng.below(300),
+        _ => rng.below(4_000),
+    };
+    Step { after_ms, op }
+}
+
+fn op(rng: &mut Rng, setting: &Setting) -> Op {
+    let sub = rng.below(SUBS as u64) as usize;
+    let client = rng.below(CLIENTS as u64) as usize;
+    let stored = setting.store != StoreKind::None;
+    match rng.below(100) {
+        0..=11 => subscribe(rng, sub),
+        12..=14 => Op::Unsubscribe { sub },
+        15..=19 => Op::Stall { sub },
+        20..=24 => Op::Resume { sub },
+        25..=28 => {
+            let count = 1 + rng.below(20);
+            Op::Read { sub, count }
+        }
+        29..=44 => Op::Publish {
+            client,
+            topic: topic(rng),
+            size: size(rng),
+            count: 1 + rng.below(12) as usize,
+        },
+        45..=62 => Op::Send {
+            client,
+            exactly_once: rng.chance(0.5),
+            topic: topic(rng),
+            size: size(rng),
+            count: 1 + rng.below(60) as usize,
+        },
+        63..=67 => Op::Keyed {
+            client,
+            topic: topic(rng),
+            size: size(rng),
+            key: rng.below(4) as u8,
+        },
+        68..=71 => Op::Matching {
+            client,
+            pattern: (*rng.pick(&PATTERNS)).to_owned(),
+            size: size(rng),
+        },
+        72..=73 => Op::DropClient { client },
+        74..=78 => {
+            let ms = *rng.pick(&[200, 1_500, 4_000, 12_000, 40_000]);
+            Op::Partition { client, ms }
+        }
+        79..=81 => {
+            let min_ms = 1 + rng.below(30);
+            Op::Network {
+                loss_percent: *rng.pick(&[0, 1, 5, 15]),
+                duplicate_percent: *rng.pick(&[0, 0, 2]),
+                min_ms,
+                max_ms: min_ms + rng.below(60),
+            }
+        }
+        82..=84 => Op::Restart {
+            drain_ms: *rng.pick(&[0, 300, 5_000]),
+        },
+        85..=90 => Op::Kill {
+            power: rng.chance(0.6),
+            operations: rng.below(12) as usize,
+            down_ms: *rng.pick(&[0, 100, 3_000, 20_000]),
+        },
+        91..=92 if stored => Op::Full {
+            room: rng.below(3_000),
+        },
+        93 if stored => Op::Room,
+        94 if stored => Op::Fail {
+            operations: rng.below(8) as usize,
+            how: *rng.pick(&[How::Io, How::Full, How::Short]),
+        },
+        95 => Op::Clock {
+            seconds: *rng.pick(&[-90_000, -100, 100, 90_000, 4_000_000]),
+        },
+        96 => Op::Refresh { client },
+        _ => {
+            let ms = 500 + rng.below(8_000);
+            Op::Wait { ms }
+        }
+    }
+}
+
+fn subscribe(rng: &mut Rng, sub: usize) -> Op {
+    let start = match rng.below(10) {
+        0..=2 => From::Live,
+        3..=5 => From::Saved,
+        6..=7 => From::Earliest,
+        8 => From::Since {
+            back_ms: rng.below(10_000),
+        },
+        _ => From::Last(rng.below(5) as u32),
+    };
+    let filter = rng.pick::<&[&str]>(&FILTERS);
+    Op::Subscribe {
+        sub,
+        client: rng.below(CLIENTS as u64) as usize,
+        filter: filter.iter().map(|text| (*text).to_owned()).collect(),
+        start,
+        lag: *rng.pick(&[
+            Lag::CatchUp,
+            Lag::CatchUp,
+            Lag::CatchUp,
+            Lag::Skip,
+            Lag::Latest,
+            Lag::Disconnect,
+        ]),
+        reads: rng.chance(0.7),
+    }
+}
+
+fn topic(rng: &mut Rng) -> String {
+    (*rng.pick(&TOPICS)).to_owned()
+}
+
+fn size(rng: &mut Rng) -> usize {
+    let most = *rng.pick(&[20, 20, 200, 2_000]);
+    8 + rng.below(most) as usize
+}

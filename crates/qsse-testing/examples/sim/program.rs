@@ -1,0 +1,231 @@
+//! Programs: what happens to a world, as data that can be printed, kept and run again.
+
+use serde::{Deserialize, Serialize};
+
+/// A world and what happens in it, in order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Program {
+    /// What the network, the endpoints and the clients draw from.
+    pub(crate) seed: u64,
+    pub(crate) setting: Setting,
+    pub(crate) steps: Vec<Step>,
+}
+
+/// How the world is made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Setting {
+    pub(crate) store: StoreKind,
+    /// Most events in the log's memory; `None` is as many as there are.
+    pub(crate) history_events: Option<u64>,
+    /// Most events of each topic `a.…` in the log's memory or, with a store, in that.
+    pub(crate) topic_events: Option<u64>,
+    /// Most events in the store.
+    pub(crate) store_events: Option<u64>,
+    pub(crate) segment_bytes: u64,
+    pub(crate) feed_bytes: usize,
+    pub(crate) send_window: u64,
+    pub(crate) stream_window: u64,
+    pub(crate) heartbeat_ms: u64,
+    /// How long a token is good for.
+    pub(crate) token_ms: Option<u64>,
+    /// The authorizer knows names only.
+    pub(crate) names_only: bool,
+    /// A subscription in the server's process sees everything as it becomes visible.
+    pub(crate) witness: bool,
+    pub(crate) dedup_ms: u64,
+}
+
+/// Where the server keeps its events, and what an acknowledgement then means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum StoreKind {
+    None,
+    Memory,
+    Written,
+    Synced,
+}
+
+/// One thing that happens, some time after the one before.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Step {
+    pub(crate) after_ms: u64,
+    pub(crate) op: Op,
+}
+
+/// What can happen. Clients and subscriptions are numbered places, taken again once what was there has ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Op {
+    /// Makes a subscription in a place, in place of the one that is there.
+    Subscribe {
+        sub: usize,
+        client: usize,
+        filter: Vec<String>,
+        start: From,
+        lag: Lag,
+        /// It reads without being told to.
+        reads: bool,
+    },
+    Unsubscribe {
+        sub: usize,
+    },
+    Stall {
+        sub: usize,
+    },
+    Resume {
+        sub: usize,
+    },
+    /// Reads so many, stalled or not.
+    Read {
+        sub: usize,
+        count: u64,
+    },
+    /// Publishes one by one, all at the same time.
+    Publish {
+        client: usize,
+        topic: String,
+        size: usize,
+        count: usize,
+    },
+    /// Publishes under a key of the client's.
+    Keyed {
+        client: usize,
+        topic: String,
+        size: usize,
+        key: u8,
+    },
+    Matching {
+        client: usize,
+        pattern: String,
+        size: usize,
+    },
+    /// Publishes through one of the client's two ordered publishers; the second one sends exactly once.
+    Send {
+        client: usize,
+        exactly_once: bool,
+        topic: String,
+        size: usize,
+        count: usize,
+    },
+    /// Closes the client; its place is taken by a new one, and its subscriptions go on there from their cursors.
+    DropClient {
+        client: usize,
+    },
+    /// Cuts a client off for a time.
+    Partition {
+        client: usize,
+        ms: u64,
+    },
+    /// What the network does from now on.
+    Network {
+        loss_percent: u8,
+        duplicate_percent: u8,
+        min_ms: u64,
+        max_ms: u64,
+    },
+    /// Drains the server and starts another.
+    Restart {
+        drain_ms: u64,
+    },
+    /// Ends the server at once when its store has done so many more operations, or soon; with `power` the machine goes down, too.
+    Kill {
+        power: bool,
+        operations: usize,
+        down_ms: u64,
+    },
+    /// The disk has room for so many more bytes.
+    Full {
+        room: u64,
+    },
+    /// The disk has room again.
+    Room,
+    /// An operation of the store fails, the one after so many.
+    Fail {
+        operations: usize,
+        how: How,
+    },
+    /// The wall clock jumps.
+    Clock {
+        seconds: i64,
+    },
+    /// A client shows a newer token.
+    Refresh {
+        client: usize,
+    },
+    /// Time passes, and with it the retention's ticks.
+    Wait {
+        ms: u64,
+    },
+}
+
+/// Where a subscription begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum From {
+    Live,
+    /// After the cursor of the last subscription in the same place; live if there was none.
+    Saved,
+    Earliest,
+    Since {
+        back_ms: u64,
+    },
+    Last(u32),
+}
+
+/// What is done when it lags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Lag {
+    CatchUp,
+    Skip,
+    Latest,
+    Disconnect,
+}
+
+/// How an operation of the store fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum How {
+    Io,
+    Full,
+    Short,
+}
+
+/// The topics there are.
+pub(crate) const TOPICS: [&str; 6] = ["a.x", "a.y", "b.x", "b.y", "c", "a.x.deep"];
+/// How many clients there are. Number [`LIMITED`] may do less than the others.
+pub(crate) const CLIENTS: usize = 4;
+/// How many places for subscriptions.
+pub(crate) const SUBS: usize = 6;
+/// The client that may read topics `a.…` only, and publish on all but `c`.
+pub(crate) const LIMITED: usize = 2;
+
+impl Program {
+    /// As lines: the setting, then a line for each step. [`parse`](Self::parse) reads it.
+    pub(crate) fn to_text(&self) -> String {
+        let line = |value: serde_json::Result<String>| value.expect("plain data") + "\n";
+        let mut text = line(serde_json::to_string(&self.seed));
+        text += &line(serde_json::to_string(&self.setting));
+        for step in &self.steps {
+            text += &line(serde_json::to_string(step));
+        }
+        text
+    }
+
+    /// Reads what [`to_text`](Self::to_text) wrote.
+    pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
+        let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+        let mut next = || lines.next().ok_or_else(|| anyhow::anyhow!("too short"));
+        let seed = serde_json::from_str(next()?)?;
+        let setting = serde_json::from_str(next()?)?;
+        let steps = lines.map(serde_json::from_str).collect::<Result<_, _>>()?;
+        Ok(Self {
+            seed,
+            setting,
+            steps,
+        })
+    }
+}
+
+impl Setting {
+    /// Nothing is let go of.
+    pub(crate) fn keeps_all(&self) -> bool {
+        let memory = self.store == StoreKind::None && self.history_events.is_some();
+        !memory && self.topic_events.is_none() && self.store_events.is_none()
+    }
+}

@@ -1,0 +1,359 @@
+//! Subscribers: each reads as it is told to, goes on where it can, and tells the model what it sees.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use qsse_client::{
+    Code, EventId, Filter, OnLag, Start, SubscribeError, Subscription, SubscriptionError,
+};
+use qsse_proto::Timestamp;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, spawn_local};
+use tokio::time::sleep;
+
+use crate::model::{Began, Reading, Stay};
+use crate::program::{From, Lag};
+use crate::world::{World, id, may_subscribe};
+
+/// What a subscriber is told to do.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Orders {
+    pub(crate) reads: bool,
+    /// To be read in all, stalled or not.
+    pub(crate) owed: u64,
+    pub(crate) stop: bool,
+}
+
+/// A subscriber at work.
+pub(crate) struct Subscriber {
+    pub(crate) reading: usize,
+    pub(crate) orders: watch::Sender<Orders>,
+    task: JoinHandle<()>,
+}
+
+/// What it subscribes to.
+#[derive(Clone)]
+struct Wish {
+    place: usize,
+    filter: Filter,
+    from: From,
+    lag: Lag,
+    saved: Option<(u64, u64)>,
+}
+
+impl Subscriber {
+    #[expect(clippy::too_many_arguments, reason = "they are those of the operation")]
+    pub(crate) fn start(
+        world: &Rc<World>,
+        name: String,
+        place: usize,
+        filter: &[String],
+        from: From,
+        lag: Lag,
+        saved: Option<(u64, u64)>,
+        reads: bool,
+    ) -> Self {
+        let patterns = filter.iter().map(|text| text.parse().expect("a pattern"));
+        let filter = Filter::new(patterns).expect("not empty");
+        let mut model = world.model.borrow_mut();
+        model.readings.push(Reading {
+            name,
+            client: place,
+            filter: filter.clone(),
+            lag,
+            stays: Vec::new(),
+            over: false,
+        });
+        let reading = model.readings.len() - 1;
+        drop(model);
+        let (orders, told) = watch::channel(Orders {
+            reads,
+            ..Orders::default()
+        });
+        let wish = Wish {
+            place,
+            filter,
+            from,
+            lag,
+            saved,
+        };
+        let actor = Actor {
+            world: Rc::clone(world),
+            reading,
+            wish,
+            read: 0,
+        };
+        let task = spawn_local(actor.run(told));
+        Self {
+            reading,
+            orders,
+            task,
+        }
+    }
+
+    /// Ends the subscription, and tells its cursor.
+    pub(crate) async fn stop(self, world: &World) -> Option<(u64, u64)> {
+        self.orders.send_modify(|orders| orders.stop = true);
+        let _ = self.task.await;
+        world.model.borrow().cursor(self.reading)
+    }
+}
+
+struct Actor {
+    world: Rc<World>,
+    reading: usize,
+    wish: Wish,
+    read: u64,
+}
+
+/// Why reading stopped.
+enum Left {
+    /// It was told to.
+    Stopped,
+    /// The next subscription goes on.
+    Again,
+    Over,
+}
+
+impl Actor {
+    async fn run(mut self, mut orders: watch::Receiver<Orders>) {
+        let stopped = |orders: &Orders| orders.stop;
+        let mut stop = orders.clone();
+        loop {
+            let subscribed = tokio::select! {
+                biased;
+                _ = stop.wait_for(stopped) => break,
+                subscribed = self.subscribe() => subscribed,
+            };
+            let Some((made, generation)) = subscribed else {
+                break;
+            };
+            let left = self.follow(made, generation, &mut orders).await;
+            match left {
+                Left::Stopped | Left::Over => break,
+                Left::Again => {}
+            }
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(stopped) => break,
+                () = sleep(Duration::from_millis(300)) => {}
+            }
+        }
+        self.world.model.borrow_mut().readings[self.reading].over = true;
+    }
+
+    /// Subscribes, from the cursor if there is one by now. `None` if it may not.
+    async fn subscribe(&mut self) -> Option<(Subscription, u64)> {
+        let world = Rc::clone(&self.world);
+        let Wish {
+            place,
+            filter,
+            from,
+            lag,
+            saved,
+        } = self.wish.clone();
+        // With an authorizer that knows only names, wildcards are let in.
+        let allowed = filter.patterns().iter().all(|pattern| {
+            let by_name = world.setting.names_only && !pattern.is_exact();
+            by_name || may_subscribe(place, pattern.as_str())
+        });
+        loop {
+            let (client, generation) = world.client(place).await;
+            let resumes = world.model.borrow().cursor(self.reading);
+            let after = resumes.or(saved.filter(|_| from == From::Saved));
+            let since = world.wall().saturating_sub(match from {
+                From::Since { back_ms } => back_ms * 1_000,
+                _ => 0,
+            });
+            let start = match (after, from) {
+                (Some((epoch, seq)), _) => Start::After(id(epoch, seq)),
+                (None, From::Live | From::Saved) => Start::Live,
+                (None, From::Earliest) => Start::Earliest,
+                (None, From::Since { .. }) => Start::Since(Timestamp::from_micros(since)),
+                (None, From::Last(n)) => Start::Last(n),
+            };
+            let epoch = world.epoch();
+            let acked = world.model.borrow().acked(epoch);
+            let lag = match lag {
+                Lag::CatchUp => OnLag::CatchUp,
+                Lag::Skip => OnLag::Skip,
+                Lag::Latest => OnLag::Latest,
+                Lag::Disconnect => OnLag::Disconnect,
+            };
+            let subscribe = client.subscribe(filter.clone()).start(start).on_lag(lag);
+            drop(client);
+            match subscribe.await {
+                Ok(subscription) => {
+                    if !allowed {
+                        world.fault(format!(
+                            "client {place} may not subscribe to {filter}, and did"
+                        ));
+                    }
+                    if resumes.is_none() {
+                        let cursor = subscription.cursor().id();
+                        let acked = if cursor.epoch().get() == epoch {
+                            acked
+                        } else {
+                            0
+                        };
+                        let head = world.head().filter(|(of, _)| *of == cursor.epoch().get());
+                        let head = head.map_or(u64::MAX, |(_, head)| head);
+                        let began = match start {
+                            Start::After(_) => Began::After,
+                            Start::Earliest => Began::Earliest,
+                            Start::Since(time) => Began::Since {
+                                time: time.as_micros(),
+                                acked,
+                            },
+                            Start::Last(n) => Began::Last {
+                                n: u64::from(n),
+                                acked,
+                                head,
+                            },
+                            _ => Began::Live { acked },
+                        };
+                        let at = match start {
+                            Start::After(id) => id,
+                            _ => cursor,
+                        };
+                        self.stay(began, at);
+                    }
+                    crate::tell(|| {
+                        let (name, now) = (
+                            &world.model.borrow().readings[self.reading].name,
+                            world.now_ms(),
+                        );
+                        format!(
+                            "    {now} ms: {name} is made, {start:?}, at {}",
+                            subscription.cursor()
+                        )
+                    });
+                    return Some((subscription, generation));
+                }
+                Err(SubscribeError::Refused { code, .. })
+                    if code == Code::NOT_AUTHORISED && !allowed =>
+                {
+                    return None;
+                }
+                Err(SubscribeError::Refused { code, .. }) if code.is_retryable() => {
+                    sleep(Duration::from_millis(300)).await;
+                }
+                Err(SubscribeError::Closed(_)) if world.generation(place) != generation => {}
+                Err(error) => {
+                    world.fault(format!(
+                        "client {place} cannot subscribe to {filter} ({start:?}): {error:?}"
+                    ));
+                    return None;
+                }
+            }
+        }
+    }
+
+    fn stay(&self, began: Began, at: EventId) {
+        let mut model = self.world.model.borrow_mut();
+        let confirmed = model.moment();
+        model.readings[self.reading].stays.push(Stay {
+            epoch: at.epoch().get(),
+            began,
+            from: at.seq(),
+            confirmed,
+            seen: Vec::new(),
+            gaps: Vec::new(),
+            upto: at.seq(),
+        });
+    }
+
+    /// Reads as it is told to.
+    async fn follow(
+        &mut self,
+        mut subscription: Subscription,
+        generation: u64,
+        orders: &mut watch::Receiver<Orders>,
+    ) -> Left {
+        loop {
+            let now = *orders.borrow_and_update();
+            if now.stop {
+                self.note(&subscription);
+                return Left::Stopped;
+            }
+            if !now.reads && self.read >= now.owed {
+                if orders.changed().await.is_err() {
+                    return Left::Stopped;
+                }
+                continue;
+            }
+            let item = tokio::select! {
+                biased;
+                _ = orders.changed() => continue,
+                item = subscription.next() => item,
+            };
+            self.read += 1;
+            if let Some(left) = self.take(&subscription, generation, item) {
+                return left;
+            }
+        }
+    }
+
+    fn note(&self, subscription: &Subscription) {
+        let cursor = subscription.cursor().id();
+        self.world.model.borrow_mut().position(self.reading, cursor);
+    }
+
+    fn take(
+        &self,
+        subscription: &Subscription,
+        generation: u64,
+        item: Option<Result<qsse_client::Event, SubscriptionError>>,
+    ) -> Option<Left> {
+        let (world, reading, place) = (&self.world, self.reading, self.wish.place);
+        let replaced = world.generation(place) != generation;
+        match item {
+            Some(Ok(event)) => {
+                world.model.borrow_mut().event(reading, &event);
+                if subscription.cursor().id() != event.id() {
+                    let cursor = subscription.cursor();
+                    world.fault(format!("after {} the cursor is {cursor}", event.id()));
+                }
+            }
+            Some(Err(SubscriptionError::Gap(gap))) => {
+                world.model.borrow_mut().gap(reading, &gap);
+                let cursor = subscription.cursor().id();
+                if cursor.epoch() == gap.to.epoch() && cursor.seq() >= gap.to.seq() {
+                    world.fault(format!("a gap has moved the cursor to {cursor}: {gap:?}"));
+                }
+            }
+            Some(Err(SubscriptionError::Reset { after, position })) => {
+                world.model.borrow_mut().reset(reading, after, position);
+            }
+            Some(Err(SubscriptionError::Lagged)) => {
+                if self.wish.lag != Lag::Disconnect {
+                    world.fault("a subscription was cut off, which had not asked for that");
+                }
+                self.note(subscription);
+                return Some(Left::Again);
+            }
+            Some(Err(SubscriptionError::Refused { code, .. })) if code.is_retryable() => {
+                self.note(subscription);
+                return Some(Left::Again);
+            }
+            Some(Err(SubscriptionError::Closed(_))) | None if replaced => {
+                self.note(subscription);
+                return Some(Left::Again);
+            }
+            None => {
+                world.fault(format!(
+                    "a subscription of client {place} has ended without a word"
+                ));
+                return Some(Left::Over);
+            }
+            Some(Err(error)) => {
+                world.fault(format!(
+                    "a subscription of client {place} failed: {error:?}"
+                ));
+                return Some(Left::Over);
+            }
+        }
+        self.note(subscription);
+        None
+    }
+}

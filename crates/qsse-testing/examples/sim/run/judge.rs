@@ -1,0 +1,153 @@
+//! The end of a run: peace, and the judgement.
+
+use super::*;
+
+impl Run {
+    /// Mends everything and waits until all that was begun is done.
+    pub(super) async fn make_peace(&mut self) {
+        let world = Rc::clone(&self.world);
+        world.network.set_conditions(Conditions::default());
+        world.heal();
+        if let Some(disk) = &world.disk {
+            disk.fail_no_more();
+            disk.files.set_capacity(None);
+        }
+        sleep(Duration::from_secs(3)).await;
+        let sick = (world.server.borrow().as_ref()).is_some_and(|server| server.health().is_err());
+        if sick {
+            world.drain(Duration::from_secs(5)).await;
+            world.start().await;
+        }
+        (0..SUBS).for_each(|sub| self.order(sub, |orders| orders.reads = true));
+        for task in std::mem::take(&mut self.tasks) {
+            if timeout(Duration::from_secs(900), task).await.is_err() {
+                world.fault("a publish has not ended 15 minutes after everything was mended");
+            }
+        }
+        for _ in 0..9_000 {
+            if !world.is_busy() {
+                return;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+        world.fault("a publisher has not ended 15 minutes after everything was mended");
+    }
+
+    /// Publishes on every topic, twice, and sees it come to everybody; then looks at everything. `None` if that came to nothing.
+    pub(super) async fn judge(&mut self) -> Option<()> {
+        let world = Rc::clone(&self.world);
+        world.connect(CLIENTS);
+        let connected = timeout(Duration::from_secs(60), world.client(CLIENTS)).await;
+        if connected.is_err() {
+            world.fault("no client can connect, and nothing is in its way");
+            return None;
+        }
+        let all = ["*".to_owned()];
+        let auditor = Subscriber::start(
+            &world,
+            "the auditor".into(),
+            CLIENTS,
+            &all,
+            From::Earliest,
+            Lag::CatchUp,
+            None,
+            true,
+        );
+        self.subscribers.insert(SUBS, auditor);
+        // The first time connections may still have to be made; the second time news has to travel at once.
+        // A token that expires costs a connection at any time.
+        let at_once = match world.setting.token_ms {
+            Some(_) => 15_000,
+            None => 1_500,
+        };
+        for (patience, pause) in [(120_000, 4_000), (at_once, 0)] {
+            let marks = self.mark().await?;
+            let mut waited = 0;
+            while let Some(late) = self.late(&marks) {
+                if waited > patience {
+                    world.fault(format!(
+                        "{late}, {patience} ms after it was acknowledged, on a good network"
+                    ));
+                    return None;
+                }
+                sleep(Duration::from_millis(50)).await;
+                waited += 50;
+            }
+            sleep(Duration::from_millis(pause)).await;
+        }
+        Some(())
+    }
+
+    /// Publishes on every topic; tells the seqs.
+    pub(super) async fn mark(&mut self) -> Option<Vec<(u64, u64, &'static str)>> {
+        let mut marks = Vec::new();
+        for topic in TOPICS {
+            let world = &self.world;
+            let number = world.model.borrow().publishes.len();
+            let task = single(world, CLIENTS, To::Topic(topic.into()), 16, None);
+            let done = timeout(Duration::from_secs(60), task).await;
+            let told = world.model.borrow().publishes[number].told.clone();
+            match told {
+                Told::Acked(Some((_, id))) if done.is_ok() => {
+                    marks.push((id.epoch().get(), id.seq(), topic));
+                }
+                told => {
+                    world.fault(format!(
+                        "a publish on a good network and server is not acknowledged: {told:?}"
+                    ));
+                    return None;
+                }
+            }
+        }
+        Some(marks)
+    }
+
+    /// A subscription that has not got its marks.
+    fn late(&self, marks: &[(u64, u64, &str)]) -> Option<String> {
+        let model = self.world.model.borrow();
+        for subscriber in self.subscribers.values() {
+            let reading = &model.readings[subscriber.reading];
+            if reading.over {
+                continue;
+            }
+            for (epoch, seq, topic) in marks {
+                let matches = TopicRef::new(topic).is_ok_and(|topic| reading.filter.matches(topic));
+                if !matches || !may_read(reading.client, topic) {
+                    continue;
+                }
+                let there = reading.stays.last().is_some_and(|stay| {
+                    let told = stay.gaps.iter().any(|(_, to, _)| to >= seq);
+                    stay.epoch == *epoch && (stay.upto >= *seq || told)
+                });
+                if !there {
+                    return Some(format!("{} has not got seq {seq} on {topic}", reading.name));
+                }
+            }
+        }
+        None
+    }
+
+    /// Everybody goes; nothing of them may stay.
+    pub(super) async fn leave(&mut self) {
+        let world = Rc::clone(&self.world);
+        for (_, subscriber) in std::mem::take(&mut self.subscribers) {
+            subscriber.stop(&world).await;
+        }
+        // The auditor has seen all there is, where all is kept.
+        let keeps_all = world.setting.keeps_all() && world.setting.store != StoreKind::None;
+        world.model.borrow_mut().check_end(keeps_all);
+        (0..=CLIENTS).for_each(|place| world.disconnect(place));
+        world.dismiss_witness().await;
+        sleep(Duration::from_secs(20)).await;
+        let left = (world.server.borrow().as_ref())
+            .map(|server| (server.connections(), server.log_stats().feeds));
+        if let Some((connections, feeds)) = left
+            && (connections, feeds) != (0, 0)
+        {
+            world.fault(format!(
+                "all clients have gone, and {connections} connections and {feeds} feeds stay"
+            ));
+        }
+        world.drain(Duration::from_secs(5)).await;
+    }
+}

@@ -1,0 +1,34 @@
+//! `cargo xtask crash`, `restart`, `stalled`, `replay` and `synced`: that nothing is lost, and what it costs.
+//!
+//! The judge is the example `endure` of `qsse-testing`; the server is the program.
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    artifacts,
+    command::{Shown, program},
+};
+
+/// Arguments of each of them.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// For the judge: `--help` lists them
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+/// The tasks that start the program themselves.
+const WITH_PROGRAM: [&str; 3] = ["crash", "restart", "stalled"];
+
+/// Builds the judge and the program for speed, and runs one of its tasks.
+pub(crate) fn run(task: &str, args: &Args) -> Result<()> {
+    let [endure, qsse] = artifacts::released([("example", "endure"), ("bin", "qsse")])?;
+    let mut judge = program(endure).arg(task);
+    if WITH_PROGRAM.contains(&task) {
+        judge = judge
+            .arg("--qsse")
+            .arg(qsse.to_str().context("a path that is not UTF-8")?);
+    }
+    let with = |judge: Shown, argument: &String| judge.arg(argument);
+    args.arguments.iter().fold(judge, with).run()
+}

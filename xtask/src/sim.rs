@@ -1,0 +1,24 @@
+//! `cargo xtask sim`: random programs against a simulated world, judged by a model.
+
+use anyhow::Result;
+
+use crate::command::{Shown, cargo};
+
+/// Arguments of `sim`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// For the judge: `--seeds N --seed S`, `--program FILE`, `--verbose`
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+/// Builds the judge for speed and runs it.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    // With this, what the runtime draws is drawn from the seed, too. In a folder of its own nothing else is built anew for it.
+    let flags = "--cfg tokio_unstable";
+    let judge =
+        cargo("run --release --target-dir target/sim --package qsse-testing --example sim --")
+            .env("RUSTFLAGS", flags);
+    let run = |command: Shown, argument: &String| command.arg(argument);
+    args.arguments.iter().fold(judge, run).run()
+}
