@@ -28,8 +28,9 @@ pub(super) struct Inode {
     bytes: Vec<u8>,
     durable: Vec<u8>,
     pending: Vec<Change>,
-    /// Changes whose sync failed: the system thinks they are written, nobody knows.
-    doubtful: Vec<Change>,
+    /// Changes whose sync failed: the system thinks they are written, nobody knows. With them those that were synced later, which lie above
+    /// them: what is certain is marked.
+    doubtful: Vec<(Change, bool)>,
 }
 
 pub(super) enum Change {
@@ -173,18 +174,27 @@ impl Inode {
 
     pub(super) fn sync(&mut self) {
         // What a failed sync forgot is not written by one that succeeds.
-        for change in self.pending.drain(..) {
-            apply(&mut self.durable, &change);
+        let synced = self.pending.drain(..);
+        if self.doubtful.is_empty() {
+            synced.for_each(|change| apply(&mut self.durable, &change));
+        } else {
+            self.doubtful.extend(synced.map(|change| (change, true)));
         }
     }
 
     pub(super) fn sync_failed(&mut self) {
-        self.doubtful.append(&mut self.pending);
+        let forgotten = self.pending.drain(..).map(|change| (change, false));
+        self.doubtful.extend(forgotten);
     }
 
     fn crash(&mut self, dice: &mut Dice) {
-        let changes = self.doubtful.drain(..).chain(self.pending.drain(..));
-        for change in changes {
+        let unsynced = self.pending.drain(..).map(|change| (change, false));
+        let changes = self.doubtful.drain(..).chain(unsynced);
+        for (change, certain) in changes {
+            if certain {
+                apply(&mut self.durable, &change);
+                continue;
+            }
             match (dice.roll(3), change) {
                 (0, _) => {}
                 (1, Change::Write(offset, bytes)) => {
