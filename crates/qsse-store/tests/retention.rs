@@ -252,7 +252,8 @@ fn readers_never_wait_and_never_see_a_hole() {
                     let head = reader.head();
                     let read = reader.read(&filter, position, head, 20_000);
                     assert!(read.lost.is_empty(), "{read:?}");
-                    assert!(read.floor <= position || read.floor < head);
+                    // The writer may have come far since the head was asked for.
+                    assert!(read.floor <= position || read.floor < reader.head());
                     for event in read.batches.iter().flat_map(|batch| batch.iter()) {
                         assert_eq!(event.data(), support::event(event.seq(), 10).data);
                         seen += 1;
