@@ -104,7 +104,7 @@ impl<'a> Appender<'a> {
     /// # Errors
     /// [`AppendError::Busy`] and [`AppendError::Storage`].
     pub fn ready(&self) -> Result<(), AppendError> {
-        if self.log.shared().storage.is_none() {
+        if self.log.storage().is_none() {
             return Ok(());
         }
         self.state.may_store(self.log.config())
@@ -121,7 +121,6 @@ impl<'a> Appender<'a> {
             let (bytes, limit) = (data.len(), config.max_event_bytes);
             return Err(AppendError::TooLarge { bytes, limit });
         }
-        let storage = self.log.shared().storage.is_some();
         self.state.head += 1;
         let incoming = Incoming {
             seq: self.state.head,
@@ -130,10 +129,10 @@ impl<'a> Appender<'a> {
             kind,
             data,
         };
-        if storage {
+        if self.log.storage().is_some() {
             self.state.pending.push(incoming);
         }
-        if !storage || config.acknowledge == Acknowledge::Memory {
+        if !self.log.is_stored_first() {
             self.state
                 .commit(topic, incoming, config, self.now.monotonic, self.budget);
         }
@@ -142,8 +141,7 @@ impl<'a> Appender<'a> {
 
     /// The promise that everything pushed so far is kept.
     pub fn receipt(&self) -> Receipt {
-        let later = self.log.config().acknowledge != Acknowledge::Memory;
-        if later && !self.state.pending.is_empty() {
+        if self.log.is_stored_first() && !self.state.pending.is_empty() {
             self.state.pending.receipt()
         } else {
             Receipt::KEPT
@@ -161,7 +159,7 @@ impl<'a> Appender<'a> {
             .flatten()
             .find(|group| group.holds(id.seq()));
         match group {
-            Some(group) if self.log.config().acknowledge != Acknowledge::Memory => group.receipt(),
+            Some(group) if self.log.is_stored_first() => group.receipt(),
             _ => Receipt::KEPT,
         }
     }
@@ -199,7 +197,7 @@ impl Appender<'_> {
 }
 
 /// Most events that are pushed in one go.
-pub(crate) const TURN: u64 = 4_096;
+const TURN: u64 = 4_096;
 
 impl State {
     /// Whether the storage may be given more.
@@ -212,12 +210,18 @@ impl State {
         if let Some(error) = &self.refusing {
             return Err(AppendError::Storage(error.clone()));
         }
-        let bytes = self.pending.bytes();
-        let told = config.acknowledge == Acknowledge::Memory;
-        if bytes >= config.pending_bytes || (told && self.head + TURN > self.reserved) {
+        if !self.has_room(config) {
+            let bytes = self.pending.bytes();
             return Err(AppendError::Busy { bytes });
         }
         Ok(())
+    }
+
+    /// Whether the storage keeps up, and the seqs of a turn may be told where they are told before they are written.
+    pub(crate) fn has_room(&self, config: &Config) -> bool {
+        let told = config.acknowledge == Acknowledge::Memory;
+        let unreserved = told && self.head + TURN > self.reserved;
+        self.pending.bytes() < config.pending_bytes && !unreserved
     }
 
     /// Shows an event to readers: it goes to the history and to every feed that matches.
@@ -267,11 +271,10 @@ impl State {
 impl Drop for Appender<'_> {
     fn drop(&mut self) {
         let shared = self.log.shared();
-        let later = shared.storage.is_some();
-        if !later || self.log.config().acknowledge == Acknowledge::Memory {
+        if !self.log.is_stored_first() {
             shared.visible.store(self.state.head, Ordering::Release);
         }
-        if later && !self.state.pending.is_empty() {
+        if !self.state.pending.is_empty() {
             shared.appended.notify_one();
         }
     }

@@ -41,7 +41,7 @@ pub struct Disk {
     writer: Writer,
     reader: qsse_store::Reader,
     opened: Opened,
-    kept: Kept,
+    rules: Arc<qsse_store::Retention>,
     /// When ages were first asked for, by the monotonic clock, and how long it had been closed then.
     began: Mutex<Option<(Duration, Duration)>>,
 }
@@ -121,7 +121,7 @@ impl Disk {
             writer,
             reader,
             opened,
-            kept,
+            rules: Arc::new(retention(kept)),
             began: Mutex::new(None),
         }
     }
@@ -145,21 +145,29 @@ impl Disk {
         }
     }
 
-    /// Lets the writer do something with the store.
+    /// Lets the writer do something with the store, while it is open.
     async fn with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StorageError> {
-        let on = |store: &mut Option<Store>| match store {
+        self.write(|store| match store {
             Some(store) => work(store).map_err(storage_error),
             None => Err(StorageError::ended("it is closed")),
-        };
+        })
+        .await
+    }
+
+    /// Lets the writer do something.
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Option<Store>) -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, StorageError> {
         match &self.writer {
-            Writer::Caller(store) => on(&mut store.lock()),
+            Writer::Caller(store) => work(&mut store.lock()),
             Writer::Thread(jobs) => {
                 let (done, answer) = oneshot::channel();
                 let job: Job = Box::new(move |store| {
-                    let _ = done.send(on(store));
+                    let _ = done.send(work(store));
                 });
                 let gone = || StorageError::ended("its thread has ended");
                 jobs.send(job).map_err(|_| gone())?;
@@ -245,7 +253,7 @@ impl Storage for Disk {
     }
 
     async fn retain(&self, now: Now) -> Result<(), StorageError> {
-        let rules = retention(&self.kept);
+        let rules = Arc::clone(&self.rules);
         let age = self.age(now);
         self.with(move |store| {
             // What was acknowledged before it was synced is not left to the system for long.
@@ -256,22 +264,11 @@ impl Storage for Disk {
     }
 
     async fn close(&self, given_out: u64) -> Result<(), StorageError> {
-        let close = move |store: &mut Option<Store>| match store.take() {
+        self.write(move |store| match store.take() {
             Some(store) => store.close(given_out).map_err(storage_error),
             None => Ok(()),
-        };
-        match &self.writer {
-            Writer::Caller(store) => close(&mut store.lock()),
-            Writer::Thread(jobs) => {
-                let (done, answer) = oneshot::channel();
-                let job: Job = Box::new(move |store| {
-                    let _ = done.send(close(store));
-                });
-                let gone = || StorageError::ended("its thread has ended");
-                jobs.send(job).map_err(|_| gone())?;
-                answer.await.map_err(|_| gone())?
-            }
-        }
+        })
+        .await
     }
 
     fn health(&self) -> Result<(), StorageError> {
@@ -312,12 +309,12 @@ fn storage_error(error: StoreError) -> StorageError {
     }
 }
 
-fn retention(kept: &Kept) -> qsse_store::Retention {
+fn retention(kept: Kept) -> qsse_store::Retention {
     let mut rules = qsse_store::Retention::default();
     (rules.max_bytes, rules.max_events) = (kept.max_bytes, kept.max_events);
     rules.max_age = kept.max_age;
-    let topics = kept.topics.iter().map(|rule| {
-        let mut topic = qsse_store::TopicRule::new(rule.pattern.clone());
+    let topics = kept.topics.into_iter().map(|rule| {
+        let mut topic = qsse_store::TopicRule::new(rule.pattern);
         topic.max_events = rule.max_events;
         topic.max_bytes = rule.max_bytes.map(|bytes| bytes as u64);
         topic.max_age = rule.max_age;

@@ -77,6 +77,17 @@ pub(crate) struct Incoming<'a> {
     pub(crate) data: &'a [u8],
 }
 
+impl Incoming<'_> {
+    /// Whether the event may go into this batch; into an empty one it always may.
+    pub(crate) fn fits(&self, batch: &Builder) -> bool {
+        batch.is_empty() || batch.would_fit(self.topic, self.kind, self.data.len())
+    }
+
+    pub(crate) fn push_to(&self, batch: &mut Builder) {
+        batch.push(self.seq, self.time, self.topic, self.kind, self.data);
+    }
+}
+
 impl Feed {
     pub(crate) fn new(filter: Filter, floor: u64, all_bytes: Arc<AtomicUsize>) -> Self {
         let state = State {
@@ -128,17 +139,10 @@ impl Feed {
         if self.readers() == 0 {
             state.forget(event.seq);
         } else {
-            let Incoming {
-                seq,
-                time,
-                topic,
-                kind,
-                data,
-            } = event;
-            if !state.open.is_empty() && !state.open.would_fit(topic, kind, data.len()) {
+            if !event.fits(&state.open) {
                 state.seal();
             }
-            state.open.push(seq, time, topic, kind, data);
+            event.push_to(&mut state.open);
             // A small budget gets small batches, so that more than one fits.
             if state.open.len() >= BATCH_BYTES.min(budget / 4) {
                 state.seal();

@@ -8,6 +8,7 @@ use qsse_proto::batch::{Batch, Builder};
 use qsse_topic::Filter;
 
 use crate::config::Config;
+use crate::feed::Incoming;
 use crate::recent::{self, STRIDE};
 use crate::topics::{TopicId, Topics};
 
@@ -187,11 +188,8 @@ impl History {
 
     /// Whether so few of the events in (after, upto] are of these topics that looking at all of them is a waste.
     fn is_sparse(&self, topics: &Topics, ids: &[TopicId], after: u64, upto: u64) -> bool {
-        let within = |id: &TopicId| {
-            let kept = topics.kept(*id);
-            kept.partition_point(|seq| *seq <= upto) - kept.partition_point(|seq| *seq <= after)
-        };
-        let admitted: usize = ids.iter().map(within).sum();
+        let within = ids.iter().map(|id| topics.kept_within(*id, after, upto));
+        let admitted: usize = within.map(|seqs| seqs.len()).sum();
         (admitted as u64).saturating_mul(4) < upto - after
     }
 
@@ -303,10 +301,16 @@ impl Place {
 impl Kept<'_> {
     /// Adds the event to a batch; false if it does not fit into it any more.
     fn add(&self, builder: &mut Builder, topics: &Topics) -> bool {
-        let topic = topics.name(self.place.topic).as_str();
-        let fits = builder.is_empty() || builder.would_fit(topic, self.kind, self.data.len());
+        let event = Incoming {
+            seq: self.seq,
+            time: self.place.time,
+            topic: topics.name(self.place.topic).as_str(),
+            kind: self.kind,
+            data: self.data,
+        };
+        let fits = event.fits(builder);
         if fits {
-            builder.push(self.seq, self.place.time, topic, self.kind, self.data);
+            event.push_to(builder);
         }
         fits
     }

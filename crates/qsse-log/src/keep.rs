@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use qsse_topic::TopicRef;
 
-use crate::append::TURN;
 use crate::feed::Incoming;
 use crate::log::Log;
 use crate::pending::Group;
@@ -72,10 +71,7 @@ impl Log {
             stored.as_mut().enable();
             {
                 let state = shared.state.lock();
-                let told = shared.config.acknowledge == Acknowledge::Memory;
-                let unreserved = told && state.head + TURN > state.reserved;
-                let full = state.pending.bytes() >= shared.config.pending_bytes;
-                if state.refusing.is_some() || !(unreserved || full) {
+                if state.refusing.is_some() || state.has_room(&shared.config) {
                     return;
                 }
             }
@@ -182,22 +178,21 @@ impl Log {
         }
         match kept {
             Ok(()) => {
-                self.keep_shown(&entries, acknowledge, now());
+                if self.is_stored_first() {
+                    self.show(&entries, now());
+                }
                 shared.pace.moved();
                 shared.state.lock().writing = None;
                 group.finish(Ok(()));
             }
-            Err(error) => self.give_up(&entries, &group, error),
+            Err(error) => self.give_up(Some((entries, group.clone())), error),
         }
         shared.stored.notify_waiters();
         group.len()
     }
 
     /// Shows kept events to readers.
-    fn keep_shown(&self, entries: &[Entry], acknowledge: Acknowledge, now: Now) {
-        if acknowledge == Acknowledge::Memory {
-            return;
-        }
+    fn show(&self, entries: &[Entry], now: Now) {
         let shared = self.shared();
         for entry in entries {
             // One lock per batch: publishers get in between.
@@ -220,44 +215,46 @@ impl Log {
         }
     }
 
-    /// A group is not kept, and neither is what was pushed behind it.
-    fn give_up(&self, entries: &[Entry], group: &Group, error: StorageError) {
-        let shared = self.shared();
-        let mut state = shared.state.lock();
-        let (behind, later) = state.pending.take();
-        let written = entries.iter().chain(&behind).flat_map(|entry| &entry.keys);
-        let keys = written.map(|(_, key)| key);
-        let unwritten = group.unwritten().iter().chain(later.unwritten());
-        state.dedup.remove(keys.chain(unwritten));
-        if shared.config.acknowledge != Acknowledge::Memory {
+    /// A group is not kept, if one was being written, and neither is what was pushed behind it.
+    fn give_up(&self, writing: Option<(Vec<Entry>, Group)>, error: StorageError) {
+        let mut state = self.shared().state.lock();
+        let groups: Vec<_> = writing.into_iter().chain([state.pending.take()]).collect();
+        let keys = groups.iter().flat_map(|(entries, group)| {
+            let written = entries.iter().flat_map(|entry| &entry.keys);
+            written.map(|(_, key)| key).chain(group.unwritten())
+        });
+        state.dedup.remove(keys);
+        let first = groups.iter().find(|(entries, _)| !entries.is_empty());
+        if self.is_stored_first()
+            && let Some((_, first)) = first
+        {
             // Nobody was told of these seqs.
-            state.head = group.first() - 1;
+            state.head = first.first() - 1;
         }
         if error.is_final() {
             state.refusing = Some(error.clone());
         }
         state.writing = None;
+        let any = first.is_some();
         drop(state);
-        tracing::error!(%error, "events were refused: the store could not keep them");
-        group.finish(Err(error.clone()));
-        later.finish(Err(error));
-    }
-
-    fn refuse(&self, error: StorageError) {
-        tracing::error!(%error, "nothing can be published");
-        let shared = self.shared();
-        let mut state = shared.state.lock();
-        if error.is_final() {
-            // Nobody else answers those who wait.
-            let (entries, group) = state.pending.take();
-            if shared.config.acknowledge != Acknowledge::Memory && !entries.is_empty() {
-                state.head = group.first() - 1;
-            }
+        if any {
+            tracing::error!(%error, "events were refused: the store could not keep them");
+        }
+        for (_, group) in groups {
             group.finish(Err(error.clone()));
         }
-        state.refusing = Some(error);
-        drop(state);
-        shared.stored.notify_waiters();
+    }
+
+    /// Nothing is taken for now, or if the error is final at all.
+    fn refuse(&self, error: StorageError) {
+        tracing::error!(%error, "nothing can be published");
+        if error.is_final() {
+            // Nobody else answers those who wait.
+            self.give_up(None, error);
+        } else {
+            self.shared().state.lock().refusing = Some(error);
+        }
+        self.shared().stored.notify_waiters();
     }
 
     fn is_ended(&self) -> bool {

@@ -102,7 +102,7 @@ impl Log {
         state.reserved = opened.reserved;
         state.history.begin_after(opened.head, opened.last_time);
         for topic in &opened.topics {
-            state.topics.recover(topic.as_topic_ref());
+            state.topics.pin(topic.as_topic_ref());
         }
         let lost = !opened.clean && config.acknowledge == Acknowledge::Memory;
         state.dedup.recover(&opened, now, lost);

@@ -73,23 +73,16 @@ impl Default for Pending {
 
 impl Pending {
     pub(crate) fn push(&mut self, event: Incoming<'_>) {
-        let Incoming {
-            seq,
-            time,
-            topic,
-            kind,
-            data,
-        } = event;
-        if !self.open.is_empty() && !self.open.would_fit(topic, kind, data.len()) {
+        if !event.fits(&self.open) {
             self.seal();
         }
         let before = self.open.len();
-        self.open.push(seq, time, topic, kind, data);
+        event.push_to(&mut self.open);
         self.bytes += self.open.len() - before;
         if self.group.last == 0 {
-            self.group.first = seq;
+            self.group.first = event.seq;
         }
-        self.group.last = seq;
+        self.group.last = event.seq;
     }
 
     /// The key of the publish whose event was pushed last; it is written with it if it is `stored`.

@@ -200,8 +200,8 @@ impl Reader {
         }
         if reason == GapReason::Latest {
             let state = self.log.shared().state.lock();
-            let (history, topics) = (&state.history, &state.topics);
-            let last = history.last(self.feed.filter(), topics, 1, after, visible, SELECTED);
+            let topics = &state.topics;
+            let last = topics.last_seqs(self.feed.filter(), 1, (after, visible), SELECTED);
             self.selected = last.unwrap_or_default();
         }
         (self.selected_until, self.told) = (visible, visible);

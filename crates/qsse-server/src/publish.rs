@@ -67,7 +67,8 @@ pub enum PublishError {
         /// How much there is.
         bytes: usize,
     },
-    /// The store does not keep it: nobody has seen the event, and nobody will.
+    /// The store does not keep it: nobody has seen the event, and nobody will, unless the error
+    /// [is final](StorageError::is_final): then it may be there when the store is opened anew.
     #[error(transparent)]
     Store(#[from] StorageError),
     /// What is acknowledged only when it is on the disk has no answer at once.

@@ -194,6 +194,16 @@ impl Record {
             at += bytes.len();
         };
         put(&RECORD_MAGIC);
+        self.put_fields(&mut put);
+        put(&sums.batch.to_le_bytes());
+        put(&sums.keys.to_le_bytes());
+        let sum = seal.sum(&out[..RECORD_HEADER - 8]);
+        out[RECORD_HEADER - 8..RECORD_HEADER - 4].copy_from_slice(&sum.to_le_bytes());
+        out
+    }
+
+    /// Writes everything but the offset, as a header and an index have it.
+    pub(crate) fn put_fields(&self, mut put: impl FnMut(&[u8])) {
         for number in [self.batch_len, self.keys_len, self.count] {
             put(&number.to_le_bytes());
         }
@@ -201,11 +211,21 @@ impl Record {
         for number in seqs.into_iter().chain([self.first_time, self.last_time]) {
             put(&number.to_le_bytes());
         }
-        put(&sums.batch.to_le_bytes());
-        put(&sums.keys.to_le_bytes());
-        let sum = seal.sum(&out[..RECORD_HEADER - 8]);
-        out[RECORD_HEADER - 8..RECORD_HEADER - 4].copy_from_slice(&sum.to_le_bytes());
-        out
+    }
+
+    /// Reads what [`put_fields`](Self::put_fields) wrote.
+    pub(crate) fn read_fields(fields: &mut Fields<'_>, offset: u32) -> Option<Self> {
+        Some(Self {
+            offset,
+            batch_len: fields.u32()?,
+            keys_len: fields.u32()?,
+            count: fields.u32()?,
+            after: fields.u64()?,
+            first_seq: fields.u64()?,
+            last_seq: fields.u64()?,
+            first_time: fields.u64()?,
+            last_time: fields.u64()?,
+        })
     }
 
     /// The header at the front of `bytes`, which stand at `offset`; `None` if there is none.
@@ -220,17 +240,7 @@ impl Record {
             return None;
         }
         let mut fields = Fields::new(&checked[4..]);
-        let record = Self {
-            offset,
-            batch_len: fields.u32()?,
-            keys_len: fields.u32()?,
-            count: fields.u32()?,
-            after: fields.u64()?,
-            first_seq: fields.u64()?,
-            last_seq: fields.u64()?,
-            first_time: fields.u64()?,
-            last_time: fields.u64()?,
-        };
+        let record = Self::read_fields(&mut fields, offset)?;
         let sums = Sums {
             batch: fields.u32()?,
             keys: fields.u32()?,

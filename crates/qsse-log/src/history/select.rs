@@ -4,7 +4,6 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use qsse_proto::batch::{Batch, Builder};
-use qsse_topic::Filter;
 
 use super::{History, Read};
 use crate::topics::{TopicId, Topics};
@@ -56,36 +55,6 @@ impl History {
             batch: (!builder.is_empty()).then(|| builder.finish()),
             through: upto,
         }
-    }
-
-    /// The seqs of the last `n` kept events of each topic that `filter` admits, of those in (after, upto], in order.
-    ///
-    /// `None` if there are more than `most`.
-    pub(crate) fn last(
-        &self,
-        filter: &Filter,
-        topics: &Topics,
-        n: usize,
-        after: u64,
-        upto: u64,
-        most: usize,
-    ) -> Option<VecDeque<u64>> {
-        let mut seqs = Vec::new();
-        for id in topics.admitted(filter, most)? {
-            let kept = topics.kept(id);
-            let end = kept.partition_point(|seq| *seq <= upto);
-            let start = kept
-                .partition_point(|seq| *seq <= after)
-                .max(end.saturating_sub(n));
-            if end > start {
-                seqs.extend(kept.range(start..end));
-            }
-            if seqs.len() > most {
-                return None;
-            }
-        }
-        seqs.sort_unstable();
-        Some(seqs.into())
     }
 
     /// A batch of the events of these seqs, as many as fit; they are removed.

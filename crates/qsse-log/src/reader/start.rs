@@ -168,8 +168,8 @@ fn begin(
         Start::Last(n) => {
             let n = usize::try_from(n).unwrap_or(usize::MAX);
             let selected = state
-                .history
-                .last(filter, &state.topics, n, 0, head, SELECTED)
+                .topics
+                .last_seqs(filter, n, (0, head), SELECTED)
                 .ok_or(StartError::TooMany { most: SELECTED })?;
             let position = selected.front().map_or(head, |first| first - 1);
             Begin {

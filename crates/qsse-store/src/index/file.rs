@@ -191,36 +191,13 @@ fn decode_body(
 }
 
 fn put_record(out: &mut Vec<u8>, record: &Record) {
-    let small = [
-        record.offset,
-        record.batch_len,
-        record.keys_len,
-        record.count,
-    ];
-    for number in small {
-        out.extend_from_slice(&number.to_le_bytes());
-    }
-    let seqs = [record.after, record.first_seq, record.last_seq];
-    for number in seqs
-        .into_iter()
-        .chain([record.first_time, record.last_time])
-    {
-        out.extend_from_slice(&number.to_le_bytes());
-    }
+    out.extend_from_slice(&record.offset.to_le_bytes());
+    record.put_fields(|bytes| out.extend_from_slice(bytes));
 }
 
 fn read_record(fields: &mut Fields<'_>) -> Option<Record> {
-    Some(Record {
-        offset: fields.u32()?,
-        batch_len: fields.u32()?,
-        keys_len: fields.u32()?,
-        count: fields.u32()?,
-        after: fields.u64()?,
-        first_seq: fields.u64()?,
-        last_seq: fields.u64()?,
-        first_time: fields.u64()?,
-        last_time: fields.u64()?,
-    })
+    let offset = fields.u32()?;
+    Record::read_fields(fields, offset)
 }
 
 fn put_topic(out: &mut Vec<u8>, topic: &Topic, stat: &Stat) {
