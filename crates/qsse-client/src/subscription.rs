@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
-use qsse_proto::stream::{self, Item, Outcome, StreamHeader};
+use qsse_proto::stream::{self, GapReason, Item, Outcome, StreamHeader};
 use qsse_proto::{Code, Epoch, Event, EventId};
 use qsse_topic::Filter;
 use qsse_transport::{ReadError, RecvStream};
@@ -222,13 +222,18 @@ impl Subscription {
         self.mark = self.slot.mark();
         let after = self.mark.as_ref().map(|mark| mark.id());
         // A mark of the Go dialect is newer than this stream, or a cursor that the server has seen to.
-        let marked = after
-            .map(|id| id.epoch())
-            .filter(|epoch| *epoch != GO_EPOCH);
-        let known = marked.or(self.epoch);
+        let marked = after.filter(|id| id.epoch() != GO_EPOCH);
+        let known = marked.map(|id| id.epoch()).or(self.epoch);
         let reset = outcome == Outcome::Reset || known.is_some_and(|known| known != epoch);
+        let told = known == self.epoch && self.epoch == Some(epoch);
         self.epoch = Some(epoch);
         let position = EventId::new(epoch, position);
+        if let (true, Some(after)) = (told && reset, marked) {
+            // The stream was asked for before this log's first one was read, which has told of the reset.
+            let missed = position.seq().saturating_sub(after.seq());
+            let gap = || Gap::new(after, position, missed, GapReason::Retention);
+            return (missed > 0).then(|| SubscriptionError::Gap(gap()));
+        }
         reset.then_some(SubscriptionError::Reset { after, position })
     }
 

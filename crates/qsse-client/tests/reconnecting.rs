@@ -181,6 +181,47 @@ async fn another_log_is_a_reset_whatever_the_server_calls_it() {
     assert_eq!(subscription.cursor().id(), new(2));
 }
 
+#[tokio::test]
+async fn a_reset_that_was_answered_twice_is_told_once() {
+    let server = FakeServer::start();
+    let (client, mut peer) = server.pair().await;
+    let (subscription, (_, mut feed)) =
+        tokio::join!(client.subscribe("*"), peer.serve(0, Outcome::Live));
+    let mut subscription = subscription.unwrap();
+    feed.events([1]).await;
+    assert_eq!(seqs(&mut subscription, 1).await, [1]);
+    peer.kill();
+
+    // Of the new log's first stream only the reset is read before the next one comes.
+    let new = |seq| EventId::new(Epoch::new(8), seq);
+    let mut peers = Vec::new();
+    for (floor, events) in [(0, 1..=3), (5, 6..=7)] {
+        let mut peer = server.accept().await;
+        peer.epoch = Epoch::new(8);
+        peer.welcome().await;
+        let (asked, mut feed) = peer.serve(floor, Outcome::Reset).await;
+        assert_eq!(asked.start, Start::After(id(1)));
+        feed.events(events).await;
+        feed.stream.finish();
+        assert_eq!(soon(feed.stream.stopped()).await, Ok(None));
+        if floor == 0 {
+            let SubscriptionError::Reset { position, .. } = error(&mut subscription).await else {
+                panic!("a reset")
+            };
+            assert_eq!(position, new(0));
+            peer.kill();
+        }
+        peers.push(peer);
+    }
+
+    assert_eq!(seqs(&mut subscription, 3).await, [1, 2, 3]);
+    let SubscriptionError::Gap(gap) = error(&mut subscription).await else {
+        panic!("a gap")
+    };
+    assert_eq!((gap.after, gap.to, gap.at_most), (new(3), new(5), 2));
+    assert_eq!(seqs(&mut subscription, 2).await, [6, 7]);
+}
+
 // QP-9.2: streams are read to their ends before the client moves.
 #[tokio::test]
 async fn after_a_goodbye_streams_are_read_to_their_end() {
