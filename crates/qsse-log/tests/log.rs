@@ -168,6 +168,34 @@ fn a_start_at_a_time_begins_with_the_first_event_of_that_time() {
 }
 
 #[test]
+fn a_start_at_a_time_gives_nothing_older_that_a_feed_still_has() {
+    let log = log(Config::default().history_events(2));
+    // Its reader is why the feed keeps everything.
+    let _other = log.reader(&filter("a"), Start::Live).unwrap();
+    for second in [1, 2, 3, 4, 5] {
+        publish_at(&log, second, "a");
+    }
+    let time = Start::Since(Timestamp::from_micros(2_000_000));
+    let mut reader = log.reader(&filter("a"), time).unwrap();
+    assert_eq!(
+        (reader.outcome(), reader.started().seq()),
+        (Outcome::Gap, 0)
+    );
+    let Step::Gap(gap) = reader.step(1, &mut Vec::new()) else {
+        panic!("a gap first")
+    };
+    assert_eq!((gap.after, gap.to), (0, 3));
+    assert_eq!(read(&mut reader), [4, 5]);
+    // Those of whom nothing is lost are told of none.
+    let mut other = log.reader(&filter("b"), time).unwrap();
+    assert_eq!(
+        (other.outcome(), other.started().seq()),
+        (Outcome::Resumed, 3)
+    );
+    assert!(read(&mut other).is_empty());
+}
+
+#[test]
 fn a_start_at_a_time_that_is_gone_says_so() {
     let log = log(Config::default().history_events(2));
     for second in 1..=4 {

@@ -39,6 +39,8 @@ struct Begin {
     position: u64,
     outcome: Outcome,
     selected: VecDeque<u64>,
+    /// Events up to the first seq may be missing, and it goes on behind the second.
+    gap: Option<(u64, u64)>,
 }
 
 impl Reader {
@@ -73,11 +75,11 @@ impl Reader {
             on_lag,
             caught_up: false,
             lagging: false,
-            told: 0,
+            told: begin.gap.map_or(0, |(lost, _)| lost),
             selected: begin.selected,
             selected_until: head,
             since: None,
-            fetched: Fetched::default(),
+            fetched: begin.gap.map(Fetched::after).unwrap_or_default(),
             progress,
         })
     }
@@ -139,6 +141,7 @@ fn begin(
         position,
         outcome,
         selected: VecDeque::new(),
+        gap: None,
     };
     let known = |id: EventId| id.epoch() == log.epoch() && id.seq() <= head;
     // Whether a matching event behind this position is gone.
@@ -162,8 +165,14 @@ fn begin(
         Start::Since(_) | Start::Last(_) if log.storage().is_some() => at(head, Outcome::Resumed),
         Start::Since(time) => match state.history.before(time) {
             Some(position) => after(position),
-            // Some of that time are gone: how many were of that time is not known any more.
-            None => after(0),
+            // Some of that time are gone, and nobody knows any more which was the first. A feed may have older ones still.
+            None => match log.lost(state, filter, 0) {
+                0 => at(state.history.floor(), Outcome::Resumed),
+                lost => Begin {
+                    gap: Some((lost, state.history.floor())),
+                    ..at(0, Outcome::Gap)
+                },
+            },
         },
         Start::Last(n) => {
             let n = usize::try_from(n).unwrap_or(usize::MAX);
@@ -176,6 +185,7 @@ fn begin(
                 position,
                 outcome: Outcome::Resumed,
                 selected,
+                gap: None,
             }
         }
         _ => return Err(StartError::Unknown),
