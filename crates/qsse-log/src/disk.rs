@@ -79,7 +79,6 @@ impl Disk {
     /// # Errors
     /// [`OpenError`], which says what to do.
     pub fn open(path: impl AsRef<Path>, options: Options, kept: Kept) -> Result<Self, OpenError> {
-        let age = options.keys_age;
         let (store, recovered) = Store::open_dir(path, options)?;
         let reader = store.reader();
         let (jobs, work) = mpsc::channel::<Job>();
@@ -90,23 +89,17 @@ impl Disk {
             what: "start its thread",
             source,
         })?;
-        Ok(Self::of(Writer::Thread(jobs), reader, recovered, age, kept))
+        Ok(Self::of(Writer::Thread(jobs), reader, recovered, kept))
     }
 
     /// A store that is open already, written by whoever calls.
-    pub fn inline(store: Store, recovered: Recovered, options: &Options, kept: Kept) -> Self {
+    pub fn inline(store: Store, recovered: Recovered, kept: Kept) -> Self {
         let reader = store.reader();
         let writer = Writer::Caller(Box::new(Mutex::new(Some(store))));
-        Self::of(writer, reader, recovered, options.keys_age, kept)
+        Self::of(writer, reader, recovered, kept)
     }
 
-    fn of(
-        writer: Writer,
-        reader: qsse_store::Reader,
-        recovered: Recovered,
-        keys_age: Duration,
-        kept: Kept,
-    ) -> Self {
+    fn of(writer: Writer, reader: qsse_store::Reader, recovered: Recovered, kept: Kept) -> Self {
         let mut opened = Opened::new(recovered.epoch);
         opened.head = recovered.next_seq - 1;
         opened.last_time = recovered.last_time;
@@ -115,7 +108,7 @@ impl Disk {
         opened.keys = keys
             .map(|(key, seq, _)| (Key::new(key.scope, key.key), seq))
             .collect();
-        opened.keys_age = keys_age;
+        opened.keys_age = recovered.keys_age;
         opened.clean = recovered.clean;
         Self {
             writer,

@@ -40,8 +40,8 @@ impl Authorizer for Open {
 /// A server with little history in memory, on these files.
 fn on(io: &MemIo, acknowledge: Acknowledge) -> Builder {
     let options = disk::options(Epoch::new(3), acknowledge).segment_bytes(64 << 10);
-    let (store, recovered) = Store::open(Arc::new(io.clone()), options.clone()).unwrap();
-    let disk = Disk::inline(store, recovered, &options, Kept::default());
+    let (store, recovered) = Store::open(Arc::new(io.clone()), options).unwrap();
+    let disk = Disk::inline(store, recovered, Kept::default());
     let log = LogConfig::default()
         .history_bytes(16 << 10)
         .feed_bytes(16 << 10)

@@ -33,11 +33,14 @@
 //! length or generation than its segment. See `index/file.rs`.
 //!
 //! # `meta.0`, `meta.1`: which seqs were given out
-//! Two copies of 72 bytes, written over in place and synced one after the other, so that one of
+//! Two copies of 80 bytes, written over in place and synced one after the other, so that one of
 //! them is always good and no room is needed. See `meta.rs`.
 //!
 //! # `floors`: what was removed
 //! Replaced by renaming, before events are removed from the disk. See `floors.rs`.
+//!
+//! # `keys`: the keys of publishes whose events were removed
+//! Replaced as `floors` is, as long as such keys may be asked for. See `keys.rs`.
 //!
 //! # `LOCK`
 //! Locked while the store is open; says by whom.

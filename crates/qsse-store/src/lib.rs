@@ -25,6 +25,7 @@
 //! | a record is damaged | its seqs are lost, and told; those around it are read |
 //! | an index is lost or damaged | it is made anew from its segment |
 //! | the floors are lost | every cursor meets a gap; no event is lost |
+//! | the keys of removed events are lost | [`Recovered::keys_age`] says that none may be relied on |
 //! | one meta file is lost or damaged | the other one is as good |
 //! | both are | [`OpenError::Meta`]: nobody knows which seqs were given out |
 //!
@@ -37,6 +38,7 @@ mod floors;
 mod format;
 mod index;
 pub mod io;
+mod keys;
 mod meta;
 mod options;
 mod query;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! | prologue | epoch u64 | salt u64 | number u64 | mark u64 | clean head u64
-//! | missing u64 | clean u32 | checksum u32
+//! | missing u64 | keys from u64 | clean u32 | checksum u32
 //! ```
 //!
 //! Each change is written and synced in both, one after the other, before it counts. So one may be
@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 const MAGIC: &[u8; 8] = b"qsse.met";
 const NAMES: [&str; 2] = ["meta.0", "meta.1"];
-const CHECKED: usize = PROLOGUE + 6 * 8 + 4;
+const CHECKED: usize = PROLOGUE + 7 * 8 + 4;
 
 /// What the files say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub(crate) struct State {
     pub(crate) clean: Option<u64>,
     /// Events of any topic may have been removed up to here: for when there is no room for floors.
     pub(crate) missing: u64,
+    /// Keys of events before this time may have been removed: for when there is no room for them.
+    pub(crate) keys_from: u64,
 }
 
 /// The two files.
@@ -97,6 +99,7 @@ impl Meta {
             mark: 0,
             clean: Some(0),
             missing: 0,
+            keys_from: 0,
         };
         let files = open_both(io).map_err(error())?;
         let mut meta = Self { files, state };
@@ -140,8 +143,14 @@ fn encode(state: &State) -> Vec<u8> {
     let mut out = Vec::with_capacity(CHECKED + 4);
     put_prologue(&mut out, MAGIC);
     let head = state.clean.unwrap_or_default();
-    let seqs = [state.number, state.mark, head, state.missing];
-    for number in [state.epoch.get(), state.salt].into_iter().chain(seqs) {
+    let marks = [
+        state.number,
+        state.mark,
+        head,
+        state.missing,
+        state.keys_from,
+    ];
+    for number in [state.epoch.get(), state.salt].into_iter().chain(marks) {
         out.extend_from_slice(&number.to_le_bytes());
     }
     out.extend_from_slice(&u32::from(state.clean.is_some()).to_le_bytes());
@@ -158,7 +167,7 @@ fn decode(bytes: &[u8]) -> Option<State> {
     let mut fields = Fields::new(checked.get(PROLOGUE..)?);
     let (epoch, salt) = (Epoch::new(fields.u64()?), fields.u64()?);
     let (number, mark, head) = (fields.u64()?, fields.u64()?, fields.u64()?);
-    let missing = fields.u64()?;
+    let (missing, keys_from) = (fields.u64()?, fields.u64()?);
     let clean = (fields.u32()? == 1).then_some(head);
     Some(State {
         epoch,
@@ -167,5 +176,6 @@ fn decode(bytes: &[u8]) -> Option<State> {
         mark,
         clean,
         missing,
+        keys_from,
     })
 }

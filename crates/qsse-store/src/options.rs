@@ -103,6 +103,11 @@ impl Options {
         self
     }
 
+    /// [`keys_age`](Self::keys_age) in microseconds, as times are.
+    pub(crate) fn keys_age_micros(&self) -> u64 {
+        u64::try_from(self.keys_age.as_micros()).unwrap_or(u64::MAX)
+    }
+
     pub(crate) fn checked(mut self) -> Self {
         self.segment_bytes = self.segment_bytes.clamp(4 << 10, 1 << 30);
         self.lease = self.lease.min(1 << 30);

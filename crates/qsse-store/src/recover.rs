@@ -1,13 +1,12 @@
 //! Opening: what is there, what is lost, and where to go on.
 
-mod keys;
-
 use crate::entry::PublishKey;
 use crate::error::{Health, OpenError};
 use crate::floors;
 use crate::format::{Prologue, SEGMENT_HEADER, Seal, SegmentHeader, VERSION};
 use crate::index::{self, Index, Of};
 use crate::io::{Io, LockError, read_range, write_all};
+use crate::keys::{self, Newest};
 use crate::meta::Meta;
 use crate::options::Options;
 use crate::scan::scan;
@@ -18,6 +17,7 @@ use parking_lot::{Mutex, RwLock};
 use qsse_proto::{Epoch, Timestamp};
 use qsse_topic::Topic;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What an open found.
 #[derive(Clone, Debug)]
@@ -38,6 +38,9 @@ pub struct Recovered {
     /// The newest keys with seq and time of their events, in order of the seqs; of a key that
     /// came twice the newer one. See [`Options::max_keys`] and [`Options::keys_age`].
     pub keys: Vec<(PublishKey, u64, Timestamp)>,
+    /// How old, counted from `last_time`, a key may be to be among these: [`Options::keys_age`], or
+    /// less where keys of removed events could not be kept.
+    pub keys_age: Duration,
     /// Whether it was closed, or is new.
     pub clean: bool,
 }
@@ -128,7 +131,11 @@ pub(crate) fn open(io: Arc<dyn Io>, options: Options) -> Result<(Store, Recovere
         found.map_err(OpenError::io("read an index"))?;
     }
     add_lost(&mut lost, end, known);
-    let keys = keys::newest(&segments, &files, &options, last_time)?;
+    let Newest { keys, complete } = keys::newest(&segments, &files, &options, last_time)?;
+    let keys_known = match found.keys_from {
+        0 => Duration::MAX,
+        from => Duration::from_micros(last_time.saturating_sub(from)),
+    };
     let closed = segments.len().saturating_sub(1);
     for segment in segments.iter().take(closed) {
         // A help for the next time; without it the index stays in memory.
@@ -143,6 +150,11 @@ pub(crate) fn open(io: Arc<dyn Io>, options: Options) -> Result<(Store, Recovere
         last_time: Timestamp::from_micros(last_time),
         lost,
         keys,
+        keys_age: if complete {
+            options.keys_age.min(keys_known)
+        } else {
+            Duration::ZERO
+        },
         clean: found.clean.is_some(),
     };
     let state = RwLock::new(State {

@@ -7,6 +7,7 @@ mod topics;
 use crate::error::{Health, StoreError};
 use crate::floors;
 use crate::index::{Index, Stat};
+use crate::keys;
 use crate::meta::State as MetaState;
 use crate::options::{Age, Retention};
 use crate::segment::{Segment, index_name, segment_name};
@@ -214,6 +215,7 @@ impl Store {
             }
             self.floors_changed = true;
             self.keep_floors()?;
+            self.keep_keys(&segment)?;
             // Files first: one that stays would come back without those behind it.
             self.remove_files(segment.first)?;
             self.shared.state.write().segments.remove(0);
@@ -259,21 +261,46 @@ impl Store {
         match written.map_err(StoreError::io("write what was removed")) {
             Ok(()) => {
                 self.floors_changed = false;
+                let (meta, missing) = (self.meta.state(), self.shared.state.read().topics.missing);
+                if meta.missing > missing {
+                    // Said while the disk was full.
+                    self.write_meta(MetaState { missing, ..meta })?;
+                }
                 Ok(())
             }
-            // The meta files have their room already: say less, and make some.
+            // The meta files have their room already: say less, which counts if there is no better time until the next open.
             Err(StoreError::Full { .. }) => {
                 let missing = {
-                    let mut state = self.shared.state.write();
-                    let missing = state.topics.missing.max(state.topics.begin);
-                    let missing = missing.max(state.topics.max_floor());
-                    state.topics.missing = missing;
-                    missing
+                    let topics = &self.shared.state.read().topics;
+                    topics.missing.max(topics.begin).max(topics.max_floor())
                 };
                 let state = self.meta.state();
                 self.write_meta(MetaState { missing, ..state })
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Makes the keys of a segment last that may still be asked for, before it goes off the disk.
+    fn keep_keys(&mut self, segment: &Arc<Segment>) -> Result<(), StoreError> {
+        let newest = self
+            .shared
+            .state
+            .read()
+            .segments
+            .last()
+            .map(|last| last.last_time());
+        let oldest = newest
+            .unwrap_or_default()
+            .saturating_sub(self.options.keys_age_micros());
+        match keys::keep(segment, &self.shared.files, &self.options, oldest) {
+            // As with floors: say less, and make some.
+            Err(StoreError::Full { .. }) => {
+                let keys_from = segment.last_time() + 1;
+                let state = self.meta.state();
+                self.write_meta(MetaState { keys_from, ..state })
+            }
+            kept => kept,
         }
     }
 

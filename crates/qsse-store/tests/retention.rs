@@ -139,16 +139,70 @@ fn rewriting_keeps_what_is_lost_lost() {
     assert_eq!(read(&store.reader(), "quiet").lost[0], (11, 14));
 }
 
-#[test]
-fn keys_that_may_be_asked_for_outlive_rewriting() {
-    let io = MemIo::new();
-    let (mut store, _) = open(&io);
+/// A store with 400 keyed events in many segments.
+fn keyed(io: &MemIo) -> Store {
+    let (mut store, _) = open(io);
     for seq in 1..=400 {
         let mut entry = entry(&[event(seq, 1)]);
         entry.keys = vec![(seq, key(&seq.to_string()))];
         store.append(&[entry]).unwrap();
     }
     store.sync().unwrap();
+    store
+}
+
+#[test]
+fn keys_that_may_be_asked_for_outlive_their_events() {
+    let io = MemIo::new();
+    let mut store = keyed(&io);
+    let rules = Retention::default().max_events(3);
+    assert!(store.retain(&rules, Age::default()).unwrap().segments > 3);
+    drop(store);
+    let (mut store, recovered) = open(&io);
+    let next = recovered.next_seq;
+    let seqs: Vec<_> = recovered.keys.iter().map(|(_, seq, _)| *seq).collect();
+    assert_eq!(seqs, (1..=400).collect::<Vec<_>>());
+    assert_eq!(recovered.keys_age, options().keys_age);
+
+    // They go when nobody may ask for them any more.
+    let mut late = event(next, 1);
+    late.time += 1_000 * 1_000_000;
+    store.append(&[entry(&[late])]).unwrap();
+    store.sync().unwrap();
+    drop(store);
+    assert_eq!(open(&io).1.keys, []);
+}
+
+#[test]
+fn keys_that_could_not_be_kept_are_not_relied_on() {
+    let io = MemIo::new();
+    let mut store = keyed(&io);
+    io.set_capacity(Some(io.used()));
+    let rules = Retention::default().max_events(3);
+    assert!(store.retain(&rules, Age::default()).unwrap().segments > 3);
+    drop(store);
+    io.set_capacity(None);
+    let (mut store, recovered) = open(&io);
+    let oldest = recovered.keys[0].2.as_micros();
+    let known = recovered.last_time.as_micros() - recovered.keys_age.as_micros() as u64;
+    assert!(recovered.keys.len() < 400, "{} keys", recovered.keys.len());
+    assert!(known <= oldest, "{known} and {oldest}");
+    assert!(known > event(recovered.keys[0].1 - 1, 1).time);
+
+    // The same of a file that is damaged.
+    let rules = Retention::default().max_events(0);
+    let next = recovered.next_seq;
+    fill(&mut store, next, next + 100, 1, 1);
+    store.retain(&rules, Age::default()).unwrap();
+    drop(store);
+    assert!(io.flip("keys", 300));
+    assert_eq!(open(&io).1.keys_age, seconds(0));
+}
+
+#[test]
+fn keys_that_may_be_asked_for_outlive_rewriting() {
+    let io = MemIo::new();
+    let mut store = keyed(&io);
     let rules = Retention::default().topic(rule("*").max_events(3));
     store.retain(&rules, Age::default()).unwrap();
     let oldest = store.reader().bytes();

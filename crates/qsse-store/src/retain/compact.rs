@@ -92,8 +92,9 @@ impl Store {
     fn run_to_compact(&mut self) -> Result<Option<Vec<Arc<Segment>>>, StoreError> {
         let segments = self.shared.state.read().segments.clone();
         let newest = segments.iter().map(|segment| segment.last_time()).max();
-        let age = u64::try_from(self.options.keys_age.as_micros()).unwrap_or(u64::MAX);
-        let keys_from = newest.unwrap_or_default().saturating_sub(age);
+        let keys_from = newest
+            .unwrap_or_default()
+            .saturating_sub(self.options.keys_age_micros());
         let closed = segments.len().saturating_sub(1);
         let from = segments.partition_point(|segment| segment.first < self.looked_through);
         let mut run = Run::default();

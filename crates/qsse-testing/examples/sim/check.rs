@@ -189,7 +189,7 @@ impl Model {
                         let missing = within(*seq) && !seen.contains(seq);
                         matches && (missing || self.may_be_let_go(stay.epoch, *seq, topic))
                     });
-                if all_known && !gone {
+                if all_known && !gone && !self.was_full {
                     faults.push(format!(
                         "{name} was told of a gap from {after} to {to}, and nothing is missing there"
                     ));

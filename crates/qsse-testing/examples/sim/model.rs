@@ -30,6 +30,8 @@ pub(crate) struct Model {
     pub(crate) clock_jumped: bool,
     /// Something happened that may have cost a connection.
     pub(crate) disturbed: bool,
+    /// The disk was full: what retention removed may then be known only for all topics together.
+    pub(crate) was_full: bool,
     pub(crate) seen: u64,
     pub(crate) news: u64,
     /// Of everything, in order.
@@ -130,6 +132,7 @@ impl Model {
             unclean: false,
             clock_jumped: false,
             disturbed: false,
+            was_full: false,
             seen: 0,
             news: 0,
             hash: 0,

@@ -207,6 +207,7 @@ impl Run {
             }
             Op::Full { room } => {
                 world.troubled.set(true);
+                world.model.borrow_mut().was_full = true;
                 if let Some(disk) = &world.disk {
                     let most = disk.files.used() + room;
                     disk.files.set_capacity(Some(most));
@@ -219,6 +220,7 @@ impl Run {
             }
             Op::Fail { operations, how } => {
                 world.troubled.set(true);
+                world.model.borrow_mut().was_full |= matches!(how, How::Full);
                 if let Some(disk) = &world.disk {
                     let failure = match how {
                         How::Io => Failure::Io,

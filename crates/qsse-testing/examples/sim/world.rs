@@ -243,8 +243,8 @@ impl World {
         let mut kept = Kept::default();
         kept.max_events = self.setting.store_events;
         kept.topics = self.topic_rules();
-        let (store, recovered) = Store::open(Arc::new(disk.clone()), options.clone())?;
-        Ok(Disk::inline(store, recovered, &options, kept))
+        let (store, recovered) = Store::open(Arc::new(disk.clone()), options)?;
+        Ok(Disk::inline(store, recovered, kept))
     }
 
     fn log_config(&self) -> LogConfig {

@@ -1,0 +1,194 @@
+//! The keys of publishes: in the records of their events and, once those are off the disk, in a file
+//! that is replaced in one step before they go.
+//!
+//! ```text
+//! | prologue | keys u32 | key | key ... | checksum u32 |
+//!
+//! key: | seq u64 | time u64 | scope 16 | length u8 | key |
+//! ```
+
+use crate::entry::{PublishKey, read_keys};
+use crate::format::{Fields, PROLOGUE, Prologue, Record, Seal, VERSION, prologue, put_prologue};
+use crate::io::{Io, read_file, replace};
+use crate::options::Options;
+use crate::segment::{Files, Segment};
+use crate::{OpenError, StoreError};
+use bytes::Bytes;
+use qsse_proto::Timestamp;
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+
+const MAGIC: &[u8; 8] = b"qsse.key";
+const NAME: &str = "keys";
+/// Ten million of the longest.
+const LIMIT: u64 = 1 << 30;
+
+/// A key with the seq and the time of its event.
+pub(crate) type Keyed = (PublishKey, u64, Timestamp);
+
+/// What is known of the keys of a store.
+pub(crate) struct Newest {
+    /// The newest, in the order of their seqs; of a key that came twice the newer one.
+    pub(crate) keys: Vec<Keyed>,
+    /// Nothing that was kept of them is damaged.
+    pub(crate) complete: bool,
+}
+
+/// Finds the newest keys of a store.
+pub(crate) fn newest(
+    segments: &[Arc<Segment>],
+    files: &Files,
+    options: &Options,
+    last_time: u64,
+) -> Result<Newest, OpenError> {
+    let oldest = last_time.saturating_sub(options.keys_age_micros());
+    let mut newest: HashMap<PublishKey, (u64, Timestamp)> = HashMap::new();
+    let mut add = |found: Vec<Keyed>| {
+        for (key, seq, time) in found.into_iter().rev() {
+            if newest.len() < options.max_keys {
+                newest.entry(key).or_insert((seq, time));
+            }
+        }
+        newest.len() < options.max_keys
+    };
+    let mut room = options.max_keys > 0;
+    for segment in segments.iter().rev() {
+        if !room || segment.last_time() < oldest {
+            break;
+        }
+        let keyed = records(segment, files, oldest);
+        let keyed = keyed.map_err(OpenError::io("read an index"))?;
+        for record in keyed.iter().rev() {
+            let found = of_record(segment, record, files, oldest);
+            room = add(found.map_err(OpenError::io("read the newest keys"))?);
+            if !room {
+                break;
+            }
+        }
+    }
+    let removed = read(&*files.io, files.seal)?;
+    let complete = removed.is_some();
+    let mut removed = removed.unwrap_or_default();
+    removed.retain(|(.., time)| time.as_micros() >= oldest);
+    add(removed);
+    let newest = newest.into_iter();
+    let mut keys: Vec<_> = newest.map(|(key, (seq, time))| (key, seq, time)).collect();
+    keys.sort_unstable_by_key(|(_, seq, _)| *seq);
+    Ok(Newest { keys, complete })
+}
+
+/// Makes the keys of a segment last that is about to be removed, those of the time since `oldest`.
+pub(crate) fn keep(
+    segment: &Arc<Segment>,
+    files: &Files,
+    options: &Options,
+    oldest: u64,
+) -> Result<(), StoreError> {
+    let mut keys = Vec::new();
+    if options.max_keys > 0 && segment.last_time() >= oldest {
+        let keyed = records(segment, files, oldest).map_err(StoreError::io("read an index"))?;
+        for record in &keyed {
+            let found = of_record(segment, record, files, oldest);
+            keys.extend(found.map_err(StoreError::io("read the keys of what is removed"))?);
+        }
+    }
+    if keys.is_empty() {
+        return Ok(());
+    }
+    // Of a file that cannot be read nothing can be kept.
+    let removed = read(&*files.io, files.seal).unwrap_or_default();
+    let mut removed = removed.unwrap_or_default();
+    removed.retain(|(.., time)| time.as_micros() >= oldest);
+    removed.append(&mut keys);
+    let surplus = removed.len().saturating_sub(options.max_keys);
+    let bytes = encode(&removed[surplus..], files.seal);
+    replace(&*files.io, NAME, &bytes, true)
+        .map_err(StoreError::io("write the keys of what is removed"))
+}
+
+/// The records with keys of that time.
+fn records(segment: &Arc<Segment>, files: &Files, oldest: u64) -> io::Result<Vec<Record>> {
+    let asked = |record: &&Record| record.keys_len > 0 && record.last_time >= oldest;
+    segment.index(files, |index| {
+        index.records().iter().filter(asked).copied().collect()
+    })
+}
+
+/// The keys of a record that are of that time; none, if it is damaged.
+fn of_record(
+    segment: &Arc<Segment>,
+    record: &Record,
+    files: &Files,
+    oldest: u64,
+) -> io::Result<Vec<Keyed>> {
+    let Some((Some(batch), keys)) = segment.whole(record, files.seal)? else {
+        return Ok(Vec::new());
+    };
+    let keys = read_keys(&keys, record.first_seq).unwrap_or_default();
+    let mut events = batch.iter();
+    let mut found = Vec::with_capacity(keys.len());
+    for (seq, key) in keys {
+        if let Some(event) = events.find(|event| event.seq() >= seq)
+            && event.seq() == seq
+            && event.time().as_micros() >= oldest
+        {
+            found.push((key, seq, event.time()));
+        }
+    }
+    Ok(found)
+}
+
+/// What the file has; `None` if it is damaged.
+fn read(io: &dyn Io, seal: Seal) -> Result<Option<Vec<Keyed>>, OpenError> {
+    let bytes = match io.open(NAME).and_then(|file| read_file(&*file, LIMIT)) {
+        Ok(bytes) => bytes,
+        Err(found) => {
+            return match found.kind() {
+                io::ErrorKind::NotFound => Ok(Some(Vec::new())),
+                io::ErrorKind::InvalidData => Ok(None),
+                _ => Err(OpenError::io("read the keys of what was removed")(found)),
+            };
+        }
+    };
+    if let Prologue::Newer(found) = prologue(&bytes, MAGIC) {
+        let (file, known) = (NAME.to_owned(), VERSION);
+        return Err(OpenError::Newer { file, found, known });
+    }
+    Ok(decode(&bytes, seal))
+}
+
+fn encode(keys: &[Keyed], seal: Seal) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_prologue(&mut out, MAGIC);
+    // Bounded by `max_keys`, and by LIMIT when it is read.
+    out.extend_from_slice(&(keys.len() as u32).to_le_bytes());
+    for (key, seq, time) in keys {
+        out.extend_from_slice(&seq.to_le_bytes());
+        out.extend_from_slice(&time.as_micros().to_le_bytes());
+        out.extend_from_slice(&key.scope);
+        out.push(key.key.len() as u8);
+        out.extend_from_slice(&key.key);
+    }
+    let sum = seal.sum(&out);
+    out.extend_from_slice(&sum.to_le_bytes());
+    out
+}
+
+fn decode(bytes: &[u8], seal: Seal) -> Option<Vec<Keyed>> {
+    let (checked, sum) = bytes.split_last_chunk::<4>()?;
+    let known = prologue(checked, MAGIC) == Prologue::Known;
+    if !known || u32::from_le_bytes(*sum) != seal.sum(checked) {
+        return None;
+    }
+    let mut fields = Fields::new(checked.get(PROLOGUE..)?);
+    let mut keys = Vec::new();
+    for _ in 0..fields.u32()? {
+        let (seq, time) = (fields.u64()?, Timestamp::from_micros(fields.u64()?));
+        let scope = fields.array()?;
+        let [len] = fields.array()?;
+        let key = Bytes::copy_from_slice(fields.bytes(usize::from(len))?);
+        keys.push((PublishKey { scope, key }, seq, time));
+    }
+    fields.is_empty().then_some(keys)
+}
