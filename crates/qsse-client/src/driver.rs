@@ -159,7 +159,9 @@ impl Driver {
                 Err(ConnectError::Closed) => return Err(CloseReason::Local),
                 Err(error) => error,
             };
-            if error.is_final() {
+            // A token that has expired on its way is no refusal to whoever has newer ones.
+            let renewed = error.is_expiry() && self.core.token.lock().is_renewed();
+            if error.is_final() && !renewed {
                 tracing::warn!(server = %self.url, %error, "giving up");
                 return Err(CloseReason::Failed(error));
             }

@@ -58,9 +58,14 @@ impl TokenSource {
         Ok(Some(token?))
     }
 
+    /// Whether the next attempt may have a newer token.
+    pub(crate) fn is_renewed(&self) -> bool {
+        matches!(self.0, Kind::Function(_))
+    }
+
     /// Replaces a fixed token; a function stays, as it has newer ones by itself.
     pub(crate) fn replace(&mut self, token: &Token) {
-        if !matches!(self.0, Kind::Function(_)) {
+        if !self.is_renewed() {
             self.0 = Kind::Value(Ok(token.clone()));
         }
     }

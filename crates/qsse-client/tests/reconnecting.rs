@@ -308,7 +308,7 @@ async fn a_goodbye_may_send_clients_elsewhere() {
 #[tokio::test]
 async fn a_token_refused_later_is_the_end() {
     let server = FakeServer::start();
-    let tokens = std::sync::Mutex::new(["first", "second"].into_iter());
+    let tokens = std::sync::Mutex::new(["first", "second", "third"].into_iter());
     let connect = server.connect().token_fn(move || {
         let token = tokens.lock().unwrap().next().unwrap();
         async move { Ok::<_, std::io::Error>(token) }
@@ -325,6 +325,10 @@ async fn a_token_refused_later_is_the_end() {
         "second",
         "asked before each connect"
     );
+    // It took so long to get here that it was not good any more.
+    peer.connection.close(Code::TOKEN_EXPIRED, "late");
+    let peer = server.accept().await;
+    assert_eq!(peer.hello.token.as_ref().unwrap().expose(), "third");
     peer.connection.close(Code::NOT_AUTHORISED, "expired");
 
     let end = error(&mut subscription).await;

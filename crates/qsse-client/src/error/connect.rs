@@ -154,6 +154,11 @@ impl ConnectError {
         )
     }
 
+    /// The token was good once.
+    pub(crate) fn is_expiry(&self) -> bool {
+        matches!(self, Self::NotAuthorised { code, .. } if *code == Code::TOKEN_EXPIRED)
+    }
+
     /// The same, with what to do where the server does not speak what was offered.
     pub(crate) fn with_dialect(self, dialect: Dialect) -> Self {
         match self {

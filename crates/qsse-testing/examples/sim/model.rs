@@ -249,10 +249,12 @@ impl Model {
     /// An id is this event's.
     pub(crate) fn learn(&mut self, id: (u64, u64), number: usize, topic: &str, time: Option<u64>) {
         let key = (number, topic.to_owned());
-        // Taken again is what a crash has taken back, with its key.
+        // Taken again is what a crash has taken back, with its key; or what a clock that has jumped made too old to be asked for.
         if let Some(other) = self.became.insert(key, id)
             && other != id
-            && !self.at_risk(other.0, other.1)
+            && let (epoch, first) = other.min(id)
+            && !self.at_risk(epoch, first)
+            && !self.clock_jumped
         {
             self.fault(format!(
                 "publish {number} on {topic} was published twice: as {other:?} and as {id:?}"
