@@ -17,6 +17,14 @@ pub(crate) struct Args {
     arguments: Vec<String>,
 }
 
+impl Args {
+    /// These, as if they had been given.
+    pub(crate) fn of<const N: usize>(arguments: [&str; N]) -> Self {
+        let arguments = arguments.map(str::to_owned).into();
+        Self { arguments }
+    }
+}
+
 /// The tasks that start the program themselves.
 const WITH_PROGRAM: [&str; 3] = ["crash", "restart", "stalled"];
 

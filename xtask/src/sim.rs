@@ -12,6 +12,14 @@ pub(crate) struct Args {
     arguments: Vec<String>,
 }
 
+impl Args {
+    /// These, as if they had been given.
+    pub(crate) fn of<const N: usize>(arguments: [&str; N]) -> Self {
+        let arguments = arguments.map(str::to_owned).into();
+        Self { arguments }
+    }
+}
+
 /// Builds the judge for speed and runs it.
 pub(crate) fn run(args: &Args) -> Result<()> {
     // With this, what the runtime draws is drawn from the seed, too. In a folder of its own nothing else is built anew for it.

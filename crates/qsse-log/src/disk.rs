@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use qsse_proto::{Epoch, Timestamp};
 use qsse_store::{Age, PublishKey, Recovered, Store, StoreError};
-use qsse_topic::{Filter, Pattern, Topic};
+use qsse_topic::{Filter, Topic};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
@@ -103,7 +103,6 @@ impl Disk {
         let mut opened = Opened::new(recovered.epoch);
         opened.head = recovered.next_seq - 1;
         opened.last_time = recovered.last_time;
-        opened.topics = reader.topics_matching(&everything());
         let keys = recovered.keys.into_iter();
         opened.keys = keys
             .map(|(key, seq, _)| (Key::new(key.scope, key.key), seq))
@@ -229,6 +228,10 @@ impl Storage for Disk {
         self.ask(read).await
     }
 
+    fn topics(&self, filter: &Filter) -> Vec<Topic> {
+        self.reader.topics_matching(filter)
+    }
+
     fn floor(&self, filter: &Filter) -> u64 {
         self.reader.floor(filter)
     }
@@ -275,12 +278,6 @@ impl Storage for Disk {
             )))),
         }
     }
-}
-
-fn everything() -> Filter {
-    // The server's own topics, too, which a wildcard at the beginning leaves out.
-    let all = ["*", "$*"].map(|text| Pattern::new(text).ok());
-    Filter::new(all.into_iter().flatten()).expect("`*` is a pattern")
 }
 
 fn store_entry(entry: Entry) -> qsse_store::Entry {

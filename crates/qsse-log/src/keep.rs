@@ -123,13 +123,19 @@ impl Log {
         shared.storage.is_some() && shared.config.acknowledge != Acknowledge::Memory
     }
 
-    /// Whether publishing works, as far as the storage goes.
+    /// Whether publishing works, as far as the storage goes: it is well, and no event has waited for it for 10 s, which
+    /// [`sweep`](Self::sweep) watches.
     ///
     /// # Errors
     /// Why not.
     pub fn health(&self) -> Result<(), StorageError> {
-        match &self.shared().storage {
-            Some(storage) => storage.health(),
+        let Some(storage) = &self.shared().storage else {
+            return Ok(());
+        };
+        storage.health()?;
+        let stalled = self.shared().state.lock().stalled;
+        match stalled {
+            Some(waited) => Err(StorageError::stalled(waited)),
             None => Ok(()),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use qsse_proto::control::{OnLag, Start};
@@ -20,6 +21,9 @@ use crate::reader::{Reader, StartError};
 use crate::storage::{Acknowledge, Storage, StorageError};
 use crate::time::Now;
 use crate::topics::Topics;
+
+/// A storage that takes nothing for this long is told by [`Log::health`].
+const STALLED: Duration = Duration::from_secs(10);
 
 /// A log of events. Clones are handles of the same log.
 #[derive(Clone)]
@@ -59,6 +63,10 @@ pub(crate) struct State {
     pub(crate) reserved: u64,
     /// Why nothing may be appended, while that is so.
     pub(crate) refusing: Option<StorageError>,
+    /// The oldest event that the storage had not taken at the last sweep, and since when.
+    waiting: Option<(u64, Duration)>,
+    /// How long the storage has taken nothing, when that was too long at the last sweep.
+    pub(crate) stalled: Option<Duration>,
     /// Nothing is appended any more.
     pub(crate) closed: bool,
 }
@@ -101,9 +109,6 @@ impl Log {
         state.last_time = opened.last_time;
         state.reserved = opened.reserved;
         state.history.begin_after(opened.head, opened.last_time);
-        for topic in &opened.topics {
-            state.topics.pin(topic.as_topic_ref());
-        }
         let lost = !opened.clean && config.acknowledge == Acknowledge::Memory;
         state.dedup.recover(&opened, now, lost);
         Self::of(opened.epoch, config, state, Some(storage))
@@ -220,11 +225,16 @@ impl Log {
 
     /// The topics that `pattern` matches among those declared or with a kept event, in order.
     pub fn topics_matching(&self, pattern: &Pattern) -> Vec<Topic> {
-        self.shared
-            .state
-            .lock()
-            .topics
-            .matching(pattern.as_pattern_ref())
+        let stored = self
+            .storage()
+            .map(|storage| storage.topics(&Filter::from(pattern.clone())));
+        let state = self.shared.state.lock();
+        let mut topics = state.topics.matching(pattern.as_pattern_ref());
+        drop(state);
+        topics.extend(stored.into_iter().flatten());
+        topics.sort_unstable();
+        topics.dedup();
+        topics
     }
 
     /// How many events each topic has had since the last call: what metrics count.
@@ -232,15 +242,17 @@ impl Log {
         self.shared.state.lock().topics.take_published()
     }
 
-    /// Applies the retention by age and drops feeds that nobody reads. Call it about once a second.
+    /// Applies the retention by age, drops feeds that nobody reads, and looks after the storage. Call it about once a second.
     pub fn sweep(&self, now: Now) {
+        let state = &mut *self.shared.state.lock();
+        state.watch_storage(now.monotonic);
         let State {
             topics,
             history,
             feeds,
             dedup,
             ..
-        } = &mut *self.shared.state.lock();
+        } = state;
         let config = &self.shared.config;
         history.trim(config, now.monotonic, topics);
         for id in topics.ruled() {
@@ -310,7 +322,22 @@ impl State {
             writing: None,
             reserved: 0,
             refusing: None,
+            waiting: None,
+            stalled: None,
             closed: false,
         }
+    }
+
+    /// Notes how long the storage has owed an answer for the same event.
+    fn watch_storage(&mut self, now: Duration) {
+        let pending = (!self.pending.is_empty()).then(|| self.pending.group());
+        let oldest = self.writing.as_ref().or(pending).map(Group::first);
+        let since = |first| match self.waiting {
+            Some((same, since)) if same == first => since,
+            _ => now,
+        };
+        self.waiting = oldest.map(|first| (first, since(first)));
+        let waited = self.waiting.map(|(_, since)| now.saturating_sub(since));
+        self.stalled = waited.filter(|waited| *waited >= STALLED);
     }
 }

@@ -40,6 +40,9 @@ pub trait Storage: Send + Sync + 'static {
     /// The events in (after, upto] that `filter` admits, about `budget` bytes of them.
     async fn read(&self, filter: Filter, after: u64, upto: u64, budget: usize) -> Stored;
 
+    /// The topics that `filter` admits and that have an event here, in order.
+    fn topics(&self, filter: &Filter) -> Vec<Topic>;
+
     /// The newest event that `filter` admits and that was let go; 0 if none was.
     fn floor(&self, filter: &Filter) -> u64;
 
@@ -104,8 +107,6 @@ pub struct Opened {
     pub reserved: u64,
     /// No event is later.
     pub last_time: Timestamp,
-    /// The topics with an event.
-    pub topics: Vec<Topic>,
     /// The keys of the dedup window, with the seqs of their events.
     pub keys: Vec<(Key, u64)>,
     /// How old, counted from `last_time`, a key may be to be among these.
@@ -122,7 +123,6 @@ impl Opened {
             head: 0,
             reserved: 0,
             last_time: Timestamp::default(),
-            topics: Vec::new(),
             keys: Vec::new(),
             keys_age: Duration::ZERO,
             clean: true,
@@ -163,6 +163,12 @@ impl StorageError {
     /// It takes no more events, for a reason of the log's own.
     pub(crate) fn ended(why: &'static str) -> Self {
         Self::Ended(Box::<dyn std::error::Error + Send + Sync>::from(why).into())
+    }
+
+    /// It has not answered for so long.
+    pub(crate) fn stalled(waited: Duration) -> Self {
+        let why = format!("it has taken nothing for {} s", waited.as_secs());
+        Self::Failed(Box::<dyn std::error::Error + Send + Sync>::from(why).into())
     }
 
     /// Whether it will not pass.

@@ -10,7 +10,7 @@ use qsse_log::{
     Acknowledge, AppendError, Appended, Config, Entry, Key, Known, Log, NewEvent, Now, OnLag,
     Opened, Reader, Start, Step, Storage, StorageError, Stored,
 };
-use qsse_proto::batch::Batch;
+use qsse_proto::batch::{Batch, Builder};
 use qsse_proto::stream::{GapReason, Outcome};
 use qsse_proto::{Epoch, EventId, Timestamp};
 use qsse_topic::{Filter, Topic, TopicRef};
@@ -27,6 +27,8 @@ struct Fake {
     reserved: Mutex<u64>,
     closed: Mutex<Option<u64>>,
     reads: AtomicUsize,
+    /// Seqs that are lost.
+    hole: Mutex<(u64, u64)>,
 }
 
 impl Fake {
@@ -48,6 +50,7 @@ impl Fake {
             reserved: Mutex::new(0),
             closed: Mutex::default(),
             reads: AtomicUsize::new(0),
+            hole: Mutex::default(),
         })
     }
 
@@ -114,7 +117,22 @@ impl Storage for Fake {
                 .batches
                 .extend(batch.filter(|event| matches(event.seq(), event.topic())));
         }
+        let (from, to) = *self.hole.lock().unwrap();
+        let lost = (from.max(after), to.min(stored.through));
         stored
+            .lost
+            .extend(Some(lost).filter(|(from, to)| from < to));
+        stored
+    }
+
+    fn topics(&self, filter: &Filter) -> Vec<Topic> {
+        let kept = self.kept.lock().unwrap();
+        let topics = kept.iter().flat_map(|batch| batch.iter());
+        let names = topics.map(|event| event.topic().parse::<Topic>().unwrap());
+        let mut names: Vec<_> = names.filter(|topic| filter.matches(topic)).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     fn floor(&self, _: &Filter) -> u64 {
@@ -489,6 +507,64 @@ async fn a_keyed_publish_to_many_topics_is_neither_acknowledged_nor_taken_twice(
     let second = log(&storage, Config::default());
     let retried = known(&second, Some(Duration::from_secs(1)));
     assert_eq!(retried, Known::Unknown, "this process cannot know");
+}
+
+#[tokio::test]
+async fn topics_that_only_the_storage_has_are_reached_by_patterns() {
+    let fake = Fake::new();
+    let log = log(&fake, Config::default().history_events(1));
+    for topic in ["a.old", "a.new", "b"] {
+        publish(&log, topic).await.unwrap();
+    }
+    let matching = |pattern: &str| {
+        let topics = log.topics_matching(&pattern.parse().unwrap());
+        topics.iter().map(Topic::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(matching("*"), ["a.new", "a.old", "b"]);
+    assert_eq!(matching("a.*"), ["a.new", "a.old"]);
+}
+
+#[tokio::test]
+async fn a_storage_that_does_not_answer_is_not_well() {
+    let fake = Fake::stuck();
+    let log = log(&fake, Config::default());
+    let mut now = Now::default();
+    let mut sweep = |seconds: u64| {
+        now.monotonic = Duration::from_secs(seconds);
+        log.sweep(now);
+        log.health().map_err(|error| error.to_string())
+    };
+    let kept = tokio::spawn({
+        let log = log.clone();
+        async move { publish(&log, "a").await }
+    });
+    while log.stats().head == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!((sweep(1), sweep(10)), (Ok(()), Ok(())));
+    let error = sweep(12).unwrap_err();
+    assert!(error.contains("taken nothing for 11 s"), "{error}");
+    fake.permits.add_permits(1);
+    kept.await.unwrap().unwrap();
+    assert_eq!(sweep(13), Ok(()));
+}
+
+#[tokio::test]
+async fn a_hole_is_told_once_however_long_it_is() {
+    let fake = Fake::new();
+    let first = {
+        let log = log(&fake, Config::default());
+        publish(&log, "a").await.unwrap().seq()
+    };
+    let after = 300_000;
+    let mut batch = Builder::new();
+    batch.push(after + 1, Timestamp::default(), "a", "message", b"x");
+    fake.kept.lock().unwrap().push(batch.finish());
+    *fake.hole.lock().unwrap() = (first, after);
+    let log = log(&fake, Config::default());
+    let mut reader = open(&log, "a", Start::Earliest).await;
+    let found = read(&mut reader).await;
+    assert_eq!(found, (vec![first, after + 1], vec![GapReason::Damaged]));
 }
 
 #[tokio::test]

@@ -13,6 +13,9 @@ use qsse_topic::{Pattern, PatternError, Topic, TopicError, TopicRef};
 use crate::scope;
 use crate::shared::Shared;
 
+/// Most bytes that one publish to a pattern may be in all: it is one step, and holds up whoever comes behind it.
+const MATCHING_BYTES: usize = 64 << 20;
+
 /// Why an event was not published.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -50,6 +53,16 @@ pub enum PublishError {
     TooManyTopics {
         /// How many.
         topics: usize,
+    },
+    /// The pattern reaches so many topics that the events would be too much in all.
+    #[error(
+        "the pattern reaches {topics} topics: {bytes} bytes on each are over the limit of 64 MiB in all; publish to narrower ones"
+    )]
+    TooMuch {
+        /// How many.
+        topics: usize,
+        /// Length of the data.
+        bytes: usize,
     },
     /// The data is over the limit.
     #[error(
@@ -109,7 +122,7 @@ impl PublishError {
         match self {
             Self::Topic { .. } | Self::Pattern { .. } => Code::INVALID_TOPIC,
             Self::NotDeclared { .. } => Code::TOPIC_NOT_AVAILABLE,
-            Self::TooManyTopics { .. } => Code::TOO_MANY_TOPICS,
+            Self::TooManyTopics { .. } | Self::TooMuch { .. } => Code::TOO_MANY_TOPICS,
             Self::TooLarge { .. } => Code::EVENT_TOO_LARGE,
             Self::Busy { .. } => Code::BUSY,
             Self::Store(_) => Code::STORE_UNAVAILABLE,
@@ -242,7 +255,7 @@ impl Shared {
         data: &[u8],
     ) -> Result<Published, PublishError> {
         self.open_to_publishers()?;
-        let topics = self.topics_matching(pattern)?;
+        let topics = self.topics_matching(pattern, data.len())?;
         let (published, receipt) = loop {
             match self.append_each(&topics, kind, data) {
                 Err(PublishError::Busy { .. }) => self.log.room().await,
@@ -278,7 +291,11 @@ impl Shared {
     }
 
     /// The topics that a publish to a pattern reaches.
-    pub(crate) fn topics_matching(&self, pattern: &str) -> Result<Vec<Topic>, PublishError> {
+    pub(crate) fn topics_matching(
+        &self,
+        pattern: &str,
+        bytes: usize,
+    ) -> Result<Vec<Topic>, PublishError> {
         let wrong = |source| PublishError::Pattern {
             pattern: pattern.to_owned(),
             source,
@@ -287,6 +304,10 @@ impl Shared {
             .log
             .topics_matching(&Pattern::new(pattern).map_err(wrong)?);
         match topics.len() {
+            reached @ ..=MATCHING_TOPICS if reached * bytes > MATCHING_BYTES => {
+                let topics = reached;
+                Err(PublishError::TooMuch { topics, bytes })
+            }
             ..=MATCHING_TOPICS => Ok(topics),
             topics => Err(PublishError::TooManyTopics { topics }),
         }

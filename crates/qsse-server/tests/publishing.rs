@@ -140,6 +140,28 @@ async fn a_publish_to_a_pattern_reaches_every_known_topic_as_one_step() {
 }
 
 #[tokio::test]
+async fn a_publish_to_a_pattern_is_no_more_than_one_step_may_be() {
+    let server = Server::bind("127.0.0.1:0")
+        .topics((0..100).map(|n| format!("a.{n}")))
+        .await
+        .unwrap();
+    let data = vec![0; 1 << 20];
+    let error = server.publish_matching("a.*", &data).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            PublishError::TooMuch {
+                topics: 100,
+                bytes: 1_048_576
+            }
+        ),
+        "{error}"
+    );
+    let published = server.publish_matching("a.*", &data[..600_000]).await;
+    assert_eq!(published.unwrap().count, 100);
+}
+
+#[tokio::test]
 async fn a_wildcard_in_a_topic_is_no_publish_to_everybody() {
     let server = TestServer::start().await.unwrap();
     let error = server.publish("ride.*", "x").await.unwrap_err();

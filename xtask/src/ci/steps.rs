@@ -7,7 +7,8 @@ use anyhow::Result;
 
 use super::package;
 use crate::{
-    artifacts, command::cargo, docs, examples, interop, no_std, tidy, workspace::Metadata,
+    artifacts, command::cargo, docs, endure, examples, interop, no_std, sim, tidy,
+    workspace::Metadata,
 };
 
 /// One step.
@@ -46,6 +47,12 @@ pub(super) static STEPS: &[Step] = &[
         "interop",
         "live, against Go, where there is Go",
         run_interop,
+    ),
+    step("sim", "300 random programs in a simulated world", run_sim),
+    step(
+        "crash",
+        "nothing acknowledged is lost when the server is killed",
+        run_crash,
     ),
     step(
         "package",
@@ -150,6 +157,14 @@ fn generated() -> Result<()> {
 
 fn run_examples() -> Result<()> {
     examples::run(&examples::Args::default())
+}
+
+fn run_sim() -> Result<()> {
+    sim::run(&sim::Args::of(["--seeds", "300"]))
+}
+
+fn run_crash() -> Result<()> {
+    endure::run("crash", &endure::Args::of(["--cycles", "5"]))
 }
 
 fn run_interop() -> Result<()> {

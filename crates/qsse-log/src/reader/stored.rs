@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use qsse_proto::batch::Batch;
 use qsse_proto::stream::{Gap, GapReason};
-use qsse_topic::Topic;
+use qsse_topic::{Filter, Topic};
 
 use super::start::SELECTED;
 use super::{Reader, Step, gap_of};
 use crate::recent::{self, LONG_STRIDE};
-use crate::storage::Stored;
+use crate::storage::{Storage, Stored};
 
 /// What comes before anything else: what the storage gave, mostly.
 #[derive(Default)]
@@ -60,7 +60,7 @@ impl Reader {
         let (feed, filter) = (Arc::clone(&self.feed), self.feed.filter().clone());
         let told = self.told;
         let (after, most) = (self.position, self.log.config().feeds_bytes);
-        let upto = recent::end(after, self.fetched.through, LONG_STRIDE);
+        let upto = self.fetched.through;
         let latest = self.since.as_ref().is_some_and(HashMap::is_empty);
         let until = self.selected_until;
         async move {
@@ -78,7 +78,7 @@ impl Reader {
                         let stored = loop {
                             let mut more = pin!(log.shared().stored.notified());
                             more.as_mut().enable();
-                            let stored = storage.read(filter.clone(), after, upto, budget).await;
+                            let stored = read(&*storage, &filter, (after, upto), budget).await;
                             if stored.through > after || stored.floor > after.max(told) {
                                 break stored;
                             }
@@ -212,4 +212,39 @@ impl Reader {
             self.since = None;
         }
     }
+}
+
+/// Reads a stride; where it ends within a hole, on to the hole's end, so that it is told once.
+async fn read(
+    storage: &dyn Storage,
+    filter: &Filter,
+    (after, upto): (u64, u64),
+    budget: usize,
+) -> Stored {
+    let stride = |after| recent::end(after, upto, LONG_STRIDE);
+    let mut read = storage
+        .read(filter.clone(), after, stride(after), budget)
+        .await;
+    while read.batches.is_empty()
+        && read.through < upto
+        && let Some((_, to)) = read.lost.last_mut()
+        && *to == read.through
+    {
+        let through = read.through;
+        let mut more = storage
+            .read(filter.clone(), through, stride(through), budget)
+            .await;
+        match more.lost.first() {
+            Some((after, further)) if *after == *to => {
+                *to = *further;
+                more.lost.remove(0);
+                read.lost.append(&mut more.lost);
+                read.batches = more.batches;
+                read.through = more.through;
+                read.floor = read.floor.max(more.floor);
+            }
+            _ => break,
+        }
+    }
+    read
 }

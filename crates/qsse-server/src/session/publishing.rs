@@ -147,7 +147,7 @@ impl Publishing<'_> {
             return Err((Code::EVENT_TOO_LARGE, message));
         }
         if publish.is_matching() {
-            let topics = shared.topics_matching(publish.topic()).map_err(told)?;
+            let topics = shared.topics_matching(publish.topic(), len).map_err(told)?;
             for topic in &topics {
                 self.authorize(topic.as_topic_ref()).await?;
             }

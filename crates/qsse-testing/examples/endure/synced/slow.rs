@@ -45,6 +45,10 @@ impl Storage for Slow {
         self.disk.reserve(upto).await
     }
 
+    fn topics(&self, filter: &Filter) -> Vec<Topic> {
+        self.disk.topics(filter)
+    }
+
     async fn read(&self, filter: Filter, after: u64, upto: u64, budget: usize) -> Stored {
         self.disk.read(filter, after, upto, budget).await
     }
