@@ -4,7 +4,7 @@
 //! drives the Go library from a copy of its repository. The judge is the example `interop` of `qsse-testing`.
 
 mod examples;
-mod peers;
+pub(crate) mod peers;
 
 use std::path::{Path, PathBuf};
 

@@ -4,12 +4,12 @@
 //! cargo) and [`workspace`] (what is in the workspace).
 
 mod artifacts;
+mod bench;
 mod ci;
 mod command;
 mod docs;
 mod endure;
 mod examples;
-mod fanout;
 mod interop;
 mod no_std;
 mod sim;
@@ -38,8 +38,8 @@ enum Task {
     Docs(docs::Args),
     /// Run every example and see it end well
     Examples(examples::Args),
-    /// Measure fan-out throughput against a raw QUIC writer (takes a minute)
-    Fanout(fanout::Args),
+    /// Measure throughput, latency, memory and more against raw QUIC, SSE and NATS: `bench --help` (takes an hour)
+    Bench(bench::Args),
     /// Kill a server again and again under load: nothing acknowledged is lost (takes minutes)
     Crash(endure::Args),
     /// Restart a server with 2,000 clients: all resume, spread out (takes two minutes)
@@ -64,7 +64,7 @@ fn main() -> ExitCode {
         Task::Tidy(args) => tidy::run(&args),
         Task::Docs(args) => docs::run(&args),
         Task::Examples(args) => examples::run(&args),
-        Task::Fanout(args) => fanout::run(&args),
+        Task::Bench(args) => bench::run(&args),
         Task::Crash(args) => endure::run("crash", &args),
         Task::Restart(args) => endure::run("restart", &args),
         Task::Stalled(args) => endure::run("stalled", &args),

@@ -20,7 +20,7 @@ const REAL: &str = "real.go";
 const LIBRARY: &str = "github.com/snapp-incubator/qsse";
 
 /// What Go says of itself; `None` where there is none.
-pub(super) fn version() -> Option<String> {
+pub(crate) fn version() -> Option<String> {
     let output = Command::new("go").arg("version").output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim().to_owned())
@@ -58,7 +58,7 @@ pub(super) fn own() -> Result<PathBuf> {
 }
 
 /// A peer around the library in `library`, built outside our tree of sources.
-pub(super) fn real(library: &Path) -> Result<PathBuf> {
+pub(crate) fn real(library: &Path) -> Result<PathBuf> {
     let folder = folder("real")?;
     for file in SHARED.iter().chain([&REAL]) {
         fs::copy(source().join(file), folder.join(file))

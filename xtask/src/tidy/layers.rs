@@ -43,6 +43,16 @@ const LAYERS: &[(&str, &[&str])] = &[
         "qsse-testing",
         &["qsse-proto", "qsse-topic", "qsse-transport"],
     ),
+    (
+        "qsse-bench",
+        &[
+            "qsse-client",
+            "qsse-proto",
+            "qsse-server",
+            "qsse-topic",
+            "qsse-transport",
+        ],
+    ),
     ("qsse-examples", &["qsse", "qsse-topic"]),
     ("xtask", &[]),
 ];

@@ -1,0 +1,114 @@
+//! What the judge is asked to do.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+
+use crate::work::Peer;
+
+/// Measures qsse against raw QUIC and against its peers, in the same run.
+///
+/// Server and clients are processes on two cores, systems alternate round by round, and figures are medians. Stalled
+/// subscribers and replay have judges of their own: `cargo xtask stalled` and `cargo xtask replay`.
+#[derive(Parser)]
+#[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
+pub(crate) struct Args {
+    /// What to measure [default: all]
+    scenarios: Vec<Scenario>,
+    /// Where to write the figures as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Where to draw fan-out throughput as SVG
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
+    /// Rounds, in each of which every system has its turn
+    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+    /// Seconds of the window that counts
+    #[arg(long, default_value_t = 2.0)]
+    pub(crate) seconds: f64,
+    /// Seconds before it
+    #[arg(long, default_value_t = 1.5)]
+    pub(crate) warm_up: f64,
+    /// Numbers of subscribers for fan-out
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 10, 100, 1_000])]
+    pub(crate) subscribers: Vec<usize>,
+    /// Sizes of events for fan-out
+    #[arg(long, value_delimiter = ',', default_values_t = [128, 1_024])]
+    pub(crate) event_bytes: Vec<usize>,
+    /// Connections for memory
+    #[arg(long, default_value_t = 5_000)]
+    pub(crate) idle: usize,
+    /// Only these systems [default: all]
+    #[arg(long, value_delimiter = ',')]
+    peers: Vec<Peer>,
+    /// A nats-server; `cargo xtask bench` builds it where Go is installed
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) nats_server: Option<PathBuf>,
+    /// A program around the Go library; `cargo xtask bench --go-qsse DIR` builds it from a copy of its repository
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) go_peer: Option<PathBuf>,
+}
+
+/// Something to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Scenario {
+    /// Deliveries a second, each event to each subscriber
+    Fanout,
+    /// How late events arrive at a fixed rate
+    Latency,
+    /// Connects a second, full and resumed
+    Connect,
+    /// What an idle subscriber costs the server
+    Memory,
+    /// CPU for each delivery when there is little to do
+    Calm,
+    /// What clients can publish
+    Publish,
+    /// What publishing costs with many distinct filters
+    Filters,
+}
+
+impl Args {
+    /// Those asked for, in their order.
+    pub(crate) fn scenarios(&self) -> Vec<Scenario> {
+        let asked =
+            |scenario: &Scenario| self.scenarios.is_empty() || self.scenarios.contains(scenario);
+        Scenario::value_variants()
+            .iter()
+            .copied()
+            .filter(asked)
+            .collect()
+    }
+
+    /// Whether a system takes part, if it is there.
+    pub(crate) fn wants(&self, peer: Peer) -> bool {
+        self.peers.is_empty() || self.peers.contains(&peer)
+    }
+
+    /// The window that counts.
+    pub(crate) fn window(&self) -> Duration {
+        Duration::from_secs_f64(self.seconds)
+    }
+
+    /// The time before it.
+    pub(crate) fn warm_up(&self) -> Duration {
+        Duration::from_secs_f64(self.warm_up)
+    }
+}
+
+impl Scenario {
+    /// As it is called.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Fanout => "fanout",
+            Self::Latency => "latency",
+            Self::Connect => "connect",
+            Self::Memory => "memory",
+            Self::Calm => "calm",
+            Self::Publish => "publish",
+            Self::Filters => "filters",
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The judge: starts servers and clients as processes, alternates the systems, and tells what it has seen.
+
+mod calm;
+mod chart;
+mod connect;
+mod fanout;
+mod filters;
+mod latency;
+mod machine;
+mod memory;
+mod process;
+mod publish;
+mod report;
+mod rounds;
+mod run;
+mod server;
+mod stats;
+
+use anyhow::{Context, Result};
+use serde_json::{Map, Value, json};
+
+use crate::args::{Args, Scenario};
+use crate::tls;
+use crate::work::Peer;
+
+/// What all scenarios need.
+struct Bench<'a> {
+    args: &'a Args,
+    /// The folder with the certificate, and with what peers write.
+    folder: tempfile::TempDir,
+}
+
+/// Runs the scenarios that were asked for.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    tls::make(folder.path())?;
+    let bench = Bench { args, folder };
+    bench.say_what_is_missing();
+    let machine = machine::describe();
+    println!("{}", machine::line(&machine));
+    let mut all = Map::from_iter([("machine".to_owned(), machine)]);
+    for scenario in args.scenarios() {
+        let rows = match scenario {
+            Scenario::Fanout => fanout::run(&bench)?,
+            Scenario::Latency => latency::run(&bench)?,
+            Scenario::Connect => connect::run(&bench)?,
+            Scenario::Memory => memory::run(&bench)?,
+            Scenario::Calm => calm::run(&bench)?,
+            Scenario::Publish => publish::run(&bench)?,
+            Scenario::Filters => filters::run(&bench)?,
+        };
+        all.insert(scenario.name().to_owned(), rows.into());
+        // What has been measured is kept, whatever happens next.
+        bench.write(&all)?;
+    }
+    Ok(())
+}
+
+impl Bench<'_> {
+    /// The systems that take part, of these.
+    fn peers(&self, able: &[Peer]) -> Vec<Peer> {
+        let (args, able) = (self.args, able.iter().copied());
+        able.filter(|peer| args.wants(*peer))
+            .filter(|peer| match peer {
+                Peer::Nats => args.nats_server.is_some(),
+                Peer::GoQsse => args.go_peer.is_some(),
+                _ => true,
+            })
+            .collect()
+    }
+
+    fn say_what_is_missing(&self) {
+        if self.args.wants(Peer::Nats) && self.args.nats_server.is_none() {
+            eprintln!("SKIPPED: nats, because no nats-server is given");
+        }
+        if self.args.wants(Peer::GoQsse) && self.args.go_peer.is_none() {
+            eprintln!("SKIPPED: go-qsse, because no copy of the library is given");
+        }
+    }
+
+    fn write(&self, all: &Map<String, Value>) -> Result<()> {
+        if let Some(path) = &self.args.json {
+            let text = serde_json::to_string_pretty(all)?;
+            std::fs::write(path, text + "\n")
+                .with_context(|| format!("writing {}", path.display()))?;
+        }
+        if let Some(path) = &self.args.svg {
+            let rows = all.get("fanout").cloned().unwrap_or(json!([]));
+            let picture = chart::fanout(rows.as_array().map_or(&[], Vec::as_slice));
+            std::fs::write(path, picture).with_context(|| format!("writing {}", path.display()))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,84 @@
+//! A storm of connects: from the first packet to subscribed, then goodbye, a bounded number at a time.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::Bench;
+use super::report::{Figure, report};
+use super::rounds::interleave;
+use super::run::{Order, measure};
+use crate::payload::USUAL_BYTES;
+use crate::work::{Peer, Role, Task};
+
+const PEERS: [Peer; 4] = [Peer::Qsse, Peer::RawQuinn, Peer::RawQuinnBest, Peer::SseH2];
+
+/// Clients that are connecting at any time.
+const AT_ONCE: usize = 64;
+
+const FIGURES: [Figure; 5] = [
+    Figure {
+        key: "connects_per_s",
+        title: "connects/s",
+        of: |sample| sample.per_s,
+        digits: 0,
+        more_is_better: true,
+    },
+    Figure {
+        key: "server_us_per_connect",
+        title: "CPU µs each",
+        of: |sample| sample.server_us_each,
+        digits: 0,
+        more_is_better: false,
+    },
+    Figure {
+        key: "server_cores",
+        title: "server's CPU",
+        of: |sample| sample.server_cores,
+        digits: 2,
+        more_is_better: true,
+    },
+    Figure {
+        key: "p50_us",
+        title: "p50 µs",
+        of: |sample| sample.latency.p50,
+        digits: 0,
+        more_is_better: false,
+    },
+    Figure {
+        key: "p99_us",
+        title: "p99 µs",
+        of: |sample| sample.latency.p99,
+        digits: 0,
+        more_is_better: false,
+    },
+];
+
+pub(super) fn run(bench: &Bench<'_>) -> Result<Vec<Value>> {
+    Ok([false, true].map(|resumed| of(bench, resumed)).into())
+}
+
+fn of(bench: &Bench<'_>, resumed: bool) -> Value {
+    let handshakes = if resumed { "resumed" } else { "full" };
+    let title = format!("connect: {AT_ONCE} at a time, {handshakes} handshakes");
+    let order = Order {
+        task: Task::Welcome,
+        role: Role::Storm,
+        clients: AT_ONCE,
+        distinct: false,
+        resumed,
+        event_bytes: USUAL_BYTES,
+    };
+    let outcomes = interleave(
+        &title,
+        &bench.peers(&PEERS),
+        bench.args.rounds,
+        |peer| measure(bench, peer, &order),
+        |sample| format!("{:.0} connects/s", sample.per_s),
+    );
+    let fields = [
+        ("handshakes", json!(handshakes)),
+        ("at_once", json!(AT_ONCE)),
+        ("rounds", json!(bench.args.rounds)),
+    ];
+    report(&title, &fields, &FIGURES, &outcomes)
+}

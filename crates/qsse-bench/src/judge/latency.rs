@@ -1,0 +1,91 @@
+//! Latency: how late events arrive when they are published at a fixed rate.
+//!
+//! The age of an event counts from when it was due, not from when its turn came: a stall shows in every event that it
+//! has delayed.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::Bench;
+use super::report::{Figure, report};
+use super::rounds::interleave;
+use super::run::{Order, measure};
+use crate::payload::USUAL_BYTES;
+use crate::work::{Peer, Role, Task};
+
+const PEERS: [Peer; 4] = [Peer::Qsse, Peer::RawQuinn, Peer::SseH2, Peer::Nats];
+
+/// Subscribers, and events a second.
+const CROWDS: [(usize, f64); 2] = [(100, 100.0), (1_000, 10.0)];
+
+const FIGURES: [Figure; 5] = [
+    Figure {
+        key: "p50_us",
+        title: "p50 µs",
+        of: |sample| sample.latency.p50,
+        digits: 0,
+        more_is_better: false,
+    },
+    Figure {
+        key: "p99_us",
+        title: "p99 µs",
+        of: |sample| sample.latency.p99,
+        digits: 0,
+        more_is_better: false,
+    },
+    Figure {
+        key: "p999_us",
+        title: "p99.9 µs",
+        of: |sample| sample.latency.p999,
+        digits: 0,
+        more_is_better: false,
+    },
+    Figure {
+        key: "max_us",
+        title: "longest µs",
+        of: |sample| sample.latency.max,
+        digits: 0,
+        more_is_better: false,
+    },
+    Figure {
+        key: "server_us_per_delivery",
+        title: "CPU µs each",
+        of: |sample| sample.server_us_each,
+        digits: 1,
+        more_is_better: false,
+    },
+];
+
+pub(super) fn run(bench: &Bench<'_>) -> Result<Vec<Value>> {
+    let rows = CROWDS.map(|(subscribers, events_per_s)| of(bench, subscribers, events_per_s));
+    Ok(rows.into())
+}
+
+fn of(bench: &Bench<'_>, subscribers: usize, events_per_s: f64) -> Value {
+    let title = format!("latency: {subscribers} subscribers, {events_per_s} events/s");
+    let order = Order {
+        task: Task::Steady { events_per_s },
+        role: Role::Receive,
+        clients: subscribers,
+        distinct: false,
+        resumed: false,
+        event_bytes: USUAL_BYTES,
+    };
+    let outcomes = interleave(
+        &title,
+        &bench.peers(&PEERS),
+        bench.args.rounds,
+        |peer| measure(bench, peer, &order),
+        |sample| {
+            let latency = sample.latency;
+            format!("p50 {:.0} µs, p99 {:.0} µs", latency.p50, latency.p99)
+        },
+    );
+    let fields = [
+        ("subscribers", json!(subscribers)),
+        ("events_per_s", json!(events_per_s)),
+        ("event_bytes", json!(USUAL_BYTES)),
+        ("rounds", json!(bench.args.rounds)),
+    ];
+    report(&title, &fields, &FIGURES, &outcomes)
+}

@@ -1,0 +1,72 @@
+//! Clients of a qsse server, or of a Go one.
+
+use anyhow::Result;
+use qsse_client::{Client, Dialect};
+use qsse_transport::tls::ClientTls;
+use qsse_transport::{ClientEndpoint, ServerUrl};
+
+use super::tally::Tally;
+use crate::tls;
+use crate::work::{Load, Peer};
+
+/// Connects to one server.
+pub(super) struct Dialer {
+    url: ServerUrl,
+    tls: ClientTls,
+    endpoint: ClientEndpoint,
+    dialect: Dialect,
+}
+
+/// A client with one subscription.
+pub(super) struct Subscriber {
+    client: Client,
+    events: qsse_client::Subscription,
+}
+
+impl Dialer {
+    pub(super) fn new(load: &Load, endpoint: ClientEndpoint) -> Result<Self> {
+        let url = ServerUrl::from(load.address);
+        let (tls, dialect) = match &load.fingerprint {
+            Some(fingerprint) => (ClientTls::pinned([fingerprint.parse()?]), Dialect::Go),
+            None => {
+                let work = &load.work;
+                let tls = tls::quic_client(&work.certificates, work.resumed)?;
+                (tls, Dialect::Qsse)
+            }
+        };
+        debug_assert_eq!(dialect == Dialect::Go, load.work.peer == Peer::GoQsse);
+        Ok(Self {
+            url,
+            tls,
+            endpoint,
+            dialect,
+        })
+    }
+
+    pub(super) async fn connect(&self) -> Result<Client> {
+        let connect = Client::connect(self.url.clone())
+            .tls(self.tls.clone())
+            .endpoint(self.endpoint.clone())
+            .dialect(self.dialect);
+        Ok(connect.await?)
+    }
+
+    pub(super) async fn subscribe(&self, topic: &str) -> Result<Subscriber> {
+        let client = self.connect().await?;
+        let events = client.subscribe(topic).await?;
+        Ok(Subscriber { client, events })
+    }
+}
+
+impl Subscriber {
+    pub(super) async fn receive(mut self, tally: Tally) -> Result<()> {
+        while let Some(event) = self.events.try_next().await? {
+            tally.event(event.data());
+        }
+        Ok(())
+    }
+
+    pub(super) fn leave(self) {
+        self.client.close();
+    }
+}

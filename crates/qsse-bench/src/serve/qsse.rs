@@ -1,0 +1,77 @@
+//! A qsse server that publishes in its own process.
+
+use std::collections::VecDeque;
+
+use anyhow::Result;
+use async_trait::async_trait;
+use qsse_server::{Action, Authorizer, Principal, Scope, Server};
+use qsse_topic::PatternRef;
+
+use super::{Start, at_rate, listening};
+use crate::work::{Task, Work};
+use crate::{payload, tls};
+
+/// Bytes of events published in one go.
+const BURST_BYTES: usize = 64 << 10;
+
+/// Bursts that the subscribers may be behind: well inside a feed of 4 MiB.
+const BURSTS_AHEAD: usize = 32;
+
+/// The topic that all subscribe to.
+const TOPIC: &str = "bench";
+
+pub(super) async fn run(work: &Work, start: Start) -> Result<()> {
+    let server = Server::bind("127.0.0.1:0")
+        .tls(tls::quic_server(&work.certificates, work.resumed)?)
+        .authorizer(Everything);
+    let server = server.await?;
+    listening(server.local_addr());
+    start.given().await;
+    match work.task {
+        Task::Flood => flood(&server, work.event_bytes).await,
+        Task::Steady { events_per_s } => {
+            at_rate(events_per_s, work.event_bytes, {
+                let server = server.clone();
+                move |data| Ok(server.try_publish(TOPIC, data).map(drop)?)
+            });
+            server.closed().await;
+            Ok(())
+        }
+        Task::Welcome | Task::Take => {
+            server.closed().await;
+            Ok(())
+        }
+    }
+}
+
+/// Publishes as fast as the slowest subscriber takes it.
+async fn flood(server: &Server, event_bytes: usize) -> Result<()> {
+    let data = payload::blank(event_bytes);
+    let mut ends = VecDeque::new();
+    loop {
+        let mut last = server.try_publish(TOPIC, &data)?;
+        for _ in 1..(BURST_BYTES / event_bytes).max(1) {
+            last = server.try_publish(TOPIC, &data)?;
+        }
+        ends.push_back(last);
+        if ends.len() > BURSTS_AHEAD {
+            let end = ends.pop_front().expect("there are many");
+            server.accepted(end).await;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Lets everybody do everything.
+struct Everything;
+
+#[async_trait]
+impl Authorizer for Everything {
+    fn scope(&self) -> Scope {
+        Scope::Patterns
+    }
+
+    async fn authorize(&self, _: &Principal, _: Action, _: PatternRef<'_>) -> bool {
+        true
+    }
+}
