@@ -18,7 +18,7 @@ const PEERS: [Peer; 6] = [
     Peer::GoQsse,
 ];
 
-const FIGURES: [Figure; 4] = [
+const FIGURES: [Figure; 5] = [
     Figure {
         key: "deliveries_per_s",
         title: "deliveries/s",
@@ -37,6 +37,13 @@ const FIGURES: [Figure; 4] = [
         key: "client_cores",
         title: "clients' CPU",
         of: |sample| sample.client_cores,
+        digits: 2,
+        more_is_better: false,
+    },
+    Figure {
+        key: "server_us_per_delivery",
+        title: "CPU µs each",
+        of: |sample| sample.server_us_each,
         digits: 2,
         more_is_better: false,
     },

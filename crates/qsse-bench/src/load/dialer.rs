@@ -1,12 +1,17 @@
 //! Connects and subscribes, whatever the system is.
 
-use anyhow::{Result, bail};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
 use qsse_transport::ClientEndpoint;
 
 use super::tally::Tally;
 use super::{nats, qsse, raw, sse};
 use crate::settings;
 use crate::work::{Load, Peer};
+
+/// For a client to be subscribed.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Makes subscribers of one system.
 pub(super) enum Dialer {
@@ -53,6 +58,11 @@ impl Dialer {
 
     /// A connection of its own with one subscription, once the server has confirmed it.
     pub(super) async fn subscribe(&self, topic: &str) -> Result<Subscriber> {
+        let subscribing = tokio::time::timeout(PATIENCE, self.subscribed(topic));
+        subscribing.await.context("no answer to a subscription")?
+    }
+
+    async fn subscribed(&self, topic: &str) -> Result<Subscriber> {
         Ok(match self {
             Self::Qsse(dialer) => Subscriber::Qsse(Box::new(dialer.subscribe(topic).await?)),
             Self::Raw(dialer) => Subscriber::Raw(dialer.subscribe().await?),

@@ -55,6 +55,7 @@ impl Dialer {
         let connect = "CONNECT {\"verbose\":false,\"pedantic\":false,\"tls_required\":true}\r\n";
         let hello = format!("{connect}{text}PING\r\n");
         stream.write_all(hello.as_bytes()).await?;
+        stream.flush().await?;
         let mut subscriber = Subscriber {
             stream,
             read: BytesMut::new(),
@@ -101,6 +102,7 @@ impl Subscriber {
         }
         loop {
             self.stream.write_all(&burst).await?;
+            self.stream.flush().await?;
             self.pong().await?;
             tally.add(events as u64);
         }

@@ -37,7 +37,9 @@ impl Dialer {
 
     pub(super) async fn subscribe(&self) -> Result<Subscriber> {
         let (address, config) = (self.load.address, &self.config);
-        let connecting = self.endpoint.connect(address, tls::NAME, &self.tls, config);
+        // By address, as a qsse client does it.
+        let name = address.ip().to_string();
+        let connecting = self.endpoint.connect(address, &name, &self.tls, config);
         let connection = connecting.await?;
         let mut asking = connection.open_uni().await?;
         asking.write_all(&mut [Bytes::from_static(b"!")]).await?;

@@ -1,6 +1,7 @@
 //! Clients of server-sent events over HTTP/2: hyper over TLS, a connection each.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use hyper::client::conn::http2::SendRequest;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use memchr::memmem::Finder;
-use rustls::ClientConfig;
+use rustls::{ClientConfig, HandshakeKind};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -26,6 +27,8 @@ const WINDOW_BYTES: u32 = 1 << 20;
 pub(super) struct Dialer {
     load: Load,
     config: Arc<ClientConfig>,
+    /// There is a session to take up.
+    connected: AtomicBool,
 }
 
 /// A response that goes on.
@@ -42,6 +45,7 @@ impl Dialer {
         Ok(Self {
             load: load.clone(),
             config: Arc::new(config),
+            connected: AtomicBool::new(false),
         })
     }
 
@@ -50,6 +54,9 @@ impl Dialer {
         socket.set_nodelay(true)?;
         let connector = TlsConnector::from(Arc::clone(&self.config));
         let stream = connector.connect(tls::NAME.try_into()?, socket).await?;
+        let is_resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+        let can_resume = self.load.work.resumed && self.connected.swap(true, Ordering::Relaxed);
+        ensure!(is_resumed == can_resume, "a handshake of the other kind");
         let (mut requests, connection) =
             hyper::client::conn::http2::Builder::new(TokioExecutor::new())
                 .initial_stream_window_size(WINDOW_BYTES)
