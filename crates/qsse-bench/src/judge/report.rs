@@ -83,8 +83,9 @@ fn row(fields: &[(&str, Value)], figures: &[Figure], outcomes: &[Outcome]) -> Va
         .map(|(key, value)| ((*key).to_owned(), value.clone()))
         .collect();
     let ours = ours(outcomes);
+    // One limit for all figures: the side that does better in the first.
+    let limit = better_raw(outcomes, &figures[0]);
     for (at, figure) in figures.iter().enumerate() {
-        let limit = better_raw(outcomes, figure);
         for outcome in outcomes.iter().filter(|outcome| !outcome.side.again) {
             let peer = outcome.side.peer;
             let name = match limit {
