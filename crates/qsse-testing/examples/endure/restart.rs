@@ -239,12 +239,15 @@ async fn until_all(subscribers: &[Arc<Seen>], next: u64) -> Result<()> {
     Ok(())
 }
 
-/// Waits until each one had something published after `mark`; how long after `begun` that was.
+/// Waits until each one is connected and had something published after `mark`; how long after `begun` that was.
 async fn all_resumed(subscribers: &[Arc<Seen>], mark: u64, begun: Instant) -> Result<Duration> {
     let mut told = 0;
     loop {
         // The first one behind the mark may have been on its way when the server ended.
-        let is_away = |seen: &&Arc<Seen>| seen.last.load(Ordering::Acquire) <= mark + 1;
+        let is_away = |seen: &&Arc<Seen>| {
+            // Events may be read before the task that notes the connection has its turn.
+            seen.last.load(Ordering::Acquire) <= mark + 1 || seen.connected(begun).is_none()
+        };
         let away = subscribers.iter().filter(is_away).count();
         let now = begun.elapsed();
         if away == 0 {
