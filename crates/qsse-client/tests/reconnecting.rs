@@ -282,6 +282,29 @@ async fn after_a_goodbye_streams_are_read_to_their_end() {
 }
 
 #[tokio::test]
+async fn a_subscription_asked_for_again_just_before_the_goodbye_is_not_waited_for() {
+    let server = FakeServer::start();
+    let (client, mut peer) = server.pair().await;
+    let (subscription, (_, mut feed)) =
+        tokio::join!(client.subscribe("*"), peer.serve(2, Outcome::Live));
+    let mut subscription = subscription.unwrap();
+    // A server that drains ends the stream, and what it says on the control stream comes later.
+    let (next, _peer) = tokio::join!(soon(subscription.next()), async {
+        feed.stream.finish();
+        peer.subscribe().await;
+        peer.goodbye(Some(0)).await;
+        assert!(peer.closed().await.to_string().contains("no error"));
+        let mut peer = server.welcome().await;
+        let (asked, mut feed) = peer.serve(2, Outcome::Resumed).await;
+        assert_eq!(asked.start, Start::After(id(2)));
+        feed.events([3]).await;
+        (peer, feed)
+    });
+    assert_eq!(next.unwrap().unwrap().id(), id(3));
+    drop(client);
+}
+
+#[tokio::test]
 async fn a_goodbye_may_send_clients_elsewhere() {
     let (old, new) = (FakeServer::start(), FakeServer::start());
     let connect = old

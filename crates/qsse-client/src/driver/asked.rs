@@ -27,6 +27,8 @@ pub(super) struct AskedFor {
 struct Asked {
     slot: Arc<Slot>,
     since: Instant,
+    /// The server has let it in, under this id.
+    confirmed: bool,
     /// Its stream has come.
     streaming: bool,
 }
@@ -71,16 +73,20 @@ impl AskedFor {
 
     pub(super) fn add(&mut self, id: u32, slot: Arc<Slot>) {
         self.ids.insert(slot.key, id);
-        let since = Instant::now();
-        let streaming = false;
-        self.by_id.insert(
-            id,
-            Asked {
-                slot,
-                since,
-                streaming,
-            },
-        );
+        let asked = Asked {
+            slot,
+            since: Instant::now(),
+            confirmed: false,
+            streaming: false,
+        };
+        self.by_id.insert(id, asked);
+    }
+
+    /// The subscription that the server has let in; `None` if it wants none under this id any more.
+    pub(super) fn confirm(&mut self, id: u32) -> Option<&Arc<Slot>> {
+        let asked = self.by_id.get_mut(&id)?;
+        asked.confirmed = true;
+        Some(&asked.slot)
     }
 
     /// The subscription whose stream has come; `None` if it wants none under this id, or has one.
@@ -116,7 +122,8 @@ impl AskedFor {
 
     /// The server leaves: what it has not confirmed gets no stream any more.
     pub(super) fn keep_confirmed(&mut self) {
-        let confirmed = |asked: &Asked| asked.streaming || asked.slot.position().is_some();
-        self.by_id.retain(|_, asked| confirmed(asked));
+        // By id: one that was confirmed before may have been asked for again, with nobody there to hear it.
+        self.by_id
+            .retain(|_, asked| asked.streaming || asked.confirmed);
     }
 }

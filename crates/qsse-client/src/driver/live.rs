@@ -219,7 +219,7 @@ impl Live {
     fn frame(&mut self, frame: ServerFrame, core: &Core) -> Result<(), DisconnectReason> {
         match frame {
             ServerFrame::Subscribed(Subscribed { id, position }) => {
-                if let Some(slot) = self.asked.slot(id) {
+                if let Some(slot) = self.asked.confirm(id) {
                     slot.confirm(position);
                 }
                 if self.asked.is_waiting(id) {
