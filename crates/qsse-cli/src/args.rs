@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, Args, Command, ValueHint, value_parser};
 
-use crate::commands::{cert, check_config, completions, demo, ping, publish, serve, sub};
+use crate::commands::{bench, cert, check_config, completions, demo, ping, publish, serve, sub};
 use crate::exit::Status;
 use crate::settings::{Group, flags};
 
@@ -44,6 +44,7 @@ pub(crate) fn command() -> Command {
         .subcommand(with::<publish::Options>("pub", &client).visible_alias("publish"))
         .subcommand(with::<demo::Options>("demo", &[]))
         .subcommand(with::<ping::Options>("ping", &client))
+        .subcommand(with::<bench::Options>("bench", &client))
         .subcommand(with::<cert::Options>("cert", &[]))
         .subcommand(with::<check_config::Options>("check-config", &both))
         .subcommand(with::<completions::Options>("completions", &[]))

@@ -10,6 +10,7 @@ use crate::settings::{self, Settings};
 use crate::signals::Signals;
 use crate::{args, logging};
 
+pub(crate) mod bench;
 pub(crate) mod cert;
 pub(crate) mod check_config;
 pub(crate) mod completions;
@@ -42,6 +43,7 @@ pub(crate) fn run() -> Result<Status> {
         "pub" => within(publish::run(options(matches)?, &settings)),
         "demo" => within(demo::run(options(matches)?)),
         "ping" => within(ping::run(options(matches)?, &settings)),
+        "bench" => within(bench::run(options(matches)?, &settings)),
         "cert" => within(cert::run(options(matches)?)),
         "check-config" => check_config::run(&options(matches)?, &settings),
         _ => completions::run(&options(matches)?),

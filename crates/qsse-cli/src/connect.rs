@@ -14,10 +14,25 @@ use crate::text;
 /// # Errors
 /// What is wrong with the settings.
 pub(crate) fn connect(settings: &Settings) -> Result<Connect> {
+    warn(settings);
+    another(settings)
+}
+
+/// Says on standard error what is dangerous about the settings.
+pub(crate) fn warn(settings: &Settings) {
+    if settings.on("insecure") {
+        eprintln!("qsse: --insecure: anybody who answers is trusted");
+    }
+}
+
+/// [`connect`] without a warning, for one client of many.
+///
+/// # Errors
+/// What is wrong with the settings.
+pub(crate) fn another(settings: &Settings) -> Result<Connect> {
     let url: ServerUrl = settings.need("server");
     let mut connect = Client::connect(url).config(client_config(settings));
     if settings.on("insecure") {
-        eprintln!("qsse: --insecure: anybody who answers is trusted");
         connect = connect.insecure();
     } else if settings.is_set("ca") {
         connect = connect.ca_file(settings.text("ca"));

@@ -4,6 +4,7 @@
 mod harness;
 
 mod access;
+mod bench;
 mod config;
 mod connection;
 mod cursor;

@@ -1,0 +1,93 @@
+//! [`Sequence`]: which numbers have come, and in which order.
+
+use std::collections::BTreeMap;
+
+/// What a number was to those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    InOrder,
+    /// It had been left out before.
+    Late,
+    Twice,
+}
+
+/// The numbers of one source that have come to one subscriber.
+#[derive(Clone, Debug)]
+pub(super) struct Sequence {
+    /// The next number in order.
+    next: u64,
+    /// What was left out: first number, and the one after the last.
+    holes: BTreeMap<u64, u64>,
+}
+
+impl Sequence {
+    /// One that begins with this number.
+    pub(super) fn from(first: u64) -> Self {
+        Self {
+            next: first,
+            holes: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn see(&mut self, number: u64) -> Seen {
+        if number >= self.next {
+            if number > self.next {
+                self.holes.insert(self.next, number);
+            }
+            self.next = number + 1;
+            return Seen::InOrder;
+        }
+        let hole = self.holes.range(..=number).next_back();
+        let Some((&from, &to)) = hole.filter(|(_, to)| number < **to) else {
+            return Seen::Twice;
+        };
+        self.holes.remove(&from);
+        if from < number {
+            self.holes.insert(from, number);
+        }
+        if number + 1 < to {
+            self.holes.insert(number + 1, to);
+        }
+        Seen::Late
+    }
+
+    /// The ranges that are missing below `end`, or below the last number that came where the end is not known.
+    pub(super) fn missing(&self, end: Option<u64>) -> impl Iterator<Item = (u64, u64)> {
+        let end = end.unwrap_or(0);
+        let rest = (self.next < end).then_some((self.next, end));
+        self.holes.iter().map(|(from, to)| (*from, *to)).chain(rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn missing(sequence: &Sequence, end: Option<u64>) -> Vec<(u64, u64)> {
+        sequence.missing(end).collect()
+    }
+
+    #[test]
+    fn holes_are_remembered_until_they_are_filled() {
+        let mut sequence = Sequence::from(0);
+        assert_eq!(sequence.see(0), Seen::InOrder);
+        assert_eq!(sequence.see(5), Seen::InOrder);
+        assert_eq!(missing(&sequence, None), [(1, 5)]);
+        assert_eq!(sequence.see(3), Seen::Late);
+        assert_eq!(missing(&sequence, Some(8)), [(1, 3), (4, 5), (6, 8)]);
+        for number in [0, 3, 5] {
+            assert_eq!(sequence.see(number), Seen::Twice, "{number}");
+        }
+        for number in [1, 2, 4] {
+            assert_eq!(sequence.see(number), Seen::Late, "{number}");
+        }
+        assert_eq!(missing(&sequence, Some(6)), []);
+    }
+
+    #[test]
+    fn who_came_later_misses_nothing_from_before() {
+        let mut sequence = Sequence::from(100);
+        assert_eq!(sequence.see(100), Seen::InOrder);
+        assert_eq!(missing(&sequence, None), []);
+    }
+}
