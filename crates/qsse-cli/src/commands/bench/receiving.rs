@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use qsse_client::{Event, Filter, Subscription, SubscriptionError};
+use qsse_client::{Event, EventId, Filter, Subscription, SubscriptionError};
 
 use super::clock::Clock;
 use super::figures::Figures;
 use super::payload::Payload;
 use super::plan::Plan;
 use super::publishing::AllSent;
-use super::sequence::{Seen, Sequence};
+use super::sequence::Sequence;
 
 /// What all subscribers have in common.
 pub(super) struct Reception {
@@ -28,6 +28,8 @@ pub(super) struct Reception {
 pub(super) struct Received {
     /// By load and source.
     sequences: BTreeMap<(u64, u32), Sequence>,
+    /// The event handed out last.
+    last: Option<EventId>,
     tally: Tally,
 }
 
@@ -37,7 +39,7 @@ pub(super) struct Tally {
     /// Acknowledged, and never came.
     pub(super) lost: u64,
     pub(super) duplicated: u64,
-    /// Came after one with a higher number.
+    /// Handed out after an event that the server's log has behind it.
     pub(super) misordered: u64,
     /// Gaps, resets and losses that the subscription told.
     pub(super) told: u64,
@@ -93,16 +95,17 @@ impl Received {
         // Of another program's load only what comes from now on can be missed.
         let first = if reception.run.is_some() { 0 } else { number };
         let sequence = self.sequences.entry((run, source));
-        match sequence
+        if !sequence
             .or_insert_with(|| Sequence::from(first))
             .see(number)
         {
-            Seen::InOrder => {}
-            Seen::Late => self.tally.misordered += 1,
-            Seen::Twice => {
-                self.tally.duplicated += 1;
-                return;
-            }
+            self.tally.duplicated += 1;
+            return;
+        }
+        let id = event.id();
+        let before = self.last.replace(id);
+        if before.is_some_and(|before| before.epoch() == id.epoch() && before.seq() > id.seq()) {
+            self.tally.misordered += 1;
         }
         reception.total.fetch_add(1, Ordering::Relaxed);
         // The times of other machines are not ours.
@@ -150,4 +153,120 @@ pub(super) fn expected(plan: &Plan, sent: &AllSent) -> u64 {
         acknowledged.sum::<u64>()
     };
     plan.filters.iter().map(to_each).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use qsse_client::{Epoch, Kind, Pattern, Timestamp, Topic};
+
+    use super::super::publishing::Sent;
+    use super::*;
+
+    const RUN: u64 = 7;
+
+    fn reception(run: Option<u64>) -> Reception {
+        Reception {
+            clock: Clock::start(Duration::ZERO, Duration::from_secs(1)),
+            run,
+            figures: Figures::new(),
+            total: AtomicU64::new(0),
+        }
+    }
+
+    /// An event of this place in the log, with this number of a load's.
+    fn event(seq: u64, run: u64, number: u64) -> Event {
+        let mut data = [0; 40];
+        let due = u64::MAX;
+        Payload {
+            source: 0,
+            run,
+            number,
+            due,
+        }
+        .write(&mut data);
+        Event::new(
+            EventId::new(Epoch::new(1), seq),
+            Topic::new("bench").unwrap(),
+            Kind::MESSAGE,
+            Timestamp::from_micros(0),
+            data.to_vec().into(),
+        )
+    }
+
+    fn tally(
+        run: Option<u64>,
+        events: &[(u64, u64, u64)],
+        sent: u64,
+        unacknowledged: &[u64],
+    ) -> (Tally, u64) {
+        let reception = reception(run);
+        let mut received = Received::default();
+        for (seq, run, number) in events {
+            received.event(&event(*seq, *run, *number), 0, 0, &reception);
+        }
+        let filter = Filter::new([Pattern::new("bench").unwrap()]).unwrap();
+        let plan = Plan {
+            topics: vec![Topic::new("bench").unwrap()],
+            filters: vec![filter.clone()],
+            publishers: 1,
+            size: 40,
+        };
+        let unacknowledged = unacknowledged.iter().copied().collect();
+        let sent = AllSent::from([(
+            0,
+            Sent {
+                end: sent,
+                unacknowledged,
+            },
+        )]);
+        (
+            received.tally(&filter, &plan, RUN, &sent),
+            reception.total.into_inner(),
+        )
+    }
+
+    #[test]
+    fn only_what_was_acknowledged_and_never_came_is_lost() {
+        let none = Tally::default();
+        let came = [(1, RUN, 0), (2, RUN, 3), (5, RUN, 1)];
+        assert_eq!(tally(Some(RUN), &came, 4, &[2]), (none, 3));
+        assert_eq!(
+            tally(Some(RUN), &came, 6, &[2]),
+            (Tally { lost: 2, ..none }, 3)
+        );
+        assert_eq!(
+            tally(Some(RUN), &[], 6, &[]),
+            (Tally { lost: 6, ..none }, 0)
+        );
+    }
+
+    #[test]
+    fn what_comes_twice_out_of_order_or_from_elsewhere_is_told_apart() {
+        let came = [
+            (1, RUN, 0),
+            (3, RUN, 2),
+            (2, RUN, 1),
+            (3, RUN, 2),
+            (4, 8, 0),
+        ];
+        let expected = Tally {
+            duplicated: 1,
+            misordered: 1,
+            foreign: 1,
+            ..Tally::default()
+        };
+        assert_eq!(tally(Some(RUN), &came, 3, &[]), (expected, 3));
+    }
+
+    #[test]
+    fn of_other_programs_loads_the_holes_are_lost() {
+        let came = [(1, 8, 10), (2, 9, 5), (3, 8, 13)];
+        let expected = Tally {
+            lost: 2,
+            ..Tally::default()
+        };
+        assert_eq!(tally(None, &came, 0, &[]), (expected, 3));
+    }
 }

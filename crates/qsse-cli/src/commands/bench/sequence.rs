@@ -1,15 +1,6 @@
-//! [`Sequence`]: which numbers have come, and in which order.
+//! [`Sequence`]: which numbers have come.
 
 use std::collections::BTreeMap;
-
-/// What a number was to those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Seen {
-    InOrder,
-    /// It had been left out before.
-    Late,
-    Twice,
-}
 
 /// The numbers of one source that have come to one subscriber.
 #[derive(Clone, Debug)]
@@ -29,17 +20,19 @@ impl Sequence {
         }
     }
 
-    pub(super) fn see(&mut self, number: u64) -> Seen {
+    /// Whether the number comes for the first time. Their order is as it may be: publishes that wait at the same time
+    /// have none.
+    pub(super) fn see(&mut self, number: u64) -> bool {
         if number >= self.next {
             if number > self.next {
                 self.holes.insert(self.next, number);
             }
             self.next = number + 1;
-            return Seen::InOrder;
+            return true;
         }
         let hole = self.holes.range(..=number).next_back();
         let Some((&from, &to)) = hole.filter(|(_, to)| number < **to) else {
-            return Seen::Twice;
+            return false;
         };
         self.holes.remove(&from);
         if from < number {
@@ -48,7 +41,7 @@ impl Sequence {
         if number + 1 < to {
             self.holes.insert(number + 1, to);
         }
-        Seen::Late
+        true
     }
 
     /// The ranges that are missing below `end`, or below the last number that came where the end is not known.
@@ -70,16 +63,16 @@ mod tests {
     #[test]
     fn holes_are_remembered_until_they_are_filled() {
         let mut sequence = Sequence::from(0);
-        assert_eq!(sequence.see(0), Seen::InOrder);
-        assert_eq!(sequence.see(5), Seen::InOrder);
+        assert!(sequence.see(0));
+        assert!(sequence.see(5));
         assert_eq!(missing(&sequence, None), [(1, 5)]);
-        assert_eq!(sequence.see(3), Seen::Late);
+        assert!(sequence.see(3));
         assert_eq!(missing(&sequence, Some(8)), [(1, 3), (4, 5), (6, 8)]);
         for number in [0, 3, 5] {
-            assert_eq!(sequence.see(number), Seen::Twice, "{number}");
+            assert!(!sequence.see(number), "{number}");
         }
         for number in [1, 2, 4] {
-            assert_eq!(sequence.see(number), Seen::Late, "{number}");
+            assert!(sequence.see(number), "{number}");
         }
         assert_eq!(missing(&sequence, Some(6)), []);
     }
@@ -87,7 +80,7 @@ mod tests {
     #[test]
     fn who_came_later_misses_nothing_from_before() {
         let mut sequence = Sequence::from(100);
-        assert_eq!(sequence.see(100), Seen::InOrder);
+        assert!(sequence.see(100));
         assert_eq!(missing(&sequence, None), []);
     }
 }
