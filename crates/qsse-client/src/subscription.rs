@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
-use qsse_proto::stream::{self, GapReason, Item, Outcome, StreamHeader};
+use qsse_proto::stream::{self, Item, Outcome, StreamHeader};
 use qsse_proto::{Code, Epoch, Event, EventId};
 use qsse_topic::Filter;
 use qsse_transport::{ReadError, RecvStream};
@@ -228,11 +228,13 @@ impl Subscription {
         let told = known == self.epoch && self.epoch == Some(epoch);
         self.epoch = Some(epoch);
         let position = EventId::new(epoch, position);
-        if let (true, Some(after)) = (told && reset, marked) {
+        if told && reset {
             // The stream was asked for before this log's first one was read, which has told of the reset.
-            let missed = position.seq().saturating_sub(after.seq());
-            let gap = || Gap::new(after, position, missed, GapReason::Retention);
-            return (missed > 0).then(|| SubscriptionError::Gap(gap()));
+            if marked.is_some_and(|after| after < position) {
+                // Whether anything in between is lost only the server knows.
+                self.ask_again();
+            }
+            return None;
         }
         reset.then_some(SubscriptionError::Reset { after, position })
     }
@@ -314,6 +316,15 @@ impl Subscription {
             }
         };
         Some(self.end(error))
+    }
+
+    /// Gives up the stream for one that goes on where this subscription stands.
+    fn ask_again(&mut self) {
+        if let Some(reading) = self.reading.take() {
+            let (key, id) = (self.slot.key, reading.id());
+            reading.stop(Code::UNSUBSCRIBED);
+            self.handle.core.command(Command::Resume { key, id });
+        }
     }
 
     fn end(&mut self, error: SubscriptionError) -> SubscriptionError {
