@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use qsse_proto::Timestamp;
-use qsse_proto::batch::{Batch, Builder};
+use qsse_proto::batch::{Batch, Builder, EventRef};
 use qsse_proto::limits::BATCH_BYTES;
 use qsse_topic::Filter;
 use tokio::sync::Notify;
@@ -77,6 +77,18 @@ pub(crate) struct Incoming<'a> {
     pub(crate) data: &'a [u8],
 }
 
+impl<'a> From<EventRef<'a>> for Incoming<'a> {
+    fn from(event: EventRef<'a>) -> Self {
+        Self {
+            seq: event.seq(),
+            time: event.time(),
+            topic: event.topic(),
+            kind: event.kind(),
+            data: event.data(),
+        }
+    }
+}
+
 impl Incoming<'_> {
     /// Whether the event may go into this batch; into an empty one it always may.
     pub(crate) fn fits(&self, batch: &Builder) -> bool {
@@ -133,27 +145,12 @@ impl Feed {
         self.readers.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Adds an event, dropping the oldest batches beyond `budget` bytes.
-    pub(crate) fn append(&self, event: Incoming<'_>, budget: usize) {
-        let mut state = self.state.lock();
-        if self.readers() == 0 {
-            state.forget(event.seq);
-        } else {
-            if !event.fits(&state.open) {
-                state.seal();
-            }
-            event.push_to(&mut state.open);
-            // A small budget gets small batches, so that more than one fits.
-            if state.open.len() >= BATCH_BYTES.min(budget / 4) {
-                state.seal();
-            }
-            state.shrink_to(budget);
-        }
-        self.count(&mut state);
-        if state.waiting {
-            state.waiting = false;
-            drop(state);
-            self.wake.notify_waiters();
+    /// Holds the feed for events that are to be added. Under the log's lock, so that no reader joins meanwhile.
+    pub(crate) fn write(&self) -> Writing<'_> {
+        Writing {
+            feed: self,
+            is_read: self.readers() > 0,
+            state: Some(self.state.lock()),
         }
     }
 
@@ -254,6 +251,49 @@ impl Feed {
                 .fetch_sub(state.counted - now, Ordering::Relaxed);
         }
         state.counted = now;
+    }
+}
+
+/// A feed held for writing. Who sleeps for it is woken when this is dropped.
+pub(crate) struct Writing<'f> {
+    feed: &'f Feed,
+    is_read: bool,
+    /// Taken when this is dropped.
+    state: Option<MutexGuard<'f, State>>,
+}
+
+impl Writing<'_> {
+    /// Adds an event, dropping the oldest batches beyond `budget` bytes.
+    pub(crate) fn append(&mut self, event: Incoming<'_>, budget: usize) {
+        let Some(state) = &mut self.state else {
+            return;
+        };
+        if !self.is_read {
+            state.forget(event.seq);
+            return;
+        }
+        if !event.fits(&state.open) {
+            state.seal();
+        }
+        event.push_to(&mut state.open);
+        // A small budget gets small batches, so that more than one fits.
+        if state.open.len() >= BATCH_BYTES.min(budget / 4) {
+            state.seal();
+        }
+        state.shrink_to(budget);
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        if let Some(mut state) = self.state.take() {
+            self.feed.count(&mut state);
+            let waiting = std::mem::take(&mut state.waiting);
+            drop(state);
+            if waiting {
+                self.feed.wake.notify_waiters();
+            }
+        }
     }
 }
 

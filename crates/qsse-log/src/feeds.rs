@@ -8,7 +8,7 @@ use std::time::Duration;
 use qsse_topic::{Filter, Matcher};
 
 use crate::config::Config;
-use crate::feed::Feed;
+use crate::feed::{Feed, Incoming, Writing};
 
 /// Feeds without readers beyond which they are dropped at once.
 const IDLE_FEEDS: usize = 1_024;
@@ -29,6 +29,26 @@ struct Slot {
     feed: Arc<Feed>,
     /// Since when a sweep has seen it without readers.
     idle_since: Option<Duration>,
+}
+
+/// Adds a run of events to their feeds. A feed is held from one event to the next, as long as no other one comes in between.
+pub(crate) struct Writer<'a> {
+    feeds: &'a Feeds,
+    budget: usize,
+    held: Option<(u32, Writing<'a>)>,
+}
+
+impl Writer<'_> {
+    pub(crate) fn append(&mut self, slot: u32, event: Incoming<'_>) {
+        if self.held.as_ref().is_none_or(|(held, _)| *held != slot) {
+            // The other one is let go of first.
+            self.held = None;
+            self.held = Some((slot, self.feeds.slot(slot).feed.write()));
+        }
+        if let Some((_, writing)) = &mut self.held {
+            writing.append(event, self.budget);
+        }
+    }
 }
 
 impl Feeds {
@@ -98,8 +118,13 @@ impl Feeds {
         (&self.routes, self.generation)
     }
 
-    pub(crate) fn get(&self, slot: u32) -> &Feed {
-        &self.slot(slot).feed
+    /// For a run of events, in feeds of at most `budget` bytes.
+    pub(crate) fn writer(&self, budget: usize) -> Writer<'_> {
+        Writer {
+            feeds: self,
+            budget,
+            held: None,
+        }
     }
 
     /// The feeds that have a reader.

@@ -36,6 +36,26 @@ pub(crate) struct Record<'a> {
     pub(crate) data: &'a [u8],
 }
 
+impl<'a> Record<'a> {
+    pub(crate) fn of(event: Incoming<'a>, topic: TopicId, age: Duration) -> Self {
+        let Incoming {
+            seq,
+            time,
+            kind,
+            data,
+            ..
+        } = event;
+        Self {
+            seq,
+            time,
+            age,
+            topic,
+            kind,
+            data,
+        }
+    }
+}
+
 /// The kept events after `floor`, up to `head`.
 pub(crate) struct History {
     segments: VecDeque<Segment>,

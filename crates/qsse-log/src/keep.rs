@@ -204,18 +204,12 @@ impl Log {
             // One lock per batch: publishers get in between.
             let mut state = shared.state.lock();
             let budget = state.feeds.budget(&shared.config);
-            for event in &entry.batch {
+            let events = entry.batch.iter().map(|event| {
                 let topic =
                     TopicRef::new(event.topic()).expect("it was a topic when it was pushed");
-                let incoming = Incoming {
-                    seq: event.seq(),
-                    time: event.time(),
-                    topic: event.topic(),
-                    kind: event.kind(),
-                    data: event.data(),
-                };
-                state.commit(topic, incoming, &shared.config, now.monotonic, budget);
-            }
+                (topic, Incoming::from(event))
+            });
+            state.commit(events, &shared.config, now.monotonic, budget);
             let last = entry.batch.last_seq();
             shared.visible.store(last, Ordering::Release);
         }

@@ -142,21 +142,15 @@ impl Log {
     /// Appends events as one step, without any other between them. `None` when there are none.
     ///
     /// # Errors
-    /// [`AppendError`]; of [`TooLarge`](AppendError::TooLarge), the events before that one were appended.
-    pub fn append_all<'e>(
+    /// [`AppendError`]; nothing was appended then.
+    pub fn append_all(
         &self,
         now: Now,
-        events: impl IntoIterator<Item = NewEvent<'e>>,
+        events: &[NewEvent<'_>],
     ) -> Result<Option<Appended>, AppendError> {
         let mut appender = self.appender(now);
         appender.ready()?;
-        let mut range: Option<Appended> = None;
-        for event in events {
-            let last = appender.push(event)?;
-            let first = range.map_or(last, |range| range.first);
-            range = Some(Appended { first, last });
-        }
-        Ok(range)
+        appender.push_all(events)
     }
 
     /// Holds the sequencer for several events in a row.

@@ -20,7 +20,8 @@
 //! ```
 //!
 //! - [`Server::bind`] makes a server: topics, TLS, who may connect ([`Authenticator`]) and do what ([`Authorizer`]).
-//! - [`Server::publish`], [`Server::try_publish`], [`Server::publish_matching`] publish from this process.
+//! - [`Server::publish`], [`Server::try_publish`], [`Server::publish_all`], [`Server::publish_matching`] publish from this
+//!   process.
 //! - [`Server::subscribe`] subscribes in this process, without a network.
 //! - [`Server::shutdown`] drains; dropping the last handle closes at once.
 //! - [`Config`] holds every limit as plain data.

@@ -140,7 +140,7 @@ impl PublishError {
     }
 }
 
-/// The events that one publish to a pattern made.
+/// The events that one publish to a pattern, or of several events, made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Published {
@@ -247,6 +247,59 @@ impl Shared {
         Ok((id, appender.receipt()))
     }
 
+    /// Appends several events as one step, for one who does not wait.
+    pub(crate) fn try_publish_all<T: AsRef<str>, D: AsRef<[u8]>>(
+        &self,
+        events: &[(T, D)],
+    ) -> Result<Published, PublishError> {
+        if self.log.is_stored_first() {
+            return Err(PublishError::NeedsAwait);
+        }
+        self.open_to_publishers()?;
+        let events = self.checked(events)?;
+        Ok(self.append_all(&events)?.0)
+    }
+
+    /// Appends several events as one step.
+    pub(crate) async fn publish_all<T: AsRef<str>, D: AsRef<[u8]>>(
+        &self,
+        events: &[(T, D)],
+    ) -> Result<Published, PublishError> {
+        self.open_to_publishers()?;
+        let events = self.checked(events)?;
+        let (published, receipt) = loop {
+            match self.append_all(&events) {
+                Err(PublishError::Busy { .. }) => self.log.room().await,
+                appended => break appended?,
+            }
+        };
+        receipt.kept().await?;
+        Ok(published)
+    }
+
+    /// These as events, if all of them may be published.
+    fn checked<'e, T: AsRef<str>, D: AsRef<[u8]>>(
+        &self,
+        events: &'e [(T, D)],
+    ) -> Result<Vec<NewEvent<'e>>, PublishError> {
+        let limit = self.config.log.max_event_bytes;
+        let mut last: Option<TopicRef<'e>> = None;
+        let check = |(topic, data): &'e (T, D)| {
+            let (name, data) = (topic.as_ref(), data.as_ref());
+            // Many come on one topic in a row.
+            let topic = match last {
+                Some(last) if last.as_str() == name => last,
+                _ => self.topic(name)?,
+            };
+            last = Some(topic);
+            match data.len() {
+                bytes if bytes > limit => Err(PublishError::TooLarge { bytes, limit }),
+                _ => Ok(NewEvent::new(topic, data)),
+            }
+        };
+        events.iter().map(check).collect()
+    }
+
     /// Appends one event on each topic that a pattern matches.
     pub(crate) async fn publish_matching(
         &self,
@@ -314,22 +367,25 @@ impl Shared {
     }
 
     /// One event on each topic, as one step.
-    fn append_each(
+    fn append_each<'t>(
         &self,
-        topics: &[Topic],
-        kind: &Kind,
-        data: &[u8],
+        topics: &'t [Topic],
+        kind: &'t Kind,
+        data: &'t [u8],
     ) -> Result<(Published, Receipt), PublishError> {
+        // All have the same length: the first is refused, or none.
+        let event = |topic: &'t Topic| NewEvent::new(topic.as_topic_ref(), data).kind(kind);
+        let events: Vec<_> = topics.iter().map(event).collect();
+        self.append_all(&events)
+    }
+
+    /// These events as one step.
+    fn append_all(&self, events: &[NewEvent<'_>]) -> Result<(Published, Receipt), PublishError> {
         let mut appender = self.log.appender(self.now());
         appender.ready()?;
-        let mut range: Option<(EventId, EventId)> = None;
-        for topic in topics {
-            let event = NewEvent::new(topic.as_topic_ref(), data).kind(kind);
-            // All have the same length: the first is refused, or none.
-            let id = appender.push(event)?;
-            range = Some((range.map_or(id, |(first, _)| first), id));
-        }
-        let count = topics.len() as u64;
+        let range = appender.push_all(events)?;
+        let range = range.map(|Appended { first, last }| (first, last));
+        let count = events.len() as u64;
         Ok((Published { range, count }, appender.receipt()))
     }
 }

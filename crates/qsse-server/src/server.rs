@@ -123,6 +123,44 @@ impl Server {
             .try_publish(topic.as_ref(), &Kind::MESSAGE, data.as_ref())
     }
 
+    /// Publishes several events, each a topic and data, as one step: their ids follow each other without others in between, and no
+    /// subscriber sees some of them before all are published. It costs less than as many single publishes.
+    ///
+    /// All are published or, after an error, none. No event is no error.
+    ///
+    /// ```
+    /// # use qsse_server::Server;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::bind("127.0.0.1:0").await?;
+    /// let published = server.publish_all(&[("ride.7.position", "52.5,13.4"), ("ride.7.speed", "31")]).await?;
+    /// assert_eq!(published.count, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    pub async fn publish_all<T: AsRef<str>, D: AsRef<[u8]>>(
+        &self,
+        events: &[(T, D)],
+    ) -> Result<Published, PublishError> {
+        let published = self.shared.publish_all(events).await?;
+        tokio::task::yield_now().await;
+        Ok(published)
+    }
+
+    /// As [`publish_all`](Self::publish_all), without waiting for anything.
+    ///
+    /// # Errors
+    /// As [`try_publish`](Self::try_publish).
+    pub fn try_publish_all<T: AsRef<str>, D: AsRef<[u8]>>(
+        &self,
+        events: &[(T, D)],
+    ) -> Result<Published, PublishError> {
+        self.shared.try_publish_all(events)
+    }
+
     /// Publishes one event on each topic that `pattern` matches, of those declared by name or with a kept event, as one step.
     /// None matching is no error.
     ///

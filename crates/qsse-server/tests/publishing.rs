@@ -140,6 +140,42 @@ async fn a_publish_to_a_pattern_reaches_every_known_topic_as_one_step() {
 }
 
 #[tokio::test]
+async fn several_events_are_one_step_and_all_or_none_of_them() {
+    let server = Server::bind("127.0.0.1:0")
+        .topics(["a", "b"])
+        .await
+        .unwrap();
+    let mut both = server.subscribe(["a", "b"]).await.unwrap();
+    let mut only_b = server.subscribe("b").await.unwrap();
+    let none: [(&str, &str); 0] = [];
+    assert_eq!(server.publish_all(&none).await.unwrap().range, None);
+    for events in [[("a", "1"), ("c", "2")], [("a", "1"), ("b.*", "2")]] {
+        server.publish_all(&events).await.unwrap_err();
+    }
+    let published = server
+        .publish_all(&[("a", "1"), ("b", "2"), ("b", "3"), ("a", "4")])
+        .await
+        .unwrap();
+    let (first, last) = published.range.unwrap();
+    assert_eq!((first.seq(), last.seq(), published.count), (1, 4, 4));
+    server.try_publish_all(&[("b", "5")]).unwrap();
+    for (seq, topic, data) in [
+        (1, "a", "1"),
+        (2, "b", "2"),
+        (3, "b", "3"),
+        (4, "a", "4"),
+        (5, "b", "5"),
+    ] {
+        let event = both.try_next().await.unwrap().unwrap();
+        let found = (event.id().seq(), event.topic().as_str(), &event.data()[..]);
+        assert_eq!(found, (seq, topic, data.as_bytes()));
+    }
+    for seq in [2, 3, 5] {
+        assert_eq!(only_b.try_next().await.unwrap().unwrap().id().seq(), seq);
+    }
+}
+
+#[tokio::test]
 async fn a_publish_to_a_pattern_is_no_more_than_one_step_may_be() {
     let server = Server::bind("127.0.0.1:0")
         .topics((0..100).map(|n| format!("a.{n}")))

@@ -47,13 +47,11 @@ pub(super) async fn run(work: &Work, start: Start) -> Result<()> {
 /// Publishes as fast as the slowest subscriber takes it.
 async fn flood(server: &Server, event_bytes: usize) -> Result<()> {
     let data = payload::blank(event_bytes);
+    let burst = vec![(TOPIC, &data[..]); (BURST_BYTES / event_bytes).max(1)];
     let mut ends = VecDeque::new();
     loop {
-        let mut last = server.try_publish(TOPIC, &data)?;
-        for _ in 1..(BURST_BYTES / event_bytes).max(1) {
-            last = server.try_publish(TOPIC, &data)?;
-        }
-        ends.push_back(last);
+        let published = server.try_publish_all(&burst)?;
+        ends.extend(published.range.map(|(_, last)| last));
         if ends.len() > BURSTS_AHEAD {
             let end = ends.pop_front().expect("there are many");
             server.accepted(end).await;
