@@ -1,0 +1,131 @@
+//! [`PublishError`]: why an event was not published.
+
+use qsse_log::{AppendError, StorageError};
+use qsse_proto::Code;
+use qsse_proto::limits::MATCHING_TOPICS;
+use qsse_proto::publish::KeyError;
+use qsse_topic::{PatternError, TopicError};
+
+/// Why an event was not published.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The topic does not parse.
+    #[error(
+        "{topic:?} is not a topic; to publish to all topics of a pattern, use publish_matching"
+    )]
+    Topic {
+        /// What was given.
+        topic: String,
+        /// What is wrong with it.
+        source: TopicError,
+    },
+    /// The pattern does not parse.
+    #[error("{pattern:?} is not a pattern")]
+    Pattern {
+        /// What was given.
+        pattern: String,
+        /// What is wrong with it.
+        source: PatternError,
+    },
+    /// The server's topics are declared, and this is none of them.
+    #[error("the topic {topic:?} is not declared{}", hint(.nearest))]
+    NotDeclared {
+        /// The topic.
+        topic: String,
+        /// The declared one most like it.
+        nearest: Option<String>,
+    },
+    /// The pattern reaches too many topics.
+    #[error(
+        "the pattern reaches {topics} topics, over the limit of {MATCHING_TOPICS}: publish to narrower ones"
+    )]
+    TooManyTopics {
+        /// How many.
+        topics: usize,
+    },
+    /// The pattern reaches so many topics that the events would be too much in all.
+    #[error(
+        "the pattern reaches {topics} topics: {bytes} bytes on each are over the limit of 64 MiB in all; publish to narrower ones"
+    )]
+    TooMuch {
+        /// How many.
+        topics: usize,
+        /// Length of the data.
+        bytes: usize,
+    },
+    /// The data is over the limit.
+    #[error(
+        "an event of {bytes} bytes is over the limit of {limit} bytes: split it or raise the server's limit"
+    )]
+    TooLarge {
+        /// Length of the data.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The store is behind, and the publish was not to wait.
+    #[error("the store has {bytes} bytes still to write: publish more slowly, or wait")]
+    Busy {
+        /// How much there is.
+        bytes: usize,
+    },
+    /// The store does not keep it: nobody has seen the event, and nobody will, unless the error
+    /// [is final](StorageError::is_final): then it may be there when the store is opened anew.
+    #[error(transparent)]
+    Store(#[from] StorageError),
+    /// What is acknowledged only when it is on the disk has no answer at once.
+    #[error(
+        "this server acknowledges what its store has kept, which takes a moment: await `publish` instead"
+    )]
+    NeedsAwait,
+    /// The key is none.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The value cannot be JSON.
+    #[cfg(feature = "json")]
+    #[error("the value cannot be written as JSON")]
+    Json(#[source] serde_json::Error),
+    /// The server drains or has ended.
+    #[error("the server is shutting down and takes no more events")]
+    ShuttingDown,
+}
+
+fn hint(name: &Option<String>) -> String {
+    name.as_ref()
+        .map_or_else(String::new, |name| format!(": did you mean {name:?}?"))
+}
+
+impl From<AppendError> for PublishError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::TooLarge { bytes, limit } => Self::TooLarge { bytes, limit },
+            AppendError::Busy { bytes } => Self::Busy { bytes },
+            AppendError::Storage(error) => Self::Store(error),
+        }
+    }
+}
+
+impl PublishError {
+    /// What a client is told.
+    pub(crate) fn code(&self) -> Code {
+        match self {
+            Self::Topic { .. } | Self::Pattern { .. } => Code::INVALID_TOPIC,
+            Self::NotDeclared { .. } => Code::TOPIC_NOT_AVAILABLE,
+            Self::TooManyTopics { .. } | Self::TooMuch { .. } => Code::TOO_MANY_TOPICS,
+            Self::TooLarge { .. } => Code::EVENT_TOO_LARGE,
+            Self::Busy { .. } => Code::BUSY,
+            Self::Store(_) => Code::STORE_UNAVAILABLE,
+            Self::NeedsAwait => Code::UNKNOWN,
+            Self::Key(_) => Code::UNKNOWN,
+            #[cfg(feature = "json")]
+            Self::Json(_) => Code::UNKNOWN,
+            Self::ShuttingDown => Code::SHUTTING_DOWN,
+        }
+    }
+
+    /// Whether the same publish may succeed later, unchanged.
+    pub fn is_retryable(&self) -> bool {
+        self.code().is_retryable()
+    }
+}
