@@ -191,6 +191,17 @@ impl Feed {
         Taken::Batches
     }
 
+    /// The position before the first event of `time` or later, if nothing newer is missing here. Only what is sealed is looked at.
+    pub(crate) fn before(&self, time: Timestamp) -> Option<u64> {
+        let state = self.state.lock();
+        let batches = &state.sealed;
+        let later = batches.partition_point(|batch| batch.iter().any(|event| event.time() < time));
+        let last = batches.get(later.checked_sub(1)?);
+        let older =
+            last.and_then(|batch| batch.iter().take_while(|event| event.time() < time).last());
+        older.map(|event| event.seq())
+    }
+
     /// A batch in another encoding: encoded once for all readers as long as the feed holds the batch.
     pub(crate) fn encoded(&self, batch: &Batch, encoding: Encoding) -> Bytes {
         let key = (batch.first_seq(), encoding.name);

@@ -53,7 +53,7 @@ pub struct Reader {
     selected_until: u64,
     /// In a log with a storage, in place of single events: up to `selected_until`, of each topic only those from a seq on.
     since: Option<HashMap<Topic, u64>>,
-    /// What was found and not handed out yet.
+    /// What came from the storage and was not handed out yet.
     fetched: Fetched,
     progress: Arc<Progress>,
 }

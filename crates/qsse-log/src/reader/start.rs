@@ -9,6 +9,7 @@ use qsse_proto::stream::Outcome;
 use qsse_topic::Filter;
 
 use super::{Fetched, Reader};
+use crate::feed::Feed;
 use crate::log::{Log, State};
 
 /// Why a reader could not be made.
@@ -39,8 +40,6 @@ struct Begin {
     position: u64,
     outcome: Outcome,
     selected: VecDeque<u64>,
-    /// Events up to the first seq may be missing, and it goes on behind the second.
-    gap: Option<(u64, u64)>,
 }
 
 impl Reader {
@@ -55,7 +54,7 @@ impl Reader {
         let head = log.visible().seq();
         let feed = state.feeds.open(filter, head, log.config());
         let feed_floor = feed.join();
-        let begun = begin(&state, log, filter, start, (head, feed_floor));
+        let begun = begin(&state, log, (&feed, feed_floor), start, head);
         drop(state);
         let begin = match begun {
             Ok(begin) => begin,
@@ -75,11 +74,11 @@ impl Reader {
             on_lag,
             caught_up: false,
             lagging: false,
-            told: begin.gap.map_or(0, |(lost, _)| lost),
+            told: 0,
             selected: begin.selected,
             selected_until: head,
             since: None,
-            fetched: begin.gap.map(Fetched::after).unwrap_or_default(),
+            fetched: Fetched::default(),
             progress,
         })
     }
@@ -129,10 +128,11 @@ impl Reader {
 fn begin(
     state: &State,
     log: &Log,
-    filter: &Filter,
+    (feed, feed_floor): (&Feed, u64),
     start: Start,
-    (head, feed_floor): (u64, u64),
+    head: u64,
 ) -> Result<Begin, StartError> {
+    let filter = feed.filter();
     let floor = match log.storage() {
         Some(storage) => storage.oldest(),
         None => state.history.floor(),
@@ -141,7 +141,6 @@ fn begin(
         position,
         outcome,
         selected: VecDeque::new(),
-        gap: None,
     };
     let known = |id: EventId| id.epoch() == log.epoch() && id.seq() <= head;
     // Whether a matching event behind this position is gone.
@@ -165,14 +164,8 @@ fn begin(
         Start::Since(_) | Start::Last(_) if log.storage().is_some() => at(head, Outcome::Resumed),
         Start::Since(time) => match state.history.before(time) {
             Some(position) => after(position),
-            // Some of that time are gone, and nobody knows any more which was the first. A feed may have older ones still.
-            None => match log.lost(state, filter, 0) {
-                0 => at(state.history.floor(), Outcome::Resumed),
-                lost => Begin {
-                    gap: Some((lost, state.history.floor())),
-                    ..at(0, Outcome::Gap)
-                },
-            },
+            // Some of that time are gone. How many is not known any more, unless the feed reaches back to before them.
+            None => after(feed.before(time).unwrap_or_default()),
         },
         Start::Last(n) => {
             let n = usize::try_from(n).unwrap_or(usize::MAX);
@@ -185,7 +178,6 @@ fn begin(
                 position,
                 outcome: Outcome::Resumed,
                 selected,
-                gap: None,
             }
         }
         _ => return Err(StartError::Unknown),

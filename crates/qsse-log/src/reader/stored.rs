@@ -13,7 +13,7 @@ use super::{Reader, Step, gap_of};
 use crate::recent::{self, LONG_STRIDE};
 use crate::storage::{Storage, Stored};
 
-/// What comes before anything else: what the storage gave, mostly.
+/// What came from the storage.
 #[derive(Default)]
 pub(super) struct Fetched {
     pub(super) items: VecDeque<Item>,
@@ -24,15 +24,6 @@ pub(super) struct Fetched {
 pub(super) enum Item {
     Batch(Batch),
     Gap(Gap),
-}
-
-impl Fetched {
-    /// That events up to `lost` may be missing, and that what follows comes behind `through`.
-    pub(super) fn after((lost, through): (u64, u64)) -> Self {
-        let gap = gap_of(0, lost, GapReason::Retention);
-        let items = [Item::Gap(gap)].into();
-        Self { items, through }
-    }
 }
 
 /// What [`Reader::find`] found.

@@ -95,14 +95,11 @@ impl Model {
                 }
             }
             Began::Since { time, acked } => {
-                // Nobody knew where that was. Another connection then asks for everything after the gap's beginning.
-                let vague = stay.gaps.iter().any(|(after, ..)| *after == stay.from);
                 for (seq, topic, known) in matching {
                     let Some(of_event) = known.time else {
                         continue;
                     };
-                    let asked_again = vague && self.disturbed;
-                    if of_event < time && *seq <= acked && seen.contains(seq) && !asked_again {
+                    if of_event < time && *seq <= acked && seen.contains(seq) {
                         faults.push(format!(
                             "{name} saw seq {seq}, which is older than it asked for"
                         ));
