@@ -103,7 +103,7 @@ impl ClientTls {
             verifier: None,
             alpn: default_alpn(),
         };
-        tls.quic_config()?;
+        tls.check()?;
         Ok(tls)
     }
 
@@ -134,16 +134,21 @@ impl ClientTls {
                 .dangerous()
                 .set_certificate_verifier(Arc::new(recording));
         }
-        let config = Arc::new(config);
-        if self.verifier.is_none() {
-            // rustls checks here what quinn takes for granted when connecting.
-            let name = ServerName::try_from("localhost").expect("a host name");
-            ClientConnection::new(config.clone(), Version::V1, name, Vec::new())
-                .map_err(|error| TlsError::Unsuitable(error.to_string()))?;
-        }
-        let quic = QuicClientConfig::try_from(config)
+        let quic = QuicClientConfig::try_from(Arc::new(config))
             .map_err(|error| TlsError::Unsuitable(error.to_string()))?;
         Ok((Arc::new(quic), verdict))
+    }
+
+    /// Whether QUIC can use the configuration: rustls checks here what quinn takes for granted when connecting.
+    fn check(&self) -> Result<(), TlsError> {
+        self.quic_config()?;
+        let mut config = (*self.config).clone();
+        // A ticket that was kept for a server is not used up by this.
+        config.resumption = Resumption::disabled();
+        let name = ServerName::try_from("localhost").expect("a host name");
+        ClientConnection::new(Arc::new(config), Version::V1, name, Vec::new())
+            .map_err(|error| TlsError::Unsuitable(error.to_string()))?;
+        Ok(())
     }
 
     fn verified_by(verifier: Arc<dyn ServerCertVerifier>) -> Self {
