@@ -11,6 +11,7 @@ mod docs;
 mod endure;
 mod examples;
 mod interop;
+mod matcher;
 mod no_std;
 mod sim;
 mod tidy;
@@ -40,6 +41,8 @@ enum Task {
     Examples(examples::Args),
     /// Measure throughput, latency, memory and more against raw QUIC, SSE and NATS: `bench --help` (takes an hour)
     Bench(bench::Args),
+    /// Measure the matcher against others of its kind, on the same data (takes half an hour)
+    Matcher(matcher::Args),
     /// Kill a server again and again under load: nothing acknowledged is lost (takes minutes)
     Crash(endure::Args),
     /// Restart a server with 2,000 clients: all resume, spread out (takes two minutes)
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Task::Docs(args) => docs::run(&args),
         Task::Examples(args) => examples::run(&args),
         Task::Bench(args) => bench::run(&args),
+        Task::Matcher(args) => matcher::run(&args),
         Task::Crash(args) => endure::run("crash", &args),
         Task::Restart(args) => endure::run("restart", &args),
         Task::Stalled(args) => endure::run("stalled", &args),

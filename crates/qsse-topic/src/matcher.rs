@@ -1,6 +1,7 @@
 //! The matcher: which of many patterns match a topic.
 
 mod children;
+mod name;
 #[cfg(test)]
 mod tests;
 mod trie;

@@ -1,5 +1,6 @@
 //! The named children of a node: a short list while they are few, a map when they are many.
 
+use super::name::Name;
 use super::trie::Node;
 use crate::map::{Map, shrink};
 use alloc::boxed::Box;
@@ -11,13 +12,13 @@ const FEW: usize = 8;
 #[derive(Clone)]
 pub(super) enum Children<V> {
     /// At most [`FEW`], in no order.
-    Few(Vec<(Box<str>, Node<V>)>),
+    Few(Vec<(Name, Node<V>)>),
     /// The rare case.
     #[expect(
         clippy::box_collection,
         reason = "unboxed it would make every node larger"
     )]
-    Many(Box<Map<Box<str>, Node<V>>>),
+    Many(Box<Map<Name, Node<V>>>),
 }
 
 impl<V> Children<V> {
@@ -37,9 +38,9 @@ impl<V> Children<V> {
         match self {
             Self::Few(list) => list
                 .iter()
-                .find(|(key, _)| **key == *name)
+                .find(|(key, _)| key.is(name))
                 .map(|(_, node)| node),
-            Self::Many(map) => map.get(name),
+            Self::Many(map) => map.get(name.as_bytes()),
         }
     }
 
@@ -47,28 +48,46 @@ impl<V> Children<V> {
         match self {
             Self::Few(list) => list
                 .iter_mut()
-                .find(|(key, _)| **key == *name)
+                .find(|(key, _)| key.is(name))
                 .map(|(_, node)| node),
-            Self::Many(map) => map.get_mut(name),
+            Self::Many(map) => map.get_mut(name.as_bytes()),
         }
     }
 
     pub(super) fn get_or_insert(&mut self, name: &str) -> &mut Node<V> {
-        if self.get(name).is_none() {
-            self.insert(name.into());
+        if let Self::Few(list) = self
+            && list.len() == FEW
+            && list.iter().all(|(key, _)| !key.is(name))
+        {
+            let map = core::mem::take(list).into_iter().collect();
+            *self = Self::Many(Box::new(map));
         }
-        self.get_mut(name)
-            .expect("the child has just been inserted if it was missing")
+        match self {
+            Self::Few(list) => {
+                let at = list.iter().position(|(key, _)| key.is(name));
+                let at = at.unwrap_or_else(|| {
+                    // One at a time: most nodes have one child, and spare room would be most of
+                    // them.
+                    list.reserve_exact(1);
+                    list.push((Name::new(name), Node::new()));
+                    list.len() - 1
+                });
+                &mut list[at].1
+            }
+            Self::Many(map) => map.entry(Name::new(name)).or_insert_with(Node::new),
+        }
     }
 
     pub(super) fn remove(&mut self, name: &str) {
         match self {
             Self::Few(list) => {
-                list.retain(|(key, _)| **key != *name);
-                list.shrink_to_fit();
+                if let Some(at) = list.iter().position(|(key, _)| key.is(name)) {
+                    list.swap_remove(at);
+                    list.shrink_to_fit();
+                }
             }
             Self::Many(map) => {
-                map.remove(name);
+                map.remove(name.as_bytes());
                 shrink(map);
                 // Well below the limit, so that one child coming and going does not convert.
                 if map.len() <= FEW / 2 {
@@ -84,24 +103,5 @@ impl<V> Children<V> {
             Self::Many(map) => (None, Some(map.values())),
         };
         few.into_iter().flatten().chain(many.into_iter().flatten())
-    }
-
-    /// Adds a child that is not there.
-    fn insert(&mut self, name: Box<str>) {
-        match self {
-            Self::Few(list) if list.len() < FEW => {
-                // One at a time: most nodes have one child, and spare room would be most of them.
-                list.reserve_exact(1);
-                list.push((name, Node::new()));
-            }
-            Self::Few(list) => {
-                let mut map: Map<_, _> = core::mem::take(list).into_iter().collect();
-                map.insert(name, Node::new());
-                *self = Self::Many(Box::new(map));
-            }
-            Self::Many(map) => {
-                map.insert(name, Node::new());
-            }
-        }
     }
 }
