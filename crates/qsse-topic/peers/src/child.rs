@@ -17,7 +17,7 @@ const PASSES: usize = 3;
 const SAMPLE: usize = 500;
 
 /// A candidate that takes longer for the sample is asked for nothing beyond it.
-const LONGEST_SAMPLE: Duration = Duration::from_millis(100);
+const LONGEST_SAMPLE: Duration = Duration::from_millis(20);
 
 /// What one candidate took, per operation.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -197,6 +197,36 @@ fn a_crowd_of_children_comes_and_goes() {
     }
 }
 
+/// Names that lie in the list of children, names that do not, and the lengths where that changes;
+/// beside few others and beside many.
+#[test]
+fn names_of_any_length_are_told_apart() {
+    for crowd in [0, 100] {
+        let mut matcher: Matcher<usize> = (0..crowd)
+            .map(|n| (pattern(&format!("{n}.*")), n))
+            .collect();
+        let lengths = [1, 2, 21, 22, 23, 24, 252, 253];
+        let names = lengths.map(|length| "x".repeat(length));
+        for (name, length) in names.iter().zip(lengths) {
+            assert_eq!(matcher.insert(pattern(&format!("{name}.*")), length), None);
+            let other = format!("{}y", &name[1..]);
+            assert!(!matcher.contains_key(&pattern(&format!("{other}.*"))));
+            assert_eq!(work(&matcher, &topic(&format!("{other}.z"))), (0, 1));
+        }
+        for (name, length) in names.iter().zip(lengths) {
+            let found = topic(&format!("{name}.z"));
+            assert_eq!(matcher.matches(&found).next().unwrap().1, &length);
+            assert_eq!(work(&matcher, &found), (1, 2));
+        }
+        for (name, length) in names.iter().zip(lengths) {
+            let gone = pattern(&format!("{name}.*"));
+            assert_eq!(matcher.remove(&gone), Some(length));
+            assert_eq!(matcher.remove(&gone), None);
+        }
+        assert_eq!(matcher.len(), crowd);
+    }
+}
+
 #[test]
 fn a_node_that_was_crowded_gives_its_memory_back() {
     let mut matcher: Matcher<usize> = (0..1000).map(|n| (pattern(&format!("{n}.*")), n)).collect();
