@@ -109,9 +109,19 @@ impl<'q> Question<'q> {
         let text = text.unwrap_or_default();
         let mut ends = [0; MAX_SEGMENTS];
         let mut count = 0;
-        for (at, byte) in text.bytes().enumerate() {
-            if byte == b'.' {
-                ends[count] = at as u8;
+        // Eight bytes at a time: byte by byte this was a sixth of a lookup.
+        let (words, rest) = text.as_bytes().as_chunks();
+        for (index, word) in words.iter().enumerate() {
+            let mut dots = dots(*word);
+            while dots != 0 {
+                ends[count] = (index * 8) as u8 + (dots.trailing_zeros() / 8) as u8;
+                count += 1;
+                dots &= dots - 1;
+            }
+        }
+        for (at, byte) in rest.iter().enumerate() {
+            if *byte == b'.' {
+                ends[count] = (words.len() * 8 + at) as u8;
                 count += 1;
             }
         }
@@ -135,4 +145,15 @@ impl<'q> Question<'q> {
         };
         Some(&self.text[start..usize::from(self.ends[index])])
     }
+}
+
+/// The highest bit of each byte that is a dot; the first byte is the lowest.
+#[inline]
+fn dots(word: [u8; 8]) -> u64 {
+    const DOTS: u64 = u64::from_le_bytes([b'.'; 8]);
+    const LOW: u64 = u64::from_le_bytes([0x7f; 8]);
+    let difference = u64::from_le_bytes(word) ^ DOTS;
+    // Adding carries into a byte's highest bit unless its low bits are zero, and no further.
+    let low_bits_differ = (difference & LOW) + LOW;
+    !(low_bits_differ | difference | LOW)
 }
