@@ -202,7 +202,9 @@ impl<'m, V> IntoIterator for &'m Matcher<V> {
 pub struct Matches<'m, 't, V> {
     /// The pattern without a wildcard, until it is handed out.
     exact: Option<(&'m Pattern, &'m V)>,
-    walk: Walk<'m, 't, V>,
+    /// The way through the tree; `None` where there is no tree, so that a name costs what a look
+    /// into the map does.
+    walk: Option<Walk<'m, 't, V>>,
 }
 
 impl<'m, V> Iterator for Matches<'m, '_, V> {
@@ -213,7 +215,10 @@ impl<'m, V> Iterator for Matches<'m, '_, V> {
         if let Some(exact) = self.exact.take() {
             return Some(exact);
         }
-        self.walk.next().map(|entry| (&entry.pattern, &entry.value))
+        self.walk
+            .as_mut()?
+            .next()
+            .map(|entry| (&entry.pattern, &entry.value))
     }
 }
 

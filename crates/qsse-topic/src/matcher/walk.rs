@@ -21,16 +21,17 @@ pub(super) struct Walk<'m, 'q, V> {
 }
 
 impl<'m, 'q, V> Walk<'m, 'q, V> {
-    pub(super) fn new(root: &'m Node<V>, pattern: PatternRef<'q>) -> Self {
-        let root = (!root.is_empty()).then_some(root);
-        Self {
-            question: Question::new(root.map(|_| pattern.as_str())),
-            next: root,
+    /// A walk that begins at `root`, unless nothing is there.
+    #[inline]
+    pub(super) fn new(root: &'m Node<V>, pattern: PatternRef<'q>) -> Option<Self> {
+        (!root.is_empty()).then(|| Self {
+            question: Question::new(pattern.as_str()),
+            next: Some(root),
             depth: 0,
             waiting: [None; MAX_SEGMENTS],
             #[cfg(test)]
             visited: 0,
-        }
+        })
     }
 
     /// The next node, deepest first.
@@ -104,9 +105,7 @@ struct Question<'q> {
 }
 
 impl<'q> Question<'q> {
-    /// `None` asks for nothing, and is not split.
-    fn new(text: Option<&'q str>) -> Self {
-        let text = text.unwrap_or_default();
+    fn new(text: &'q str) -> Self {
         let mut ends = [0; MAX_SEGMENTS];
         let mut count = 0;
         // Eight bytes at a time: byte by byte this was a sixth of a lookup.
