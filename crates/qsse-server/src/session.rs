@@ -55,8 +55,10 @@ pub(crate) async fn accept(shared: Arc<Shared>) {
 }
 
 /// One connection, from handshake to end.
+///
+/// What is awaited once is in a box, so that its memory is given back: a task has as much as the largest of its steps.
 async fn serve(shared: Arc<Shared>, handshake: Handshake) {
-    let connection = match handshake.complete().await {
+    let connection = match Box::pin(handshake.complete()).await {
         Ok(connection) => connection,
         Err(error) => {
             shared.metrics.handshakes_failed.add(1);
@@ -67,7 +69,7 @@ async fn serve(shared: Arc<Shared>, handshake: Handshake) {
     let _open = shared.metrics.connections.hold();
     let peer = connection.remote_address();
     let served = if connection.alpn() == GO_ALPN {
-        go::serve(&shared, &connection).await
+        Box::pin(go::serve(&shared, &connection)).await
     } else {
         frames(&shared, &connection).await
     };
@@ -83,7 +85,7 @@ async fn serve(shared: Arc<Shared>, handshake: Handshake) {
 
 /// One client that speaks `qsse/1`.
 async fn frames(shared: &Arc<Shared>, connection: &Connection) -> Result<End, Turned> {
-    let (session, streams) = hello::receive(shared, connection).await?;
+    let (session, streams) = Box::pin(hello::receive(shared, connection)).await?;
     let session = Arc::new(session);
     let principal = session.access.principal();
     tracing::debug!(peer = %connection.remote_address(), principal = principal.name(), "a client connected");

@@ -171,15 +171,16 @@ impl Delivery {
                     tokio::task::yield_now().await;
                     Ok(())
                 }
+                // In a box, as most subscriptions never need the room for it.
                 Step::Stored => {
-                    reader.fetch(STORED_TURN).await;
+                    Box::pin(reader.fetch(STORED_TURN)).await;
                     Ok(())
                 }
                 Step::Lagged => return Ended::Lagged,
                 // What was accepted before the drain is shown once it is kept.
                 Step::Idle(_) if session.shared.is_leaving() && !kept => {
                     kept = true;
-                    let _ = session.shared.log.flush().await;
+                    let _ = Box::pin(session.shared.log.flush()).await;
                     Ok(())
                 }
                 Step::Idle(position) if session.shared.is_leaving() => {
