@@ -2,8 +2,10 @@
 
 mod calm;
 mod chart;
+mod compare;
 mod connect;
 mod fanout;
+mod figures;
 mod filters;
 mod latency;
 mod machine;

@@ -4,9 +4,10 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::Bench;
-use super::report::{Figure, report};
-use super::rounds::interleave;
-use super::run::{Order, measure};
+use super::compare::{Row, compare};
+use super::figures::DELIVERIES;
+use super::report::Figure;
+use super::run::Order;
 use crate::payload::USUAL_BYTES;
 use crate::work::{Peer, Role, Task};
 
@@ -30,13 +31,7 @@ const FIGURES: [Figure; 3] = [
         digits: 2,
         more_is_better: false,
     },
-    Figure {
-        key: "deliveries_per_s",
-        title: "deliveries/s",
-        of: |sample| sample.per_s,
-        digits: 0,
-        more_is_better: true,
-    },
+    DELIVERIES,
 ];
 
 pub(super) fn run(bench: &Bench<'_>) -> Result<Vec<Value>> {
@@ -51,18 +46,15 @@ pub(super) fn run(bench: &Bench<'_>) -> Result<Vec<Value>> {
         resumed: false,
         event_bytes: USUAL_BYTES,
     };
-    let outcomes = interleave(
-        &title,
-        &bench.peers(&PEERS),
-        bench.args.rounds,
-        |peer| measure(bench, peer, &order),
-        |sample| format!("{:.1} µs of CPU each", sample.server_us_each),
-    );
-    let fields = [
-        ("subscribers", json!(SUBSCRIBERS)),
-        ("events_per_s", json!(EVENTS_PER_S)),
-        ("event_bytes", json!(USUAL_BYTES)),
-        ("rounds", json!(bench.args.rounds)),
-    ];
-    Ok(vec![report(&title, &fields, &FIGURES, &outcomes)])
+    let row = Row {
+        title,
+        fields: &[
+            ("subscribers", json!(SUBSCRIBERS)),
+            ("events_per_s", json!(EVENTS_PER_S)),
+        ],
+        peers: &PEERS,
+        figures: &FIGURES,
+        rounds: bench.args.rounds,
+    };
+    Ok(vec![compare(bench, &row, &order)])
 }

@@ -4,9 +4,10 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::Bench;
-use super::report::{Figure, report};
-use super::rounds::interleave;
-use super::run::{Order, measure};
+use super::compare::{Row, compare};
+use super::figures::{P50, P99};
+use super::report::Figure;
+use super::run::Order;
 use crate::payload::USUAL_BYTES;
 use crate::work::{Peer, Role, Task};
 
@@ -37,20 +38,8 @@ const FIGURES: [Figure; 5] = [
         digits: 2,
         more_is_better: true,
     },
-    Figure {
-        key: "p50_us",
-        title: "p50 µs",
-        of: |sample| sample.latency.p50,
-        digits: 0,
-        more_is_better: false,
-    },
-    Figure {
-        key: "p99_us",
-        title: "p99 µs",
-        of: |sample| sample.latency.p99,
-        digits: 0,
-        more_is_better: false,
-    },
+    P50,
+    P99,
 ];
 
 pub(super) fn run(bench: &Bench<'_>) -> Result<Vec<Value>> {
@@ -68,17 +57,15 @@ fn of(bench: &Bench<'_>, resumed: bool) -> Value {
         resumed,
         event_bytes: USUAL_BYTES,
     };
-    let outcomes = interleave(
-        &title,
-        &bench.peers(&PEERS),
-        bench.args.rounds,
-        |peer| measure(bench, peer, &order),
-        |sample| format!("{:.0} connects/s", sample.per_s),
-    );
-    let fields = [
-        ("handshakes", json!(handshakes)),
-        ("at_once", json!(AT_ONCE)),
-        ("rounds", json!(bench.args.rounds)),
-    ];
-    report(&title, &fields, &FIGURES, &outcomes)
+    let row = Row {
+        title,
+        fields: &[
+            ("handshakes", json!(handshakes)),
+            ("at_once", json!(AT_ONCE)),
+        ],
+        peers: &PEERS,
+        figures: &FIGURES,
+        rounds: bench.args.rounds,
+    };
+    compare(bench, &row, &order)
 }

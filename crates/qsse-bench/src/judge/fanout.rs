@@ -4,9 +4,10 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::Bench;
-use super::report::{Figure, report};
-use super::rounds::interleave;
-use super::run::{Order, measure};
+use super::compare::{Row, compare};
+use super::figures::{CLIENT_CORES, DELIVERIES, SERVER_CORES, SLOWEST_SHARE};
+use super::report::Figure;
+use super::run::Order;
 use crate::work::{Peer, Role, Task};
 
 const PEERS: [Peer; 6] = [
@@ -19,27 +20,9 @@ const PEERS: [Peer; 6] = [
 ];
 
 const FIGURES: [Figure; 5] = [
-    Figure {
-        key: "deliveries_per_s",
-        title: "deliveries/s",
-        of: |sample| sample.per_s,
-        digits: 0,
-        more_is_better: true,
-    },
-    Figure {
-        key: "server_cores",
-        title: "server's CPU",
-        of: |sample| sample.server_cores,
-        digits: 2,
-        more_is_better: false,
-    },
-    Figure {
-        key: "client_cores",
-        title: "clients' CPU",
-        of: |sample| sample.client_cores,
-        digits: 2,
-        more_is_better: false,
-    },
+    DELIVERIES,
+    SERVER_CORES,
+    CLIENT_CORES,
     Figure {
         key: "server_us_per_delivery",
         title: "CPU µs each",
@@ -47,13 +30,7 @@ const FIGURES: [Figure; 5] = [
         digits: 2,
         more_is_better: false,
     },
-    Figure {
-        key: "slowest_share",
-        title: "slowest/mean",
-        of: |sample| sample.slowest_share,
-        digits: 2,
-        more_is_better: true,
-    },
+    SLOWEST_SHARE,
 ];
 
 pub(super) fn run(bench: &Bench<'_>) -> Result<Vec<Value>> {
@@ -76,18 +53,12 @@ fn of(bench: &Bench<'_>, subscribers: usize, event_bytes: usize) -> Value {
         resumed: false,
         event_bytes,
     };
-    let rounds = bench.args.rounds;
-    let outcomes = interleave(
-        &title,
-        &bench.peers(&PEERS),
-        rounds,
-        |peer| measure(bench, peer, &order),
-        |sample| format!("{:.0} deliveries/s", sample.per_s),
-    );
-    let fields = [
-        ("subscribers", json!(subscribers)),
-        ("event_bytes", json!(event_bytes)),
-        ("rounds", json!(rounds)),
-    ];
-    report(&title, &fields, &FIGURES, &outcomes)
+    let row = Row {
+        title,
+        fields: &[("subscribers", json!(subscribers))],
+        peers: &PEERS,
+        figures: &FIGURES,
+        rounds: bench.args.rounds,
+    };
+    compare(bench, &row, &order)
 }

@@ -7,9 +7,10 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::Bench;
-use super::report::{Figure, report};
-use super::rounds::interleave;
-use super::run::{Order, measure};
+use super::compare::{Row, compare};
+use super::figures::{P50, P99};
+use super::report::Figure;
+use super::run::Order;
 use crate::payload::USUAL_BYTES;
 use crate::work::{Peer, Role, Task};
 
@@ -19,20 +20,8 @@ const PEERS: [Peer; 4] = [Peer::Qsse, Peer::RawQuinn, Peer::SseH2, Peer::Nats];
 const CROWDS: [(usize, f64); 2] = [(100, 100.0), (1_000, 10.0)];
 
 const FIGURES: [Figure; 5] = [
-    Figure {
-        key: "p50_us",
-        title: "p50 µs",
-        of: |sample| sample.latency.p50,
-        digits: 0,
-        more_is_better: false,
-    },
-    Figure {
-        key: "p99_us",
-        title: "p99 µs",
-        of: |sample| sample.latency.p99,
-        digits: 0,
-        more_is_better: false,
-    },
+    P50,
+    P99,
     Figure {
         key: "p999_us",
         title: "p99.9 µs",
@@ -71,21 +60,15 @@ fn of(bench: &Bench<'_>, subscribers: usize, events_per_s: f64) -> Value {
         resumed: false,
         event_bytes: USUAL_BYTES,
     };
-    let outcomes = interleave(
-        &title,
-        &bench.peers(&PEERS),
-        bench.args.rounds,
-        |peer| measure(bench, peer, &order),
-        |sample| {
-            let latency = sample.latency;
-            format!("p50 {:.0} µs, p99 {:.0} µs", latency.p50, latency.p99)
-        },
-    );
-    let fields = [
-        ("subscribers", json!(subscribers)),
-        ("events_per_s", json!(events_per_s)),
-        ("event_bytes", json!(USUAL_BYTES)),
-        ("rounds", json!(bench.args.rounds)),
-    ];
-    report(&title, &fields, &FIGURES, &outcomes)
+    let row = Row {
+        title,
+        fields: &[
+            ("subscribers", json!(subscribers)),
+            ("events_per_s", json!(events_per_s)),
+        ],
+        peers: &PEERS,
+        figures: &FIGURES,
+        rounds: bench.args.rounds,
+    };
+    compare(bench, &row, &order)
 }

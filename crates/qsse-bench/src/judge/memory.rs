@@ -4,9 +4,9 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::Bench;
-use super::report::{Figure, report};
-use super::rounds::interleave;
-use super::run::{Order, measure};
+use super::compare::{Row, compare};
+use super::report::Figure;
+use super::run::Order;
 use crate::payload::USUAL_BYTES;
 use crate::work::{Peer, Role, Task};
 
@@ -45,17 +45,12 @@ fn of(bench: &Bench<'_>, distinct: bool) -> Value {
         resumed: false,
         event_bytes: USUAL_BYTES,
     };
-    let outcomes = interleave(
-        &title,
-        &bench.peers(&PEERS),
+    let row = Row {
+        title,
+        fields: &[("subscribers", json!(clients)), ("filters", json!(filters))],
+        peers: &PEERS,
+        figures: &FIGURES,
         rounds,
-        |peer| measure(bench, peer, &order),
-        |sample| format!("{:.1} KiB each", sample.bytes_each / 1024.0),
-    );
-    let fields = [
-        ("subscribers", json!(clients)),
-        ("filters", json!(filters)),
-        ("rounds", json!(rounds)),
-    ];
-    report(&title, &fields, &FIGURES, &outcomes)
+    };
+    compare(bench, &row, &order)
 }

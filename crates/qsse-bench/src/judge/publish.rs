@@ -4,9 +4,10 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::Bench;
-use super::report::{Figure, report};
-use super::rounds::interleave;
-use super::run::{Order, measure};
+use super::compare::{Row, compare};
+use super::figures::{CLIENT_CORES, SERVER_CORES, SLOWEST_SHARE};
+use super::report::Figure;
+use super::run::Order;
 use crate::payload::USUAL_BYTES;
 use crate::work::{Peer, Role, Task};
 
@@ -22,27 +23,9 @@ const FIGURES: [Figure; 4] = [
         digits: 0,
         more_is_better: true,
     },
-    Figure {
-        key: "server_cores",
-        title: "server's CPU",
-        of: |sample| sample.server_cores,
-        digits: 2,
-        more_is_better: false,
-    },
-    Figure {
-        key: "client_cores",
-        title: "clients' CPU",
-        of: |sample| sample.client_cores,
-        digits: 2,
-        more_is_better: false,
-    },
-    Figure {
-        key: "slowest_share",
-        title: "slowest/mean",
-        of: |sample| sample.slowest_share,
-        digits: 2,
-        more_is_better: true,
-    },
+    SERVER_CORES,
+    CLIENT_CORES,
+    SLOWEST_SHARE,
 ];
 
 pub(super) fn run(bench: &Bench<'_>) -> Result<Vec<Value>> {
@@ -59,17 +42,12 @@ fn of(bench: &Bench<'_>, publishers: usize) -> Value {
         resumed: false,
         event_bytes: USUAL_BYTES,
     };
-    let outcomes = interleave(
-        &title,
-        &bench.peers(&PEERS),
-        bench.args.rounds,
-        |peer| measure(bench, peer, &order),
-        |sample| format!("{:.0} publishes/s", sample.per_s),
-    );
-    let fields = [
-        ("publishers", json!(publishers)),
-        ("event_bytes", json!(USUAL_BYTES)),
-        ("rounds", json!(bench.args.rounds)),
-    ];
-    report(&title, &fields, &FIGURES, &outcomes)
+    let row = Row {
+        title,
+        fields: &[("publishers", json!(publishers))],
+        peers: &PEERS,
+        figures: &FIGURES,
+        rounds: bench.args.rounds,
+    };
+    compare(bench, &row, &order)
 }

@@ -50,7 +50,7 @@ pub(super) fn interleave(
     peers: &[Peer],
     rounds: u32,
     mut measure: impl FnMut(Peer) -> Result<Sample>,
-    show: fn(&Sample) -> String,
+    show: impl Fn(&Sample) -> String,
 ) -> Vec<Outcome> {
     let mut outcomes: Vec<_> = sides(peers).map(Outcome::new).collect();
     let turns = outcomes.len();
