@@ -55,8 +55,8 @@ impl Connect {
     }
 
     /// An async function that gives the token, asked before each attempt to connect: for tokens that expire. It has no deadline but its own; a
-    /// failure of it fails the attempt. A token that the server calls expired while a lost connection is made again is asked for once
-    /// more. In the Go library's [`Dialect`] it is asked for each subscription too.
+    /// failure of it fails the attempt. When the server calls a token expired while a lost connection is made again, the
+    /// next attempt asks for another. In the Go library's [`Dialect`] it is asked for each subscription too.
     ///
     /// ```no_run
     /// # async fn fetch() -> Result<String, std::io::Error> { Ok(String::new()) }

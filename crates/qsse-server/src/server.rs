@@ -123,8 +123,8 @@ impl Server {
             .try_publish(topic.as_ref(), &Kind::MESSAGE, data.as_ref())
     }
 
-    /// Publishes several events, each a topic and data, as one step: their ids follow each other without others in between, and no
-    /// subscriber sees some of them before all are published. It costs less than as many single publishes.
+    /// Publishes several events, each a topic and data, as one step: their ids follow each other without others in between. It costs
+    /// less than as many single publishes.
     ///
     /// All are published or, after an error, none. No event is no error.
     ///
