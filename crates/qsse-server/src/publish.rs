@@ -33,7 +33,7 @@ pub struct Published {
 /// An event about to be published; await it for its id.
 ///
 /// Dropped before it was polled, it publishes nothing; dropped later, the event may be published all the same. A [key](Self::key) makes
-/// it safe to try again. An error of the store that is [final](StorageError::is_final) leaves it in doubt too: what was written may be
+/// it safe to try again. An error of the store that is [final](qsse_log::StorageError::is_final) leaves it in doubt too: what was written may be
 /// there when the store is opened anew.
 #[must_use = "an event is published when this is awaited"]
 pub struct Publish<'a> {
