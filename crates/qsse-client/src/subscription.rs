@@ -143,7 +143,22 @@ impl Subscription {
     /// Ends the subscription; the same as dropping it.
     pub fn unsubscribe(self) {}
 
+    /// The hot path: an event that has come. The rest is left to a call.
+    #[inline]
     fn poll_event(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Event, SubscriptionError>>> {
+        if let Some(Reading::Frames(frames)) = &mut self.reading
+            && let Some(event) = frames.next_event()
+            && self.advance(event.id())
+        {
+            return Poll::Ready(Some(Ok(event)));
+        }
+        self.poll_next_item(cx)
+    }
+
+    fn poll_next_item(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Event, SubscriptionError>>> {

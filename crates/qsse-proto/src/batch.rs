@@ -31,7 +31,7 @@ pub use events::{EventRef, Events, Iter};
 pub use names::Topics;
 
 pub(crate) use events::{EMPTY, TOO_LONG};
-pub(crate) use read::{Head, Parts, Preamble, Reading, stopped};
+pub(crate) use read::{Head, Place, Preamble, Reading, stopped};
 
 /// One or more events as a frame: what a log keeps, what feeds share and what goes on the wire.
 ///

@@ -119,9 +119,10 @@ fn data_inside_a_chunk_is_not_copied() {
 }
 
 #[test]
-fn a_known_topic_is_shared_from_batch_to_batch() {
+fn a_known_long_topic_is_shared_from_batch_to_batch() {
+    let topic = |n| format!("a.topic.that.is.longer.than.24.bytes.{}", n % 2);
     let events: Vec<Event> = (6..106)
-        .map(|n| event(n, n, &format!("t.{}", n % 2), "created", ""))
+        .map(|n| event(n, n, &topic(n), "created", ""))
         .collect();
     let (bytes, _) = stream(&events, 3);
     let (items, _) = decode([Bytes::from(bytes)]);

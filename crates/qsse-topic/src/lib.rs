@@ -11,6 +11,7 @@ mod filter;
 mod into_filter;
 mod map;
 mod matcher;
+mod name;
 mod pattern;
 mod relation;
 #[cfg(feature = "serde")]

@@ -1,11 +1,11 @@
 //! Patterns: topics with wildcards, and what can be asked of them.
 
 use crate::error::PatternError;
+use crate::name::Name;
 use crate::relation;
 use crate::syntax::{Segments, check};
 use crate::text::{parse_traits, text_traits};
 use crate::topic::{Topic, TopicRef};
-use alloc::sync::Arc;
 
 /// A set of topics, written as one topic in which some segments are `*`.
 ///
@@ -15,7 +15,7 @@ use alloc::sync::Arc;
 ///   never matches them; `$sys.*` does.
 /// - A pattern without `*` is the one topic of that name.
 ///
-/// The limits are those of a [`Topic`]. A clone shares the text; comparing, ordering and hashing
+/// The limits are those of a [`Topic`]. A clone costs no allocation; comparing, ordering and hashing
 /// are those of the text. [`PatternRef`] is the borrowed form. Questions take a pattern or a topic,
 /// owned or borrowed.
 ///
@@ -32,7 +32,7 @@ use alloc::sync::Arc;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Pattern(Arc<str>);
+pub struct Pattern(Name);
 
 /// A borrowed [`Pattern`]: a checked `&str` with the same questions.
 ///
@@ -52,12 +52,12 @@ impl Pattern {
 
     /// The pattern as text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 
     /// The borrowed form.
     pub fn as_pattern_ref(&self) -> PatternRef<'_> {
-        PatternRef(&self.0)
+        PatternRef(self.as_str())
     }
 
     /// The segments, in order; wildcards as `*`.

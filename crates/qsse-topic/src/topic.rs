@@ -1,9 +1,9 @@
 //! Topics: the names that events are published on.
 
 use crate::error::TopicError;
+use crate::name::Name;
 use crate::syntax::{Segments, check};
 use crate::text::{parse_traits, text_traits};
-use alloc::sync::Arc;
 
 /// The name of one topic: segments joined by dots, as in `ride.7.start`.
 ///
@@ -11,7 +11,7 @@ use alloc::sync::Arc;
 /// [`MAX_TOPIC_BYTES`](crate::MAX_TOPIC_BYTES) bytes and at most
 /// [`MAX_SEGMENTS`](crate::MAX_SEGMENTS) segments. Everything else is allowed, and case counts.
 ///
-/// A clone shares the text. Comparing, ordering and hashing are those of the text, so that maps
+/// A clone copies a text of at most 24 bytes and shares a longer one; it never allocates. Comparing, ordering and hashing are those of the text, so that maps
 /// keyed by topics can be asked with a `&str`. [`TopicRef`] is the borrowed form.
 ///
 /// ```
@@ -25,7 +25,7 @@ use alloc::sync::Arc;
 /// # Ok::<(), qsse_topic::TopicError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Topic(pub(crate) Arc<str>);
+pub struct Topic(pub(crate) Name);
 
 /// A borrowed [`Topic`]: a checked `&str`, to look things up without making an owned one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,13 +41,14 @@ impl Topic {
     }
 
     /// The name as text.
+    #[inline]
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 
     /// The borrowed form.
     pub fn as_topic_ref(&self) -> TopicRef<'_> {
-        TopicRef(&self.0)
+        TopicRef(self.as_str())
     }
 
     /// The segments, in order.

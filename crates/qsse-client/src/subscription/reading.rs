@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use qsse_proto::go::LineError;
 use qsse_proto::stream::{Decoder, Item};
-use qsse_proto::{Code, DecodeError};
+use qsse_proto::{Code, DecodeError, Event};
 use qsse_transport::{ReadError, RecvStream};
 use tokio::task::coop;
 
@@ -69,8 +69,13 @@ impl Frames {
         }
     }
 
-    /// The next item of the stream. Nothing is lost between two polls.
+    /// The next event, if it has come and nothing else is to be done.
     #[inline]
+    pub(super) fn next_event(&mut self) -> Option<Event> {
+        self.decoder.next_event()
+    }
+
+    /// The next item of the stream. Nothing is lost between two polls.
     pub(super) fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Result<Item, StreamEnd>> {
         loop {
             match self.decoder.next() {

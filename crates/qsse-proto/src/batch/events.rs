@@ -6,7 +6,7 @@ use super::{Batch, malformed};
 use crate::frame::{self, HEADER_BYTES, kind};
 use crate::limits::BATCH_BYTES;
 use crate::varint::Reader;
-use crate::{DecodeError, Epoch, Event, EventId, Kind, Timestamp};
+use crate::{DecodeError, Epoch, Event, Kind, Timestamp};
 use bytes::Bytes;
 use std::iter::FusedIterator;
 
@@ -153,12 +153,11 @@ impl Events {
                 offset: self.body.len(),
             });
         }
-        let parts = self.reading.accept(&head)?;
+        let place = self.reading.accept(&head)?;
         let start = self.at + head.len;
         self.at = start + data;
-        let id = EventId::new(self.epoch, parts.seq);
         let data = self.body.slice(start..self.at);
-        Ok(Event::new(id, parts.topic, parts.kind, parts.time, data))
+        Ok(self.reading.event(self.epoch, place, data))
     }
 }
 

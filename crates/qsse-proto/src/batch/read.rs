@@ -4,7 +4,8 @@ use super::malformed;
 use crate::frame::kind;
 use crate::intern::Interner;
 use crate::varint::{Reader, Stop};
-use crate::{DecodeError, Kind, Timestamp};
+use crate::{DecodeError, Epoch, Event, EventId, Kind, Timestamp};
+use bytes::Bytes;
 use qsse_topic::Topic;
 
 /// What stands before the first event of a batch.
@@ -85,13 +86,13 @@ pub(crate) fn stopped(stop: Stop, offset: usize) -> DecodeError {
     }
 }
 
-/// An event without its data.
-#[derive(Debug)]
-pub(crate) struct Parts {
+/// An event without its data: where it stands, and where its names are in the batch's [`Reading`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
     pub(crate) seq: u64,
-    pub(crate) time: Timestamp,
-    pub(crate) topic: Topic,
-    pub(crate) kind: Kind,
+    pub(crate) time: u64,
+    topic: usize,
+    kind: Option<usize>,
 }
 
 /// What one event of a batch needs to know of those before it. Topics and kinds that were seen in
@@ -140,72 +141,91 @@ impl Reading {
         self.first
     }
 
-    /// Goes on to the event that starts with `head`.
+    /// Goes on to the event that starts with `head`. A head that is refused is refused again.
     #[inline]
-    pub(crate) fn accept(&mut self, head: &Head<'_>) -> Result<Parts, DecodeError> {
+    pub(crate) fn accept(&mut self, head: &Head<'_>) -> Result<Place, DecodeError> {
         // QP-6.3: the first event has no steps, and seqs of one batch rise.
         if (head.seq_step == 0) != self.first || (self.first && head.time_step != 0) {
             return Err(malformed("a step from event to event is wrong"));
         }
-        self.first = false;
         let (Some(seq), Some(time)) = (
             self.seq.checked_add(head.seq_step),
             self.time.checked_add(head.time_step),
         ) else {
             return Err(malformed("a step leads out of range"));
         };
+        let topic = self.topic(head.topic)?;
+        let kind = self.kind(head.kind)?;
+        self.first = false;
         self.seq = seq;
         self.time = time;
-        Ok(Parts {
+        Ok(Place {
             seq,
-            time: Timestamp::from_micros(time),
-            topic: self.topic(head.topic)?,
-            kind: self.kind(head.kind)?,
+            time,
+            topic,
+            kind,
         })
     }
 
+    /// The event at a place of the batch that is being read.
     #[inline]
-    fn topic(&mut self, name: Name<'_>) -> Result<Topic, DecodeError> {
+    pub(crate) fn event(&self, epoch: Epoch, place: Place, data: Bytes) -> Event {
+        Event::new(
+            EventId::new(epoch, place.seq),
+            self.topics[place.topic].clone(),
+            place
+                .kind
+                .map_or(Kind::MESSAGE, |at| self.kinds[at].clone()),
+            Timestamp::from_micros(place.time),
+            data,
+        )
+    }
+
+    #[inline]
+    fn topic(&mut self, name: Name<'_>) -> Result<usize, DecodeError> {
         match name {
             // QP-6.4: numbers count from 1. Number 0 does not get here, it means a new name.
-            Name::Number(number) => usize::try_from(number - 1)
-                .ok()
-                .and_then(|at| self.topics.get(at).cloned())
+            Name::Number(number) => given_out(number - 1, self.topics.len())
                 .ok_or(malformed("a topic number was not given out")),
             Name::New(bytes) => self.new_topic(bytes),
         }
     }
 
-    fn new_topic(&mut self, bytes: &[u8]) -> Result<Topic, DecodeError> {
+    fn new_topic(&mut self, bytes: &[u8]) -> Result<usize, DecodeError> {
         let topic = self.known_topics.get(bytes, |bytes| {
             let text = utf8(bytes)?;
             Topic::new(text).map_err(DecodeError::from)
         })?;
-        self.topics.push(topic.clone());
-        Ok(topic)
+        self.topics.push(topic);
+        Ok(self.topics.len() - 1)
     }
 
     #[inline]
-    fn kind(&mut self, name: Name<'_>) -> Result<Kind, DecodeError> {
+    fn kind(&mut self, name: Name<'_>) -> Result<Option<usize>, DecodeError> {
         match name {
-            Name::Number(0) => Ok(Kind::MESSAGE),
+            Name::Number(0) => Ok(None),
             // QP-6.5: numbers count from 2. Number 1 does not get here, it means a new name.
-            Name::Number(number) => usize::try_from(number - 2)
-                .ok()
-                .and_then(|at| self.kinds.get(at).cloned())
-                .ok_or(malformed("a kind number was not given out")),
-            Name::New(bytes) => self.new_kind(bytes),
+            Name::Number(number) => given_out(number - 2, self.kinds.len())
+                .ok_or(malformed("a kind number was not given out"))
+                .map(Some),
+            Name::New(bytes) => self.new_kind(bytes).map(Some),
         }
     }
 
-    fn new_kind(&mut self, bytes: &[u8]) -> Result<Kind, DecodeError> {
+    fn new_kind(&mut self, bytes: &[u8]) -> Result<usize, DecodeError> {
         let kind = self.known_kinds.get(bytes, |bytes| {
             let text = utf8(bytes)?;
             Kind::new(text).map_err(DecodeError::from)
         })?;
-        self.kinds.push(kind.clone());
-        Ok(kind)
+        self.kinds.push(kind);
+        Ok(self.kinds.len() - 1)
     }
+}
+
+/// A place among `count` names.
+#[inline]
+fn given_out(number: u64, count: usize) -> Option<usize> {
+    usize::try_from(number).ok().filter(|at| *at < count)
 }
 
 pub(super) fn utf8(bytes: &[u8]) -> Result<&str, DecodeError> {

@@ -2,7 +2,7 @@
 
 use super::input::Input;
 use super::{Gap, Heartbeat, Item, StreamHeader};
-use crate::batch::{self, Head, Parts, Preamble, Reading, malformed, stopped};
+use crate::batch::{self, Head, Place, Preamble, Reading, malformed, stopped};
 use crate::frame::{self, Frame, HEADER_BYTES, LENGTH_BYTES, kind};
 use crate::limits::{self, BATCH_BYTES, STREAM_FRAME_BYTES};
 use crate::varint::Stop;
@@ -46,7 +46,7 @@ pub struct Decoder {
     position: u64,
     reading: Reading,
     /// An event whose data straddles chunks, and as much of the data as has come.
-    straddling: Option<Parts>,
+    straddling: Option<Place>,
     data: BytesMut,
 }
 
@@ -107,11 +107,10 @@ impl Decoder {
     #[inline]
     pub fn next(&mut self) -> Result<Option<Item>, DecodeError> {
         loop {
-            let flow = match self.state {
-                State::Events => self.event(),
-                _ => self.other(),
-            };
-            match flow {
+            if let Some(event) = self.next_event() {
+                return Ok(Some(Item::Event(event)));
+            }
+            match self.other() {
                 Ok(Flow::Item(item)) => return Ok(Some(item)),
                 Ok(Flow::Go) => {}
                 Ok(Flow::Wait) => return Ok(None),
@@ -121,6 +120,34 @@ impl Decoder {
                 }
             }
         }
+    }
+
+    /// The next item, if it is an event that lies in one chunk: what most items are, without a detour. `None` says nothing,
+    /// [`next`](Self::next) does.
+    #[inline]
+    pub fn next_event(&mut self) -> Option<Event> {
+        if !matches!(self.state, State::Events) {
+            return None;
+        }
+        let window = self.input.chunk()?;
+        let window = &window[..window.len().min(self.left)];
+        let head = Head::read(window).ok()?;
+        let data_len = usize::try_from(head.data_len).ok()?;
+        if data_len > self.max_event_bytes.min(window.len() - head.len) {
+            return None;
+        }
+        let len = head.len + data_len;
+        if self.reading.at_first() && self.body + HEADER_BYTES > BATCH_BYTES && len < self.left {
+            return None;
+        }
+        let place = self.reading.accept(&head).ok()?;
+        let data = self.input.share(head.len, data_len);
+        self.position = place.seq;
+        self.left -= len;
+        if self.left == 0 {
+            self.state = State::Frame;
+        }
+        Some(self.reading.event(self.epoch, place, data))
     }
 
     /// Whether every byte pushed so far belongs to a whole frame that has been read: a stream that ends
@@ -135,8 +162,7 @@ impl Decoder {
         (self.input.copied(), self.data.capacity())
     }
 
-    /// The hot path: one event that lies in one chunk.
-    #[inline]
+    /// An event of which something is not there yet, that straddles chunks, or that is wrong.
     fn event(&mut self) -> Result<Flow, DecodeError> {
         let window = self.input.window();
         let window = &window[..window.len().min(self.left)];
@@ -158,26 +184,17 @@ impl Decoder {
             return Err(stopped(Stop::Short, self.body));
         }
         let only = self.reading.at_first() && self.body + HEADER_BYTES > BATCH_BYTES;
-        let parts = self.reading.accept(&head)?;
+        let place = self.reading.accept(&head)?;
         let head_len = head.len;
         self.input.consume(head_len);
         self.left = room - data_len;
-        self.position = parts.seq;
+        self.position = place.seq;
         if only && self.left > 0 {
             return Err(malformed(batch::TOO_LONG));
         }
-        let data = match self.input.share(data_len) {
-            Some(data) => data,
-            None => {
-                self.straddling = Some(parts);
-                self.state = State::Data(data_len);
-                return Ok(Flow::Go);
-            }
-        };
-        if self.left == 0 {
-            self.state = State::Frame;
-        }
-        Ok(self.item(parts, data))
+        self.straddling = Some(place);
+        self.state = State::Data(data_len);
+        Ok(Flow::Go)
     }
 
     /// Everything that happens once for a batch, or less often.
@@ -314,8 +331,8 @@ impl Decoder {
             State::Events
         };
         let data = self.data.split().freeze();
-        let parts = self.straddling.take().expect("set with the state");
-        self.item(parts, data)
+        let place = self.straddling.take().expect("set with the state");
+        Flow::Item(Item::Event(self.reading.event(self.epoch, place, data)))
     }
 
     /// Waits for what the window does not have yet.
@@ -325,17 +342,5 @@ impl Decoder {
         } else {
             Flow::Wait
         }
-    }
-
-    #[inline]
-    fn item(&self, parts: Parts, data: Bytes) -> Flow {
-        let id = EventId::new(self.epoch, parts.seq);
-        Flow::Item(Item::Event(Event::new(
-            id,
-            parts.topic,
-            parts.kind,
-            parts.time,
-            data,
-        )))
     }
 }

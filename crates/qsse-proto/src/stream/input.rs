@@ -77,15 +77,18 @@ impl Input {
         self.advance()
     }
 
-    /// The next `count` bytes as a share of the chunk, if they all lie in it.
+    /// What is left of the chunk, unless something is carried over from the one before.
     #[inline]
-    pub(super) fn share(&mut self, count: usize) -> Option<Bytes> {
-        if self.front.len() - self.at < count {
-            return None;
-        }
-        let start = self.at;
-        self.at += count;
-        Some(self.front.slice(start..self.at))
+    pub(super) fn chunk(&self) -> Option<&[u8]> {
+        (self.carried == 0).then(|| &self.front[self.at..])
+    }
+
+    /// A share of the chunk: the `count` bytes behind the next `skip`, and goes on behind them.
+    #[inline]
+    pub(super) fn share(&mut self, skip: usize, count: usize) -> Bytes {
+        let start = self.at + skip;
+        self.at = start + count;
+        self.front.slice(start..self.at)
     }
 
     /// Copies up to `count` bytes behind `out`; `false` if there are fewer.
