@@ -1,6 +1,7 @@
 //! [`SendStream`]: the writing end of a stream.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::pin::pin;
 use std::task::{Context, Poll};
 
@@ -140,14 +141,15 @@ impl SendStream {
     pub fn stopped(
         &self,
     ) -> impl Future<Output = Result<Option<Code>, ConnectionError>> + Send + Sync + use<> {
-        let stopped = self.quinn.stopped();
-        async move {
-            match stopped.await {
+        // On the heap: awaited in an `async` block it would be in there twice, for as long as the stream lives.
+        let mut stopped = Box::pin(self.quinn.stopped());
+        poll_fn(move |cx| {
+            stopped.as_mut().poll(cx).map(|result| match result {
                 Ok(stop) => Ok(stop.map(code)),
                 Err(quinn::StoppedError::ConnectionLost(error)) => Err(error.into()),
                 Err(other) => Err(ConnectionError::Transport(other.to_string())),
-            }
-        }
+            })
+        })
     }
 
     /// Sets the priority among the connection's streams: higher ones go first, strictly; 0 at the

@@ -33,7 +33,7 @@ pub(crate) async fn run(session: &Arc<Session>, streams: ControlStreams) -> End 
     let shared = &session.shared;
     let mut control = Control {
         session,
-        replies: Replies::start(replies),
+        replies: Replies::new(replies),
         subscriptions: HashMap::new(),
         highest_id: None,
         tasks: TaskTracker::new(),
@@ -59,6 +59,7 @@ pub(crate) async fn run(session: &Arc<Session>, streams: ControlStreams) -> End 
             }
             () = expired(control.expiry) => Err(End::new(Code::TOKEN_EXPIRED, "the token has expired: connect with a newer one")),
             Some(answer) = control.opening.next() => control.answer(answer),
+            () = control.replies.write(), if control.replies.are_waiting() => Ok(()),
             frame = frames.next(), if !leaving && control.pace.ready() => match frame {
                 Ok(Some(frame)) => control.handle(frame),
                 Ok(None) => {
@@ -85,7 +86,11 @@ pub(crate) async fn run(session: &Arc<Session>, streams: ControlStreams) -> End 
     };
     if draining && end.code == Code::SHUTTING_DOWN && !shared.closing.is_cancelled() {
         // Every stream is written to its end; the client closes once it has read them.
-        let read = tokio::time::timeout(shared.config.drain_timeout, session.connection.closed());
+        let last = async {
+            control.replies.write().await;
+            session.connection.closed().await
+        };
+        let read = tokio::time::timeout(shared.config.drain_timeout, last);
         tokio::select! {
             biased;
             _ = read => {}
@@ -110,7 +115,7 @@ struct Held {
 /// What something that was waited for came to.
 enum Answer {
     /// What came of it, and the generation of the principal that it was asked for.
-    Subscription(u32, u64, Box<Result<Delivery, Refusal>>),
+    Subscription(u32, u64, Result<Box<Delivery>, Refusal>),
     Token(Result<Principal, End>),
     /// The pattern that a newer principal may not read, if any.
     Recheck(u32, Option<Pattern>),
@@ -187,14 +192,14 @@ impl Control<'_> {
         let generation = session.access.generation();
         self.opening.push(Box::pin(async move {
             let opened = subscribing::open(session, subscribe, ends).await;
-            Answer::Subscription(id, generation, Box::new(opened))
+            Answer::Subscription(id, generation, opened)
         }));
         Ok(())
     }
 
     fn answer(&mut self, answer: Answer) -> Result<(), End> {
         match answer {
-            Answer::Subscription(id, generation, opened) => self.opened(id, generation, *opened),
+            Answer::Subscription(id, generation, opened) => self.opened(id, generation, opened),
             Answer::Token(principal) => self.refreshed(principal?),
             Answer::Recheck(id, Some(pattern)) => {
                 if let Some(held) = self.subscriptions.remove(&id) {
@@ -210,7 +215,7 @@ impl Control<'_> {
         &mut self,
         id: u32,
         generation: u64,
-        opened: Result<Delivery, Refusal>,
+        opened: Result<Box<Delivery>, Refusal>,
     ) -> Result<(), End> {
         match opened {
             Ok(delivery) => {
@@ -235,7 +240,7 @@ impl Control<'_> {
         }
     }
 
-    fn refuse(&self, id: u32, refusal: Refusal) -> Result<(), End> {
+    fn refuse(&mut self, id: u32, refusal: Refusal) -> Result<(), End> {
         let Refusal {
             code,
             message,
@@ -295,7 +300,7 @@ impl Control<'_> {
         self.expiry = time.map(|time| Instant::now() + time);
     }
 
-    fn say_goodbye(&self) -> Result<(), End> {
+    fn say_goodbye(&mut self) -> Result<(), End> {
         let retry_after = self.session.shared.config.retry_after;
         let goodbye = Goodbye {
             code: Code::SHUTTING_DOWN,

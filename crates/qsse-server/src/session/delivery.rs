@@ -22,7 +22,7 @@ const TURN: usize = 32 << 10;
 /// Bytes read from the storage at a time.
 const STORED_TURN: usize = 128 << 10;
 
-/// A subscription that was let in, and its stream.
+/// A subscription that was let in, and its stream. In a box: a task would have room for it twice, as argument and as variable.
 pub(crate) struct Delivery {
     session: Arc<Session>,
     filter: Filter,
@@ -64,10 +64,10 @@ impl Delivery {
         form: StreamForm,
         stream: SendStream,
         ends: CancellationToken,
-    ) -> Self {
+    ) -> Box<Self> {
         let shared = &session.shared;
         let counted = shared.metrics.subscribe(&filter, &shared.topics);
-        Self {
+        Box::new(Self {
             session,
             filter,
             reader,
@@ -76,11 +76,11 @@ impl Delivery {
             stream,
             ends,
             _counted: counted,
-        }
+        })
     }
 
     /// Writes this before the first event.
-    pub(crate) fn preface(mut self, bytes: Vec<Bytes>) -> Self {
+    pub(crate) fn preface(mut self: Box<Self>, bytes: Vec<Bytes>) -> Box<Self> {
         self.preface = bytes;
         self
     }
@@ -96,12 +96,12 @@ impl Delivery {
     }
 
     /// Writes events until the subscription ends.
-    pub(crate) async fn deliver(mut self) -> Ended {
+    pub(crate) async fn deliver(mut self: Box<Self>) -> Ended {
         let ends = self.ends.clone();
         let end = tokio::select! {
             biased;
             () = ends.cancelled() => Ended::Unsubscribed,
-            () = stopped(&self.stream) => Ended::Unsubscribed,
+            Ok(Some(_)) = self.stream.stopped() => Ended::Unsubscribed,
             end = self.run() => end,
         };
         match end {
@@ -278,17 +278,5 @@ impl Out<'_> {
             self.stream.write_queue(&mut self.queue).await?;
         }
         Ok(())
-    }
-}
-
-/// Waits until the client stops the stream.
-pub(crate) fn stopped(stream: &SendStream) -> impl Future<Output = ()> + use<> {
-    let stopped = stream.stopped();
-    async move {
-        match stopped.await {
-            Ok(Some(_)) => {}
-            // Finished or gone: the writer finds out by itself.
-            _ => std::future::pending().await,
-        }
     }
 }

@@ -17,7 +17,7 @@ use qsse_transport::{Connection, ReadError, SendStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
-use crate::session::delivery::{Delivery, Ended, stopped};
+use crate::session::delivery::{Delivery, Ended};
 use crate::session::encoding::{GO_OPENING, StreamForm};
 use crate::session::subscribing::{check, open_stream, parse};
 use crate::session::{End, Session, Turned, hello};
@@ -165,7 +165,7 @@ async fn idle(session: &Session, errors: Vec<Bytes>, mut stream: SendStream) -> 
     }
     tokio::select! {
         biased;
-        () = stopped(&stream) => return Ended::Unsubscribed,
+        Ok(Some(_)) = stream.stopped() => return Ended::Unsubscribed,
         () = session.shared.draining.cancelled() => {}
     }
     stream.finish();

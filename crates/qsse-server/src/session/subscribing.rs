@@ -48,7 +48,7 @@ pub(crate) async fn open(
     session: Arc<Session>,
     subscribe: Subscribe,
     ends: CancellationToken,
-) -> Result<Delivery, Refusal> {
+) -> Result<Box<Delivery>, Refusal> {
     let Subscribe {
         id,
         patterns,
