@@ -16,10 +16,11 @@ mod publishing;
 mod replies;
 mod subscribing;
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use qsse_proto::{Code, DecodeError, GO_ALPN};
-use qsse_transport::{Connection, ConnectionError, FrameError, Handshake};
+use qsse_transport::{Connection, ConnectionError, FrameError, HandshakeError};
 
 use crate::access::Access;
 use crate::server::Closed;
@@ -42,7 +43,7 @@ pub(crate) async fn accept(shared: Arc<Shared>) {
         };
         match handshake {
             Some(handshake) => {
-                let session = serve(Arc::clone(&shared), handshake);
+                let session = serve(Arc::clone(&shared), Box::pin(handshake.complete()));
                 drop(shared.sessions.spawn(session));
             }
             None if shared.draining.is_cancelled() => return,
@@ -56,9 +57,13 @@ pub(crate) async fn accept(shared: Arc<Shared>) {
 
 /// One connection, from handshake to end.
 ///
-/// What is awaited once is in a box, so that its memory is given back: a task has as much as the largest of its steps.
-async fn serve(shared: Arc<Shared>, handshake: Handshake) {
-    let connection = match Box::pin(handshake.complete()).await {
+/// What is awaited or given away once is in a box, so that its memory is given back: a task has room for the largest of its steps, and
+/// for its arguments to the end.
+async fn serve<H>(shared: Arc<Shared>, handshake: Pin<Box<H>>)
+where
+    H: Future<Output = Result<Connection, HandshakeError>>,
+{
+    let connection = match handshake.await {
         Ok(connection) => connection,
         Err(error) => {
             shared.metrics.handshakes_failed.add(1);

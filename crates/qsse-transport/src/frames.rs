@@ -1,12 +1,14 @@
 //! Frames over streams: [`FrameReader`] and [`FrameWriter`].
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use qsse_proto::Code;
 use qsse_proto::frame::{Decoder, Frame};
 
-use crate::{FrameError, RecvStream, SendStream, WriteError};
+use crate::{FrameError, ReadError, RecvStream, SendStream, WriteError};
 
 /// Chunks read under one lock of the connection.
 const CHUNKS_PER_READ: usize = 8;
@@ -40,17 +42,22 @@ impl FrameReader {
             if let Some(frame) = self.decoder.next()? {
                 return Ok(Some(frame));
             }
-            let mut chunks = [const { Bytes::new() }; CHUNKS_PER_READ];
-            match self.stream.read_chunks(&mut chunks).await? {
-                Some(read) => {
-                    for chunk in chunks.into_iter().take(read) {
-                        self.decoder.push(chunk);
-                    }
-                }
-                None if self.decoder.is_empty() => return Ok(None),
-                None => return Err(FrameError::Truncated),
+            match poll_fn(|cx| self.poll_read(cx)).await? {
+                true => {}
+                false if self.decoder.is_empty() => return Ok(None),
+                false => return Err(FrameError::Truncated),
             }
         }
+    }
+
+    /// Gives the decoder what has come; `false` at the stream's end. Not `async`, so that the chunks are not part of a future.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, ReadError>> {
+        let mut chunks = [const { Bytes::new() }; CHUNKS_PER_READ];
+        let read = ready!(self.stream.poll_read_chunks(cx, &mut chunks))?;
+        for chunk in chunks.into_iter().take(read.unwrap_or(0)) {
+            self.decoder.push(chunk);
+        }
+        Poll::Ready(Ok(read.is_some()))
     }
 
     /// The next frame if it has come in already, without waiting.

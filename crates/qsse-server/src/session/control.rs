@@ -25,11 +25,11 @@ use crate::session::subscribing::{self, Refusal};
 use crate::session::{End, Session, publishing};
 
 /// Serves one client until it leaves, is sent away, or the server has drained. Tells with what to close the connection.
-pub(crate) async fn run(session: &Arc<Session>, streams: ControlStreams) -> End {
+pub(crate) async fn run(session: &Arc<Session>, streams: Box<ControlStreams>) -> End {
     let ControlStreams {
         mut frames,
         replies,
-    } = streams;
+    } = *streams;
     let shared = &session.shared;
     let mut control = Control {
         session,

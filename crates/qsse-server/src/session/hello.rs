@@ -13,7 +13,7 @@ use crate::auth::{Credentials, Denied, Principal};
 use crate::session::{End, Session};
 use crate::shared::Shared;
 
-/// The two directions of the control stream.
+/// The two directions of the control stream. In a box, as a session's task would have room for them twice.
 pub(crate) struct ControlStreams {
     pub(crate) frames: FrameReader,
     pub(crate) replies: FrameWriter,
@@ -23,7 +23,7 @@ pub(crate) struct ControlStreams {
 pub(crate) async fn receive(
     shared: &Arc<Shared>,
     connection: &Connection,
-) -> Result<(Session, ControlStreams), End> {
+) -> Result<(Session, Box<ControlStreams>), End> {
     let first = tokio::time::timeout(shared.config.hello_timeout, first_frame(connection));
     let late = |_| End::new(Code::HELLO_TIMEOUT, "no Hello came in time");
     let (hello, mut streams) = first.await.map_err(late)??;
@@ -78,7 +78,7 @@ pub(crate) async fn authenticate(
     }
 }
 
-async fn first_frame(connection: &Connection) -> Result<(Hello, ControlStreams), End> {
+async fn first_frame(connection: &Connection) -> Result<(Hello, Box<ControlStreams>), End> {
     let (send, recv) = connection.accept_bi().await?;
     let mut frames = FrameReader::new(recv, limits::HELLO_FRAME_BYTES);
     let violation = |reason: &str| End::new(Code::PROTOCOL_VIOLATION, reason);
@@ -90,7 +90,7 @@ async fn first_frame(connection: &Connection) -> Result<(Hello, ControlStreams),
     let replies = FrameWriter::new(send);
     // Control goes before events.
     replies.stream().set_priority(1);
-    Ok((hello, ControlStreams { frames, replies }))
+    Ok((hello, Box::new(ControlStreams { frames, replies })))
 }
 
 fn welcome(shared: &Shared) -> Welcome {
