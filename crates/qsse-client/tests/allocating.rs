@@ -1,0 +1,48 @@
+//! What an event costs in allocations, on both sides together: a test of its own, as the counter is the program's allocator.
+
+use std::error::Error;
+
+use qsse_client::{Client, Subscription};
+use qsse_server::Server;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// Events that are published before they are read.
+const BURST: usize = 500;
+
+/// Publishes events and reads them again.
+async fn deliver(server: &Server, events: &mut Subscription, bursts: usize) -> Result<()> {
+    for _ in 0..bursts {
+        for _ in 0..BURST {
+            server.try_publish("ride.7.position", [7; 128])?;
+        }
+        for _ in 0..BURST {
+            let event = events.try_next().await?.ok_or("no event")?;
+            assert_eq!(event.data().len(), 128);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn an_event_costs_no_allocation() -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (server, _client, mut events) = runtime.block_on(async {
+        let server = qsse_server::TestServer::start().await?;
+        let client = Client::connect(server.url()).await?;
+        let mut events = client.subscribe("ride.*").await?;
+        deliver(&server, &mut events, 100).await?;
+        Result::Ok((server, client, events))
+    })?;
+    let mut delivered = Ok(());
+    let counted = allocation_counter::measure(|| {
+        delivered = runtime.block_on(deliver(&server, &mut events, 100));
+    });
+    delivered?;
+    // A packet has some, and there are about ten events in each.
+    let for_each = counted.count_total as f64 / (100 * BURST) as f64;
+    assert!(for_each < 0.2, "{for_each} allocations for each event");
+    Ok(())
+}
