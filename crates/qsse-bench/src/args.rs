@@ -37,6 +37,9 @@ pub(crate) struct Args {
     /// Sizes of events for fan-out
     #[arg(long, value_delimiter = ',', default_values_t = [128, 1_024])]
     pub(crate) event_bytes: Vec<usize>,
+    /// Percent of the packets that are lost each way, for latency; takes Linux, `nft` and `ip`
+    #[arg(long, value_name = "PERCENT", value_delimiter = ',', default_values_t = [0.0], value_parser = percent)]
+    pub(crate) loss: Vec<f64>,
     /// Connections for memory
     #[arg(long, default_value_t = 5_000)]
     pub(crate) idle: usize,
@@ -87,6 +90,12 @@ impl Args {
         self.peers.is_empty() || self.peers.contains(&peer)
     }
 
+    /// Whether packets are to be lost.
+    pub(crate) fn is_lossy(&self) -> bool {
+        let lossy = self.loss.iter().any(|percent| *percent > 0.0);
+        lossy && self.scenarios().contains(&Scenario::Latency)
+    }
+
     /// The window that counts.
     pub(crate) fn window(&self) -> Duration {
         Duration::from_secs_f64(self.seconds)
@@ -110,5 +119,14 @@ impl Scenario {
             Self::Publish => "publish",
             Self::Filters => "filters",
         }
+    }
+}
+
+/// A share that leaves something to arrive.
+fn percent(text: &str) -> Result<f64, String> {
+    let percent: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    match (0.0..=50.0).contains(&percent) {
+        true => Ok(percent),
+        false => Err("between 0 and 50, please".to_owned()),
     }
 }

@@ -10,6 +10,7 @@ mod filters;
 mod latency;
 mod machine;
 mod memory;
+mod network;
 mod process;
 mod publish;
 mod report;
@@ -34,6 +35,9 @@ struct Bench<'a> {
 
 /// Runs the scenarios that were asked for.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.is_lossy() {
+        network::check()?;
+    }
     let folder = tempfile::tempdir()?;
     tls::make(folder.path())?;
     let bench = Bench { args, folder };
