@@ -14,7 +14,7 @@ use super::process::Process;
 /// Packets of the usual size, one by one: a large segment of TCP would be lost or spared as a whole.
 const UP: &str = "ip link set lo mtu 1500 gso_max_segs 1 up";
 
-/// Loss is where packets come in: one that is dropped on its way out is an error for the sender, and no secret.
+/// Packets are lost where they come in. On their way out their sender would be told.
 const CHAIN: &str = "table inet loss { chain in { type filter hook input priority 0; \
                      ip saddr 127.0.0.1 ip daddr 127.0.0.1 numgen random mod 10000 < ";
 
