@@ -19,8 +19,8 @@ pub(crate) struct Args {
 
 impl Args {
     /// These, as if they had been given.
-    pub(crate) fn of<const N: usize>(arguments: [&str; N]) -> Self {
-        let arguments = arguments.map(str::to_owned).into();
+    pub(crate) fn of(arguments: &[impl ToString]) -> Self {
+        let arguments = arguments.iter().map(ToString::to_string).collect();
         Self { arguments }
     }
 }

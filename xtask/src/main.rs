@@ -39,7 +39,7 @@ enum Task {
     Docs(docs::Args),
     /// Run every example and see it end well
     Examples(examples::Args),
-    /// Measure throughput, latency, memory and more against raw QUIC, SSE and NATS: `bench --help` (takes an hour)
+    /// Measure throughput, latency, memory and more against raw QUIC, SSE and NATS: `bench --help` lists it (all: an hour)
     Bench(bench::Args),
     /// Measure the matcher against others of its kind, on the same data (takes half an hour)
     Matcher(matcher::Args),

@@ -9,12 +9,12 @@ use crate::work::Peer;
 
 /// Measures qsse against raw QUIC and against its peers, in the same run.
 ///
-/// Server and clients are processes on two cores, systems alternate round by round, and figures are medians. Stalled
-/// subscribers and replay have judges of their own: `cargo xtask stalled` and `cargo xtask replay`.
+/// Server and clients are processes on two cores, systems alternate round by round, and figures are medians. `stalled`,
+/// `replay` and `matcher` have judges of their own: each is named first and alone, its own options behind it.
 #[derive(Parser)]
 #[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
 pub(crate) struct Args {
-    /// What to measure [default: all]
+    /// What to measure [default: all but what has a judge of its own]
     scenarios: Vec<Scenario>,
     /// Where to write the figures as JSON
     #[arg(long, value_name = "FILE")]
@@ -37,6 +37,9 @@ pub(crate) struct Args {
     /// Sizes of events for fan-out
     #[arg(long, value_delimiter = ',', default_values_t = [128, 1_024])]
     pub(crate) event_bytes: Vec<usize>,
+    /// Percent of the packets that are lost each way, for latency; takes Linux, `nft` and `ip`
+    #[arg(long, value_name = "PERCENT", value_delimiter = ',', default_values_t = [0.0], value_parser = percent)]
+    pub(crate) loss: Vec<f64>,
     /// Connections for memory
     #[arg(long, default_value_t = 5_000)]
     pub(crate) idle: usize,
@@ -62,19 +65,27 @@ pub(crate) enum Scenario {
     Connect,
     /// What an idle subscriber costs the server
     Memory,
-    /// CPU for each delivery when there is little to do
-    Calm,
+    /// Deliveries a second with one subscriber stalled, and memory with all stalled; a judge of its own
+    Stalled,
+    /// How fast history is delivered, from memory and from disk; a judge of its own
+    Replay,
     /// What clients can publish
     Publish,
     /// What publishing costs with many distinct filters
     Filters,
+    /// The topic matcher against others of its kind; a judge of its own
+    Matcher,
+    /// CPU for each delivery when there is little to do
+    Calm,
 }
 
 impl Args {
     /// Those asked for, in their order.
     pub(crate) fn scenarios(&self) -> Vec<Scenario> {
-        let asked =
-            |scenario: &Scenario| self.scenarios.is_empty() || self.scenarios.contains(scenario);
+        let asked = |scenario: &Scenario| match self.scenarios.is_empty() {
+            true => !scenario.has_own_judge(),
+            false => self.scenarios.contains(scenario),
+        };
         Scenario::value_variants()
             .iter()
             .copied()
@@ -85,6 +96,12 @@ impl Args {
     /// Whether a system takes part, if it is there.
     pub(crate) fn wants(&self, peer: Peer) -> bool {
         self.peers.is_empty() || self.peers.contains(&peer)
+    }
+
+    /// Whether packets are to be lost.
+    pub(crate) fn is_lossy(&self) -> bool {
+        let lossy = self.loss.iter().any(|percent| *percent > 0.0);
+        lossy && self.scenarios().contains(&Scenario::Latency)
     }
 
     /// The window that counts.
@@ -106,9 +123,26 @@ impl Scenario {
             Self::Latency => "latency",
             Self::Connect => "connect",
             Self::Memory => "memory",
-            Self::Calm => "calm",
+            Self::Stalled => "stalled",
+            Self::Replay => "replay",
             Self::Publish => "publish",
             Self::Filters => "filters",
+            Self::Matcher => "matcher",
+            Self::Calm => "calm",
         }
+    }
+
+    /// Whether it is another program that measures it.
+    fn has_own_judge(self) -> bool {
+        matches!(self, Self::Stalled | Self::Replay | Self::Matcher)
+    }
+}
+
+/// A share that leaves something to arrive.
+fn percent(text: &str) -> Result<f64, String> {
+    let percent: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    match (0.0..=50.0).contains(&percent) {
+        true => Ok(percent),
+        false => Err("between 0 and 50, please".to_owned()),
     }
 }

@@ -10,6 +10,7 @@ mod filters;
 mod latency;
 mod machine;
 mod memory;
+mod network;
 mod process;
 mod publish;
 mod report;
@@ -18,7 +19,7 @@ mod run;
 mod server;
 mod stats;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 
 use crate::args::{Args, Scenario};
@@ -34,6 +35,11 @@ struct Bench<'a> {
 
 /// Runs the scenarios that were asked for.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    let judges = args.scenarios().into_iter().map(judge_of);
+    let judges: Vec<_> = judges.collect::<Result<_>>()?;
+    if args.is_lossy() {
+        network::check()?;
+    }
     let folder = tempfile::tempdir()?;
     tls::make(folder.path())?;
     let bench = Bench { args, folder };
@@ -41,21 +47,32 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let machine = machine::describe();
     println!("{}", machine::line(&machine));
     let mut all = Map::from_iter([("machine".to_owned(), machine)]);
-    for scenario in args.scenarios() {
-        let rows = match scenario {
-            Scenario::Fanout => fanout::run(&bench)?,
-            Scenario::Latency => latency::run(&bench)?,
-            Scenario::Connect => connect::run(&bench)?,
-            Scenario::Memory => memory::run(&bench)?,
-            Scenario::Calm => calm::run(&bench)?,
-            Scenario::Publish => publish::run(&bench)?,
-            Scenario::Filters => filters::run(&bench)?,
-        };
-        all.insert(scenario.name().to_owned(), rows.into());
+    for (scenario, judge) in judges {
+        all.insert(scenario.name().to_owned(), judge(&bench)?.into());
         // What has been measured is kept, whatever happens next.
         bench.write(&all)?;
     }
     Ok(())
+}
+
+/// Measures a scenario with all systems, and gives its rows.
+type Judge = fn(&Bench<'_>) -> Result<Vec<Value>>;
+
+fn judge_of(scenario: Scenario) -> Result<(Scenario, Judge)> {
+    let judge: Judge = match scenario {
+        Scenario::Fanout => fanout::run,
+        Scenario::Latency => latency::run,
+        Scenario::Connect => connect::run,
+        Scenario::Memory => memory::run,
+        Scenario::Publish => publish::run,
+        Scenario::Filters => filters::run,
+        Scenario::Calm => calm::run,
+        Scenario::Stalled | Scenario::Replay | Scenario::Matcher => {
+            let name = scenario.name();
+            bail!("{name} is measured alone, by a judge of its own: `cargo xtask bench {name}`")
+        }
+    };
+    Ok((scenario, judge))
 }
 
 impl Bench<'_> {

@@ -63,7 +63,7 @@ pub struct TransportConfig {
     /// 1,200, which QUIC guarantees.
     pub initial_mtu: u16,
     /// Asks the peer to acknowledge only every so many packets, when it knows how. Default `None`:
-    /// as the peer likes. It saves receive work at hundreds of events a second and nothing below
+    /// every other one, as QUIC has it. It saves receive work at hundreds of events a second and nothing below
     /// about 40.
     pub ack_threshold: Option<u32>,
     /// Handshakes in flight on a server before clients must prove their address by a Retry first.

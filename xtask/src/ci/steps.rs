@@ -164,7 +164,7 @@ fn run_sim() -> Result<()> {
 }
 
 fn run_crash() -> Result<()> {
-    endure::run("crash", &endure::Args::of(["--cycles", "5"]))
+    endure::run("crash", &endure::Args::of(&["--cycles", "5"]))
 }
 
 fn run_interop() -> Result<()> {

@@ -45,6 +45,7 @@ pub(super) fn run(bench: &Bench<'_>) -> Result<Vec<Value>> {
         distinct: false,
         resumed: false,
         event_bytes: USUAL_BYTES,
+        loss_percent: 0.0,
     };
     let row = Row {
         title,

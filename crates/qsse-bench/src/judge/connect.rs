@@ -56,6 +56,7 @@ fn of(bench: &Bench<'_>, resumed: bool) -> Value {
         distinct: false,
         resumed,
         event_bytes: USUAL_BYTES,
+        loss_percent: 0.0,
     };
     let row = Row {
         title,

@@ -52,6 +52,7 @@ fn of(bench: &Bench<'_>, subscribers: usize, event_bytes: usize) -> Value {
         distinct: false,
         resumed: false,
         event_bytes,
+        loss_percent: 0.0,
     };
     let row = Row {
         title,

@@ -48,7 +48,7 @@ pub(super) fn run(bench: &Bench<'_>) -> Result<Vec<Value>> {
 fn publish_with(filters: usize, window: Duration) -> Result<f64> {
     let program = std::env::current_exe()?;
     let (filters, seconds) = (filters.to_string(), window.as_secs_f64().to_string());
-    let mut command = pinned(SERVER_CORE, &program);
+    let mut command = pinned(SERVER_CORE, None, &program);
     let process = Process::start(command.args([FILTERS, &filters, &seconds]))?;
     Ok(process.line(window + PATIENCE)?.parse()?)
 }

@@ -1,4 +1,4 @@
-//! Latency: how late events arrive when they are published at a fixed rate.
+//! Latency: how late events arrive when they are published at a fixed rate, with all packets or without some.
 //!
 //! The age of an event counts from when it was due, not from when its turn came: a stall shows in every event that it
 //! has delayed.
@@ -46,12 +46,19 @@ const FIGURES: [Figure; 5] = [
 ];
 
 pub(super) fn run(bench: &Bench<'_>) -> Result<Vec<Value>> {
-    let rows = CROWDS.map(|(subscribers, events_per_s)| of(bench, subscribers, events_per_s));
-    Ok(rows.into())
+    let mut rows = Vec::new();
+    for &loss_percent in &bench.args.loss {
+        for (subscribers, events_per_s) in CROWDS {
+            rows.push(of(bench, subscribers, events_per_s, loss_percent));
+        }
+    }
+    Ok(rows)
 }
 
-fn of(bench: &Bench<'_>, subscribers: usize, events_per_s: f64) -> Value {
-    let title = format!("latency: {subscribers} subscribers, {events_per_s} events/s");
+fn of(bench: &Bench<'_>, subscribers: usize, events_per_s: f64, loss_percent: f64) -> Value {
+    let title = format!(
+        "latency: {subscribers} subscribers, {events_per_s} events/s, {loss_percent} % lost each way"
+    );
     let order = Order {
         task: Task::Steady { events_per_s },
         role: Role::Receive,
@@ -59,12 +66,14 @@ fn of(bench: &Bench<'_>, subscribers: usize, events_per_s: f64) -> Value {
         distinct: false,
         resumed: false,
         event_bytes: USUAL_BYTES,
+        loss_percent,
     };
     let row = Row {
         title,
         fields: &[
             ("subscribers", json!(subscribers)),
             ("events_per_s", json!(events_per_s)),
+            ("loss_percent", json!(loss_percent)),
         ],
         peers: &PEERS,
         figures: &FIGURES,

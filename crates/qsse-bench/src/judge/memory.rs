@@ -44,6 +44,7 @@ fn of(bench: &Bench<'_>, distinct: bool) -> Value {
         distinct,
         resumed: false,
         event_bytes: USUAL_BYTES,
+        loss_percent: 0.0,
     };
     let row = Row {
         title,

@@ -1,5 +1,6 @@
 //! Processes on a core of their own: what they say, what they use, and their end.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -7,6 +8,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+
+use super::network::Network;
 
 /// The core of servers.
 pub(super) const SERVER_CORE: usize = 0;
@@ -24,15 +27,20 @@ pub(super) struct Process {
     lines: Receiver<String>,
 }
 
-/// A program on one core, where that can be had.
-pub(super) fn pinned(core: usize, program: &Path) -> Command {
+/// A program on one core, where that can be had, and in this network instead of the machine's.
+pub(super) fn pinned(core: usize, network: Option<&Network>, program: &Path) -> Command {
     let core = core.to_string();
+    let mut words = network.map_or(Vec::new(), Network::entering);
     let can_pin = Command::new("taskset").args(["-c", &core, "true"]).output();
-    if !can_pin.is_ok_and(|output| output.status.success()) {
-        return Command::new(program);
+    if can_pin.is_ok_and(|output| output.status.success()) {
+        words.extend(["taskset", "-c", &core].map(str::to_owned));
     }
-    let mut command = Command::new("taskset");
-    command.args(["-c", &core]).arg(program);
+    let mut words = words
+        .into_iter()
+        .map(OsString::from)
+        .chain([program.into()]);
+    let mut command = Command::new(words.next().expect("at least the program"));
+    command.args(words);
     command
 }
 
@@ -68,6 +76,11 @@ impl Process {
     pub(super) fn tell(&mut self, line: &str) -> Result<()> {
         let input = self.input.as_mut().expect("it is open while this lives");
         writeln!(input, "{line}").context("it listens no more")
+    }
+
+    /// The system's number of it.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Seconds of CPU so far; `taskset` becomes the program that it starts.

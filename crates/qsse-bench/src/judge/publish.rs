@@ -41,6 +41,7 @@ fn of(bench: &Bench<'_>, publishers: usize) -> Value {
         distinct: false,
         resumed: false,
         event_bytes: USUAL_BYTES,
+        loss_percent: 0.0,
     };
     let row = Row {
         title,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::Bench;
+use super::network::Network;
 use super::process::{CLIENT_CORE, Process, pinned};
 use super::server::Server;
 use crate::LOAD;
@@ -22,6 +23,8 @@ pub(super) struct Order {
     pub(super) distinct: bool,
     pub(super) resumed: bool,
     pub(super) event_bytes: usize,
+    /// Packets lost each way, in percent, once all clients are there.
+    pub(super) loss_percent: f64,
 }
 
 /// What one run has shown.
@@ -46,9 +49,11 @@ pub(super) struct Sample {
 /// Runs it with one system.
 pub(super) fn measure(bench: &Bench<'_>, peer: Peer, order: &Order) -> Result<Sample> {
     let work = work(bench, peer, order);
-    let mut server = Server::start(bench, &work)?;
+    // Dropped last, when nobody is in it any more.
+    let mut network = network(order)?;
+    let mut server = Server::start(bench, &work, network.as_ref())?;
     let memory_before = server.memory()?;
-    let mut clients = clients(bench, &work, order, &server)?;
+    let mut clients = clients(bench, &work, order, &server, network.as_ref())?;
     let ready = clients.line(PATIENCE).context("the clients")?;
     ensure!(ready == "ready", "the clients said {ready}");
     if order.role == Role::Hold {
@@ -60,6 +65,7 @@ pub(super) fn measure(bench: &Bench<'_>, peer: Peer, order: &Order) -> Result<Sa
             ..Sample::none()
         });
     }
+    network.as_mut().map_or(Ok(()), Network::lose)?;
     server.publish(&work, order.clients).context("the server")?;
     clients.tell("count")?;
     let begin = clients.line(bench.args.warm_up() + PATIENCE);
@@ -111,7 +117,20 @@ fn work(bench: &Bench<'_>, peer: Peer, order: &Order) -> Work {
     }
 }
 
-fn clients(bench: &Bench<'_>, work: &Work, order: &Order, server: &Server) -> Result<Process> {
+fn network(order: &Order) -> Result<Option<Network>> {
+    let is_lossy = order.loss_percent > 0.0;
+    is_lossy
+        .then(|| Network::new(order.loss_percent))
+        .transpose()
+}
+
+fn clients(
+    bench: &Bench<'_>,
+    work: &Work,
+    order: &Order,
+    server: &Server,
+    network: Option<&Network>,
+) -> Result<Process> {
     let load = Load {
         work: work.clone(),
         role: order.role,
@@ -123,7 +142,7 @@ fn clients(bench: &Bench<'_>, work: &Work, order: &Order, server: &Server) -> Re
         window: bench.args.window(),
     };
     let (program, orders) = (std::env::current_exe()?, serde_json::to_string(&load)?);
-    Process::start(pinned(CLIENT_CORE, &program).args([LOAD, &orders]))
+    Process::start(pinned(CLIENT_CORE, network, &program).args([LOAD, &orders]))
 }
 
 /// One that has shown this rate and nothing else.

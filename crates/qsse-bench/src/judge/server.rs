@@ -1,6 +1,7 @@
 //! Starts the server of any system.
 
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use super::Bench;
+use super::network::{self, Network};
 use super::process::{Process, SERVER_CORE, pinned};
 use crate::work::{Peer, Task, Work};
 use crate::{SERVE, tls};
@@ -26,11 +28,11 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn start(bench: &Bench<'_>, work: &Work) -> Result<Self> {
+    pub(super) fn start(bench: &Bench<'_>, work: &Work, network: Option<&Network>) -> Result<Self> {
         match work.peer {
-            Peer::Nats => nats(bench, work),
+            Peer::Nats => nats(bench, work, network),
             Peer::GoQsse => go(bench),
-            _ => own(work),
+            _ => own(work, network),
         }
         .with_context(|| format!("starting {}", work.peer.name()))
     }
@@ -63,8 +65,8 @@ impl Server {
     }
 }
 
-fn own(work: &Work) -> Result<Server> {
-    let (process, address) = serving(work)?;
+fn own(work: &Work, network: Option<&Network>) -> Result<Server> {
+    let (process, address) = serving(work, network)?;
     Ok(Server {
         processes: vec![process],
         address,
@@ -80,38 +82,48 @@ impl Drop for Server {
 }
 
 /// A process of this program, and what it says is its address.
-fn serving(work: &Work) -> Result<(Process, SocketAddr)> {
+fn serving(work: &Work, network: Option<&Network>) -> Result<(Process, SocketAddr)> {
     let orders = serde_json::to_string(work)?;
     let program = std::env::current_exe()?;
-    let process = Process::start(pinned(SERVER_CORE, &program).args([SERVE, &orders]))?;
+    let process = Process::start(pinned(SERVER_CORE, network, &program).args([SERVE, &orders]))?;
     let address = process.line(PATIENCE)?.parse()?;
     Ok((process, address))
 }
 
-fn nats(bench: &Bench<'_>, work: &Work) -> Result<Server> {
+fn nats(bench: &Bench<'_>, work: &Work, network: Option<&Network>) -> Result<Server> {
     let program = bench.args.nats_server.as_deref().context("no program")?;
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let (mut listens, mut publishers) = (address, address);
+    if network.is_some() {
+        // The other servers publish to themselves, where nothing is lost.
+        listens.set_ip(Ipv4Addr::UNSPECIFIED.into());
+        publishers.set_ip(network::SPARED.into());
+    }
     let folder = bench.folder.path();
     let settings = folder.join("nats.conf");
     let path = |name| folder.join(name).display().to_string();
+    let log = folder.join("nats.log");
     // Nobody is cut off for being slow within a run, and nobody is asked whether he is there.
     let text = format!(
-        "listen: \"{address}\"\nmax_connections: 100000\nping_interval: \"1h\"\nwrite_deadline: \"60s\"\n\
+        "listen: \"{listens}\"\nlog_file: {:?}\nmax_connections: 100000\n\
+         ping_interval: \"1h\"\nwrite_deadline: \"60s\"\n\
          tls {{ cert_file: {:?}, key_file: {:?}, timeout: 30 }}\n",
+        log,
         path(tls::CERTIFICATE),
         path(tls::KEY)
     );
     std::fs::write(&settings, text)?;
-    let mut command = pinned(SERVER_CORE, program);
+    std::fs::write(&log, "")?;
+    let mut command = pinned(SERVER_CORE, network, program);
     let command = command.arg("-c").arg(&settings).stderr(Stdio::null());
     let mut processes = vec![Process::start(command)?];
-    wait_for(address)?;
+    wait_for(&log, "Server is ready")?;
     if matches!(work.task, Task::Flood | Task::Steady { .. }) {
         let work = Work {
-            server: Some(address),
+            server: Some(publishers),
             ..work.clone()
         };
-        processes.push(serving(&work)?.0);
+        processes.push(serving(&work, network)?.0);
     }
     Ok(Server {
         processes,
@@ -120,12 +132,12 @@ fn nats(bench: &Bench<'_>, work: &Work) -> Result<Server> {
     })
 }
 
-/// Waits until something listens there.
-fn wait_for(address: SocketAddr) -> Result<()> {
+/// Waits until a log says so. Whether the server listens can be seen only in its own network.
+fn wait_for(log: &Path, words: &str) -> Result<()> {
     let end = Instant::now() + PATIENCE;
-    while TcpStream::connect(address).is_err() {
+    while !std::fs::read_to_string(log)?.contains(words) {
         if Instant::now() > end {
-            bail!("nothing listens on {address}");
+            bail!("no \"{words}\" in its log");
         }
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -136,7 +148,7 @@ fn go(bench: &Bench<'_>) -> Result<Server> {
     let program = bench.args.go_peer.as_deref().context("no program")?;
     // The library tells nobody which port it was given.
     let address = UdpSocket::bind("127.0.0.1:0")?.local_addr()?;
-    let mut command = pinned(SERVER_CORE, program);
+    let mut command = pinned(SERVER_CORE, None, program);
     let command = command.args(["server", "--address", &address.to_string()]);
     let command = command.args(["--topics", "bench"]).stderr(Stdio::null());
     let process = Process::start(command)?;

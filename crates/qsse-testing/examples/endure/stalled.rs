@@ -116,7 +116,8 @@ async fn one(args: &Args) -> Result<()> {
     let more = with.grown().saturating_sub(without.grown());
     let bound = SEND_WINDOW + TURN;
     println!(
-        "  the others got all of theirs; the stall cost {:.2} MiB of resident memory, and may hold {:.2} MiB (send window and turn)\n",
+        "  the others got all of theirs, {:.2} times as fast as with none stalled; the stall cost {:.2} MiB of resident memory, and may hold {:.2} MiB (send window and turn)\n",
+        without.seconds / with.seconds,
         mib(more),
         mib(bound)
     );
@@ -307,9 +308,10 @@ impl Outcome {
 
     fn tell(&self, name: &str) {
         println!(
-            "  {name:<13} {:>10} delivered in {:>5.1} s; resident {:.1} MiB idle, {:.1} at most; feeds {:.1}, history {:.1}",
+            "  {name:<13} {:>10} delivered in {:>5.1} s, {:.0}/s; resident {:.1} MiB idle, {:.1} at most; feeds {:.1}, history {:.1}",
             self.delivered,
             self.seconds,
+            self.delivered as f64 / self.seconds,
             mib(self.idle),
             mib(self.most),
             mib(self.feeds),
