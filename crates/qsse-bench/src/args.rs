@@ -43,7 +43,10 @@ pub(crate) struct Args {
     /// Connections for memory
     #[arg(long, default_value_t = 5_000)]
     pub(crate) idle: usize,
-    /// Only these systems [default: all]
+    /// Let server and clients share all cores, instead of a core for each
+    #[arg(long)]
+    pub(crate) shared_cores: bool,
+    /// Only these systems [default: all but qsse-shards]
     #[arg(long, value_delimiter = ',')]
     peers: Vec<Peer>,
     /// A nats-server; `cargo xtask bench` builds it where Go is installed
@@ -95,7 +98,8 @@ impl Args {
 
     /// Whether a system takes part, if it is there.
     pub(crate) fn wants(&self, peer: Peer) -> bool {
-        self.peers.is_empty() || self.peers.contains(&peer)
+        let by_default = self.peers.is_empty() && peer != Peer::QsseShards;
+        by_default || self.peers.contains(&peer)
     }
 
     /// Whether packets are to be lost.

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum Peer {
     /// A qsse server and its clients
     Qsse,
+    /// The same server with two shards; takes part only where it is named
+    QsseShards,
     /// A writer of 64 KiB chunks on the same transport settings, and readers that count bytes
     RawQuinn,
     /// The same with the settings that are best for it
@@ -29,6 +31,7 @@ impl Peer {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Qsse => "qsse",
+            Self::QsseShards => "qsse-shards",
             Self::RawQuinn => "raw-quinn",
             Self::RawQuinnBest => "raw-quinn-best",
             Self::SseH2 => "sse-h2",

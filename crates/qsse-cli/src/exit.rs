@@ -194,7 +194,9 @@ fn serving(error: &BindError) -> Status {
 
 fn listening(error: &SocketError) -> Status {
     match error {
-        SocketError::Tls(_) => Status::Usage,
+        SocketError::Tls(_) | SocketError::Shards { .. } | SocketError::ShardsUnsupported => {
+            Status::Usage
+        }
         _ => Status::Listen,
     }
 }

@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::metrics::{Metrics, SharedRecorder};
 use crate::server::Server;
 use crate::session::notices::Notices;
+use crate::shards::Shards;
 use crate::shared::Shared;
 use crate::topics::Topics;
 
@@ -51,6 +52,12 @@ pub enum BindError {
     /// The certificate or key.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The threads of [`shards`](Builder::shards).
+    #[error("cannot start a thread for each shard")]
+    Threads {
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// The store.
     #[cfg(feature = "store")]
     #[error("the store in {} cannot be used", .directory.display())]
@@ -141,6 +148,26 @@ impl Builder {
         self
     }
 
+    /// Serves connections on this many threads, as [`Config::shards`] says. Default 1: on the caller's runtime.
+    ///
+    /// With several, authenticators and authorizers are called on those threads, whose runtimes have one thread each. What runs once
+    /// (taking connections, retention, the store) stays on the caller's runtime, which has to go on running.
+    ///
+    /// ```
+    /// # use qsse_server::Server;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[cfg(target_os = "linux")] {
+    /// let server = Server::bind("127.0.0.1:0").shards(4).await?;
+    /// # }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn shards(mut self, shards: usize) -> Self {
+        self.config.shards = shards;
+        self
+    }
+
     /// Who may connect. Without one, every client.
     pub fn authenticator(mut self, authenticator: impl Authenticator) -> Self {
         self.authenticator = Some(Arc::new(authenticator));
@@ -207,17 +234,21 @@ impl Builder {
 
     async fn bind(self) -> Result<Server, BindError> {
         let topics = self.topics?;
-        let (endpoint, fingerprint) = match self.endpoint {
-            Some(endpoint) => (endpoint, None),
+        let (endpoint, fingerprint, shards) = match self.endpoint {
+            Some(endpoint) => (endpoint, None, None),
             None => {
                 let own = || ServerTls::self_signed([] as [&str; 0]);
                 let tls = self.tls.unwrap_or_else(own)?;
                 let tls = tls.with_alpn(self.config.protocols());
-                let transport = &self.config.transport;
-                (
-                    ServerEndpoint::bind(self.address?, &tls, transport)?,
-                    tls.fingerprint(),
-                )
+                let (address, transport) = (self.address?, &self.config.transport);
+                let shards = start_shards(self.config.shards)?;
+                let endpoint = match &shards {
+                    None => ServerEndpoint::bind(address, &tls, transport)?,
+                    Some(shards) => {
+                        ServerEndpoint::bind_shards(address, shards.runtimes(), &tls, transport)?
+                    }
+                };
+                (endpoint, tls.fingerprint(), shards)
             }
         };
         let metrics = Metrics::new(&self.config, &topics, self.recorder);
@@ -241,7 +272,7 @@ impl Builder {
             .filter_map(|name| name.as_topic())
             .for_each(|name| log.declare(name));
         warn_of_defaults(self.authenticator.is_none(), self.authorizer.is_none());
-        Ok(Server::start(Shared {
+        let shared = Shared {
             endpoint,
             fingerprint,
             log,
@@ -259,7 +290,8 @@ impl Builder {
             kept: CancellationToken::new(),
             closed: watch::Sender::new(None),
             config: self.config,
-        }))
+        };
+        Ok(Server::start(shared, shards))
     }
 }
 
@@ -269,6 +301,21 @@ impl IntoFuture for Builder {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.bind())
+    }
+}
+
+/// Threads for the shards; none for one shard, which is on the caller's runtime.
+fn start_shards(count: usize) -> Result<Option<Shards>, BindError> {
+    let limit = ServerEndpoint::MAX_SHARDS;
+    match count {
+        1 => Ok(None),
+        count if (1..=limit).contains(&count) => {
+            let started = Shards::start(count);
+            Ok(Some(
+                started.map_err(|source| BindError::Threads { source })?,
+            ))
+        }
+        asked => Err(qsse_transport::BindError::Shards { asked, limit }.into()),
     }
 }
 

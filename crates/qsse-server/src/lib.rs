@@ -52,6 +52,7 @@ mod publish;
 mod scope;
 mod server;
 mod session;
+mod shards;
 mod shared;
 mod subscription;
 #[cfg(feature = "testing")]
@@ -73,7 +74,7 @@ pub use qsse_proto::stream::{Gap, GapReason};
 pub use qsse_proto::{Code, Event, EventId, Kind, Timestamp};
 pub use qsse_topic::{Filter, IntoFilter, Pattern, Topic};
 pub use qsse_transport::tls::{Fingerprint, ServerTls};
-pub use qsse_transport::{ServerUrl, TransportConfig};
+pub use qsse_transport::{ServerUrl, TransportConfig, UdpBuffers};
 pub use server::{Closed, Server};
 pub use subscription::{Subscribe, SubscribeError, Subscription, SubscriptionError};
 #[cfg(feature = "testing")]

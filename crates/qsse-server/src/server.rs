@@ -7,12 +7,13 @@ use std::time::Duration;
 use qsse_log::{Start, StorageError};
 use qsse_proto::{Code, EventId, Kind};
 use qsse_topic::IntoFilter;
-use qsse_transport::ServerUrl;
 use qsse_transport::tls::Fingerprint;
+use qsse_transport::{ServerUrl, UdpBuffers};
 
 use crate::builder::Builder;
 use crate::publish::{Publish, PublishError, Published};
 use crate::session;
+use crate::shards::Shards;
 use crate::shared::{self, Shared};
 use crate::subscription::Subscribe;
 
@@ -34,7 +35,7 @@ pub enum Closed {
     DeadlinePassed,
     /// The last handle was dropped.
     Dropped,
-    /// Its endpoint failed.
+    /// Its endpoint failed, or the thread of a shard ended.
     EndpointFailed,
 }
 
@@ -44,12 +45,16 @@ impl Server {
         Builder::new(address)
     }
 
-    pub(crate) fn start(shared: Shared) -> Self {
+    /// `shards` are the threads of its endpoint, where it has its own.
+    pub(crate) fn start(shared: Shared, shards: Option<Shards>) -> Self {
         let shared = Arc::new(shared);
         tokio::spawn(shared::upkeep(Arc::clone(&shared)));
         tokio::spawn(shared::keep(Arc::clone(&shared)));
         tokio::spawn(session::accept(Arc::clone(&shared)));
-        let open = Arc::new(CloseOnDrop(Arc::clone(&shared)));
+        let open = Arc::new(CloseOnDrop {
+            shared: Arc::clone(&shared),
+            shards,
+        });
         Self {
             shared,
             _open: open,
@@ -59,6 +64,11 @@ impl Server {
     /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.shared.endpoint.local_addr()
+    }
+
+    /// The buffers of its UDP socket, of each where there are several; `None` on a socket of the caller's own.
+    pub fn udp_buffers(&self) -> Option<UdpBuffers> {
+        self.shared.endpoint.udp_buffers()
     }
 
     /// What a client needs to connect: address and, for a certificate that this server made, its fingerprint.
@@ -277,13 +287,24 @@ impl std::fmt::Debug for Server {
     }
 }
 
-struct CloseOnDrop(Arc<Shared>);
+struct CloseOnDrop {
+    shared: Arc<Shared>,
+    /// They turn late clients away for as long as there is a handle, as one shard does.
+    shards: Option<Shards>,
+}
 
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
-        self.0.close(Closed::Dropped);
-        self.0
-            .endpoint
-            .close(Code::SHUTTING_DOWN, "the server has ended");
+        let shared = &self.shared;
+        shared.close(Closed::Dropped);
+        let reason = "the server has ended";
+        shared.endpoint.close(Code::SHUTTING_DOWN, reason);
+        if let Some(shards) = self.shards.take() {
+            let shared = Arc::clone(shared);
+            shards.end_after(async move {
+                shared.sessions.wait().await;
+                shared.endpoint.wait_idle().await;
+            });
+        }
     }
 }

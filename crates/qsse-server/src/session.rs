@@ -43,13 +43,17 @@ pub(crate) async fn accept(shared: Arc<Shared>) {
         };
         match handshake {
             Some(handshake) => {
+                let runtime = handshake.runtime().clone();
                 let session = serve(Arc::clone(&shared), Box::pin(handshake.complete()));
-                drop(shared.sessions.spawn(session));
+                drop(shared.sessions.spawn_on(session, &runtime));
             }
             None if shared.draining.is_cancelled() => return,
             None => {
                 tracing::error!("the endpoint failed and takes no more connections");
-                return shared.close(Closed::EndpointFailed);
+                shared.close(Closed::EndpointFailed);
+                // Other shards could go on, with a part of the clients.
+                let reason = "the server has failed";
+                return shared.endpoint.close(Code::SHUTTING_DOWN, reason);
             }
         }
     }

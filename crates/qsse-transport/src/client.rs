@@ -94,7 +94,7 @@ impl ClientEndpoint {
         let address = socket.local_addr()?;
         let secret = quic::reset_secret(&randomness);
         let endpoint = quinn::Endpoint::new_with_abstract_socket(
-            quic::endpoint(&secret, &randomness),
+            quic::endpoint(&secret, &randomness, None),
             None,
             socket,
             Arc::new(TokioRuntime),

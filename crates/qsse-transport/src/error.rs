@@ -46,6 +46,17 @@ pub enum BindError {
     /// The TLS configuration cannot serve QUIC.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// More or fewer shards than a server can have.
+    #[error("a server has 1 to {limit} shards, not {asked}")]
+    Shards {
+        /// How many were asked for.
+        asked: usize,
+        /// How many there may be at most.
+        limit: usize,
+    },
+    /// Several shards on a system that cannot tell them apart by connection id.
+    #[error("several shards need Linux: serve with one here")]
+    ShardsUnsupported,
     /// Called outside a tokio runtime, whose I/O and timers the endpoint needs.
     #[error("no tokio runtime is running here: call this from within one")]
     NoRuntime,

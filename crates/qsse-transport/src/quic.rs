@@ -10,8 +10,10 @@ use quinn_proto::{ConnectionIdGenerator, RandomConnectionIdGenerator};
 use crate::TransportConfig;
 use crate::crypto::{self, ResetKey};
 
+mod place;
 mod seeded;
 
+pub(crate) use place::{Place, PlacedIds};
 pub(crate) use seeded::{Randomness, SeededIds};
 
 /// Connection ids of 8 random bytes: the library's own default has 24 random bits, which collide in
@@ -77,18 +79,27 @@ fn ack_frequency(threshold: Option<u32>) -> AckFrequencyConfig {
     frequency
 }
 
-/// The settings of an endpoint whose stateless resets are signed with `reset_secret`.
-pub(crate) fn endpoint(reset_secret: &[u8; 32], randomness: &Randomness) -> EndpointConfig {
+/// The settings of an endpoint whose stateless resets are signed with `reset_secret`; `place` is for
+/// one that shares its address.
+pub(crate) fn endpoint(
+    reset_secret: &[u8; 32],
+    randomness: &Randomness,
+    place: Option<Place>,
+) -> EndpointConfig {
     let mut config = EndpointConfig::new(Arc::new(ResetKey::new(reset_secret)));
     config.min_reset_interval(MIN_RESET_INTERVAL);
-    match randomness {
-        Randomness::System => {
+    match (randomness, place) {
+        (Randomness::System, None) => {
             config.cid_generator(|| {
                 Box::new(RandomConnectionIdGenerator::new(CONNECTION_ID_BYTES))
                     as Box<dyn ConnectionIdGenerator>
             });
         }
-        Randomness::Seeded(seed) => {
+        (Randomness::System, Some(place)) => {
+            config.cid_generator(move || Box::new(PlacedIds::new(place)));
+        }
+        // Simulated networks share no address.
+        (Randomness::Seeded(seed), _) => {
             let seed = *seed;
             config.rng_seed(Some(seed));
             config.cid_generator(move || Box::new(SeededIds::new(&seed, CONNECTION_ID_BYTES)));

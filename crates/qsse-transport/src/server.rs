@@ -2,9 +2,10 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Poll};
 
 use qsse_proto::Code;
 use quinn::TokioRuntime;
@@ -12,22 +13,28 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::error::cut;
-use crate::quic::{self, Randomness, Side, varint};
+use crate::quic::{self, Place, Randomness, Side, varint};
 use crate::tls::{ServerTls, TlsError};
-use crate::{BindError, TransportConfig, UdpBuffers, socket};
+use crate::{BindError, TransportConfig, UdpBuffers};
 
 mod admission;
 mod handshake;
+mod shard;
 
 pub use admission::EndpointStats;
 use admission::{Admission, Gate};
 pub use handshake::Handshake;
+use shard::{Placed, Shard};
 
 /// Bytes of an attempt that is waiting to be accepted, and of all of them together, that are kept.
 const INCOMING_BYTES: u64 = 64 * 1024;
 const INCOMING_BYTES_TOTAL: u64 = 16 * 1024 * 1024;
 
 /// A UDP port that accepts connections. Clones are handles to the same one.
+///
+/// It has one shard or several: sockets with this address that are read on runtimes of their own. A
+/// connection stays on its shard, also when its client's address changes. Everything else they
+/// share: limits, counters, certificate, and the keys of resets and tokens.
 ///
 /// When the last handle is dropped the endpoint closes at once, with all its connections. To end
 /// gently: [`stop_accepting`](Self::stop_accepting), let the connections finish,
@@ -38,6 +45,10 @@ pub struct ServerEndpoint {
 }
 
 impl ServerEndpoint {
+    /// Most shards that an endpoint can have: a byte of each connection id tells them apart, and more
+    /// would get uneven shares of its values.
+    pub const MAX_SHARDS: usize = 64;
+
     /// Binds `address`; port 0 lets the system choose one. Listening once this returns.
     ///
     /// UDP buffers smaller than asked for are warned about in the log.
@@ -51,8 +62,29 @@ impl ServerEndpoint {
         config: &TransportConfig,
     ) -> Result<Self, BindError> {
         let runtime = Handle::try_current().map_err(|_| BindError::NoRuntime)?;
-        let io = |error| BindError::io(address, error);
-        let (socket, buffers) = socket::bind(address, config.udp_buffer).map_err(io)?;
+        Self::bind_shards(address, &[runtime], tls, config)
+    }
+
+    /// Binds `address` with a shard on each of these runtimes, at most
+    /// [`MAX_SHARDS`](Self::MAX_SHARDS); with one it is [`bind`](Self::bind). Several need Linux.
+    ///
+    /// The system picks a shard by each datagram's connection id. The runtimes have to be driven by
+    /// threads of their own, with I/O and time enabled; when one ends, so does the endpoint:
+    /// [`accept`](Self::accept) returns `None`. Each socket has the buffers that `config` asks for.
+    ///
+    /// Another socket with the address is an error as with one shard. One that this user binds
+    /// later, with `SO_REUSEPORT`, gets no datagrams.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind), [`BindError::Shards`] for no or too many runtimes, and
+    /// [`BindError::ShardsUnsupported`] for several elsewhere than on Linux.
+    pub fn bind_shards(
+        address: SocketAddr,
+        runtimes: &[Handle],
+        tls: &ServerTls,
+        config: &TransportConfig,
+    ) -> Result<Self, BindError> {
+        let (sockets, buffers) = shard::bind(address, runtimes, config.udp_buffer)?;
         if buffers.clipped() {
             tracing::warn!(
                 requested = buffers.requested,
@@ -62,15 +94,7 @@ impl ServerEndpoint {
                  raise net.core.rmem_max and net.core.wmem_max"
             );
         }
-        let socket = quinn::Runtime::wrap_udp_socket(&TokioRuntime, socket).map_err(io)?;
-        Self::start(
-            runtime,
-            socket,
-            Some(buffers),
-            tls,
-            config,
-            Randomness::System,
-        )
+        Self::start(sockets, Some(buffers), tls, config, Randomness::System)
     }
 
     /// An endpoint on a socket of the caller's own, for simulated networks.
@@ -90,12 +114,11 @@ impl ServerEndpoint {
     ) -> Result<Self, BindError> {
         let runtime = Handle::try_current().map_err(|_| BindError::NoRuntime)?;
         let randomness = rng_seed.map_or(Randomness::System, Randomness::Seeded);
-        Self::start(runtime, socket, None, tls, config, randomness)
+        Self::start(vec![(socket, runtime)], None, tls, config, randomness)
     }
 
     fn start(
-        runtime: Handle,
-        socket: Arc<dyn quinn::AsyncUdpSocket>,
+        sockets: Vec<Placed>,
         buffers: Option<UdpBuffers>,
         tls: &ServerTls,
         config: &TransportConfig,
@@ -103,29 +126,43 @@ impl ServerEndpoint {
     ) -> Result<Self, BindError> {
         let config = config.clone().for_server();
         let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
-        let address = socket
+        let (first, _) = sockets.first().expect("a server has a socket");
+        let address = first
             .local_addr()
             .map_err(|error| BindError::io(unspecified, error))?;
         let reset_secret = tls
             .reset_secret()
             .unwrap_or_else(|| quic::reset_secret(&randomness));
-        let endpoint = quinn::Endpoint::new_with_abstract_socket(
-            quic::endpoint(&reset_secret, &randomness),
-            Some(quinn_config(tls, &config, &randomness)?),
-            socket,
-            Arc::new(TokioRuntime),
-        )
-        .map_err(|error| BindError::io(address, error))?;
+        let count = sockets.len();
+        let quinn = quinn_config(tls, &config, &randomness, count)?;
+        let start = |(index, (socket, runtime)): (usize, Placed)| {
+            let place = (count > 1).then_some(Place {
+                index: index as u8,
+                count: count as u8,
+            });
+            let serves_it = runtime.enter();
+            let endpoint = quinn::Endpoint::new_with_abstract_socket(
+                quic::endpoint(&reset_secret, &randomness, place),
+                // Copies share the keys of tokens, and the sessions of TLS.
+                Some(quinn.clone()),
+                socket,
+                Arc::new(TokioRuntime),
+            )
+            .map_err(|error| BindError::io(address, error))?;
+            drop(serves_it);
+            Ok(Shard { endpoint, runtime })
+        };
+        let shards = sockets.into_iter().enumerate().map(start);
         Ok(Self {
             shared: Arc::new(Shared {
-                endpoint,
+                shards: shards.collect::<Result<_, BindError>>()?,
+                turn: AtomicUsize::new(0),
                 address,
                 buffers,
                 gate: Arc::new(Gate::new(&config)),
                 config,
                 randomness,
                 stopped: watch::Sender::new(false),
-                runtime,
             }),
         })
     }
@@ -135,7 +172,12 @@ impl ServerEndpoint {
         self.shared.address
     }
 
-    /// The socket's buffers; `None` on a socket of the caller's own.
+    /// How many shards it has.
+    pub fn shards(&self) -> usize {
+        self.shared.shards.len()
+    }
+
+    /// The socket's buffers, those of one shard; `None` on a socket of the caller's own.
     pub fn udp_buffers(&self) -> Option<UdpBuffers> {
         self.shared.buffers
     }
@@ -145,34 +187,34 @@ impl ServerEndpoint {
         &self.shared.config
     }
 
-    /// The next client that wants to connect; `None` once the endpoint no longer accepts.
+    /// The next client that wants to connect, to any shard; `None` once the endpoint no longer
+    /// accepts.
     ///
-    /// Never waits for a handshake: spawn [`Handshake::complete`]. Clients beyond the limits of
-    /// [`TransportConfig`] are asked to prove their address or turned away inside this call, so
-    /// keep calling it. Cancel-safe.
+    /// Never waits for a handshake: spawn [`Handshake::complete`], with several shards on
+    /// [`Handshake::runtime`]. Clients beyond the limits of [`TransportConfig`] are asked to prove
+    /// their address or turned away inside this call, so keep calling it, in one task. Cancel-safe.
     pub async fn accept(&self) -> Option<Handshake> {
         let shared = &*self.shared;
         let mut stopped = shared.stopped.subscribe();
         let mut stopped = pin!(stopped.wait_for(|stopped| *stopped));
         loop {
-            let mut accept = pin!(shared.endpoint.accept());
-            let incoming = poll_fn(|cx| match stopped.as_mut().poll(cx) {
+            let mut accepts: Vec<_> = shared
+                .shards
+                .iter()
+                .map(|shard| Box::pin(shard.endpoint.accept()))
+                .collect();
+            let turn = shared.turn.fetch_add(1, Relaxed);
+            let (incoming, runtime) = poll_fn(|cx| match stopped.as_mut().poll(cx) {
                 Poll::Ready(_) => Poll::Ready(None),
-                Poll::Pending => accept.as_mut().poll(cx),
+                Poll::Pending => shared.poll_accept(&mut accepts, turn, cx),
             })
             .await?;
             let validated = incoming.remote_address_validated();
-            match shared
-                .gate
-                .decide(shared.endpoint.open_connections(), validated)
-            {
+            match shared.gate.decide(|| shared.open_connections(), validated) {
                 Admission::Admit => {
                     let ticket = shared.gate.admit();
-                    return Some(Handshake::new(
-                        incoming,
-                        ticket,
-                        shared.config.handshake_timeout,
-                    ));
+                    let timeout = shared.config.handshake_timeout;
+                    return Some(Handshake::new(incoming, ticket, timeout, runtime));
                 }
                 Admission::Retry => {
                     shared.gate.count_retried();
@@ -200,14 +242,14 @@ impl ServerEndpoint {
     /// themselves.
     pub fn close(&self, code: Code, reason: &str) {
         self.shared.stop_accepting();
-        self.shared
-            .endpoint
-            .close(varint(code), cut(reason).as_bytes());
+        self.shared.close(code, reason);
     }
 
     /// Waits until every connection is closed and its peer has been told or given up. Cancel-safe.
     pub async fn wait_idle(&self) {
-        self.shared.endpoint.wait_idle().await;
+        for shard in &self.shared.shards {
+            shard.endpoint.wait_idle().await;
+        }
     }
 
     /// Uses another certificate for clients that connect from now on.
@@ -218,41 +260,68 @@ impl ServerEndpoint {
     /// When `tls` cannot serve QUIC; the old one stays in use.
     pub fn set_tls(&self, tls: &ServerTls) -> Result<(), TlsError> {
         let shared = &self.shared;
-        let config = quinn_config(tls, &shared.config, &shared.randomness)?;
-        shared.endpoint.set_server_config(Some(config));
+        let count = shared.shards.len();
+        let config = quinn_config(tls, &shared.config, &shared.randomness, count)?;
+        for shard in &shared.shards {
+            shard.endpoint.set_server_config(Some(config.clone()));
+        }
         Ok(())
     }
 
     /// Counters of connections and handshakes.
     pub fn stats(&self) -> EndpointStats {
-        self.shared
-            .gate
-            .stats(self.shared.endpoint.open_connections())
+        self.shared.gate.stats(self.shared.open_connections())
     }
 }
 
 #[derive(Debug)]
 struct Shared {
-    endpoint: quinn::Endpoint,
+    shards: Vec<Shard>,
+    /// Whose clients are looked at first the next time, so that none waits for another's rush.
+    turn: AtomicUsize,
     address: SocketAddr,
     buffers: Option<UdpBuffers>,
     gate: Arc<Gate>,
     config: TransportConfig,
     randomness: Randomness,
     stopped: watch::Sender<bool>,
-    runtime: Handle,
 }
 
 impl Shared {
+    /// The next client of any shard, looking at them from `turn` on; `None` when one has ended.
+    fn poll_accept(
+        &self,
+        accepts: &mut [Pin<Box<quinn::Accept<'_>>>],
+        turn: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<(quinn::Incoming, Handle)>> {
+        let count = self.shards.len();
+        for at in (0..count).map(|step| turn.wrapping_add(step) % count) {
+            if let Poll::Ready(incoming) = accepts[at].as_mut().poll(cx) {
+                let runtime = self.shards[at].runtime.clone();
+                return Poll::Ready(incoming.map(|incoming| (incoming, runtime)));
+            }
+        }
+        Poll::Pending
+    }
+
+    fn open_connections(&self) -> usize {
+        let open = |shard: &Shard| shard.endpoint.open_connections();
+        self.shards.iter().map(open).sum()
+    }
+
     fn stop_accepting(&self) {
         let first = self
             .stopped
             .send_if_modified(|stopped| !std::mem::replace(stopped, true));
-        if first {
+        if !first {
+            return;
+        }
+        for Shard { endpoint, runtime } in &self.shards {
             // Refused clients know at once; ignored ones would wait for their deadline.
-            let endpoint = self.endpoint.clone();
+            let endpoint = endpoint.clone();
             let gate = self.gate.clone();
-            self.runtime.spawn(async move {
+            runtime.spawn(async move {
                 while let Some(incoming) = endpoint.accept().await {
                     gate.count_refused();
                     incoming.refuse();
@@ -260,24 +329,32 @@ impl Shared {
             });
         }
     }
+
+    fn close(&self, code: Code, reason: &str) {
+        for shard in &self.shards {
+            shard.endpoint.close(varint(code), cut(reason).as_bytes());
+        }
+    }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.endpoint.close(varint(Code::NO_ERROR), b"");
+        self.close(Code::NO_ERROR, "");
     }
 }
 
+/// Settings for each of `shards`.
 fn quinn_config(
     tls: &ServerTls,
     config: &TransportConfig,
     randomness: &Randomness,
+    shards: usize,
 ) -> Result<quinn::ServerConfig, TlsError> {
     let mut quinn = quinn::ServerConfig::with_crypto(tls.quic_config()?);
     quinn
         .transport_config(Arc::new(quic::transport(config, Side::Server, randomness)))
-        .max_incoming(config.max_incoming)
+        .max_incoming(config.max_incoming.div_ceil(shards))
         .incoming_buffer_size(INCOMING_BYTES)
-        .incoming_buffer_size_total(INCOMING_BYTES_TOTAL);
+        .incoming_buffer_size_total(INCOMING_BYTES_TOTAL / shards as u64);
     Ok(quinn)
 }

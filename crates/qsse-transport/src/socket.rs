@@ -5,6 +5,9 @@ use std::net::{SocketAddr, UdpSocket};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+#[cfg(target_os = "linux")]
+pub(crate) mod options;
+
 /// The kernel buffers of an endpoint's socket, in bytes of payload as the system reports them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -30,6 +33,37 @@ impl UdpBuffers {
 /// Addresses are never shared with another socket: a second server on the port is an error, not a
 /// thief of packets.
 pub(crate) fn bind(address: SocketAddr, buffer: usize) -> io::Result<(UdpSocket, UdpBuffers)> {
+    let (socket, buffers) = open(address, buffer)?;
+    socket.bind(&address.into())?;
+    Ok((socket.into(), buffers))
+}
+
+/// Binds `count` UDP sockets to one `address`, as [`bind`] does one; the system hands each datagram
+/// to the socket that its connection id names, as [`Place`](crate::quic::Place) says.
+#[cfg(target_os = "linux")]
+pub(crate) fn bind_shards(
+    address: SocketAddr,
+    buffer: usize,
+    count: u8,
+) -> io::Result<(Vec<UdpSocket>, UdpBuffers)> {
+    let (first, buffers) = open(address, buffer)?;
+    // Not shared yet, this fails if any other socket has the port, even one that would share it.
+    first.bind(&address.into())?;
+    first.set_reuse_port(true)?;
+    // With the port that the system chose.
+    let bound = first.local_addr()?;
+    let mut sockets = vec![first];
+    for _ in 1..count {
+        let (next, _) = open(address, buffer)?;
+        next.set_reuse_port(true)?;
+        next.bind(&bound)?;
+        sockets.push(next);
+    }
+    options::steer(&sockets[0], count)?;
+    Ok((sockets.into_iter().map(Into::into).collect(), buffers))
+}
+
+fn open(address: SocketAddr, buffer: usize) -> io::Result<(Socket, UdpBuffers)> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::DGRAM,
@@ -51,8 +85,7 @@ pub(crate) fn bind(address: SocketAddr, buffer: usize) -> io::Result<(UdpSocket,
         send: usable(socket.send_buffer_size()?),
         receive: usable(socket.recv_buffer_size()?),
     };
-    socket.bind(&address.into())?;
-    Ok((socket.into(), buffers))
+    Ok((socket, buffers))
 }
 
 /// Linux reports twice what was set, the other half being its own bookkeeping.
@@ -76,5 +109,41 @@ mod tests {
         assert!(huge.clipped(), "{huge:?}");
         let (_socket, default) = bind("127.0.0.1:0".parse().unwrap(), 0).unwrap();
         assert!(!default.clipped() && default.receive > 0, "{default:?}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn datagrams_go_to_the_socket_that_their_connection_id_names() {
+        let loopback = "127.0.0.1:0".parse().unwrap();
+        for count in [2, 3, 64] {
+            let (sockets, _) = bind_shards(loopback, 1 << 20, count).unwrap();
+            let address = sockets[0].local_addr().unwrap();
+            // The port of the sender must not matter, as the system goes by it otherwise.
+            let senders: Vec<_> = (0..8).map(|_| UdpSocket::bind(loopback).unwrap()).collect();
+            let short = |id| vec![0x40, id, 1, 2, 3, 4, 5, 6, 7];
+            let long = |id| vec![0xc0, 0, 0, 0, 1, 8, id, 1, 2, 3, 4, 5, 6, 7];
+            for id in 0..=u8::MAX {
+                let sender = &senders[usize::from(id) % senders.len()];
+                sender.send_to(&short(id), address).unwrap();
+                sender.send_to(&long(id), address).unwrap();
+            }
+            let mut arrived = 0;
+            for (index, socket) in (0..count).zip(&sockets) {
+                assert_eq!(socket.local_addr().unwrap(), address);
+                socket.set_nonblocking(true).unwrap();
+                let mut datagram = [0; 64];
+                // On loopback they are there once they are sent.
+                while let Ok(length) = socket.recv(&mut datagram) {
+                    let id = if length == 9 {
+                        datagram[1]
+                    } else {
+                        datagram[6]
+                    };
+                    assert_eq!(id % count, index, "of {count}");
+                    arrived += 1;
+                }
+            }
+            assert_eq!(arrived, 512);
+        }
     }
 }

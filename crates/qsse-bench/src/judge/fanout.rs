@@ -10,8 +10,9 @@ use super::report::Figure;
 use super::run::Order;
 use crate::work::{Peer, Role, Task};
 
-const PEERS: [Peer; 6] = [
+const PEERS: [Peer; 7] = [
     Peer::Qsse,
+    Peer::QsseShards,
     Peer::RawQuinn,
     Peer::RawQuinnBest,
     Peer::SseH2,

@@ -21,7 +21,7 @@ pub(super) fn run(bench: &Bench<'_>) -> Result<Vec<Value>> {
     let mut figures = FILTERS_TO_TRY.map(|_| Vec::new());
     for round in 0..bench.args.rounds {
         for (filters, figures) in FILTERS_TO_TRY.iter().zip(&mut figures) {
-            let nanos = publish_with(*filters, bench.args.window())?;
+            let nanos = publish_with(bench, *filters)?;
             eprintln!("filters: {filters}, round {}: {nanos:.0} ns", round + 1);
             figures.push(nanos);
         }
@@ -45,10 +45,11 @@ pub(super) fn run(bench: &Bench<'_>) -> Result<Vec<Value>> {
     Ok(rows)
 }
 
-fn publish_with(filters: usize, window: Duration) -> Result<f64> {
+fn publish_with(bench: &Bench<'_>, filters: usize) -> Result<f64> {
     let program = std::env::current_exe()?;
+    let window = bench.args.window();
     let (filters, seconds) = (filters.to_string(), window.as_secs_f64().to_string());
-    let mut command = pinned(SERVER_CORE, None, &program);
+    let mut command = pinned(bench.args, SERVER_CORE, None, &program);
     let process = Process::start(command.args([FILTERS, &filters, &seconds]))?;
     Ok(process.line(window + PATIENCE)?.parse()?)
 }

@@ -14,7 +14,13 @@ use super::run::Order;
 use crate::payload::USUAL_BYTES;
 use crate::work::{Peer, Role, Task};
 
-const PEERS: [Peer; 4] = [Peer::Qsse, Peer::RawQuinn, Peer::SseH2, Peer::Nats];
+const PEERS: [Peer; 5] = [
+    Peer::Qsse,
+    Peer::QsseShards,
+    Peer::RawQuinn,
+    Peer::SseH2,
+    Peer::Nats,
+];
 
 /// Subscribers, and events a second.
 const CROWDS: [(usize, f64); 2] = [(100, 100.0), (1_000, 10.0)];

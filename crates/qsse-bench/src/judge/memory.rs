@@ -10,8 +10,9 @@ use super::run::Order;
 use crate::payload::USUAL_BYTES;
 use crate::work::{Peer, Role, Task};
 
-const PEERS: [Peer; 5] = [
+const PEERS: [Peer; 6] = [
     Peer::Qsse,
+    Peer::QsseShards,
     Peer::RawQuinn,
     Peer::RawQuinnBest,
     Peer::SseH2,

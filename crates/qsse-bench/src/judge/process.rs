@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::network::Network;
+use crate::args::Args;
 
 /// The core of servers.
 pub(super) const SERVER_CORE: usize = 0;
@@ -27,12 +28,17 @@ pub(super) struct Process {
     lines: Receiver<String>,
 }
 
-/// A program on one core, where that can be had, and in this network instead of the machine's.
-pub(super) fn pinned(core: usize, network: Option<&Network>, program: &Path) -> Command {
+/// A program on one core, where that can be had and is wanted, and in this network instead of the machine's.
+pub(super) fn pinned(
+    args: &Args,
+    core: usize,
+    network: Option<&Network>,
+    program: &Path,
+) -> Command {
     let core = core.to_string();
     let mut words = network.map_or(Vec::new(), Network::entering);
     let can_pin = Command::new("taskset").args(["-c", &core, "true"]).output();
-    if can_pin.is_ok_and(|output| output.status.success()) {
+    if !args.shared_cores && can_pin.is_ok_and(|output| output.status.success()) {
         words.extend(["taskset", "-c", &core].map(str::to_owned));
     }
     let mut words = words

@@ -11,7 +11,13 @@ use super::run::Order;
 use crate::payload::USUAL_BYTES;
 use crate::work::{Peer, Role, Task};
 
-const PEERS: [Peer; 4] = [Peer::Qsse, Peer::RawQuinn, Peer::RawQuinnBest, Peer::Nats];
+const PEERS: [Peer; 5] = [
+    Peer::Qsse,
+    Peer::QsseShards,
+    Peer::RawQuinn,
+    Peer::RawQuinnBest,
+    Peer::Nats,
+];
 
 const PUBLISHERS: [usize; 2] = [1, 100];
 

@@ -142,7 +142,7 @@ fn clients(
         window: bench.args.window(),
     };
     let (program, orders) = (std::env::current_exe()?, serde_json::to_string(&load)?);
-    Process::start(pinned(CLIENT_CORE, network, &program).args([LOAD, &orders]))
+    Process::start(pinned(bench.args, CLIENT_CORE, network, &program).args([LOAD, &orders]))
 }
 
 /// One that has shown this rate and nothing else.

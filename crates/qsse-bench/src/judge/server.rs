@@ -32,7 +32,7 @@ impl Server {
         match work.peer {
             Peer::Nats => nats(bench, work, network),
             Peer::GoQsse => go(bench),
-            _ => own(work, network),
+            _ => own(bench, work, network),
         }
         .with_context(|| format!("starting {}", work.peer.name()))
     }
@@ -65,8 +65,8 @@ impl Server {
     }
 }
 
-fn own(work: &Work, network: Option<&Network>) -> Result<Server> {
-    let (process, address) = serving(work, network)?;
+fn own(bench: &Bench<'_>, work: &Work, network: Option<&Network>) -> Result<Server> {
+    let (process, address) = serving(bench, work, network)?;
     Ok(Server {
         processes: vec![process],
         address,
@@ -82,10 +82,15 @@ impl Drop for Server {
 }
 
 /// A process of this program, and what it says is its address.
-fn serving(work: &Work, network: Option<&Network>) -> Result<(Process, SocketAddr)> {
+fn serving(
+    bench: &Bench<'_>,
+    work: &Work,
+    network: Option<&Network>,
+) -> Result<(Process, SocketAddr)> {
     let orders = serde_json::to_string(work)?;
     let program = std::env::current_exe()?;
-    let process = Process::start(pinned(SERVER_CORE, network, &program).args([SERVE, &orders]))?;
+    let mut command = pinned(bench.args, SERVER_CORE, network, &program);
+    let process = Process::start(command.args([SERVE, &orders]))?;
     let address = process.line(PATIENCE)?.parse()?;
     Ok((process, address))
 }
@@ -114,7 +119,7 @@ fn nats(bench: &Bench<'_>, work: &Work, network: Option<&Network>) -> Result<Ser
     );
     std::fs::write(&settings, text)?;
     std::fs::write(&log, "")?;
-    let mut command = pinned(SERVER_CORE, network, program);
+    let mut command = pinned(bench.args, SERVER_CORE, network, program);
     let command = command.arg("-c").arg(&settings).stderr(Stdio::null());
     let mut processes = vec![Process::start(command)?];
     wait_for(&log, "Server is ready")?;
@@ -123,7 +128,7 @@ fn nats(bench: &Bench<'_>, work: &Work, network: Option<&Network>) -> Result<Ser
             server: Some(publishers),
             ..work.clone()
         };
-        processes.push(serving(&work, network)?.0);
+        processes.push(serving(bench, &work, network)?.0);
     }
     Ok(Server {
         processes,
@@ -148,7 +153,7 @@ fn go(bench: &Bench<'_>) -> Result<Server> {
     let program = bench.args.go_peer.as_deref().context("no program")?;
     // The library tells nobody which port it was given.
     let address = UdpSocket::bind("127.0.0.1:0")?.local_addr()?;
-    let mut command = pinned(SERVER_CORE, None, program);
+    let mut command = pinned(bench.args, SERVER_CORE, None, program);
     let command = command.args(["server", "--address", &address.to_string()]);
     let command = command.args(["--topics", "bench"]).stderr(Stdio::null());
     let process = Process::start(command)?;

@@ -8,7 +8,7 @@ use qsse_server::{Action, Authorizer, Principal, Scope, Server};
 use qsse_topic::PatternRef;
 
 use super::{Start, at_rate, listening};
-use crate::work::{Task, Work};
+use crate::work::{Peer, Task, Work};
 use crate::{payload, tls};
 
 /// Bytes of events published in one go.
@@ -21,7 +21,9 @@ const BURSTS_AHEAD: usize = 32;
 const TOPIC: &str = "bench";
 
 pub(super) async fn run(work: &Work, start: Start) -> Result<()> {
+    let shards = if work.peer == Peer::QsseShards { 2 } else { 1 };
     let server = Server::bind("127.0.0.1:0")
+        .shards(shards)
         .tls(tls::quic_server(&work.certificates, work.resumed)?)
         .authorizer(Everything);
     let server = server.await?;

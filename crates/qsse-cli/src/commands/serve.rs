@@ -6,9 +6,8 @@ use std::net::SocketAddr;
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use qsse_client::ServerUrl;
-use qsse_server::Server;
 use qsse_server::transport::tls::{Fingerprint, ServerTls, dev_cert};
-use qsse_server::transport::{ServerEndpoint, UdpBuffers};
+use qsse_server::{Server, UdpBuffers};
 use tokio::net::TcpListener;
 
 use super::cert::expiry;
@@ -42,17 +41,13 @@ pub(crate) async fn run(_: Options, settings: &Settings) -> Result<Status> {
     let certificate = Certificate::from_settings(settings)?;
     let signals = Signals::watch()?;
     let config = server_config(settings);
-    let address = settings.need("listen");
-    let tls = certificate.tls.clone().with_alpn(config.protocols());
-    let endpoint = ServerEndpoint::bind(address, &tls, &config.transport)?;
     let metrics = bind_metrics(settings).await?;
-
-    let address = endpoint.local_addr();
-    let buffers = endpoint.udp_buffers();
-    let described = access.describe(address);
-    let by_token = matches!(access, Access::Tokens(..));
     let drain_timeout = config.drain_timeout;
-    let mut builder = access.guard(Server::bind(address).endpoint(endpoint).config(config));
+    let by_token = matches!(access, Access::Tokens(..));
+    let asked: SocketAddr = settings.need("listen");
+    let described = access.describe(asked);
+    let builder = Server::bind(asked).config(config);
+    let mut builder = access.guard(builder.tls(certificate.tls.clone()));
     if settings.is_set("topics") {
         builder = builder.topics(&settings.value("topics").texts);
     }
@@ -61,6 +56,7 @@ pub(crate) async fn run(_: Options, settings: &Settings) -> Result<Status> {
         builder = builder.store(store);
     }
     let server = builder.await?;
+    let address = server.local_addr();
 
     // Scripts wait for these lines: by now all sockets are bound.
     let mut ready = format!("listening on {address}\n");
@@ -76,7 +72,7 @@ pub(crate) async fn run(_: Options, settings: &Settings) -> Result<Status> {
     eprintln!("access       {described}");
     eprintln!("{}", kept(settings));
     eprint!("{}", commands(settings, address, &certificate, by_token));
-    eprint!("{}", clipped(buffers));
+    eprint!("{}", clipped(server.udp_buffers()));
 
     if let Some(listener) = metrics {
         tokio::spawn(http::serve(listener, server.clone()));

@@ -66,6 +66,7 @@ pub(crate) fn server_config(settings: &Settings) -> ServerConfig {
     config.transport.send_window = settings.bytes("limits.send_window");
     config.transport.udp_buffer = bytes("limits.udp_buffer");
     config.go_dialect = settings.on("go_dialect");
+    config.shards = settings.need("shards");
     config.max_subscriptions = settings.need("limits.subscriptions");
     config.max_wildcards = settings.need("limits.wildcards");
     config.max_publishers = settings.need("limits.publishers");

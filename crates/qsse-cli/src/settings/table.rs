@@ -7,6 +7,7 @@ use std::str::FromStr;
 use qsse_client::ServerUrl;
 use qsse_client::tls::Fingerprint;
 use qsse_server::Retention;
+use qsse_server::transport::ServerEndpoint;
 use qsse_topic::Pattern;
 
 use super::{Group, Setting, Shape};
@@ -60,6 +61,7 @@ table! {
     Serve "store" One("DIR"), "", anything, "Keep events in this directory, so that they outlast the server; without it they are in memory";
     Serve "acknowledge" One("WHEN"), "synced", |v| one_of(v, &["memory", "written", "synced"]), "When a publish to a store is acknowledged: in memory, written to the system, or synced to the disk";
     Serve "go_dialect" Negated("Do not serve clients of the Go library"), "true", switch, "Also serve clients of the Go library, on the same port";
+    Serve "shards" One("COUNT"), "1", shards, "Threads that serve connections, each with a socket of its own; several need Linux, and pay where one core is busy";
     Serve "drain_timeout" One("DURATION"), "10s", duration, "How long clients may take to read what is left when the server ends";
 
     Limits "limits.history" One("SIZE"), "256 MiB", size, "Memory for past events, which clients that were away catch up from";
@@ -99,6 +101,14 @@ fn parses<T: FromStr<Err: Display>>(text: &str) -> Result<(), String> {
     match text.parse::<T>() {
         Ok(_) => Ok(()),
         Err(error) => Err(format!("{text:?}: {error}")),
+    }
+}
+
+fn shards(text: &str) -> Result<(), String> {
+    let limit = ServerEndpoint::MAX_SHARDS;
+    match text.parse::<usize>() {
+        Ok(count) if (1..=limit).contains(&count) => Ok(()),
+        _ => Err(format!("{text:?} is no number from 1 to {limit}")),
     }
 }
 

@@ -17,6 +17,10 @@ fn mistakes_are_refused_with_what_was_meant() {
         .expect(2, &["--listen"]);
     home.run(&["serve", "--listen", "4242"])
         .expect(2, &["IP:PORT"]);
+    for shards in ["0", "65", "two"] {
+        home.run(&["serve", "--shards", shards])
+            .expect(2, &["--shards", "is no number from 1 to 64"]);
+    }
     home.run(&["sub"]).expect(2, &["PATTERN"]);
     home.run(&["sub", "a", "--after", "x"])
         .expect(2, &["--after"]);

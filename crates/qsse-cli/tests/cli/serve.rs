@@ -134,3 +134,42 @@ fn the_demo_shows_events_and_figures_and_how_to_go_on() {
         "the demo leaves nothing behind"
     );
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn with_several_shards_it_serves_refuses_a_second_and_drains() {
+    let home = Home::new();
+    let server = home.serve(&["--shards", "2", "--open"]);
+    let threads = || {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", server.running.id())).unwrap();
+        let name = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm"));
+        let names = tasks.map(|task| name(task.unwrap()).unwrap_or_default());
+        names.filter(|name| name.starts_with("qsse-shard-")).count()
+    };
+    assert_eq!(threads(), 2);
+    let mut subs: Vec<_> = (0..8)
+        .map(|_| home.subscribe(&server, &["a", "-n2"]))
+        .collect();
+    for text in ["one", "two"] {
+        home.run(&["pub", "-s", &server.address, "a", text])
+            .expect(0, &[]);
+    }
+    while let Some(sub) = subs.pop() {
+        let done = sub.done();
+        done.expect(0, &[]);
+        assert!(
+            done.out.contains("one") && done.out.contains("two"),
+            "{done:?}"
+        );
+    }
+    for shards in ["1", "2"] {
+        home.run(&["serve", "--listen", &server.address, "--shards", shards])
+            .expect(8, &[&server.address, "in use by another program"]);
+    }
+    server.running.signal("INT");
+    server.running.done().expect(0, &["draining"]);
+    // The other way round: one shard first.
+    let server = home.serve(&[]);
+    home.run(&["serve", "--listen", &server.address, "--shards", "2"])
+        .expect(8, &[&server.address, "in use by another program"]);
+}

@@ -1,7 +1,10 @@
 //! Who is let in: limits on handshakes and connections, and their counters.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU64, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
 
 use crate::TransportConfig;
 
@@ -65,11 +68,15 @@ impl Gate {
         }
     }
 
-    /// Decides about a client while `open` connections hold state; `validated` says that it has
-    /// proved its address.
-    pub(super) fn decide(&self, open: usize, validated: bool) -> Admission {
+    /// Decides about a client; `open` counts the connections that hold state, `validated` says that
+    /// the client has proved its address.
+    ///
+    /// One task decides; handshakes begin and end meanwhile on others.
+    pub(super) fn decide(&self, open: impl FnOnce() -> usize, validated: bool) -> Admission {
+        // In this order a handshake that begins in between counts twice, never not at all.
+        let waiting = self.waiting.load(Acquire);
         let in_flight = self.in_flight.load(Relaxed);
-        if open + self.waiting.load(Relaxed) >= self.max_connections
+        if open() + waiting >= self.max_connections
             || in_flight >= self.max_incoming.max(self.max_handshakes)
         {
             Admission::Refuse
@@ -123,7 +130,7 @@ impl Ticket {
     /// The handshake has begun: the library counts its connection now.
     pub(super) fn begun(&mut self) {
         if std::mem::take(&mut self.waiting) {
-            self.gate.waiting.fetch_sub(1, Relaxed);
+            self.gate.waiting.fetch_sub(1, Release);
         }
     }
 
@@ -157,27 +164,27 @@ mod tests {
             .max_incoming(3)
             .max_connections(10);
         let gate = Arc::new(Gate::new(&config));
-        assert_eq!(gate.decide(0, false), Admission::Admit);
-        assert_eq!(gate.decide(10, true), Admission::Refuse);
+        assert_eq!(gate.decide(|| 0, false), Admission::Admit);
+        assert_eq!(gate.decide(|| 10, true), Admission::Refuse);
 
         let mut tickets = vec![gate.admit(), gate.admit()];
-        assert_eq!(gate.decide(0, false), Admission::Retry);
-        assert_eq!(gate.decide(0, true), Admission::Admit);
+        assert_eq!(gate.decide(|| 0, false), Admission::Retry);
+        assert_eq!(gate.decide(|| 0, true), Admission::Admit);
         assert_eq!(
-            gate.decide(8, true),
+            gate.decide(|| 8, true),
             Admission::Refuse,
             "two more are waiting"
         );
         tickets[0].begun();
-        assert_eq!(gate.decide(8, true), Admission::Admit);
+        assert_eq!(gate.decide(|| 8, true), Admission::Admit);
 
         tickets.push(gate.admit());
-        assert_eq!(gate.decide(0, true), Admission::Refuse);
+        assert_eq!(gate.decide(|| 0, true), Admission::Refuse);
         tickets[2].completed();
         drop(tickets);
         let stats = gate.stats(0);
         assert_eq!((stats.completed, stats.failed), (1, 2));
         assert_eq!(stats.handshakes_in_flight, 0);
-        assert_eq!(gate.decide(9, false), Admission::Admit);
+        assert_eq!(gate.decide(|| 9, false), Admission::Admit);
     }
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::admission::Ticket;
@@ -15,20 +16,33 @@ pub struct Handshake {
     incoming: quinn::Incoming,
     ticket: Ticket,
     deadline: Instant,
+    runtime: Handle,
 }
 
 impl Handshake {
-    pub(super) fn new(incoming: quinn::Incoming, ticket: Ticket, timeout: Duration) -> Self {
+    pub(super) fn new(
+        incoming: quinn::Incoming,
+        ticket: Ticket,
+        timeout: Duration,
+        runtime: Handle,
+    ) -> Self {
         Self {
             incoming,
             ticket,
             deadline: Instant::now() + timeout,
+            runtime,
         }
     }
 
     /// The client's address.
     pub fn remote_address(&self) -> SocketAddr {
         canonical(self.incoming.remote_address())
+    }
+
+    /// The runtime of the shard that this client came to, where its packets are read: what is done
+    /// for it there wakes no other thread.
+    pub fn runtime(&self) -> &Handle {
+        &self.runtime
     }
 
     /// Does the handshake; takes about half a millisecond of CPU and some round trips.
@@ -39,7 +53,11 @@ impl Handshake {
     /// # Errors
     /// When the client takes too long, speaks no protocol served here, or gives up.
     pub async fn complete(mut self) -> Result<Connection, HandshakeError> {
-        let connecting = self.incoming.accept().map_err(to_handshake_error)?;
+        let connecting = {
+            // The connection's own task stays on its shard, wherever this one is.
+            let _on_its_shard = self.runtime.enter();
+            self.incoming.accept().map_err(to_handshake_error)?
+        };
         self.ticket.begun();
         let connected = tokio::time::timeout_at(self.deadline, connecting)
             .await

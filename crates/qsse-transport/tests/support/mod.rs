@@ -98,3 +98,41 @@ pub fn serve(server: &ServerEndpoint) {
         }
     });
 }
+
+/// Threads that each run a runtime, as a server's shards need them.
+pub struct Threads {
+    pub handles: Vec<tokio::runtime::Handle>,
+    ends: Vec<(
+        tokio::sync::oneshot::Sender<()>,
+        std::thread::JoinHandle<()>,
+    )>,
+}
+
+impl Threads {
+    pub fn start(count: usize) -> Self {
+        let mut threads = Self {
+            handles: Vec::new(),
+            ends: Vec::new(),
+        };
+        for _ in 0..count {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            threads.handles.push(runtime.handle().clone());
+            let (end, ended) = tokio::sync::oneshot::channel();
+            let thread = std::thread::spawn(move || {
+                let _ = runtime.block_on(ended);
+            });
+            threads.ends.push((end, thread));
+        }
+        threads
+    }
+
+    /// Ends one of them, with all that runs on it; returns when it is gone.
+    pub fn end(&mut self, index: usize) {
+        let (end, thread) = self.ends.remove(index);
+        drop(end);
+        thread.join().unwrap();
+    }
+}

@@ -1,0 +1,75 @@
+//! Options of Linux's sockets that no crate has a safe call for.
+
+use std::ffi::c_int;
+use std::io;
+use std::mem::size_of;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use libc::{
+    BPF_ABS, BPF_ALU, BPF_B, BPF_JA, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_MOD, BPF_RET,
+    sock_filter, sock_fprog,
+};
+
+/// What classic BPF calls the result of the last step. The same for returns only.
+const BPF_A: u32 = 0x10;
+
+/// Lets the system choose, among `count` sockets that share one address, by a datagram's connection
+/// id: the socket whose number, in the order of binding, is the id's first byte modulo `count`.
+///
+/// `socket` is any of them; at least one other must be bound already. Needs no privilege.
+#[expect(unsafe_code, reason = "setsockopt takes a pointer")]
+pub(crate) fn steer(socket: &impl AsFd, count: u8) -> io::Result<()> {
+    // The sockets are numbered from 0. A datagram too short for a load goes to that one.
+    let mut steps = [
+        step(BPF_LD | BPF_B | BPF_ABS, 0),
+        // The highest bit tells long headers, which have the id behind flags, version and length.
+        sock_filter {
+            jf: 2,
+            ..step(BPF_JMP | BPF_JSET | BPF_K, 0x80)
+        },
+        step(BPF_LD | BPF_B | BPF_ABS, 6),
+        step(BPF_JMP | BPF_JA, 1),
+        step(BPF_LD | BPF_B | BPF_ABS, 1),
+        step(BPF_ALU | BPF_MOD | BPF_K, u32::from(count)),
+        step(BPF_RET | BPF_A, 0),
+    ];
+    let program = sock_fprog {
+        len: steps.len() as u16,
+        filter: steps.as_mut_ptr(),
+    };
+    let (level, name) = (libc::SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_CBPF);
+    // SAFETY: the program points to `steps`, which outlive the call; the system copies them.
+    unsafe { set(socket.as_fd(), level, name, &program) }
+}
+
+fn step(code: u32, k: u32) -> sock_filter {
+    sock_filter {
+        code: code as u16,
+        jt: 0,
+        jf: 0,
+        k,
+    }
+}
+
+/// Has each datagram delivered by itself, also where the system could hand out several at once.
+///
+/// It puts together what comes from one address, before it looks for the socket.
+#[expect(unsafe_code, reason = "setsockopt takes a pointer")]
+pub(crate) fn split_datagrams(socket: &impl AsFd) -> io::Result<()> {
+    let off: c_int = 0;
+    // SAFETY: the option's value is an int without pointers.
+    unsafe { set(socket.as_fd(), libc::SOL_UDP, libc::UDP_GRO, &off) }
+}
+
+/// # Safety
+/// `T` has to be what the option takes, and what it points to has to be valid.
+#[expect(unsafe_code, reason = "setsockopt takes a pointer")]
+unsafe fn set<T>(socket: BorrowedFd<'_>, level: c_int, name: c_int, value: &T) -> io::Result<()> {
+    let (value, length) = (std::ptr::from_ref(value), size_of::<T>() as libc::socklen_t);
+    // SAFETY: the descriptor is open while it is borrowed, `value` is readable for `length` bytes,
+    // and the caller vouches for what is in it.
+    match unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, value.cast(), length) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
