@@ -67,15 +67,14 @@ pub(crate) fn transport(
     quinn
 }
 
-/// What the peer is asked for: without a threshold as it would do it anyway, but sooner.
-fn ack_frequency(threshold: Option<u32>) -> AckFrequencyConfig {
+/// What the peer is asked for: an acknowledgement for `packets` of them, or sooner.
+fn ack_frequency(packets: u32) -> AckFrequencyConfig {
     let mut frequency = AckFrequencyConfig::default();
-    frequency.max_ack_delay(Some(ACK_DELAY));
-    match threshold {
-        Some(threshold) => frequency.ack_eliciting_threshold(VarInt::from_u32(threshold)),
+    frequency
+        .max_ack_delay(Some(ACK_DELAY))
+        .ack_eliciting_threshold(VarInt::from_u32(packets.saturating_sub(1)))
         // A gap in the packets is told at once.
-        None => frequency.reordering_threshold(VarInt::from_u32(1)),
-    };
+        .reordering_threshold(VarInt::from_u32(1));
     frequency
 }
 
