@@ -50,8 +50,8 @@ impl Log {
             if !self.shared().state.lock().pending.is_empty() {
                 gathering.gather(self, &now).await;
                 let begun = now().monotonic;
-                let kept = self.keep_pending(&*storage, &now).await;
-                gathering.kept(self, kept, begun, now().monotonic);
+                let in_flight = self.keep_pending(&*storage, &now).await;
+                gathering.kept(self, in_flight, begun, now().monotonic);
                 if self.is_ended() {
                     return;
                 }
@@ -159,7 +159,7 @@ impl Log {
         Ok(())
     }
 
-    /// Gives the storage what is pending; how many events that was.
+    /// Gives the storage what is pending; how many events that was, with those that gathered meanwhile.
     async fn keep_pending(&self, storage: &dyn Storage, now: &impl Fn() -> Now) -> u64 {
         let shared = self.shared();
         let (entries, group) = {
@@ -182,6 +182,8 @@ impl Log {
             }
             shared.state.lock().refusing = None;
         }
+        // Before anybody hears of it: who does may publish again at once.
+        let in_flight = group.len() + shared.state.lock().pending.len();
         match kept {
             Ok(()) => {
                 if self.is_stored_first() {
@@ -194,7 +196,7 @@ impl Log {
             Err(error) => self.give_up(Some((entries, group.clone())), error),
         }
         shared.stored.notify_waiters();
-        group.len()
+        in_flight
     }
 
     /// Shows kept events to readers.

@@ -12,7 +12,7 @@ use crate::storage::Acknowledge;
 use crate::time::Now;
 
 /// The part of the last group's time that the next one may wait.
-const PART: u32 = 4;
+const PART: u32 = 2;
 
 /// Groups that do not wait after one that waited in vain, doubling up to so many.
 const MOST_SKIPPED: u32 = 64;
@@ -59,11 +59,10 @@ impl Gathering {
         self.skip = self.skipped;
     }
 
-    /// A group of so many events was kept.
-    pub(super) fn kept(&mut self, log: &Log, events: u64, begun: Duration, ended: Duration) {
-        let shared = log.shared();
-        self.expected = match shared.config.acknowledge {
-            Acknowledge::Synced => events + shared.state.lock().pending.len(),
+    /// A group was kept, and at its end there were so many events with those behind it.
+    pub(super) fn kept(&mut self, log: &Log, in_flight: u64, begun: Duration, ended: Duration) {
+        self.expected = match log.shared().config.acknowledge {
+            Acknowledge::Synced => in_flight,
             // What is not synced is quick, and what is in memory is acknowledged before.
             _ => 0,
         };
