@@ -95,7 +95,8 @@ pub use qsse_proto::go::LineError;
 pub use qsse_proto::publish::{Key, KeyError};
 pub use qsse_proto::stream::{GapReason, Outcome};
 pub use qsse_proto::{
-    Code, DecodeError, Epoch, Event, EventId, Kind, KindError, ParseEventIdError, Timestamp,
+    Code, DecodeError, Epoch, Event, EventId, Kind, KindError, LentEvent, ParseEventIdError,
+    Timestamp,
 };
 pub use qsse_topic::{Filter, FilterError, IntoFilter, Pattern, PatternError, Topic, TopicError};
 /// Whom to trust: TLS set-up.

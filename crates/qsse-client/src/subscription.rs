@@ -18,6 +18,7 @@ use crate::{Cursor, Gap, SubscriptionError};
 
 mod builder;
 pub(crate) mod coming;
+mod lending;
 mod lines;
 mod mark;
 mod reading;
@@ -56,6 +57,8 @@ pub struct Subscription {
     mark: Option<Arc<Mark>>,
     /// The epoch of the log last heard of.
     epoch: Option<Epoch>,
+    /// The event that is lent, unless `reading` has it.
+    kept: Option<Event>,
     ended: bool,
 }
 
@@ -67,6 +70,7 @@ impl Subscription {
             reading: None,
             mark: None,
             epoch: None,
+            kept: None,
             ended: false,
         }
     }

@@ -14,6 +14,34 @@ use support::{config, error, event, seqs, soon, until};
 use tokio::sync::mpsc;
 
 #[tokio::test]
+async fn lent_events_are_those_that_others_get() {
+    let server = TestServer::start().await.unwrap();
+    let client = Client::connect(server.url()).await.unwrap();
+    // Of all sizes: many in a packet, and many packets for one.
+    let data = |n: usize| vec![n as u8; n * n * n % 30_011];
+    for n in 0..500 {
+        let topic = format!("ride.{}", n % 7);
+        server.publish(topic.as_str(), data(n)).await.unwrap();
+    }
+    let subscribe = || client.subscribe("ride.*").start(Start::Earliest);
+    let mut all = subscribe().await.unwrap();
+    let mut lent = subscribe().await.unwrap();
+    for n in 0..500 {
+        let theirs = event(&mut all).await;
+        let ours = soon(lent.lend_next()).await.unwrap().unwrap();
+        assert_eq!(ours.to_event(), theirs);
+        assert_eq!(ours.data(), data(n));
+        assert_eq!(lent.cursor(), Cursor::after(theirs.id()));
+    }
+    // Both ways of asking may be mixed, and a dropped future takes nothing.
+    assert!(futures_util::FutureExt::now_or_never(lent.lend_next()).is_none());
+    let last = server.publish("ride.0", "last").await.unwrap();
+    assert_eq!(event(&mut lent).await.id(), last);
+    client.close();
+    assert!(soon(lent.lend_next()).await.is_none());
+}
+
+#[tokio::test]
 async fn publish_and_subscribe() {
     let server = TestServer::start().await.unwrap();
     let client = Client::connect(server.url()).await.unwrap();

@@ -65,12 +65,15 @@ fn decode(c: &mut Criterion) {
             .chunks(piece.min(65_536))
             .map(|piece| bytes.slice_ref(piece))
             .collect();
-        group.bench_function(name, |b| b.iter(|| drain(black_box(&pieces))));
+        group.bench_function(name, |b| b.iter(|| drain(black_box(&pieces), false)));
+        let lent = format!("{name}, lent");
+        group.bench_function(lent, |b| b.iter(|| drain(black_box(&pieces), true)));
     }
     group.finish();
 }
 
-fn drain(pieces: &[Bytes]) -> usize {
+/// Reads all events, as a subscriber that is lent them where that can be, or as one that gets them for its own.
+fn drain(pieces: &[Bytes], lent: bool) -> usize {
     let header = StreamHeader {
         id: 1,
         epoch: Epoch::new(7),
@@ -82,9 +85,14 @@ fn drain(pieces: &[Bytes]) -> usize {
     let mut bytes = 0;
     for piece in pieces {
         decoder.push(piece.clone());
-        while let Some(item) = decoder.next().expect("a good stream") {
-            if let Item::Event(event) = black_box(item) {
-                bytes += event.data().len();
+        loop {
+            while lent && decoder.lend_next() {
+                bytes += black_box(decoder.lent()).expect("lent").data().len();
+            }
+            match decoder.next().expect("a good stream") {
+                Some(Item::Event(event)) => bytes += black_box(event).data().len(),
+                Some(_) => {}
+                None => break,
             }
         }
     }

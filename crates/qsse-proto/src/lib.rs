@@ -79,7 +79,7 @@ mod varint;
 pub use batch::Batch;
 pub use code::Code;
 pub use error::DecodeError;
-pub use event::Event;
+pub use event::{Event, LentEvent};
 pub use event_id::{Epoch, EventId, ParseEventIdError};
 pub use frame::Frame;
 pub use kind::{Kind, KindError};

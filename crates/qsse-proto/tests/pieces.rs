@@ -49,6 +49,31 @@ proptest! {
     }
 
     #[test]
+    fn lent_events_are_the_same(
+        events in events(),
+        most in 1..70usize,
+        sizes in proptest::collection::vec(1..2_000usize, 1..6),
+        ahead in 1..4usize,
+    ) {
+        let (bytes, items) = stream(&events, most);
+        let mut decoder = Decoder::new(limits::EVENT_BYTES);
+        let mut read = Vec::new();
+        for pieces in cut(&bytes, &sizes).chunks(ahead) {
+            pieces.iter().for_each(|piece| decoder.push(piece.clone()));
+            loop {
+                while decoder.lend_next() {
+                    let lent = decoder.lent().expect("it was gone on to");
+                    read.push(Item::Event(lent.to_event()));
+                }
+                prop_assert_eq!(decoder.lent(), None);
+                let Some(item) = decoder.next().unwrap() else { break };
+                read.push(item);
+            }
+        }
+        prop_assert_eq!(read, items);
+    }
+
+    #[test]
     fn chunks_may_be_pushed_ahead(events in events(), sizes in proptest::collection::vec(1..50usize, 1..6)) {
         let (bytes, items) = stream(&events, 10);
         let mut decoder = Decoder::new(limits::EVENT_BYTES);
@@ -61,6 +86,30 @@ proptest! {
         }
         prop_assert!(decoder.is_empty());
     }
+}
+
+#[test]
+fn an_event_is_lent_until_the_next_call() {
+    let mut decoder = started(0);
+    assert!(!decoder.lend_next(), "there is none");
+    let events: Vec<Event> = (1..=4).map(|n| event(n, n, "a", "message", "x")).collect();
+    let [batch] = &batches(&events, 9)[..] else {
+        panic!("one batch")
+    };
+    decoder.push(batch.bytes().clone());
+    assert!(
+        !decoder.lend_next(),
+        "a batch begins, which is more than an event"
+    );
+    assert_eq!(next_event(&mut decoder).unwrap(), events[0]);
+    assert_eq!(decoder.lent(), None, "it was handed out");
+    assert!(decoder.lend_next());
+    assert_eq!(decoder.lent().unwrap().to_event(), events[1]);
+    assert_eq!(decoder.next_event().unwrap(), events[2]);
+    assert_eq!(decoder.lent(), None);
+    assert!(decoder.lend_next());
+    decoder.push(Bytes::from_static(b"\0"));
+    assert_eq!(decoder.lent(), None);
 }
 
 // QP-6.8

@@ -60,8 +60,8 @@ impl Dialer {
 
 impl Subscriber {
     pub(super) async fn receive(mut self, tally: Tally) -> Result<()> {
-        while let Some(event) = self.events.try_next().await? {
-            tally.event(event.data());
+        while let Some(event) = self.events.lend_next().await {
+            tally.event(event?.data());
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use qsse_proto::go::LineError;
 use qsse_proto::stream::{Decoder, Item};
-use qsse_proto::{Code, DecodeError, Event};
+use qsse_proto::{Code, DecodeError, Event, EventId, LentEvent};
 use qsse_transport::{ReadError, RecvStream};
 use tokio::task::coop;
 
@@ -73,6 +73,18 @@ impl Frames {
     #[inline]
     pub(super) fn next_event(&mut self) -> Option<Event> {
         self.decoder.next_event()
+    }
+
+    /// Goes on to the next event and [lends](Self::lent) it, if it has come and nothing else is to be done.
+    #[inline]
+    pub(super) fn lend_next(&mut self) -> Option<EventId> {
+        self.decoder.lend_next().then(|| self.lent().id())
+    }
+
+    /// The event that the last [`lend_next`](Self::lend_next) went on to.
+    #[inline]
+    pub(super) fn lent(&self) -> LentEvent<'_> {
+        self.decoder.lent().expect("it was gone on to")
     }
 
     /// The next item of the stream. Nothing is lost between two polls.

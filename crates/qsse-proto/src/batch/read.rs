@@ -4,7 +4,7 @@ use super::malformed;
 use crate::frame::kind;
 use crate::intern::Interner;
 use crate::varint::{Reader, Stop};
-use crate::{DecodeError, Epoch, Event, EventId, Kind, Timestamp};
+use crate::{DecodeError, Epoch, Event, EventId, Kind, LentEvent, Timestamp};
 use bytes::Bytes;
 use qsse_topic::Topic;
 
@@ -176,6 +176,18 @@ impl Reading {
             place
                 .kind
                 .map_or(Kind::MESSAGE, |at| self.kinds[at].clone()),
+            Timestamp::from_micros(place.time),
+            data,
+        )
+    }
+
+    /// As [`event`](Self::event), borrowed.
+    #[inline]
+    pub(crate) fn lend<'a>(&'a self, epoch: Epoch, place: &Place, data: &'a [u8]) -> LentEvent<'a> {
+        LentEvent::new(
+            EventId::new(epoch, place.seq),
+            &self.topics[place.topic],
+            (place.kind).map_or(&Kind::MESSAGE, |at| &self.kinds[at]),
             Timestamp::from_micros(place.time),
             data,
         )

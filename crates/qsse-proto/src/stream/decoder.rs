@@ -1,12 +1,12 @@
 //! Items out of chunks of any size, each as soon as its own bytes have come.
 
-use super::input::Input;
+use super::input::{Input, Share};
 use super::{Gap, Heartbeat, Item, StreamHeader};
 use crate::batch::{self, Head, Place, Preamble, Reading, malformed, stopped};
 use crate::frame::{self, Frame, HEADER_BYTES, LENGTH_BYTES, kind};
 use crate::limits::{self, BATCH_BYTES, STREAM_FRAME_BYTES};
 use crate::varint::Stop;
-use crate::{DecodeError, Epoch, Event, EventId};
+use crate::{DecodeError, Epoch, Event, EventId, LentEvent};
 use bytes::{Bytes, BytesMut};
 
 /// Reads a subscription's stream.
@@ -45,9 +45,18 @@ pub struct Decoder {
     /// Every further event is after this seq.
     position: u64,
     reading: Reading,
+    /// The event that is lent.
+    lent: Option<Whole>,
     /// An event whose data straddles chunks, and as much of the data as has come.
     straddling: Option<Place>,
     data: BytesMut,
+}
+
+/// An event whose data lies in one chunk.
+#[derive(Clone, Debug)]
+struct Whole {
+    place: Place,
+    data: Share,
 }
 
 #[derive(Debug)]
@@ -85,6 +94,7 @@ impl Decoder {
             epoch: Epoch::new(0),
             position: 0,
             reading: Reading::new(),
+            lent: None,
             straddling: None,
             data: BytesMut::new(),
         }
@@ -92,6 +102,7 @@ impl Decoder {
 
     /// Takes the next bytes of the stream.
     pub fn push(&mut self, chunk: Bytes) {
+        self.lent = None;
         self.input.push(chunk);
     }
 
@@ -110,6 +121,7 @@ impl Decoder {
             if let Some(event) = self.next_event() {
                 return Ok(Some(Item::Event(event)));
             }
+            self.lent = None;
             match self.other() {
                 Ok(Flow::Item(item)) => return Ok(Some(item)),
                 Ok(Flow::Go) => {}
@@ -126,6 +138,30 @@ impl Decoder {
     /// [`next`](Self::next) does.
     #[inline]
     pub fn next_event(&mut self) -> Option<Event> {
+        self.lent = None;
+        let Whole { place, data } = self.whole()?;
+        let data = self.input.share(data);
+        Some(self.reading.event(self.epoch, place, data))
+    }
+
+    /// Goes on as [`next_event`](Self::next_event) does, and [lends](Self::lent) the event. False says nothing.
+    #[inline]
+    pub fn lend_next(&mut self) -> bool {
+        self.lent = self.whole();
+        self.lent.is_some()
+    }
+
+    /// The event that the last call, to [`lend_next`](Self::lend_next), went on to.
+    #[inline]
+    pub fn lent(&self) -> Option<LentEvent<'_>> {
+        let Whole { place, data } = self.lent.as_ref()?;
+        let data = self.input.borrow(data);
+        Some(self.reading.lend(self.epoch, place, data))
+    }
+
+    /// Goes on behind the next event, if it lies in one chunk and nothing is wrong with it.
+    #[inline]
+    fn whole(&mut self) -> Option<Whole> {
         if !matches!(self.state, State::Events) {
             return None;
         }
@@ -141,13 +177,13 @@ impl Decoder {
             return None;
         }
         let place = self.reading.accept(&head).ok()?;
-        let data = self.input.share(head.len, data_len);
+        let data = self.input.take(head.len, data_len);
         self.position = place.seq;
         self.left -= len;
         if self.left == 0 {
             self.state = State::Frame;
         }
-        Some(self.reading.event(self.epoch, place, data))
+        Some(Whole { place, data })
     }
 
     /// Whether every byte pushed so far belongs to a whole frame that has been read: a stream that ends

@@ -21,6 +21,13 @@ pub(super) struct Input {
     copied: u64,
 }
 
+/// A place in the chunk that is read, until anything further is asked of the input.
+#[derive(Clone, Debug)]
+pub(super) struct Share {
+    start: usize,
+    end: usize,
+}
+
 /// Longer than anything that is parsed in one piece.
 const WINDOW: usize = 600;
 const _: () = assert!(WINDOW > Head::MAX && WINDOW > crate::limits::STREAM_FRAME_BYTES);
@@ -83,12 +90,27 @@ impl Input {
         (self.carried == 0).then(|| &self.front[self.at..])
     }
 
-    /// A share of the chunk: the `count` bytes behind the next `skip`, and goes on behind them.
+    /// Goes on behind the `count` bytes that follow the next `skip`, and says where they are.
     #[inline]
-    pub(super) fn share(&mut self, skip: usize, count: usize) -> Bytes {
+    pub(super) fn take(&mut self, skip: usize, count: usize) -> Share {
         let start = self.at + skip;
         self.at = start + count;
-        self.front.slice(start..self.at)
+        Share {
+            start,
+            end: self.at,
+        }
+    }
+
+    /// A share of the chunk, to keep.
+    #[inline]
+    pub(super) fn share(&self, Share { start, end }: Share) -> Bytes {
+        self.front.slice(start..end)
+    }
+
+    /// A share of the chunk, as long as it is there.
+    #[inline]
+    pub(super) fn borrow(&self, share: &Share) -> &[u8] {
+        &self.front[share.start..share.end]
     }
 
     /// Copies up to `count` bytes behind `out`; `false` if there are fewer.
