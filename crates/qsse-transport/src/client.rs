@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 
 use crate::crypto;
 use crate::error::cut;
-use crate::quic::{self, Randomness, SeededIds, Side, varint};
+use crate::quic::{self, Randomness, SeededIds, Side, Way, varint};
 use crate::tls::{ClientTls, Verdict};
 use crate::{
     BindError, ConnectError, Connection, ConnectionError, TransportConfig, UdpBuffers, socket,
@@ -28,6 +28,8 @@ pub struct ClientEndpoint {
     endpoint: quinn::Endpoint,
     address: SocketAddr,
     buffers: Option<UdpBuffers>,
+    /// By which packets come.
+    way: Way,
     randomness: Randomness,
     /// With a seed, the ids for the first packets of each connection in turn.
     first_ids: Option<Arc<Mutex<SeededIds>>>,
@@ -52,14 +54,26 @@ impl ClientEndpoint {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         };
-        Self::bind_with(SocketAddr::new(any, 0), config)
+        let way = Way::to(remote, config);
+        Self::bind_on(SocketAddr::new(any, 0), way, config)
     }
 
     /// Binds a local `address` with the UDP buffers of `config`.
     ///
+    /// It takes [large packets](TransportConfig#structfield.max_mtu) if `address` is one of the loopback;
+    /// [`bind_for`](Self::bind_for) finds out more.
+    ///
     /// # Errors
     /// As [`bind`](Self::bind).
     pub fn bind_with(address: SocketAddr, config: &TransportConfig) -> Result<Self, BindError> {
+        let way = match address.ip().is_loopback() {
+            true => Way::to(address, config),
+            false => Way::Usual,
+        };
+        Self::bind_on(address, way, config)
+    }
+
+    fn bind_on(address: SocketAddr, way: Way, config: &TransportConfig) -> Result<Self, BindError> {
         Handle::try_current().map_err(|_| BindError::NoRuntime)?;
         let io = |error| BindError::io(address, error);
         let (socket, buffers) = socket::bind(address, config.udp_buffer).map_err(io)?;
@@ -67,7 +81,7 @@ impl ClientEndpoint {
             tracing::debug!(?buffers, "the system's limit clips the UDP buffers");
         }
         let socket = quinn::Runtime::wrap_udp_socket(&TokioRuntime, socket).map_err(io)?;
-        Self::start(socket, Some(buffers), Randomness::System).map_err(io)
+        Self::start(socket, Some(buffers), way, config, Randomness::System).map_err(io)
     }
 
     /// An endpoint on a socket of the caller's own, for simulated networks; see
@@ -83,18 +97,22 @@ impl ClientEndpoint {
         Handle::try_current().map_err(|_| BindError::NoRuntime)?;
         let randomness = rng_seed.map_or(Randomness::System, Randomness::Seeded);
         let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
-        Self::start(socket, None, randomness).map_err(|error| BindError::io(unspecified, error))
+        let config = TransportConfig::client();
+        Self::start(socket, None, Way::Usual, &config, randomness)
+            .map_err(|error| BindError::io(unspecified, error))
     }
 
     fn start(
         socket: Arc<dyn quinn::AsyncUdpSocket>,
         buffers: Option<UdpBuffers>,
+        way: Way,
+        config: &TransportConfig,
         randomness: Randomness,
     ) -> io::Result<Self> {
         let address = socket.local_addr()?;
         let secret = quic::reset_secret(&randomness);
         let endpoint = quinn::Endpoint::new_with_abstract_socket(
-            quic::endpoint(&secret, &randomness, None),
+            quic::endpoint(config, &secret, &randomness, way, None),
             None,
             socket,
             Arc::new(TokioRuntime),
@@ -111,6 +129,7 @@ impl ClientEndpoint {
             endpoint,
             address,
             buffers,
+            way,
             randomness,
             first_ids,
         })
@@ -145,6 +164,7 @@ impl ClientEndpoint {
         quinn.transport_config(Arc::new(quic::transport(
             &config,
             Side::Client,
+            self.way_to(address, &config),
             &self.randomness,
         )));
         if let Some(ids) = self.first_ids.clone() {
@@ -200,6 +220,15 @@ impl ClientEndpoint {
         // `[::]` takes IPv4 too.
         address.port() != 0
             && (same_family || (self.address.is_ipv6() && self.address.ip().is_unspecified()))
+    }
+
+    /// The way on which packets are sent to `address`.
+    fn way_to(&self, address: SocketAddr, config: &TransportConfig) -> Way {
+        match self.way {
+            // What takes no large packets sends none, and need not look.
+            Way::Usual => Way::Usual,
+            _ => Way::to(address, config),
+        }
     }
 
     fn not_started(&self, error: quinn::ConnectError, address: SocketAddr) -> ConnectError {

@@ -62,6 +62,12 @@ pub struct TransportConfig {
     /// Size in bytes of the first packets' payload, before the path is probed for more. Default
     /// 1,200, which QUIC guarantees.
     pub initial_mtu: u16,
+    /// Largest payload in bytes of a packet, where the way to the peer has room: within a machine, and
+    /// from one to another through a network with jumbo frames, as Linux tells by its routes. Elsewhere it is
+    /// 1,452 at most. More is sent only once a probe of that size has arrived. Larger packets cost less for each byte, and a
+    /// connection keeps room to send 16 of them. Default 4,000. More than 6,500 is taken for that: ten packets are
+    /// handed to the system at a time, and it takes 64 KiB.
+    pub max_mtu: u16,
     /// Asks the peer to acknowledge this many packets at a time, when it knows how; a gap it tells at
     /// once, and what stays alone within 16 ms. Default 10, QUIC's own is 2. More saves work where many
     /// packets come in a row; a sender that may send little, after a loss, waits longer.
@@ -91,6 +97,7 @@ impl Default for TransportConfig {
             max_remote_uni_streams: None,
             udp_buffer: 4 * 1024 * 1024,
             initial_mtu: 1200,
+            max_mtu: 4000,
             ack_threshold: 10,
             max_handshakes: 100,
             max_incoming: 1024,
@@ -167,6 +174,7 @@ setters! {
     max_remote_uni_streams: u32,
     udp_buffer: usize,
     initial_mtu: u16,
+    max_mtu: u16,
     ack_threshold: u32,
     max_handshakes: usize,
     max_incoming: usize,

@@ -12,9 +12,11 @@ use crate::crypto::{self, ResetKey};
 
 mod place;
 mod seeded;
+mod way;
 
 pub(crate) use place::{Place, PlacedIds};
 pub(crate) use seeded::{Randomness, SeededIds};
+pub(crate) use way::Way;
 
 /// Connection ids of 8 random bytes: the library's own default has 24 random bits, which collide in
 /// a storm of connects.
@@ -44,6 +46,7 @@ pub(crate) enum Side {
 pub(crate) fn transport(
     config: &TransportConfig,
     side: Side,
+    way: Way,
     randomness: &Randomness,
 ) -> quinn::TransportConfig {
     let idle = config.idle_timeout.max(Duration::from_millis(10));
@@ -58,7 +61,8 @@ pub(crate) fn transport(
         .receive_window(window(config.receive_window))
         .max_concurrent_bidi_streams(stream_count(config.max_remote_bidi_streams.unwrap_or(0)))
         .max_concurrent_uni_streams(stream_count(config.max_remote_uni_streams.unwrap_or(0)))
-        .initial_mtu(config.initial_mtu.max(1200))
+        .initial_mtu(config.initial_mtu)
+        .mtu_discovery_config(Some(way.probes(config)))
         // A replaying stream must not starve the live ones.
         .send_fairness(true)
         // Everything goes over streams.
@@ -79,14 +83,20 @@ fn ack_frequency(packets: u32) -> AckFrequencyConfig {
 }
 
 /// The settings of an endpoint whose stateless resets are signed with `reset_secret`; `place` is for
-/// one that shares its address.
+/// one that shares its address. Packets may come by `way`.
 pub(crate) fn endpoint(
+    config: &TransportConfig,
     reset_secret: &[u8; 32],
     randomness: &Randomness,
+    way: Way,
     place: Option<Place>,
 ) -> EndpointConfig {
+    let largest = way.limit(config);
     let mut config = EndpointConfig::new(Arc::new(ResetKey::new(reset_secret)));
-    config.min_reset_interval(MIN_RESET_INTERVAL);
+    config
+        .min_reset_interval(MIN_RESET_INTERVAL)
+        .max_udp_payload_size(largest)
+        .expect("no way has less than QUIC asks for");
     match (randomness, place) {
         (Randomness::System, None) => {
             config.cid_generator(|| {

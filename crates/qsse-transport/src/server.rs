@@ -3,8 +3,8 @@
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use qsse_proto::Code;
@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::error::cut;
-use crate::quic::{self, Place, Randomness, Side, varint};
+use crate::quic::{self, Place, Randomness, Side, Way, varint};
 use crate::tls::{ServerTls, TlsError};
 use crate::{BindError, TransportConfig, UdpBuffers};
 
@@ -134,7 +134,7 @@ impl ServerEndpoint {
             .reset_secret()
             .unwrap_or_else(|| quic::reset_secret(&randomness));
         let count = sockets.len();
-        let quinn = quinn_config(tls, &config, &randomness, count)?;
+        let quinn = Configs::new(tls, &config, &randomness, count)?;
         let start = |(index, (socket, runtime)): (usize, Placed)| {
             let place = (count > 1).then_some(Place {
                 index: index as u8,
@@ -142,9 +142,9 @@ impl ServerEndpoint {
             });
             let serves_it = runtime.enter();
             let endpoint = quinn::Endpoint::new_with_abstract_socket(
-                quic::endpoint(&reset_secret, &randomness, place),
+                quic::endpoint(&config, &reset_secret, &randomness, Way::Host, place),
                 // Copies share the keys of tokens, and the sessions of TLS.
-                Some(quinn.clone()),
+                Some(quinn.usual.clone()),
                 socket,
                 Arc::new(TokioRuntime),
             )
@@ -160,6 +160,7 @@ impl ServerEndpoint {
                 address,
                 buffers,
                 gate: Arc::new(Gate::new(&config)),
+                quinn: Mutex::new(quinn),
                 config,
                 randomness,
                 stopped: watch::Sender::new(false),
@@ -213,8 +214,9 @@ impl ServerEndpoint {
             match shared.gate.decide(|| shared.open_connections(), validated) {
                 Admission::Admit => {
                     let ticket = shared.gate.admit();
+                    let config = shared.config_for(&incoming);
                     let timeout = shared.config.handshake_timeout;
-                    return Some(Handshake::new(incoming, ticket, timeout, runtime));
+                    return Some(Handshake::new(incoming, config, ticket, timeout, runtime));
                 }
                 Admission::Retry => {
                     shared.gate.count_retried();
@@ -261,10 +263,15 @@ impl ServerEndpoint {
     pub fn set_tls(&self, tls: &ServerTls) -> Result<(), TlsError> {
         let shared = &self.shared;
         let count = shared.shards.len();
-        let config = quinn_config(tls, &shared.config, &shared.randomness, count)?;
+        let quinn = Configs::new(tls, &shared.config, &shared.randomness, count)?;
         for shard in &shared.shards {
-            shard.endpoint.set_server_config(Some(config.clone()));
+            let usual = quinn.usual.clone();
+            shard.endpoint.set_server_config(Some(usual));
         }
+        *shared
+            .quinn
+            .lock()
+            .expect("no code panics while holding it") = quinn;
         Ok(())
     }
 
@@ -282,6 +289,7 @@ struct Shared {
     address: SocketAddr,
     buffers: Option<UdpBuffers>,
     gate: Arc<Gate>,
+    quinn: Mutex<Configs>,
     config: TransportConfig,
     randomness: Randomness,
     stopped: watch::Sender<bool>,
@@ -303,6 +311,19 @@ impl Shared {
             }
         }
         Poll::Pending
+    }
+
+    /// The settings for a client that has a better way to this server than usual.
+    fn config_for(&self, incoming: &quinn::Incoming) -> Option<Arc<quinn::ServerConfig>> {
+        // A simulated network has no routes.
+        self.buffers?;
+        let way = Way::to(incoming.remote_address(), &self.config);
+        let quinn = self.quinn.lock().expect("no code panics while holding it");
+        match way {
+            Way::Usual => None,
+            Way::Wide => Some(Arc::clone(&quinn.wide)),
+            Way::Host => Some(Arc::clone(&quinn.host)),
+        }
     }
 
     fn open_connections(&self) -> usize {
@@ -343,18 +364,37 @@ impl Drop for Shared {
     }
 }
 
-/// Settings for each of `shards`.
-fn quinn_config(
-    tls: &ServerTls,
-    config: &TransportConfig,
-    randomness: &Randomness,
-    shards: usize,
-) -> Result<quinn::ServerConfig, TlsError> {
-    let mut quinn = quinn::ServerConfig::with_crypto(tls.quic_config()?);
-    quinn
-        .transport_config(Arc::new(quic::transport(config, Side::Server, randomness)))
-        .max_incoming(config.max_incoming.div_ceil(shards))
-        .incoming_buffer_size(INCOMING_BYTES)
-        .incoming_buffer_size_total(INCOMING_BYTES_TOTAL / shards as u64);
-    Ok(quinn)
+/// The settings for connections, by the way to the client.
+#[derive(Debug)]
+struct Configs {
+    usual: quinn::ServerConfig,
+    wide: Arc<quinn::ServerConfig>,
+    host: Arc<quinn::ServerConfig>,
+}
+
+impl Configs {
+    /// Those for each of `shards`.
+    fn new(
+        tls: &ServerTls,
+        config: &TransportConfig,
+        randomness: &Randomness,
+        shards: usize,
+    ) -> Result<Self, TlsError> {
+        let mut usual = quinn::ServerConfig::with_crypto(tls.quic_config()?);
+        usual
+            .max_incoming(config.max_incoming.div_ceil(shards))
+            .incoming_buffer_size(INCOMING_BYTES)
+            .incoming_buffer_size_total(INCOMING_BYTES_TOTAL / shards as u64);
+        let by = |way| {
+            let mut quinn = usual.clone();
+            let transport = quic::transport(config, Side::Server, way, randomness);
+            quinn.transport_config(Arc::new(transport));
+            quinn
+        };
+        Ok(Self {
+            wide: Arc::new(by(Way::Wide)),
+            host: Arc::new(by(Way::Host)),
+            usual: by(Way::Usual),
+        })
+    }
 }

@@ -63,6 +63,23 @@ pub(crate) fn bind_shards(
     Ok((sockets.into_iter().map(Into::into).collect(), buffers))
 }
 
+/// The largest IP packet that leaves this machine whole on its way to `remote`, as the system would
+/// route it now; `None` where it does not say. Sends nothing.
+pub(crate) fn mtu_to(remote: SocketAddr) -> Option<u32> {
+    #[cfg(target_os = "linux")]
+    {
+        let remote = crate::connection::canonical(remote);
+        let socket = Socket::new(Domain::for_address(remote), Type::DGRAM, None).ok()?;
+        socket.connect(&remote.into()).ok()?;
+        options::mtu(&socket, remote.is_ipv6()).ok()
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = remote;
+        None
+    }
+}
+
 fn open(address: SocketAddr, buffer: usize) -> io::Result<(Socket, UdpBuffers)> {
     let socket = Socket::new(
         Domain::for_address(address),

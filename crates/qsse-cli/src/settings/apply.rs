@@ -65,6 +65,7 @@ pub(crate) fn server_config(settings: &Settings) -> ServerConfig {
     config.transport.idle_timeout = duration("limits.idle_timeout");
     config.transport.send_window = settings.bytes("limits.send_window");
     config.transport.udp_buffer = bytes("limits.udp_buffer");
+    config.transport.max_mtu = settings.need("limits.max_mtu");
     config.go_dialect = settings.on("go_dialect");
     config.shards = settings.need("shards");
     config.max_subscriptions = settings.need("limits.subscriptions");

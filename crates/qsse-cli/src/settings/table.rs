@@ -87,6 +87,7 @@ table! {
     Limits "limits.heartbeat" One("DURATION"), "10s", duration, "How often a subscription without events is told its position";
     Limits "limits.send_window" One("SIZE"), "256 KiB", size, "What one slow reader may hold in memory";
     Limits "limits.udp_buffer" One("SIZE"), "4 MiB", size, "Socket buffers to ask the system for, each way";
+    Limits "limits.max_mtu" One("BYTES"), "4000", parses::<u16>, "Largest payload of a packet where the way to a client has room; elsewhere 1452 at most";
     Limits "limits.retry_after" One("DURATION"), "1s", duration, "The delay that clients are told before they come back when the server ends";
     Limits "limits.topic_labels" One("COUNT"), "100", parses::<usize>, "Distinct topics in the metrics when topics are open";
     Limits "limits.metrics_namespace" One("NAME"), "qsse", metric_name, "First part of every metric's name";

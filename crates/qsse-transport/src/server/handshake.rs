@@ -1,6 +1,7 @@
 //! [`Handshake`]: a client at the door.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -14,6 +15,8 @@ use crate::{Connection, ConnectionError, HandshakeError};
 #[derive(Debug)]
 pub struct Handshake {
     incoming: quinn::Incoming,
+    /// Unless it is the endpoint's own.
+    config: Option<Arc<quinn::ServerConfig>>,
     ticket: Ticket,
     deadline: Instant,
     runtime: Handle,
@@ -22,12 +25,14 @@ pub struct Handshake {
 impl Handshake {
     pub(super) fn new(
         incoming: quinn::Incoming,
+        config: Option<Arc<quinn::ServerConfig>>,
         ticket: Ticket,
         timeout: Duration,
         runtime: Handle,
     ) -> Self {
         Self {
             incoming,
+            config,
             ticket,
             deadline: Instant::now() + timeout,
             runtime,
@@ -56,7 +61,11 @@ impl Handshake {
         let connecting = {
             // The connection's own task stays on its shard, wherever this one is.
             let _on_its_shard = self.runtime.enter();
-            self.incoming.accept().map_err(to_handshake_error)?
+            match self.config {
+                Some(config) => self.incoming.accept_with(config),
+                None => self.incoming.accept(),
+            }
+            .map_err(to_handshake_error)?
         };
         self.ticket.begun();
         let connected = tokio::time::timeout_at(self.deadline, connecting)

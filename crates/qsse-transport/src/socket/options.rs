@@ -61,6 +61,23 @@ pub(crate) fn split_datagrams(socket: &impl AsFd) -> io::Result<()> {
     unsafe { set(socket.as_fd(), libc::SOL_UDP, libc::UDP_GRO, &off) }
 }
 
+/// The MTU of the way to the address that `socket` is connected to.
+#[expect(unsafe_code, reason = "getsockopt takes a pointer")]
+pub(crate) fn mtu(socket: &impl AsFd, is_ipv6: bool) -> io::Result<u32> {
+    let (level, name) = match is_ipv6 {
+        true => (libc::IPPROTO_IPV6, libc::IPV6_MTU),
+        false => (libc::IPPROTO_IP, libc::IP_MTU),
+    };
+    let mut mtu: c_int = 0;
+    let mut length = size_of::<c_int>() as libc::socklen_t;
+    let (fd, value) = (socket.as_fd().as_raw_fd(), std::ptr::from_mut(&mut mtu));
+    // SAFETY: the descriptor is open while it is borrowed, and `value` is writable for `length` bytes.
+    match unsafe { libc::getsockopt(fd, level, name, value.cast(), &raw mut length) } {
+        0 => Ok(mtu.unsigned_abs()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// # Safety
 /// `T` has to be what the option takes, and what it points to has to be valid.
 #[expect(unsafe_code, reason = "setsockopt takes a pointer")]

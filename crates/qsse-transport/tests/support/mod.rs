@@ -63,7 +63,7 @@ pub async fn pair() -> Pair {
 pub async fn pair_with(server_config: &TransportConfig, client_config: &TransportConfig) -> Pair {
     let (server_tls, client_tls) = tls();
     let server = ServerEndpoint::bind(loopback(), &server_tls, server_config).unwrap();
-    let client = ClientEndpoint::bind(loopback()).unwrap();
+    let client = ClientEndpoint::bind_with(loopback(), client_config).unwrap();
     let address = server.local_addr();
     let (far, near) = soon("both ends", async {
         tokio::join!(
