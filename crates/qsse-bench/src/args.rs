@@ -40,6 +40,9 @@ pub(crate) struct Args {
     /// Percent of the packets that are lost each way, for latency; takes Linux, `nft` and `ip`
     #[arg(long, value_name = "PERCENT", value_delimiter = ',', default_values_t = [0.0], value_parser = percent)]
     pub(crate) loss: Vec<f64>,
+    /// Packets no larger than Ethernet has them, 1,500 bytes with all headers, instead of the loopback's; takes Linux and `ip`
+    #[arg(long)]
+    pub(crate) ethernet: bool,
     /// Connections for memory
     #[arg(long, default_value_t = 5_000)]
     pub(crate) idle: usize,
@@ -102,10 +105,12 @@ impl Args {
         by_default || self.peers.contains(&peer)
     }
 
-    /// Whether packets are to be lost.
-    pub(crate) fn is_lossy(&self) -> bool {
-        let lossy = self.loss.iter().any(|percent| *percent > 0.0);
-        lossy && self.scenarios().contains(&Scenario::Latency)
+    /// The greatest share of packets that are to be lost each way, in percent.
+    pub(crate) fn greatest_loss(&self) -> f64 {
+        match self.scenarios().contains(&Scenario::Latency) {
+            true => self.loss.iter().copied().fold(0.0, f64::max),
+            false => 0.0,
+        }
     }
 
     /// The window that counts.

@@ -37,8 +37,8 @@ struct Bench<'a> {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let judges = args.scenarios().into_iter().map(judge_of);
     let judges: Vec<_> = judges.collect::<Result<_>>()?;
-    if args.is_lossy() {
-        network::check()?;
+    if args.ethernet || args.greatest_loss() > 0.0 {
+        network::check(args.greatest_loss())?;
     }
     let folder = tempfile::tempdir()?;
     tls::make(folder.path())?;

@@ -12,7 +12,8 @@ pub(crate) fn server(peer: Peer) -> TransportConfig {
             .send_window(BEST_WINDOW)
             .stream_receive_window(BEST_WINDOW)
             .receive_window(BEST_WINDOW)
-            .ack_threshold(BEST_ACKS),
+            .ack_threshold(BEST_ACKS)
+            .max_mtu(BEST_MTU),
         _ => ours,
     }
 }
@@ -24,13 +25,17 @@ pub(crate) fn client(peer: Peer) -> TransportConfig {
         Peer::RawQuinnBest => ours
             .send_window(BEST_WINDOW)
             .stream_receive_window(BEST_WINDOW)
-            .ack_threshold(BEST_ACKS),
+            .ack_threshold(BEST_ACKS)
+            .max_mtu(BEST_MTU),
         _ => ours,
     }
 }
 
 /// Bytes in flight.
 const BEST_WINDOW: u64 = 1 << 20;
+
+/// Payload of a packet, where there is room.
+const BEST_MTU: u16 = 6500;
 
 /// Packets that one acknowledgement is for.
 const BEST_ACKS: u32 = 25;

@@ -1,4 +1,4 @@
-//! A network of a run's own that loses packets: the loopback of a namespace, which ends with the last process in it.
+//! A network of a run's own, with packets of the usual size, some of which may get lost: the loopback of a namespace, which ends with the last process in it.
 //!
 //! However this program ends, nothing is left behind: the namespace has no name and is held by a process that ends when its
 //! standard input does.
@@ -11,8 +11,11 @@ use anyhow::{Context, Result, ensure};
 
 use super::process::Process;
 
-/// Packets of the usual size, one by one: a large segment of TCP would be lost or spared as a whole.
-const UP: &str = "ip link set lo mtu 1500 gso_max_segs 1 up";
+/// Packets of the usual size.
+const UP: &str = "ip link set lo mtu 1500 up";
+
+/// One by one: a large segment of TCP would be lost or spared as a whole.
+const ONE_BY_ONE: &str = "ip link set lo gso_max_segs 1";
 
 /// Packets are lost where they come in. On their way out their sender would be told.
 const CHAIN: &str = "table inet loss { chain in { type filter hook input priority 0; \
@@ -24,9 +27,9 @@ pub(super) const SPARED: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 /// For a namespace to be made, or a rule to be set.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-const HELP: &str = "no network that loses packets can be made; it takes Linux, `unshare` and `nsenter` (package util-linux), \
-                    `ip` (iproute2), `nft` (nftables) and the right to make namespaces, which root has; \
-                    without --loss everything else can be measured";
+const HELP: &str = "no network of its own can be made; it takes Linux, `unshare` and `nsenter` (package util-linux), \
+                    `ip` (iproute2), for losses `nft` (nftables), and the right to make namespaces, which root has; \
+                    without --ethernet and --loss everything else can be measured";
 
 /// A network that loses nothing until it is told to.
 pub(super) struct Network {
@@ -37,9 +40,14 @@ impl Network {
     /// One that will lose this share of the packets, in percent, each way.
     pub(super) fn new(loss_percent: f64) -> Result<Self> {
         let of_ten_thousand = (loss_percent * 100.0).round();
-        let rule = format!("{CHAIN}{of_ten_thousand} drop; }}; }}");
-        let script =
-            format!("{UP} && echo up && read word && nft '{rule}' && echo losing && exec cat");
+        let script = if of_ten_thousand > 0.0 {
+            let rule = format!("{CHAIN}{of_ten_thousand} drop; }}; }}");
+            format!(
+                "{UP} && {ONE_BY_ONE} && echo up && read word && nft '{rule}' && echo losing && exec cat"
+            )
+        } else {
+            format!("{UP} && echo up && read word && echo losing && exec cat")
+        };
         let mut command = Command::new("unshare");
         let command = command.args(["--net", "--map-root-user", "sh", "-c", &script]);
         let holder = Process::start(command).context(HELP)?;
@@ -69,9 +77,9 @@ impl Network {
     }
 }
 
-/// Fails unless the machine has what a run with loss takes.
-pub(super) fn check() -> Result<()> {
-    let mut network = Network::new(0.0)?;
+/// Fails unless the machine has what a run in such a network takes.
+pub(super) fn check(loss_percent: f64) -> Result<()> {
+    let mut network = Network::new(loss_percent)?;
     network.lose()?;
     let entering = network.entering();
     let mut inside = Command::new(&entering[0]);

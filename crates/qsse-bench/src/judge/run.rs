@@ -50,7 +50,7 @@ pub(super) struct Sample {
 pub(super) fn measure(bench: &Bench<'_>, peer: Peer, order: &Order) -> Result<Sample> {
     let work = work(bench, peer, order);
     // Dropped last, when nobody is in it any more.
-    let mut network = network(order)?;
+    let mut network = network(bench, order)?;
     let mut server = Server::start(bench, &work, network.as_ref())?;
     let memory_before = server.memory()?;
     let mut clients = clients(bench, &work, order, &server, network.as_ref())?;
@@ -117,11 +117,9 @@ fn work(bench: &Bench<'_>, peer: Peer, order: &Order) -> Work {
     }
 }
 
-fn network(order: &Order) -> Result<Option<Network>> {
-    let is_lossy = order.loss_percent > 0.0;
-    is_lossy
-        .then(|| Network::new(order.loss_percent))
-        .transpose()
+fn network(bench: &Bench<'_>, order: &Order) -> Result<Option<Network>> {
+    let is_own = bench.args.ethernet || order.loss_percent > 0.0;
+    is_own.then(|| Network::new(order.loss_percent)).transpose()
 }
 
 fn clients(
