@@ -13,8 +13,10 @@ use crate::recent::{self, STRIDE};
 use crate::topics::{TopicId, Topics};
 
 mod retain;
+mod segment;
 mod select;
 
+use segment::{Kept, Segment};
 pub(crate) use select::Selected;
 
 /// Events looked at by one read: what holds the log's lock, so kept short.
@@ -84,31 +86,6 @@ pub(crate) struct Read {
     pub(crate) through: u64,
 }
 
-/// A run of events without a hole in their seqs.
-struct Segment {
-    first_seq: u64,
-    bytes: Vec<u8>,
-    places: Vec<Place>,
-}
-
-/// Where an event's kind and data stand in its segment.
-struct Place {
-    time: Timestamp,
-    age: Duration,
-    topic: TopicId,
-    at: u32,
-    data_len: u32,
-    kind_len: u8,
-}
-
-/// An event in its segment.
-struct Kept<'a> {
-    seq: u64,
-    place: &'a Place,
-    kind: &'a str,
-    data: &'a [u8],
-}
-
 impl History {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
@@ -151,11 +128,11 @@ impl History {
         }
         let earlier = self
             .segments
-            .partition_point(|segment| segment.places.last().is_some_and(|last| last.time < time));
+            .partition_point(|segment| segment.last_time().is_some_and(|last| last < time));
         let Some(segment) = self.segments.get(earlier) else {
             return Some(self.head);
         };
-        let within = segment.places.partition_point(|place| place.time < time);
+        let within = segment.count_while(|moment| moment.time < time);
         Some((segment.first_seq + within as u64).saturating_sub(1))
     }
 
@@ -164,8 +141,7 @@ impl History {
         debug_assert!(record.seq > self.head);
         let need = record.kind.len() + record.data.len();
         let room = self.segments.back().is_some_and(|last| {
-            let fits = last.places.is_empty() || last.bytes.len() + need <= self.segment_bytes;
-            fits && last.last_seq() + 1 == record.seq
+            last.has_room(need, self.segment_bytes) && last.last_seq() + 1 == record.seq
         });
         if !room {
             let full = self.bytes + self.segment_bytes + topics.index_bytes() > self.max_bytes;
@@ -175,13 +151,13 @@ impl History {
             {
                 self.drop_through(oldest.last_seq(), topics);
             }
-            let next = self.spare.take().unwrap_or_else(|| {
+            let mut next = self.spare.take().unwrap_or_else(|| {
                 let segment = Segment::with_capacity(FIRST_CAPACITY.min(self.segment_bytes));
                 self.bytes += segment.allocated();
                 segment
             });
-            let first_seq = record.seq;
-            self.segments.push_back(Segment { first_seq, ..next });
+            next.first_seq = record.seq;
+            self.segments.push_back(next);
         }
         let last = self
             .segments
@@ -226,7 +202,7 @@ impl History {
             .flat_map(|segment| segment.events(after));
         let mut within = events.take_while(|kept| kept.seq <= upto);
         for kept in within.by_ref().take(SCAN) {
-            let topic = kept.place.topic;
+            let topic = kept.topic;
             let admitted = match known {
                 Some((same, admitted)) if same == topic => admitted,
                 _ => filter.matches(topics.name(topic)),
@@ -258,80 +234,5 @@ impl History {
             .segments
             .partition_point(|segment| segment.last_seq() < seq);
         self.segments.get(at)?.get(seq)
-    }
-}
-
-impl Segment {
-    fn with_capacity(bytes: usize) -> Self {
-        Self {
-            first_seq: 0,
-            bytes: Vec::with_capacity(bytes),
-            places: Vec::new(),
-        }
-    }
-
-    fn push(&mut self, record: &Record<'_>) {
-        let at = self.bytes.len() as u32;
-        self.bytes.extend_from_slice(record.kind.as_bytes());
-        self.bytes.extend_from_slice(record.data);
-        self.places.push(Place {
-            time: record.time,
-            age: record.age,
-            topic: record.topic,
-            at,
-            data_len: record.data.len() as u32,
-            kind_len: record.kind.len() as u8,
-        });
-    }
-
-    fn last_seq(&self) -> u64 {
-        self.first_seq + self.places.len() as u64 - 1
-    }
-
-    fn allocated(&self) -> usize {
-        self.bytes.capacity() + self.places.capacity() * size_of::<Place>()
-    }
-
-    /// The events after `after`, in order.
-    fn events(&self, after: u64) -> impl Iterator<Item = Kept<'_>> {
-        let first = self.first_seq.max(after + 1);
-        (first..=self.last_seq()).filter_map(|seq| self.get(seq))
-    }
-
-    fn get(&self, seq: u64) -> Option<Kept<'_>> {
-        let at = usize::try_from(seq.checked_sub(self.first_seq)?).ok()?;
-        let place = self.places.get(at)?;
-        let bytes = &self.bytes[place.at as usize..];
-        let (kind, rest) = bytes.split_at(usize::from(place.kind_len));
-        Some(Kept {
-            seq,
-            place,
-            kind: std::str::from_utf8(kind).expect("a kind was text when it was kept"),
-            data: &rest[..place.data_len as usize],
-        })
-    }
-}
-
-impl Place {
-    fn len(&self) -> usize {
-        self.data_len as usize + usize::from(self.kind_len)
-    }
-}
-
-impl Kept<'_> {
-    /// Adds the event to a batch; false if it does not fit into it any more.
-    fn add(&self, builder: &mut Builder, topics: &Topics) -> bool {
-        let event = Incoming {
-            seq: self.seq,
-            time: self.place.time,
-            topic: topics.name(self.place.topic).as_str(),
-            kind: self.kind,
-            data: self.data,
-        };
-        let fits = event.fits(builder);
-        if fits {
-            event.push_to(builder);
-        }
-        fits
     }
 }

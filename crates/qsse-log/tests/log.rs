@@ -10,8 +10,8 @@ use qsse_log::{
 };
 use qsse_proto::batch::Batch;
 use qsse_proto::stream::{GapReason, Outcome};
-use qsse_proto::{Epoch, EventId, Timestamp};
-use qsse_topic::{Filter, Pattern, TopicRef};
+use qsse_proto::{Epoch, Event, EventId, Kind, Timestamp};
+use qsse_topic::{Filter, Pattern, Topic, TopicRef};
 
 const EPOCH: Epoch = Epoch::new(5);
 
@@ -165,6 +165,50 @@ fn a_start_at_a_time_begins_with_the_first_event_of_that_time() {
     assert_eq!(since(2), [2, 3, 4]);
     assert_eq!(since(3), [4]);
     assert!(since(9).is_empty());
+}
+
+#[test]
+fn the_history_tells_every_part_of_an_event() {
+    // Of 16 segments, so that each is used again and again.
+    let log = log(Config::default().history_bytes(64 << 10));
+    let mut told = Vec::new();
+    for n in 1..=3_000_u64 {
+        // Several at one time, then the clocks together, then each alone.
+        let now = Now {
+            wall: Timestamp::from_micros(n / 7 * 10),
+            monotonic: Duration::from_micros(n / 5),
+        };
+        let topic = ["a", "b", "b.c"][(n % 3) as usize];
+        let kind = Kind::new(["message", "created", "k"][(n % 4 % 3) as usize]).unwrap();
+        let data = vec![n as u8; (n * n % 97) as usize];
+        let event = NewEvent::new(TopicRef::new(topic).unwrap(), &data).kind(&kind);
+        assert_eq!(log.append(now, event).unwrap().seq(), n);
+        told.push(Event::new(
+            EventId::new(EPOCH, n),
+            Topic::new(topic).unwrap(),
+            kind,
+            now.wall,
+            data.into(),
+        ));
+    }
+    for pattern in ["*", "a", "b.*"] {
+        let mut reader = log.reader(&filter(pattern), Start::Earliest).unwrap();
+        let (mut read, mut batches) = (Vec::new(), Vec::new());
+        while !matches!(reader.step(1 << 20, &mut batches), Step::Idle(_)) {
+            let events = batches.drain(..).flat_map(|batch| batch.events(EPOCH));
+            read.extend(events.map(Result::unwrap));
+        }
+        let first = read.first().unwrap().id();
+        assert!(first.seq() > 1_000, "{first} is long gone");
+        let matching = told
+            .iter()
+            .filter(|event| filter(pattern).matches(event.topic()));
+        let kept: Vec<_> = matching
+            .filter(|event| event.id() >= first)
+            .cloned()
+            .collect();
+        assert_eq!(read, kept, "{pattern}");
+    }
 }
 
 #[test]

@@ -22,15 +22,15 @@ impl History {
         while self.events > config.history_events
             && let Some(oldest) = self.segments.front()
         {
-            let surplus = (self.events - config.history_events).min(oldest.places.len() as u64);
+            let surplus = (self.events - config.history_events).min(oldest.len() as u64);
             let gone = (self.floor + 1).saturating_sub(oldest.first_seq);
             let upto = oldest.first_seq + gone + surplus - 1;
             self.drop_through(upto.min(oldest.last_seq()), topics);
         }
         if let Some(oldest) = config.history_age.and_then(|age| now.checked_sub(age)) {
             while let Some(segment) = self.segments.front() {
-                let expired = segment.places.partition_point(|place| place.age < oldest);
-                let all = expired == segment.places.len();
+                let expired = segment.count_while(|moment| moment.age < oldest);
+                let all = expired == segment.len();
                 if expired > 0 {
                     self.drop_through(segment.first_seq + expired as u64 - 1, topics);
                 }
@@ -60,11 +60,11 @@ impl History {
                 || rule
                     .max_bytes
                     .is_some_and(|most| topics.kept_bytes(id) > most)
-                || oldest.is_some_and(|oldest| kept.place.age < oldest);
+                || oldest.is_some_and(|oldest| kept.moment.age < oldest);
             if !over {
                 break;
             }
-            topics.release(id, seq, kept.place.len());
+            topics.release(id, seq, kept.len());
         }
     }
 
@@ -76,18 +76,19 @@ impl History {
             let upto = oldest.last_seq().min(seq);
             let from = (self.floor + 1).saturating_sub(oldest.first_seq) as usize;
             let to = (upto + 1 - oldest.first_seq) as usize;
-            for (at, place) in oldest.places.iter().enumerate().take(to).skip(from) {
-                topics.release(place.topic, oldest.first_seq + at as u64, place.len());
-                self.floor_time = place.time;
+            let seqs = oldest.first_seq + from as u64..;
+            for (seq, (topic, len)) in seqs.zip(oldest.lengths(from..to)) {
+                topics.release(topic, seq, len);
+            }
+            if let Some(last) = to.checked_sub(1) {
+                self.floor_time = oldest.moment(last).time;
             }
             self.events -= (to - from) as u64;
             self.floor = upto;
             if upto == oldest.last_seq()
-                && let Some(mut gone) = self.segments.pop_front()
+                && let Some(gone) = self.segments.pop_front()
             {
-                gone.bytes.clear();
-                gone.places.clear();
-                let before = self.spare.replace(gone);
+                let before = self.spare.replace(gone.cleared());
                 self.bytes -= before.as_ref().map_or(0, Segment::allocated);
             }
         }

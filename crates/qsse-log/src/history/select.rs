@@ -62,7 +62,7 @@ impl History {
         let mut builder = Builder::new();
         while let Some(&seq) = seqs.front() {
             let kept = self.get(seq);
-            let Some(kept) = kept.filter(|kept| topics.is_kept(kept.place.topic, seq)) else {
+            let Some(kept) = kept.filter(|kept| topics.is_kept(kept.topic, seq)) else {
                 if builder.is_empty() {
                     seqs.pop_front();
                     return Selected::Lost(seq);

@@ -1,0 +1,198 @@
+//! [`Segment`]: a run of events with their bytes in one allocation.
+
+use std::time::Duration;
+
+use qsse_proto::Timestamp;
+use qsse_proto::batch::Builder;
+
+use super::Record;
+use crate::feed::Incoming;
+use crate::topics::{TopicId, Topics};
+
+/// A run of events without a hole in their seqs.
+///
+/// What is written here is read late or never, so each byte of it is a trip to memory and back: what
+/// events have in common is kept once.
+pub(super) struct Segment {
+    pub(super) first_seq: u64,
+    bytes: Vec<u8>,
+    places: Vec<Place>,
+    /// In order; the first one is that of the first event.
+    moments: Vec<Moment>,
+}
+
+/// Where an event stands in its segment, up to the next one: the length of its kind in a byte, the kind, the data.
+struct Place {
+    topic: TopicId,
+    at: u32,
+}
+
+/// Bytes that say how long a kind is.
+const KIND_LENGTH: usize = 1;
+
+/// When an event came, and all behind it up to the next moment.
+#[derive(Clone, Copy)]
+pub(super) struct Moment {
+    /// Its place in the segment.
+    first: u32,
+    pub(super) time: Timestamp,
+    pub(super) age: Duration,
+}
+
+/// An event in its segment.
+pub(super) struct Kept<'a> {
+    pub(super) seq: u64,
+    pub(super) topic: TopicId,
+    pub(super) moment: Moment,
+    kind: &'a str,
+    data: &'a [u8],
+}
+
+impl Segment {
+    pub(super) fn with_capacity(bytes: usize) -> Self {
+        Self {
+            first_seq: 0,
+            bytes: Vec::with_capacity(bytes),
+            places: Vec::new(),
+            moments: Vec::new(),
+        }
+    }
+
+    /// Without events, and with the same memory.
+    pub(super) fn cleared(mut self) -> Self {
+        self.bytes.clear();
+        self.places.clear();
+        self.moments.clear();
+        self
+    }
+
+    /// Whether an event of so many bytes may be added to those there are.
+    pub(super) fn has_room(&self, need: usize, limit: usize) -> bool {
+        self.places.is_empty() || self.bytes.len() + need <= limit
+    }
+
+    pub(super) fn push(&mut self, record: &Record<'_>) {
+        let at = self.bytes.len() as u32;
+        self.bytes.push(record.kind.len() as u8);
+        self.bytes.extend_from_slice(record.kind.as_bytes());
+        self.bytes.extend_from_slice(record.data);
+        let (time, age) = (record.time, record.age);
+        let last = self.moments.last();
+        if last.is_none_or(|last| (last.time, last.age) != (time, age)) {
+            let first = self.places.len() as u32;
+            self.moments.push(Moment { first, time, age });
+        }
+        let topic = record.topic;
+        self.places.push(Place { topic, at });
+    }
+
+    /// How many events there are.
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    pub(super) fn last_seq(&self) -> u64 {
+        self.first_seq + self.places.len() as u64 - 1
+    }
+
+    pub(super) fn last_time(&self) -> Option<Timestamp> {
+        self.moments.last().map(|moment| moment.time)
+    }
+
+    /// How many events come before the first one of a moment of which this does not hold. It has to
+    /// hold of none behind that one.
+    pub(super) fn count_while(&self, holds: impl Fn(&Moment) -> bool) -> usize {
+        let count = self.moments.partition_point(holds);
+        let next = self.moments.get(count);
+        next.map_or(self.len(), |moment| moment.first as usize)
+    }
+
+    /// The moment of the event at this place.
+    pub(super) fn moment(&self, at: usize) -> Moment {
+        self.moments[self.moment_number(at)]
+    }
+
+    fn moment_number(&self, at: usize) -> usize {
+        let behind = self
+            .moments
+            .partition_point(|moment| moment.first as usize <= at);
+        // The first one is that of place 0.
+        behind - 1
+    }
+
+    /// Topics and lengths of the events at these places.
+    pub(super) fn lengths(
+        &self,
+        places: std::ops::Range<usize>,
+    ) -> impl Iterator<Item = (TopicId, usize)> {
+        places.map(|at| {
+            let (place, end) = (&self.places[at], self.end(at));
+            (place.topic, end - place.at as usize - KIND_LENGTH)
+        })
+    }
+
+    /// Where the event at this place ends.
+    fn end(&self, at: usize) -> usize {
+        let next = self.places.get(at + 1);
+        next.map_or(self.bytes.len(), |next| next.at as usize)
+    }
+
+    pub(super) fn allocated(&self) -> usize {
+        self.bytes.capacity()
+            + self.places.capacity() * size_of::<Place>()
+            + self.moments.capacity() * size_of::<Moment>()
+    }
+
+    /// The events after `after`, in order.
+    pub(super) fn events(&self, after: u64) -> impl Iterator<Item = Kept<'_>> {
+        let first = (after + 1).saturating_sub(self.first_seq) as usize;
+        let mut number = self.moment_number(first);
+        (first..self.len()).map(move |at| {
+            let next = self.moments.get(number + 1);
+            number += usize::from(next.is_some_and(|next| next.first as usize <= at));
+            self.kept(at, self.moments[number])
+        })
+    }
+
+    pub(super) fn get(&self, seq: u64) -> Option<Kept<'_>> {
+        let at = usize::try_from(seq.checked_sub(self.first_seq)?).ok()?;
+        (at < self.len()).then(|| self.kept(at, self.moment(at)))
+    }
+
+    fn kept(&self, at: usize, moment: Moment) -> Kept<'_> {
+        let place = &self.places[at];
+        let bytes = &self.bytes[place.at as usize..self.end(at)];
+        let (kind_len, rest) = bytes.split_at(KIND_LENGTH);
+        let (kind, data) = rest.split_at(usize::from(kind_len[0]));
+        Kept {
+            seq: self.first_seq + at as u64,
+            topic: place.topic,
+            moment,
+            kind: std::str::from_utf8(kind).expect("a kind was text when it was kept"),
+            data,
+        }
+    }
+}
+
+impl Kept<'_> {
+    /// What it counts for in the bounds of its topic.
+    pub(super) fn len(&self) -> usize {
+        self.kind.len() + self.data.len()
+    }
+
+    /// Adds the event to a batch; false if it does not fit into it any more.
+    pub(super) fn add(&self, builder: &mut Builder, topics: &Topics) -> bool {
+        let event = Incoming {
+            seq: self.seq,
+            time: self.moment.time,
+            topic: topics.name(self.topic).as_str(),
+            kind: self.kind,
+            data: self.data,
+        };
+        let fits = event.fits(builder);
+        if fits {
+            event.push_to(builder);
+        }
+        fits
+    }
+}
