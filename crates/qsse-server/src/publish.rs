@@ -164,7 +164,9 @@ impl Shared {
     ) -> Result<Vec<NewEvent<'e>>, PublishError> {
         let limit = self.config.log.max_event_bytes;
         let mut last: Option<TopicRef<'e>> = None;
-        let check = |(topic, data): &'e (T, D)| {
+        // Results collected would not tell how many they are, and move again and again.
+        let mut checked = Vec::with_capacity(events.len());
+        for (topic, data) in events {
             let (name, data) = (topic.as_ref(), data.as_ref());
             // Many come on one topic in a row.
             let topic = match last {
@@ -172,12 +174,13 @@ impl Shared {
                 _ => self.topic(name)?,
             };
             last = Some(topic);
-            match data.len() {
-                bytes if bytes > limit => Err(PublishError::TooLarge { bytes, limit }),
-                _ => Ok(NewEvent::new(topic, data)),
+            if data.len() > limit {
+                let bytes = data.len();
+                return Err(PublishError::TooLarge { bytes, limit });
             }
-        };
-        events.iter().map(check).collect()
+            checked.push(NewEvent::new(topic, data));
+        }
+        Ok(checked)
     }
 
     /// Appends one event on each topic that a pattern matches.
