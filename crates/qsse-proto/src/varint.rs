@@ -74,6 +74,28 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The bytes of these numbers, each in its shortest form, and how many bytes that are; `None` for more than eight.
+///
+/// They are put together in a register: a word that is read where bytes have just been written makes the
+/// processor wait for all that was written before, which for a log is memory that is far away.
+#[inline]
+pub(crate) fn packed<const N: usize>(numbers: [u64; N]) -> Option<([u8; 8], usize)> {
+    let (mut word, mut len) = (0, 0);
+    for number in numbers {
+        let (bytes, count) = match number {
+            ..0x80 => (number, 1),
+            0x80..0x4000 => (number & 0x7f | 0x80 | (number >> 7) << 8, 2),
+            _ => return None,
+        };
+        if len + count > 8 {
+            return None;
+        }
+        word |= bytes << (8 * len);
+        len += count;
+    }
+    Some((word.to_le_bytes(), len))
+}
+
 /// Writes `value` at `at` in its shortest form (`QP-2.2`) and moves `at` behind it.
 #[inline]
 pub(crate) fn put(buf: &mut [u8], at: &mut usize, mut value: u64) {
@@ -95,6 +117,17 @@ mod tests {
         let (mut buf, mut len) = ([0; MAX], 0);
         put(&mut buf, &mut len, value);
         buf[..len].to_vec()
+    }
+
+    proptest! {
+        #[test]
+        fn packed_numbers_are_the_same_bytes(numbers in [0..300u64, 0..200, 0..20_000, 0..3, 0..20_000]) {
+            let all = numbers.map(bytes).concat();
+            match packed(numbers) {
+                Some((word, len)) => prop_assert_eq!(&word[..len], &all),
+                None => prop_assert!(all.len() > 8 || numbers.iter().any(|number| *number >= 0x4000)),
+            }
+        }
     }
 
     // QP-2.2

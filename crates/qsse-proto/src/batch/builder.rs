@@ -71,35 +71,51 @@ impl Builder {
             assert!(seq > self.last_seq, "seqs of a batch rise");
         }
         let time = time.as_micros().max(self.last_time);
-
-        let (mut head, mut at) = ([0; HEAD_NUMBERS], 0);
-        varint::put(&mut head, &mut at, seq - self.last_seq);
-        varint::put(&mut head, &mut at, time - self.last_time);
-        match self.topics.find(&self.buf, topic.as_bytes()) {
-            Some(number) => varint::put(&mut head, &mut at, u64::from(number)),
-            None => {
-                varint::put(&mut head, &mut at, 0);
-                self.buf.extend_from_slice(&head[..at]);
-                at = 0;
-                self.topics.add(&mut self.buf, topic.as_bytes());
+        let (seq_step, time_step) = (seq - self.last_seq, time - self.last_time);
+        let numbers = [
+            seq_step,
+            time_step,
+            self.topics
+                .find(&self.buf, topic.as_bytes())
+                .map_or(NEW_TOPIC, u64::from),
+            self.kinds.find(&self.buf, kind).map_or(NEW_KIND, u64::from),
+            data.len() as u64,
+        ];
+        match varint::packed(numbers) {
+            Some((head, len)) if numbers[2] != NEW_TOPIC && numbers[3] != NEW_KIND => {
+                let end = self.buf.len() + len;
+                self.buf.extend_from_slice(&head);
+                self.buf.truncate(end);
             }
+            _ => self.push_head(numbers, topic, kind),
         }
-        match self.kinds.find(&self.buf, kind) {
-            Some(number) => varint::put(&mut head, &mut at, u64::from(number)),
-            None => {
-                varint::put(&mut head, &mut at, 1);
-                self.buf.extend_from_slice(&head[..at]);
-                at = 0;
-                self.kinds.add(&mut self.buf, kind.as_bytes());
-            }
-        }
-        varint::put(&mut head, &mut at, data.len() as u64);
-        self.buf.extend_from_slice(&head[..at]);
         self.buf.extend_from_slice(data);
 
         self.last_seq = seq;
         self.last_time = time;
         self.count += 1;
+    }
+
+    /// What stands before an event's data, with names that are new.
+    fn push_head(&mut self, numbers: [u64; 5], topic: &str, kind: &str) {
+        let (mut head, mut at) = ([0; HEAD_NUMBERS], 0);
+        let [seq_step, time_step, topic_number, kind_number, data_len] = numbers;
+        varint::put(&mut head, &mut at, seq_step);
+        varint::put(&mut head, &mut at, time_step);
+        varint::put(&mut head, &mut at, topic_number);
+        if topic_number == NEW_TOPIC {
+            self.buf.extend_from_slice(&head[..at]);
+            at = 0;
+            self.topics.add(&mut self.buf, topic.as_bytes());
+        }
+        varint::put(&mut head, &mut at, kind_number);
+        if kind_number == NEW_KIND {
+            self.buf.extend_from_slice(&head[..at]);
+            at = 0;
+            self.kinds.add(&mut self.buf, kind.as_bytes());
+        }
+        varint::put(&mut head, &mut at, data_len);
+        self.buf.extend_from_slice(&head[..at]);
     }
 
     /// Whether there is no event yet.
@@ -221,6 +237,10 @@ impl Builder {
         self.buf.reserve_exact(capacity - self.buf.len());
     }
 }
+
+/// Instead of a name's number: the name follows (`QP-6.4`, `QP-6.5`).
+const NEW_TOPIC: u64 = 0;
+const NEW_KIND: u64 = 1;
 
 /// The frame header and the numbers before the first event, as long as they get.
 const PREAMBLE: usize = HEADER_BYTES + 2 * varint::MAX;
