@@ -45,13 +45,17 @@ impl<'a> Reader<'a> {
         self.bytes(usize::from(length))
     }
 
-    /// Most numbers are one byte; the others are left to a call.
+    /// Most numbers are one byte or two; the others are left to a call.
     #[inline]
     pub(crate) fn varint(&mut self) -> Result<u64, Stop> {
         match self.rest {
             [byte, rest @ ..] if *byte < 0x80 => {
                 self.rest = rest;
                 Ok(u64::from(*byte))
+            }
+            [low, high, rest @ ..] if *high < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(*low & 0x7f) | u64::from(*high) << 7)
             }
             _ => self.long_varint(),
         }
