@@ -83,6 +83,8 @@ pub(crate) enum Scenario {
     Matcher,
     /// CPU for each delivery when there is little to do
     Calm,
+    /// How late events reach those who are there while others keep connecting
+    Storm,
 }
 
 impl Args {
@@ -138,6 +140,7 @@ impl Scenario {
             Self::Filters => "filters",
             Self::Matcher => "matcher",
             Self::Calm => "calm",
+            Self::Storm => "storm",
         }
     }
 

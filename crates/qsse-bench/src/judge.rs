@@ -18,6 +18,7 @@ mod rounds;
 mod run;
 mod server;
 mod stats;
+mod storm;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
@@ -67,6 +68,7 @@ fn judge_of(scenario: Scenario) -> Result<(Scenario, Judge)> {
         Scenario::Publish => publish::run,
         Scenario::Filters => filters::run,
         Scenario::Calm => calm::run,
+        Scenario::Storm => storm::run,
         Scenario::Stalled | Scenario::Replay | Scenario::Matcher => {
             let name = scenario.name();
             bail!("{name} is measured alone, by a judge of its own: `cargo xtask bench {name}`")

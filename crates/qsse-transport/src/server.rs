@@ -150,7 +150,7 @@ impl ServerEndpoint {
             )
             .map_err(|error| BindError::io(address, error))?;
             drop(serves_it);
-            Ok(Shard { endpoint, runtime })
+            Ok(Shard::new(endpoint, runtime))
         };
         let shards = sockets.into_iter().enumerate().map(start);
         Ok(Self {
@@ -205,7 +205,7 @@ impl ServerEndpoint {
                 .map(|shard| Box::pin(shard.endpoint.accept()))
                 .collect();
             let turn = shared.turn.fetch_add(1, Relaxed);
-            let (incoming, runtime) = poll_fn(|cx| match stopped.as_mut().poll(cx) {
+            let (incoming, shard) = poll_fn(|cx| match stopped.as_mut().poll(cx) {
                 Poll::Ready(_) => Poll::Ready(None),
                 Poll::Pending => shared.poll_accept(&mut accepts, turn, cx),
             })
@@ -216,7 +216,7 @@ impl ServerEndpoint {
                     let ticket = shared.gate.admit();
                     let config = shared.config_for(&incoming);
                     let timeout = shared.config.handshake_timeout;
-                    return Some(Handshake::new(incoming, config, ticket, timeout, runtime));
+                    return Some(Handshake::new(incoming, config, ticket, timeout, shard));
                 }
                 Admission::Retry => {
                     shared.gate.count_retried();
@@ -297,17 +297,16 @@ struct Shared {
 
 impl Shared {
     /// The next client of any shard, looking at them from `turn` on; `None` when one has ended.
-    fn poll_accept(
-        &self,
+    fn poll_accept<'s>(
+        &'s self,
         accepts: &mut [Pin<Box<quinn::Accept<'_>>>],
         turn: usize,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<(quinn::Incoming, Handle)>> {
+    ) -> Poll<Option<(quinn::Incoming, &'s Shard)>> {
         let count = self.shards.len();
         for at in (0..count).map(|step| turn.wrapping_add(step) % count) {
             if let Poll::Ready(incoming) = accepts[at].as_mut().poll(cx) {
-                let runtime = self.shards[at].runtime.clone();
-                return Poll::Ready(incoming.map(|incoming| (incoming, runtime)));
+                return Poll::Ready(incoming.map(|incoming| (incoming, &self.shards[at])));
             }
         }
         Poll::Pending
@@ -338,7 +337,10 @@ impl Shared {
         if !first {
             return;
         }
-        for Shard { endpoint, runtime } in &self.shards {
+        for Shard {
+            endpoint, runtime, ..
+        } in &self.shards
+        {
             // Refused clients know at once; ignored ones would wait for their deadline.
             let endpoint = endpoint.clone();
             let gate = self.gate.clone();

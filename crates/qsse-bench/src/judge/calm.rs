@@ -42,6 +42,7 @@ pub(super) fn run(bench: &Bench<'_>) -> Result<Vec<Value>> {
         },
         role: Role::Receive,
         clients: SUBSCRIBERS,
+        newcomers: 0,
         distinct: false,
         resumed: false,
         event_bytes: USUAL_BYTES,

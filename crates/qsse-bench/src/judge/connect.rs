@@ -59,6 +59,7 @@ fn of(bench: &Bench<'_>, resumed: bool) -> Value {
         task: Task::Welcome,
         role: Role::Storm,
         clients: AT_ONCE,
+        newcomers: 0,
         distinct: false,
         resumed,
         event_bytes: USUAL_BYTES,

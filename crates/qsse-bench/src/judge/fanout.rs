@@ -50,6 +50,7 @@ fn of(bench: &Bench<'_>, subscribers: usize, event_bytes: usize) -> Value {
         task: Task::Flood,
         role: Role::Receive,
         clients: subscribers,
+        newcomers: 0,
         distinct: false,
         resumed: false,
         event_bytes,

@@ -55,3 +55,12 @@ pub(super) const P99: Figure = Figure {
     digits: 0,
     more_is_better: false,
 };
+
+/// 999 of 1,000 took at most this long.
+pub(super) const P999: Figure = Figure {
+    key: "p999_us",
+    title: "p99.9 µs",
+    of: |sample| sample.latency.p999,
+    digits: 0,
+    more_is_better: false,
+};

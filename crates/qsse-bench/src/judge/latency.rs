@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::Bench;
 use super::compare::{Row, compare};
-use super::figures::{P50, P99};
+use super::figures::{P50, P99, P999};
 use super::report::Figure;
 use super::run::Order;
 use crate::payload::USUAL_BYTES;
@@ -28,13 +28,7 @@ const CROWDS: [(usize, f64); 2] = [(100, 100.0), (1_000, 10.0)];
 const FIGURES: [Figure; 5] = [
     P50,
     P99,
-    Figure {
-        key: "p999_us",
-        title: "p99.9 µs",
-        of: |sample| sample.latency.p999,
-        digits: 0,
-        more_is_better: false,
-    },
+    P999,
     Figure {
         key: "max_us",
         title: "longest µs",
@@ -69,6 +63,7 @@ fn of(bench: &Bench<'_>, subscribers: usize, events_per_s: f64, loss_percent: f6
         task: Task::Steady { events_per_s },
         role: Role::Receive,
         clients: subscribers,
+        newcomers: 0,
         distinct: false,
         resumed: false,
         event_bytes: USUAL_BYTES,

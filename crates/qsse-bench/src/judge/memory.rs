@@ -42,6 +42,7 @@ fn of(bench: &Bench<'_>, distinct: bool) -> Value {
         task: Task::Welcome,
         role: Role::Hold,
         clients,
+        newcomers: 0,
         distinct,
         resumed: false,
         event_bytes: USUAL_BYTES,

@@ -44,6 +44,7 @@ fn of(bench: &Bench<'_>, publishers: usize) -> Value {
         task: Task::Take,
         role: Role::Publish,
         clients: publishers,
+        newcomers: 0,
         distinct: false,
         resumed: false,
         event_bytes: USUAL_BYTES,

@@ -20,6 +20,8 @@ pub(super) struct Order {
     pub(super) task: Task,
     pub(super) role: Role,
     pub(super) clients: usize,
+    /// Other clients that come and go meanwhile, so many at a time.
+    pub(super) newcomers: usize,
     pub(super) distinct: bool,
     pub(super) resumed: bool,
     pub(super) event_bytes: usize,
@@ -67,6 +69,7 @@ pub(super) fn measure(bench: &Bench<'_>, peer: Peer, order: &Order) -> Result<Sa
     }
     network.as_mut().map_or(Ok(()), Network::lose)?;
     server.publish(&work, order.clients).context("the server")?;
+    let newcomers = newcomers(bench, &work, order, &server, network.as_ref())?;
     clients.tell("count")?;
     let begin = clients.line(bench.args.warm_up() + PATIENCE);
     ensure!(begin.context("the clients")? == "begin", "no window");
@@ -74,6 +77,13 @@ pub(super) fn measure(bench: &Bench<'_>, peer: Peer, order: &Order) -> Result<Sa
     let end = clients.line(bench.args.window() + PATIENCE);
     let after = (server.cpu()?, clients.cpu()?);
     let counted: Counted = serde_json::from_str(&end.context("the clients")?)?;
+    if let Some(newcomers) = newcomers {
+        let begin = newcomers.line(PATIENCE).context("the newcomers")?;
+        ensure!(begin == "begin", "the newcomers said {begin}");
+        let end = newcomers.line(PATIENCE).context("the newcomers")?;
+        let came: Counted = serde_json::from_str(&end)?;
+        ensure!(came.count > 0, "nobody else came");
+    }
     ensure!(counted.count > 0, "nothing came in the window");
     Ok(Sample::of(&counted, before, after))
 }
@@ -120,6 +130,29 @@ fn work(bench: &Bench<'_>, peer: Peer, order: &Order) -> Work {
 fn network(bench: &Bench<'_>, order: &Order) -> Result<Option<Network>> {
     let is_own = bench.args.ethernet || order.loss_percent > 0.0;
     is_own.then(|| Network::new(order.loss_percent)).transpose()
+}
+
+/// Lets others come and go meanwhile.
+fn newcomers(
+    bench: &Bench<'_>,
+    work: &Work,
+    order: &Order,
+    server: &Server,
+    network: Option<&Network>,
+) -> Result<Option<Process>> {
+    if order.newcomers == 0 {
+        return Ok(None);
+    }
+    let storm = Order {
+        role: Role::Storm,
+        clients: order.newcomers,
+        ..order.clone()
+    };
+    let mut process = clients(bench, work, &storm, server, network)?;
+    let ready = process.line(PATIENCE).context("the newcomers")?;
+    ensure!(ready == "ready", "the newcomers said {ready}");
+    process.tell("count")?;
+    Ok(Some(process))
 }
 
 fn clients(

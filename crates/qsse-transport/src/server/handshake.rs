@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::admission::Ticket;
+use super::shard::Shard;
 use crate::connection::canonical;
 use crate::{Connection, ConnectionError, HandshakeError};
 
@@ -20,6 +22,7 @@ pub struct Handshake {
     ticket: Ticket,
     deadline: Instant,
     runtime: Handle,
+    turns: Arc<Semaphore>,
 }
 
 impl Handshake {
@@ -28,14 +31,15 @@ impl Handshake {
         config: Option<Arc<quinn::ServerConfig>>,
         ticket: Ticket,
         timeout: Duration,
-        runtime: Handle,
+        shard: &Shard,
     ) -> Self {
         Self {
             incoming,
             config,
             ticket,
             deadline: Instant::now() + timeout,
-            runtime,
+            runtime: shard.runtime.clone(),
+            turns: Arc::clone(&shard.turns),
         }
     }
 
@@ -52,12 +56,22 @@ impl Handshake {
 
     /// Does the handshake; takes about half a millisecond of CPU and some round trips.
     ///
+    /// Its costly part is done in turn with other clients', and between two of them with everything else that the runtime has to
+    /// do, so that a rush of new clients keeps those waiting who come and not those who are there.
+    ///
     /// The deadline runs from [`ServerEndpoint::accept`](crate::ServerEndpoint::accept) on.
     /// Dropping the future ends the attempt.
     ///
     /// # Errors
     /// When the client takes too long, speaks no protocol served here, or gives up.
-    pub async fn complete(mut self) -> Result<Connection, HandshakeError> {
+    pub async fn complete(self) -> Result<Connection, HandshakeError> {
+        let deadline = self.deadline;
+        let completed = tokio::time::timeout_at(deadline, self.complete_in_time()).await;
+        completed.map_err(|_| HandshakeError::TimedOut)?
+    }
+
+    async fn complete_in_time(mut self) -> Result<Connection, HandshakeError> {
+        let turn = self.turns.acquire().await;
         let connecting = {
             // The connection's own task stays on its shard, wherever this one is.
             let _on_its_shard = self.runtime.enter();
@@ -68,10 +82,9 @@ impl Handshake {
             .map_err(to_handshake_error)?
         };
         self.ticket.begun();
-        let connected = tokio::time::timeout_at(self.deadline, connecting)
-            .await
-            .map_err(|_| HandshakeError::TimedOut)?;
-        let connection = connected.map_err(to_handshake_error)?;
+        tokio::task::yield_now().await;
+        drop(turn);
+        let connection = connecting.await.map_err(to_handshake_error)?;
         self.ticket.completed();
         Ok(Connection::new(connection))
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use quinn::{AsyncUdpSocket, TokioRuntime};
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
 use crate::{BindError, ServerEndpoint, UdpBuffers, socket};
 
@@ -15,6 +16,19 @@ const LIMIT: usize = ServerEndpoint::MAX_SHARDS;
 pub(super) struct Shard {
     pub(super) endpoint: quinn::Endpoint,
     pub(super) runtime: Handle,
+    /// Handshakes that may begin at once.
+    pub(super) turns: Arc<Semaphore>,
+}
+
+impl Shard {
+    pub(super) fn new(endpoint: quinn::Endpoint, runtime: Handle) -> Self {
+        let turns = Arc::new(Semaphore::new(runtime.metrics().num_workers()));
+        Self {
+            endpoint,
+            runtime,
+            turns,
+        }
+    }
 }
 
 /// A socket to be read on a runtime.
