@@ -13,22 +13,20 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::error::cut;
-use crate::quic::{self, Place, Randomness, Side, Way, varint};
+use crate::quic::{self, Place, Randomness, Way, varint};
 use crate::tls::{ServerTls, TlsError};
 use crate::{BindError, TransportConfig, UdpBuffers};
 
 mod admission;
+mod configs;
 mod handshake;
 mod shard;
 
 pub use admission::EndpointStats;
 use admission::{Admission, Gate};
+use configs::Configs;
 pub use handshake::Handshake;
 use shard::{Placed, Shard};
-
-/// Bytes of an attempt that is waiting to be accepted, and of all of them together, that are kept.
-const INCOMING_BYTES: u64 = 64 * 1024;
-const INCOMING_BYTES_TOTAL: u64 = 16 * 1024 * 1024;
 
 /// A UDP port that accepts connections. Clones are handles to the same one.
 ///
@@ -318,11 +316,7 @@ impl Shared {
         self.buffers?;
         let way = Way::to(incoming.remote_address(), &self.config);
         let quinn = self.quinn.lock().expect("no code panics while holding it");
-        match way {
-            Way::Usual => None,
-            Way::Wide => Some(Arc::clone(&quinn.wide)),
-            Way::Host => Some(Arc::clone(&quinn.host)),
-        }
+        quinn.by(way)
     }
 
     fn open_connections(&self) -> usize {
@@ -363,40 +357,5 @@ impl Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         self.close(Code::NO_ERROR, "");
-    }
-}
-
-/// The settings for connections, by the way to the client.
-#[derive(Debug)]
-struct Configs {
-    usual: quinn::ServerConfig,
-    wide: Arc<quinn::ServerConfig>,
-    host: Arc<quinn::ServerConfig>,
-}
-
-impl Configs {
-    /// Those for each of `shards`.
-    fn new(
-        tls: &ServerTls,
-        config: &TransportConfig,
-        randomness: &Randomness,
-        shards: usize,
-    ) -> Result<Self, TlsError> {
-        let mut usual = quinn::ServerConfig::with_crypto(tls.quic_config()?);
-        usual
-            .max_incoming(config.max_incoming.div_ceil(shards))
-            .incoming_buffer_size(INCOMING_BYTES)
-            .incoming_buffer_size_total(INCOMING_BYTES_TOTAL / shards as u64);
-        let by = |way| {
-            let mut quinn = usual.clone();
-            let transport = quic::transport(config, Side::Server, way, randomness);
-            quinn.transport_config(Arc::new(transport));
-            quinn
-        };
-        Ok(Self {
-            wide: Arc::new(by(Way::Wide)),
-            host: Arc::new(by(Way::Host)),
-            usual: by(Way::Usual),
-        })
     }
 }
