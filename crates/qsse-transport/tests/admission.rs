@@ -222,3 +222,33 @@ async fn two_hundred_clients_at_once_all_get_in() {
     drop(connections);
     until("all places", || server.stats().open_connections == 0).await;
 }
+
+#[tokio::test]
+async fn handshakes_begin_in_turn_and_let_others_run_between() {
+    const CLIENTS: usize = 8;
+    let (server, tls) = server(TransportConfig::server());
+    let mut handshakes = Vec::new();
+    for _ in 0..CLIENTS {
+        stalled_client(server.local_addr(), &tls);
+    }
+    for _ in 0..CLIENTS {
+        handshakes.push(soon("a client", server.accept()).await.unwrap());
+    }
+    assert_eq!(server.stats().open_connections, 0);
+    let running: Vec<_> = handshakes
+        .into_iter()
+        .map(|handshake| tokio::spawn(handshake.complete()))
+        .collect();
+    // Whoever has something else to do on this thread sees them one by one.
+    let mut begun = 0;
+    soon("all of them", async {
+        while begun < CLIENTS {
+            tokio::task::yield_now().await;
+            let now = server.stats().open_connections;
+            assert!(now <= begun + 1, "from {begun} to {now} at once");
+            begun = now;
+        }
+    })
+    .await;
+    running.iter().for_each(tokio::task::JoinHandle::abort);
+}
