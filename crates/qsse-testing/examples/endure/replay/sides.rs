@@ -106,10 +106,8 @@ async fn subscribe(url: ServerUrl, events: u64) -> Result<f64> {
     let mut history = client.subscribe(TOPIC).start(Start::Earliest).await?;
     let mut begun = None;
     for _ in 0..events {
-        let event = history
-            .try_next()
-            .await?
-            .context("the history ended early")?;
+        let event = history.lend_next().await;
+        let event = event.context("the history ended early")??;
         ensure!(event.data().len() == EVENT_BYTES, "another event");
         begun.get_or_insert_with(Instant::now);
     }
