@@ -38,8 +38,9 @@ struct Bench<'a> {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let judges = args.scenarios().into_iter().map(judge_of);
     let judges: Vec<_> = judges.collect::<Result<_>>()?;
-    if args.ethernet || args.greatest_loss() > 0.0 {
-        network::check(args.greatest_loss())?;
+    let loss_percent = args.greatest_loss();
+    if args.ethernet || loss_percent > 0.0 {
+        network::check(loss_percent)?;
     }
     let folder = tempfile::tempdir()?;
     tls::make(folder.path())?;

@@ -12,7 +12,7 @@ mod kept;
 const IDLE_TOPICS: usize = 65_536;
 
 /// A topic's place in the table, stable while it is pinned or has a kept event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct TopicId(u32);
 
 /// What is known of one topic.

@@ -2,8 +2,11 @@
 #![cfg(all(feature = "self-signed", target_os = "linux"))]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::net::SocketAddr;
+
 use qsse_transport::{ClientEndpoint, ServerEndpoint, TransportConfig};
 use support::{Pair, loopback, pair_with, soon, tls, until};
+use tokio::net::UdpSocket;
 
 mod support;
 
@@ -97,5 +100,52 @@ async fn an_endpoint_for_a_server_takes_what_the_way_there_does() {
         until("the client's largest", || near.stats().mtu == mtu).await;
         let limit = if mtu == 4000 { 4000 } else { 1472 };
         assert!(far.stats().mtu <= limit, "{:?}", far.stats());
+    }
+}
+
+/// Hands on what one client and a server send each other, except packets above `limit` bytes.
+async fn narrow_way(server: SocketAddr, limit: usize) -> SocketAddr {
+    let (near, far) = (UdpSocket::bind(loopback()), UdpSocket::bind(loopback()));
+    let (near, far) = (near.await.unwrap(), far.await.unwrap());
+    let entrance = near.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut sent, mut answer, mut client) = ([0; 8192], [0; 8192], None);
+        loop {
+            tokio::select! {
+                Ok((length, from)) = near.recv_from(&mut sent) => {
+                    client = Some(from);
+                    if length <= limit {
+                        let _ = far.send_to(&sent[..length], server).await;
+                    }
+                }
+                Ok((length, _)) = far.recv_from(&mut answer) => {
+                    if let Some(client) = client.filter(|_| length <= limit) {
+                        let _ = near.send_to(&answer[..length], client).await;
+                    }
+                }
+            }
+        }
+    });
+    entrance
+}
+
+#[tokio::test]
+async fn where_the_largest_get_lost_those_in_the_middle_are_tried() {
+    let (server_tls, client_tls) = tls();
+    let usual = |config: TransportConfig| config.max_mtu(1452);
+    let config = usual(TransportConfig::client());
+    let server =
+        ServerEndpoint::bind(loopback(), &server_tls, &usual(TransportConfig::server())).unwrap();
+    let entrance = narrow_way(server.local_addr(), 1400).await;
+    let client = ClientEndpoint::bind_with(loopback(), &config).unwrap();
+    let connecting = client.connect(entrance, "localhost", &client_tls, &config);
+    let accepting = async { server.accept().await.unwrap().complete().await.unwrap() };
+    let (near, far) = soon("a connection", async {
+        tokio::join!(connecting, accepting)
+    })
+    .await;
+    let near = near.unwrap();
+    for connection in [&near, &far] {
+        until("the middle", || connection.stats().mtu == 1325).await;
     }
 }

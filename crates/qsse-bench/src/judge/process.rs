@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::network::Network;
 use crate::args::Args;
@@ -76,6 +76,13 @@ impl Process {
             Err(RecvTimeoutError::Timeout) => bail!("it said nothing for {within:?}"),
             Err(RecvTimeoutError::Disconnected) => bail!("it ended"),
         }
+    }
+
+    /// Fails unless the next line is this word.
+    pub(super) fn expect(&self, word: &str, within: Duration) -> Result<()> {
+        let line = self.line(within)?;
+        ensure!(line == word, "it said {line:?} instead of {word:?}");
+        Ok(())
     }
 
     /// Gives it a line.

@@ -96,11 +96,7 @@ fn row(fields: &[(&str, Value)], figures: &[Figure], outcomes: &[Outcome]) -> Va
             let Some(spread) = spread(outcome, figure) else {
                 continue;
             };
-            let key = match peer {
-                Peer::Qsse => figure.key.to_owned(),
-                _ => format!("{name}_{}", figure.key),
-            };
-            row.insert(key, json!(spread.median));
+            row.insert(key(peer, &name, figure), json!(spread.median));
             if let Some(ours) = ours.filter(|_| peer != Peer::Qsse) {
                 let ratio = ratio_of(ours, outcome, figure);
                 let key = match at {
@@ -168,6 +164,14 @@ fn same_against_same(outcomes: &[Outcome], figure: &Figure) -> Option<Spread> {
         .iter()
         .find(|outcome| outcome.side.peer == again.side.peer && !outcome.side.again)?;
     ratio_of(again, first, figure)
+}
+
+/// What a figure of a system, by this name, is called in a row.
+pub(super) fn key(peer: Peer, name: &str, figure: &Figure) -> String {
+    match peer {
+        Peer::Qsse => figure.key.to_owned(),
+        _ => format!("{name}_{}", figure.key),
+    }
 }
 
 #[cfg(test)]

@@ -56,8 +56,7 @@ pub(super) fn measure(bench: &Bench<'_>, peer: Peer, order: &Order) -> Result<Sa
     let mut server = Server::start(bench, &work, network.as_ref())?;
     let memory_before = server.memory()?;
     let mut clients = clients(bench, &work, order, &server, network.as_ref())?;
-    let ready = clients.line(PATIENCE).context("the clients")?;
-    ensure!(ready == "ready", "the clients said {ready}");
+    clients.expect("ready", PATIENCE).context("the clients")?;
     if order.role == Role::Hold {
         // Buffers of handshakes are let go.
         std::thread::sleep(bench.args.window());
@@ -71,15 +70,15 @@ pub(super) fn measure(bench: &Bench<'_>, peer: Peer, order: &Order) -> Result<Sa
     server.publish(&work, order.clients).context("the server")?;
     let newcomers = newcomers(bench, &work, order, &server, network.as_ref())?;
     clients.tell("count")?;
-    let begin = clients.line(bench.args.warm_up() + PATIENCE);
-    ensure!(begin.context("the clients")? == "begin", "no window");
+    let begin = clients.expect("begin", bench.args.warm_up() + PATIENCE);
+    begin.context("the clients")?;
     let before = (server.cpu()?, clients.cpu()?);
     let end = clients.line(bench.args.window() + PATIENCE);
     let after = (server.cpu()?, clients.cpu()?);
     let counted: Counted = serde_json::from_str(&end.context("the clients")?)?;
     if let Some(newcomers) = newcomers {
-        let begin = newcomers.line(PATIENCE).context("the newcomers")?;
-        ensure!(begin == "begin", "the newcomers said {begin}");
+        let begin = newcomers.expect("begin", PATIENCE);
+        begin.context("the newcomers")?;
         let end = newcomers.line(PATIENCE).context("the newcomers")?;
         let came: Counted = serde_json::from_str(&end)?;
         ensure!(came.count > 0, "nobody else came");
@@ -149,8 +148,8 @@ fn newcomers(
         ..order.clone()
     };
     let mut process = clients(bench, work, &storm, server, network)?;
-    let ready = process.line(PATIENCE).context("the newcomers")?;
-    ensure!(ready == "ready", "the newcomers said {ready}");
+    let ready = process.expect("ready", PATIENCE);
+    ready.context("the newcomers")?;
     process.tell("count")?;
     Ok(Some(process))
 }

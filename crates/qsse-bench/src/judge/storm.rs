@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::Bench;
 use super::compare::{Row, compare};
 use super::figures::{P50, P99, P999};
-use super::report::Figure;
+use super::report::{Figure, key};
 use super::run::Order;
 use crate::payload::USUAL_BYTES;
 use crate::work::{Peer, Role, Task};
@@ -25,10 +25,7 @@ const FIGURES: [Figure; 3] = [P99, P50, P999];
 pub(super) fn run(bench: &Bench<'_>) -> Result<Vec<Value>> {
     let [calm, mut storm] = NEWCOMERS.map(|newcomers| of(bench, newcomers));
     for peer in bench.peers(&PEERS) {
-        let key = match peer {
-            Peer::Qsse => P99.key.to_owned(),
-            peer => format!("{}_{}", peer.key(), P99.key),
-        };
+        let key = key(peer, &peer.key(), &P99);
         let at = |row: &Value| row.get(&key).and_then(Value::as_f64);
         if let (Some(without), Some(with)) = (at(&calm), at(&storm)) {
             let ratio = with / without;

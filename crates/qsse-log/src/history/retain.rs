@@ -80,9 +80,7 @@ impl History {
             for (seq, (topic, len)) in seqs.zip(oldest.lengths(from..to)) {
                 topics.release(topic, seq, len);
             }
-            if let Some(last) = to.checked_sub(1) {
-                self.floor_time = oldest.moment(last).time;
-            }
+            self.floor_time = oldest.moment(to - 1).time;
             self.events -= (to - from) as u64;
             self.floor = upto;
             if upto == oldest.last_seq()

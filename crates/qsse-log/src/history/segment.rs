@@ -31,7 +31,6 @@ struct Place {
 const KIND_LENGTH: usize = 1;
 
 /// When an event came, and all behind it up to the next moment.
-#[derive(Clone, Copy)]
 pub(super) struct Moment {
     /// Its place in the segment.
     first: u32,
@@ -43,7 +42,7 @@ pub(super) struct Moment {
 pub(super) struct Kept<'a> {
     pub(super) seq: u64,
     pub(super) topic: TopicId,
-    pub(super) moment: Moment,
+    pub(super) moment: &'a Moment,
     kind: &'a str,
     data: &'a [u8],
 }
@@ -68,7 +67,7 @@ impl Segment {
 
     /// Whether an event of so many bytes may be added to those there are.
     pub(super) fn has_room(&self, need: usize, limit: usize) -> bool {
-        self.places.is_empty() || self.bytes.len() + need <= limit
+        self.places.is_empty() || self.bytes.len() + KIND_LENGTH + need <= limit
     }
 
     pub(super) fn push(&mut self, record: &Record<'_>) {
@@ -108,8 +107,8 @@ impl Segment {
     }
 
     /// The moment of the event at this place.
-    pub(super) fn moment(&self, at: usize) -> Moment {
-        self.moments[self.moment_number(at)]
+    pub(super) fn moment(&self, at: usize) -> &Moment {
+        &self.moments[self.moment_number(at)]
     }
 
     fn moment_number(&self, at: usize) -> usize {
@@ -150,7 +149,7 @@ impl Segment {
         (first..self.len()).map(move |at| {
             let next = self.moments.get(number + 1);
             number += usize::from(next.is_some_and(|next| next.first as usize <= at));
-            self.kept(at, self.moments[number])
+            self.kept(at, &self.moments[number])
         })
     }
 
@@ -159,7 +158,7 @@ impl Segment {
         (at < self.len()).then(|| self.kept(at, self.moment(at)))
     }
 
-    fn kept(&self, at: usize, moment: Moment) -> Kept<'_> {
+    fn kept<'a>(&'a self, at: usize, moment: &'a Moment) -> Kept<'a> {
         let place = &self.places[at];
         let bytes = &self.bytes[place.at as usize..self.end(at)];
         let (kind_len, rest) = bytes.split_at(KIND_LENGTH);
@@ -194,5 +193,30 @@ impl Kept<'_> {
             event.push_to(builder);
         }
         fits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_never_outgrows_its_limit() {
+        const LIMIT: usize = 4096;
+        for bytes in [1, 31, 32, 120, 121] {
+            let mut segment = Segment::with_capacity(LIMIT);
+            let record = Record {
+                seq: 1,
+                time: Timestamp::default(),
+                age: Duration::ZERO,
+                topic: TopicId::default(),
+                kind: "message",
+                data: &vec![0; bytes],
+            };
+            while segment.has_room("message".len() + bytes, LIMIT) {
+                segment.push(&record);
+            }
+            assert_eq!(segment.bytes.capacity(), LIMIT, "with {bytes} bytes each");
+        }
     }
 }

@@ -121,7 +121,6 @@ impl Decoder {
             if let Some(event) = self.next_event() {
                 return Ok(Some(Item::Event(event)));
             }
-            self.lent = None;
             match self.other() {
                 Ok(Flow::Item(item)) => return Ok(Some(item)),
                 Ok(Flow::Go) => {}

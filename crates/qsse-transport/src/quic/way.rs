@@ -29,10 +29,6 @@ const HEADERS: u32 = 48;
 /// No network between machines has packets as large as the loopback device.
 const HOST_MTU: u32 = 65_535;
 
-/// More than half of what there is between QUIC's least payload and the usual one: then the first probe
-/// is the largest there is, and only where it gets lost, one of half of that.
-const STEP: u16 = (USUAL_LIMIT - LEAST_PAYLOAD) / 2 + 1;
-
 /// RFC 9000, section 14.
 const LEAST_PAYLOAD: u16 = 1200;
 
@@ -69,12 +65,16 @@ impl Way {
         };
         let least = config.initial_mtu.max(LEAST_PAYLOAD);
         let largest = largest.max(least);
+        // A search no finer than half of what there is to gain begins with the largest, and only where that gets lost goes on
+        // to the middle. On a wide way the peer may say that it takes no more than a usual one does.
+        let limit = match self {
+            Self::Wide => USUAL_LIMIT.max(least),
+            Self::Usual | Self::Host => largest,
+        };
         let mut probes = MtuDiscoveryConfig::default();
-        probes.upper_bound(largest).minimum_change(match self {
-            // A peer may say that it takes no more than a usual way does, and that must stay within reach.
-            Self::Usual | Self::Wide => STEP,
-            Self::Host => (largest - least) / 2 + 1,
-        });
+        probes
+            .upper_bound(largest)
+            .minimum_change((limit - least) / 2 + 1);
         probes
     }
 }
