@@ -60,7 +60,7 @@
 //! | `ring` | no | the ring crypto provider |
 //! | `platform-verifier` | yes | `ClientTls::platform`: the roots of the operating system |
 //! | `self-signed` | yes | `ServerTls::self_signed` and `ServerTls::dev_cert` |
-//! | `abstract-socket` | no | endpoints on a caller's own socket, for simulated networks; names quinn |
+//! | `abstract-socket` | no | endpoints on a caller's own socket, for simulated networks, or on a plain one; names quinn |
 
 #[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
 compile_error!(

@@ -95,6 +95,21 @@ impl ServerEndpoint {
         Self::start(sockets, Some(buffers), tls, config, Randomness::System)
     }
 
+    /// As [`bind`](Self::bind), but on a socket as quinn has it, which sends each run of datagrams in a
+    /// call of its own: something to compare with.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    #[cfg(feature = "abstract-socket")]
+    pub fn bind_plain(
+        address: SocketAddr,
+        tls: &ServerTls,
+        config: &TransportConfig,
+    ) -> Result<Self, BindError> {
+        let (placed, buffers) = shard::bind_plain(address, config.udp_buffer)?;
+        Self::start(vec![placed], Some(buffers), tls, config, Randomness::System)
+    }
+
     /// An endpoint on a socket of the caller's own, for simulated networks.
     ///
     /// With a seed, all that the endpoint draws at random and that shows in its packets' number,

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+pub(crate) mod merging;
 #[cfg(target_os = "linux")]
 pub(crate) mod options;
 

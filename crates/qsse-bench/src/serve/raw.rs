@@ -20,7 +20,7 @@ const QUEUE_EVENTS: usize = 16_384;
 pub(super) async fn run(work: &Work, start: Start) -> Result<()> {
     let tls = tls::quic_server(&work.certificates, work.resumed)?;
     let config = settings::server(work.peer);
-    let endpoint = ServerEndpoint::bind("127.0.0.1:0".parse()?, &tls, &config)?;
+    let endpoint = ServerEndpoint::bind_plain("127.0.0.1:0".parse()?, &tls, &config)?;
     listening(endpoint.local_addr());
     let (events, _) = broadcast::channel::<Bytes>(QUEUE_EVENTS);
     if let Task::Steady { events_per_s } = work.task {

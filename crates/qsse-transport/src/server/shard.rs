@@ -7,6 +7,7 @@ use quinn::{AsyncUdpSocket, TokioRuntime};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
+use crate::socket::merging::Merging;
 use crate::{BindError, ServerEndpoint, UdpBuffers, socket};
 
 const LIMIT: usize = ServerEndpoint::MAX_SHARDS;
@@ -34,7 +35,7 @@ impl Shard {
 /// A socket to be read on a runtime.
 pub(super) type Placed = (Arc<dyn AsyncUdpSocket>, Handle);
 
-/// Binds as many sockets to `address` as there are runtimes.
+/// Binds as many sockets to `address` as there are runtimes, and has them [merge](Merging) what is sent.
 pub(super) fn bind(
     address: SocketAddr,
     runtimes: &[Handle],
@@ -58,10 +59,22 @@ pub(super) fn bind(
     let place = |(socket, runtime): (_, &Handle)| {
         let _reads_it = runtime.enter();
         let socket = wrap(socket, shared).map_err(io)?;
-        Ok((socket, runtime.clone()))
+        Ok((Merging::new(socket) as _, runtime.clone()))
     };
     let placed = sockets.into_iter().zip(runtimes).map(place);
     Ok((placed.collect::<Result<_, BindError>>()?, buffers))
+}
+
+/// Binds one socket to `address`, for the current runtime, as the library has it.
+#[cfg(feature = "abstract-socket")]
+pub(super) fn bind_plain(
+    address: SocketAddr,
+    buffer: usize,
+) -> Result<(Placed, UdpBuffers), BindError> {
+    let runtime = Handle::try_current().map_err(|_| BindError::NoRuntime)?;
+    let io = |error| BindError::io(address, error);
+    let (socket, buffers) = socket::bind(address, buffer).map_err(io)?;
+    Ok(((wrap(socket, false).map_err(io)?, runtime), buffers))
 }
 
 #[cfg(target_os = "linux")]

@@ -59,7 +59,8 @@ fn fill(dir: &Path, events: u64, batch: u64) -> Result<()> {
 
 async fn write(bytes: u64) -> Result<()> {
     let tls = ServerTls::self_signed([] as [&str; 0])?;
-    let endpoint = ServerEndpoint::bind("127.0.0.1:0".parse()?, &tls, &TransportConfig::server())?;
+    let endpoint =
+        ServerEndpoint::bind_plain("127.0.0.1:0".parse()?, &tls, &TransportConfig::server())?;
     let url = ServerUrl::from(endpoint.local_addr());
     println!(
         "{}",
