@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Poll, Waker};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
@@ -10,13 +11,13 @@ use qsse_proto::Timestamp;
 use qsse_proto::batch::{Batch, Builder, EventRef};
 use qsse_proto::limits::BATCH_BYTES;
 use qsse_topic::Filter;
-use tokio::sync::Notify;
 
 use crate::encoding::Encoding;
 use crate::history::Read;
 use crate::pace::Readers;
 use crate::recent::Recent;
 use crate::storage::Stored;
+use crate::waiters::{Place, Waiters};
 
 /// What a sealed batch, or another form of one, costs beside its bytes.
 const BATCH_OVERHEAD: usize = size_of::<Batch>() + 64;
@@ -35,7 +36,6 @@ pub(crate) struct Feed {
     /// Readers that exist; changed only under the log's lock when it grows.
     readers: AtomicUsize,
     /// Readers that found nothing sleep here.
-    wake: Notify,
     /// Allocated bytes of all feeds together.
     all_bytes: Arc<AtomicUsize>,
 }
@@ -51,8 +51,8 @@ struct State {
     counted: usize,
     /// Allocated bytes of `sealed` and `encoded`.
     sealed_bytes: usize,
-    /// A reader found nothing and sleeps, or is about to.
-    waiting: bool,
+    /// Readers that found nothing.
+    waiters: Waiters,
 }
 
 /// What a feed has for a position.
@@ -109,9 +109,9 @@ impl Feed {
             encoded: BTreeMap::new(),
             counted: 0,
             sealed_bytes: 0,
-            waiting: false,
+            waiters: Waiters::default(),
         };
-        let (readers, wake) = (AtomicUsize::new(0), Notify::new());
+        let readers = AtomicUsize::new(0);
         Self {
             filter,
             state: Mutex::new(state),
@@ -120,7 +120,6 @@ impl Feed {
             past: Recent::new(Arc::clone(&all_bytes)),
             stored: Recent::new(Arc::clone(&all_bytes)),
             readers,
-            wake,
             all_bytes,
         }
     }
@@ -141,8 +140,13 @@ impl Feed {
         state.floor
     }
 
-    pub(crate) fn leave(&self) {
+    /// A reader is gone, and waits no more if it had a place.
+    pub(crate) fn leave(&self, place: Option<Place>) {
         self.readers.fetch_sub(1, Ordering::AcqRel);
+        if let Some(place) = place {
+            let left = self.state.lock().waiters.leave(place);
+            drop(left);
+        }
     }
 
     /// Holds the feed for events that are to be added. Under the log's lock, so that no reader joins meanwhile.
@@ -174,9 +178,7 @@ impl Feed {
             state.seal();
             self.count(&mut state);
         }
-        let first = state
-            .sealed
-            .partition_point(|batch| batch.last_seq() <= position);
+        let first = state.first_after(position);
         if state.sealed[first].first_seq() <= position {
             return Taken::Inside(state.sealed[first].clone());
         }
@@ -229,22 +231,20 @@ impl Feed {
         slowest.is_none_or(|taken| taken >= seq || !state.has_after(taken))
     }
 
-    /// Waits until there is something for `position`: newer events, or none that old any more.
-    ///
-    /// Cancel-safe.
-    pub(crate) async fn ready(&self, position: u64) {
-        loop {
-            let mut woken = std::pin::pin!(self.wake.notified());
-            woken.as_mut().enable();
-            {
-                let mut state = self.state.lock();
-                if position < state.floor || state.has_after(position) {
-                    return;
-                }
-                state.waiting = true;
-            }
-            woken.await;
+    /// Whether there is something for `position`: newer events, or none that old any more. If not, the task is woken when there is.
+    pub(crate) fn poll_ready(
+        &self,
+        position: u64,
+        place: &mut Option<Place>,
+        waker: &Waker,
+    ) -> Poll<()> {
+        let mut state = self.state.lock();
+        if position < state.floor || state.has_after(position) {
+            return Poll::Ready(());
         }
+        let replaced = state.waiters.register(place, waker);
+        drop((state, replaced));
+        Poll::Pending
     }
 
     /// Brings the sum of all feeds up to date with this one.
@@ -299,11 +299,9 @@ impl Drop for Writing<'_> {
     fn drop(&mut self) {
         if let Some(mut state) = self.state.take() {
             self.feed.count(&mut state);
-            let waiting = std::mem::take(&mut state.waiting);
+            let waiting = state.waiters.take();
             drop(state);
-            if waiting {
-                self.feed.wake.notify_waiters();
-            }
+            waiting.into_iter().for_each(Waker::wake);
         }
     }
 }
@@ -325,6 +323,17 @@ impl State {
     }
 
     /// Whether this very batch is one of the feed's: another one of the same seqs may lack some events.
+    /// Which batch is the first with an event behind `position`; there is one.
+    fn first_after(&self, position: u64) -> usize {
+        let before = |batch: &Batch| batch.last_seq() <= position;
+        let newest = self.sealed.len() - 1;
+        // Mostly it is the newest one, and a search would look at a dozen far apart.
+        if newest == 0 || before(&self.sealed[newest - 1]) {
+            return newest;
+        }
+        self.sealed.partition_point(before)
+    }
+
     fn holds(&self, batch: &Batch) -> bool {
         let same =
             |own: &Batch| std::ptr::eq(&raw const own.bytes()[..], &raw const batch.bytes()[..]);

@@ -51,6 +51,7 @@ mod recent;
 mod storage;
 mod time;
 mod topics;
+mod waiters;
 
 pub use append::{AppendError, Appended, Appender, NewEvent};
 pub use config::{Config, Retention};

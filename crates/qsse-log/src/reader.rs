@@ -1,7 +1,9 @@
 //! A reader: one position in the log, and the next step from there.
 
 use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use qsse_proto::EventId;
@@ -15,6 +17,7 @@ use crate::feed::{Feed, Taken};
 use crate::history::Selected;
 use crate::log::Log;
 use crate::pace::Progress;
+use crate::waiters::Place;
 
 mod start;
 mod stored;
@@ -56,6 +59,8 @@ pub struct Reader {
     /// What came from the storage and was not handed out yet.
     fetched: Fetched,
     progress: Arc<Progress>,
+    /// Among those who wait for the feed.
+    place: Option<Place>,
 }
 
 /// What comes next.
@@ -161,10 +166,15 @@ impl Reader {
 
     /// Waits until [`step`](Self::step) has something to do.
     ///
-    /// Cancel-safe. The future does not borrow the reader; it is of use until the next step.
-    pub fn ready(&self) -> impl Future<Output = ()> + Send + use<> {
-        let (feed, position) = (Arc::clone(&self.feed), self.position);
-        async move { feed.ready(position).await }
+    /// Cancel-safe.
+    pub async fn ready(&mut self) {
+        poll_fn(|cx| self.poll_ready(cx)).await;
+    }
+
+    /// [`ready`](Self::ready) for futures written by hand: the task that asked last is woken.
+    pub fn poll_ready(&mut self, cx: &Context<'_>) -> Poll<()> {
+        self.feed
+            .poll_ready(self.position, &mut self.place, cx.waker())
     }
 
     /// A batch of this reader in another encoding.
@@ -305,7 +315,7 @@ fn gap_of(after: u64, to: u64, reason: GapReason) -> Gap {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.feed.leave();
+        self.feed.leave(self.place);
         self.progress.set(u64::MAX, true);
         self.log.shared().pace.moved();
     }

@@ -49,6 +49,7 @@ mod clock;
 mod config;
 mod metrics;
 mod publish;
+mod rarely;
 mod scope;
 mod server;
 mod session;

@@ -110,6 +110,7 @@ impl Subscribe {
             batches,
             events: None,
             waiting: None,
+            draining: None,
             cursor: position,
             reset,
             lagged: false,
@@ -138,6 +139,8 @@ pub struct Subscription {
     batches: VecDeque<Batch>,
     events: Option<Events>,
     waiting: Option<BoxFuture<'static, Option<Found>>>,
+    /// The server's drain, from the first wait on.
+    draining: Option<BoxFuture<'static, ()>>,
     cursor: EventId,
     reset: Option<EventId>,
     lagged: bool,
@@ -246,15 +249,15 @@ impl Stream for Subscription {
                 }));
                 continue;
             }
-            let (ready, draining) = (self.reader.ready(), shared.draining.clone());
-            self.waiting = Some(Box::pin(async move {
-                tokio::select! {
-                    biased;
-                    () = ready => {}
-                    () = draining.cancelled() => {}
-                }
-                None
-            }));
+            let draining = shared.draining.clone();
+            let this = &mut *self;
+            let draining = this
+                .draining
+                .get_or_insert_with(|| Box::pin(draining.cancelled_owned()));
+            let leaves = draining.as_mut().poll(cx).is_ready();
+            if !leaves {
+                ready!(this.reader.poll_ready(cx));
+            }
         }
     }
 }

@@ -59,7 +59,7 @@ impl Reader {
         let begin = match begun {
             Ok(begin) => begin,
             Err(error) => {
-                feed.leave();
+                feed.leave(None);
                 return Err(error);
             }
         };
@@ -80,6 +80,7 @@ impl Reader {
             since: None,
             fetched: Fetched::default(),
             progress,
+            place: None,
         })
     }
 

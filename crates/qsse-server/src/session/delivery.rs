@@ -9,10 +9,11 @@ use qsse_proto::batch::Batch;
 use qsse_proto::{Code, EventId};
 use qsse_topic::Filter;
 use qsse_transport::{SendStream, WriteError};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Held;
+use crate::rarely::Rarely;
 use crate::session::Session;
 use crate::session::encoding::StreamForm;
 
@@ -97,11 +98,20 @@ impl Delivery {
 
     /// Writes events until the subscription ends.
     pub(crate) async fn deliver(mut self: Box<Self>) -> Ended {
-        let ends = self.ends.clone();
+        let (ends, stopped) = (self.ends.clone(), self.stream.stopped());
+        let unsubscribed = {
+            let ends = ends.clone();
+            Rarely::new(async move {
+                tokio::select! {
+                    biased;
+                    () = ends.cancelled() => {}
+                    Ok(Some(_)) = stopped => {}
+                }
+            })
+        };
         let end = tokio::select! {
             biased;
-            () = ends.cancelled() => Ended::Unsubscribed,
-            Ok(Some(_)) = self.stream.stopped() => Ended::Unsubscribed,
+            () = unsubscribed => Ended::Unsubscribed,
             end = self.run() => end,
         };
         match end {
@@ -138,6 +148,8 @@ impl Delivery {
         let mut lagging = None;
         let every = session.shared.config.heartbeat;
         let mut heartbeat = Instant::now() + every;
+        // Set off by the drain as well.
+        let mut alarm = None;
         let mut kept = false;
         loop {
             let step = reader.step(TURN, &mut batches);
@@ -153,14 +165,14 @@ impl Delivery {
             }
             let written = match step {
                 Step::Batches => {
-                    let allowed = permitted.of(&mut batches).await;
-                    if !allowed.is_empty() {
+                    permitted.of(&mut batches).await;
+                    if !batches.is_empty() {
                         told = reader.position();
                         heartbeat = Instant::now() + every;
                     }
-                    let chunks = allowed
-                        .iter()
-                        .map(|batch| form.batch(session, reader, batch));
+                    let chunks = batches
+                        .drain(..)
+                        .map(|batch| form.batch(session, reader, &batch));
                     out.write(chunks).await
                 }
                 Step::Gap(gap) => {
@@ -194,13 +206,20 @@ impl Delivery {
                     out.write(form.heartbeat(position)).await
                 }
                 Step::Idle(_) => {
+                    let waits = alarm.get_or_insert_with(|| {
+                        let draining = session.shared.draining.clone();
+                        Rarely::new(async move {
+                            let _ = timeout_at(heartbeat, draining.cancelled()).await;
+                        })
+                    });
                     tokio::select! {
                         biased;
                         () = reader.ready() => {}
-                        () = session.shared.draining.cancelled() => {}
-                        () = tokio::time::sleep_until(heartbeat) => {
-                            if reader.position() == told {
-                                heartbeat = Instant::now() + every;
+                        () = waits => {
+                            alarm = None;
+                            let now = Instant::now();
+                            if now >= heartbeat && reader.position() == told {
+                                heartbeat = now + every;
                             }
                         }
                     }
@@ -235,10 +254,10 @@ impl<'s> Permitted<'s> {
         }
     }
 
-    /// The batches, without what the principal may not read.
-    async fn of(&mut self, batches: &mut Vec<Batch>) -> Vec<Batch> {
+    /// Takes from the batches what the principal may not read.
+    async fn of(&mut self, batches: &mut Vec<Batch>) {
         if !self.by_name {
-            return std::mem::take(batches);
+            return;
         }
         let mut allowed = Vec::with_capacity(batches.len());
         for batch in batches.drain(..) {
@@ -250,7 +269,7 @@ impl<'s> Permitted<'s> {
                 self.all_denied();
             }
         }
-        allowed
+        *batches = allowed;
     }
 
     /// An authorizer written for the text of patterns denies every name under a wildcard: then the subscriber sees nothing.
