@@ -126,6 +126,7 @@ fn subscribing(error: &SubscribeError) -> Status {
         | SubscribeError::TooManyPatterns { .. }
         | SubscribeError::Unsupported { .. } => Status::Usage,
         SubscribeError::Refused { code, .. } => refused(*code),
+        SubscribeError::Connect(error) => connecting(error),
         SubscribeError::Closed(reason) => closed(reason),
         _ => Status::Other,
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 use qsse_proto::limits::PUBLISHER_NAME_BYTES;
+use qsse_topic::IntoFilter;
 use qsse_transport::tls::{ClientTls, Fingerprint};
 use qsse_transport::{ClientEndpoint, ServerUrl, UrlError};
 use tokio::runtime;
@@ -16,7 +17,7 @@ use tokio::sync::oneshot;
 use crate::backoff::Backoff;
 use crate::core::{Core, Handle};
 use crate::driver::{Choice, Driver, Endpoints, Trust};
-use crate::{Client, Config, ConnectError, Dialect, RetryPolicy, TokenSource};
+use crate::{Client, Config, ConnectError, Dialect, RetryPolicy, Subscribe, TokenSource};
 
 /// A client to be made: await it to connect. Made by [`Client::connect`].
 ///
@@ -26,6 +27,7 @@ use crate::{Client, Config, ConnectError, Dialect, RetryPolicy, TokenSource};
 /// [`ca_file`](Self::ca_file) or [`insecure`](Self::insecure) said; else, as usual, by the root certificates of the operating system (feature
 /// `platform-verifier`), and on this machine also by the development certificate of a server of the same user. A
 /// configuration of one's own given to [`tls`](Self::tls) goes before all of these.
+#[derive(Clone)]
 #[must_use = "nothing is connected until this is awaited"]
 pub struct Connect {
     url: Result<ServerUrl, UrlError>,
@@ -144,7 +146,41 @@ impl Connect {
         self
     }
 
+    /// Connects and subscribes in one step. Await what it returns; [`start`](Subscribe::start) and [`on_lag`](Subscribe::on_lag) can be set
+    /// before.
+    ///
+    /// The subscription is asked for in the same breath as the client says hello, so that its first event comes a round trip earlier than
+    /// after [`Client::subscribe`]. The connection is the subscription's own, and ends with it.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut rides = qsse_client::Client::connect("events.example").subscribe("ride.*.start").await?;
+    /// while let Some(event) = rides.try_next().await? {
+    ///     println!("{}", event.topic());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Awaited: [`SubscribeError::Connect`](crate::SubscribeError::Connect) when there is no connection, otherwise as with
+    /// [`Client::subscribe`].
+    pub fn subscribe(self, filter: impl IntoFilter) -> Subscribe {
+        Subscribe::connecting(self, filter.into_filter())
+    }
+
     async fn run(self) -> Result<Client, ConnectError> {
+        let prepared = self.prepare()?;
+        // Dropped with this future, it stops the driver.
+        let handle = prepared.handle.clone();
+        match prepared.start().await {
+            Ok(result) => result.map(|()| Client::new(handle)),
+            Err(_) => Err(ConnectError::Closed),
+        }
+    }
+
+    /// Everything but the first packet.
+    pub(crate) fn prepare(self) -> Result<Prepared, ConnectError> {
         let Self {
             url,
             token,
@@ -165,7 +201,6 @@ impl Connect {
             None => Backoff::new(&config.reconnect),
         };
         let (core, commands) = Core::new(config, token, runtime.clone());
-        // Dropped with this future, it stops the driver.
         let handle = Arc::new(Handle { core: core.clone() });
         let driver = Driver {
             core,
@@ -177,12 +212,27 @@ impl Connect {
             moved: None,
             last_id: 0,
         };
+        Ok(Prepared {
+            handle,
+            driver,
+            runtime,
+        })
+    }
+}
+
+/// A client that has not begun to connect: what is registered with it now, it asks for at once.
+pub(crate) struct Prepared {
+    pub(crate) handle: Arc<Handle>,
+    driver: Driver,
+    runtime: runtime::Handle,
+}
+
+impl Prepared {
+    /// Begins, and tells how the first connection went.
+    pub(crate) fn start(self) -> oneshot::Receiver<Result<(), ConnectError>> {
         let (first, connected) = oneshot::channel();
-        runtime.spawn(driver.run(first));
-        match connected.await {
-            Ok(result) => result.map(|()| Client::new(handle)),
-            Err(_) => Err(ConnectError::Closed),
-        }
+        self.runtime.spawn(self.driver.run(first));
+        connected
     }
 }
 

@@ -7,10 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use qsse_client::{
-    Code, Cursor, GapReason, OnLag, Start, SubscribeError, SubscriptionError, TransportConfig,
+    Client, Code, ConnectError, Cursor, GapReason, OnLag, Start, SubscribeError, SubscriptionError,
+    TransportConfig,
 };
 use qsse_proto::control::{ClientFrame, Unsubscribe};
 use qsse_proto::stream::Outcome;
+use qsse_transport::ConnectionError;
 use support::*;
 
 #[tokio::test]
@@ -397,4 +399,61 @@ async fn next_can_be_cancelled_at_any_time() {
     }
     assert_eq!(seen, (1..=200).collect::<Vec<_>>());
     soon(writing).await.unwrap();
+}
+
+#[tokio::test]
+async fn connecting_and_subscribing_is_one_breath_and_one_life() {
+    let server = FakeServer::start();
+    let (subscription, peer) = tokio::join!(server.connect().subscribe("*"), async {
+        let mut peer = server.accept().await;
+        let asked = peer.subscribe().await;
+        assert_eq!(asked.patterns, ["*"], "before the welcome");
+        peer.welcome().await;
+        peer.confirm(asked.id, 0).await;
+        let mut feed = peer.feed(asked.id, 0, Outcome::Live).await;
+        feed.events([1]).await;
+        (peer, feed)
+    });
+    let mut subscription = subscription.unwrap();
+    assert_eq!(seqs(&mut subscription, 1).await, [1]);
+    // It keeps the connection, and nothing else does.
+    drop(subscription);
+    let (peer, _feed) = peer;
+    assert!(matches!(
+        peer.closed().await,
+        ConnectionError::Closed { code, .. } if code == Code::NO_ERROR
+    ));
+}
+
+#[tokio::test]
+async fn why_connecting_failed_is_why_subscribing_did() {
+    let server = FakeServer::start();
+    let (result, ()) = tokio::join!(server.connect().subscribe("a"), async {
+        let peer = server.accept().await;
+        peer.connection.close(Code::NOT_AUTHORISED, "no such token");
+    });
+    let error = result.unwrap_err();
+    assert!(
+        matches!(
+            &error,
+            SubscribeError::Connect(ConnectError::NotAuthorised { .. })
+        ),
+        "{error:?}"
+    );
+    assert!(!error.is_retryable());
+    assert!(error.to_string().contains("no such token"), "{error}");
+
+    let nowhere = Client::connect("qsse://[").subscribe("a").await;
+    let error = nowhere.unwrap_err();
+    assert!(matches!(error, SubscribeError::Connect(_)), "{error:?}");
+
+    let (result, ()) = tokio::join!(server.connect().subscribe("secret"), async {
+        let mut peer = server.accept().await;
+        let asked = peer.subscribe().await;
+        peer.welcome().await;
+        peer.refuse(asked.id, Code::NOT_AUTHORISED, "not for you")
+            .await;
+        peer.closed().await;
+    });
+    assert_eq!(result.unwrap_err().code(), Some(Code::NOT_AUTHORISED));
 }

@@ -1,7 +1,7 @@
 //! Clients of a qsse server, or of a Go one.
 
 use anyhow::Result;
-use qsse_client::{Client, Dialect};
+use qsse_client::{Client, Connect, Dialect};
 use qsse_transport::tls::ClientTls;
 use qsse_transport::{ClientEndpoint, ServerUrl};
 
@@ -18,10 +18,7 @@ pub(super) struct Dialer {
 }
 
 /// A client with one subscription.
-pub(super) struct Subscriber {
-    client: Client,
-    events: qsse_client::Subscription,
-}
+pub(super) struct Subscriber(qsse_client::Subscription);
 
 impl Dialer {
     pub(super) fn new(load: &Load, endpoint: ClientEndpoint) -> Result<Self> {
@@ -44,29 +41,30 @@ impl Dialer {
     }
 
     pub(super) async fn connect(&self) -> Result<Client> {
-        let connect = Client::connect(self.url.clone())
-            .tls(self.tls.clone())
-            .endpoint(self.endpoint.clone())
-            .dialect(self.dialect);
-        Ok(connect.await?)
+        Ok(self.to_connect().await?)
     }
 
     pub(super) async fn subscribe(&self, topic: &str) -> Result<Subscriber> {
-        let client = self.connect().await?;
-        let events = client.subscribe(topic).await?;
-        Ok(Subscriber { client, events })
+        Ok(Subscriber(self.to_connect().subscribe(topic).await?))
+    }
+
+    fn to_connect(&self) -> Connect {
+        Client::connect(self.url.clone())
+            .tls(self.tls.clone())
+            .endpoint(self.endpoint.clone())
+            .dialect(self.dialect)
     }
 }
 
 impl Subscriber {
     pub(super) async fn receive(mut self, tally: Tally) -> Result<()> {
-        while let Some(event) = self.events.lend_next().await {
+        while let Some(event) = self.0.lend_next().await {
             tally.event(event?.data());
         }
         Ok(())
     }
 
     pub(super) fn leave(self) {
-        self.client.close();
+        drop(self);
     }
 }

@@ -5,7 +5,7 @@ use qsse_proto::limits::{CONTROL_FRAME_BYTES, PATTERNS_PER_SUBSCRIPTION};
 use qsse_topic::FilterError;
 
 use super::in_brackets;
-use crate::CloseReason;
+use crate::{CloseReason, ConnectError};
 
 /// Why [`Client::subscribe`](crate::Client::subscribe) failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -39,6 +39,9 @@ pub enum SubscribeError {
         /// What it lacks.
         what: &'static str,
     },
+    /// There was no connection for [`Connect::subscribe`](crate::Connect::subscribe) to subscribe over.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
     /// The client is closed, or gave up while the subscription was being made.
     #[error("the client is closed: {0}")]
     Closed(CloseReason),
@@ -47,7 +50,11 @@ pub enum SubscribeError {
 impl SubscribeError {
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Refused { code, .. } if code.is_retryable())
+        match self {
+            Self::Refused { code, .. } => code.is_retryable(),
+            Self::Connect(error) => error.is_retryable(),
+            _ => false,
+        }
     }
 
     /// The server's reason, where it gave one.

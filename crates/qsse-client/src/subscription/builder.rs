@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::Subscription;
 use super::slot::{Slot, Wanted};
+use crate::connect::{Connect, Prepared};
 use crate::core::Handle;
 use crate::{CloseReason, SubscribeError};
 
@@ -19,11 +20,12 @@ use crate::{CloseReason, SubscribeError};
 const FRAME_BYTES: usize = 64;
 const PATTERN_BYTES: usize = 2;
 
-/// A subscription to be made: await it. Made by [`Client::subscribe`](crate::Client::subscribe).
+/// A subscription to be made: await it. Made by [`Client::subscribe`](crate::Client::subscribe) and
+/// [`Connect::subscribe`](crate::Connect::subscribe).
 #[derive(Clone)]
 #[must_use = "nothing is subscribed to until this is awaited"]
 pub struct Subscribe {
-    handle: Arc<Handle>,
+    client: ByWhom,
     filter: Result<Filter, FilterError>,
     /// The patterns to offer to a Go server, where they are not those of the filter.
     offered: Option<Vec<Pattern>>,
@@ -31,10 +33,26 @@ pub struct Subscribe {
     on_lag: OnLag,
 }
 
+/// The client of a subscription.
+#[derive(Clone)]
+enum ByWhom {
+    There(Arc<Handle>),
+    /// One to be made for it.
+    ToConnect(Box<Connect>),
+}
+
 impl Subscribe {
     pub(crate) fn new(handle: Arc<Handle>, filter: Result<Filter, FilterError>) -> Self {
+        Self::by(ByWhom::There(handle), filter)
+    }
+
+    pub(crate) fn connecting(connect: Connect, filter: Result<Filter, FilterError>) -> Self {
+        Self::by(ByWhom::ToConnect(Box::new(connect)), filter)
+    }
+
+    fn by(client: ByWhom, filter: Result<Filter, FilterError>) -> Self {
         Self {
-            handle,
+            client,
             filter,
             offered: None,
             start: Start::default(),
@@ -74,7 +92,7 @@ impl Subscribe {
 
     async fn run(self) -> Result<Subscription, SubscribeError> {
         let Self {
-            handle,
+            client,
             filter,
             offered,
             start,
@@ -90,6 +108,13 @@ impl Subscribe {
             start,
             on_lag,
         };
+        let (handle, prepared) = match client {
+            ByWhom::There(handle) => (handle, None),
+            ByWhom::ToConnect(connect) => {
+                let prepared = connect.prepare()?;
+                (prepared.handle.clone(), Some(prepared))
+            }
+        };
         let (confirm, confirmed) = oneshot::channel();
         let slot = handle
             .core
@@ -97,8 +122,14 @@ impl Subscribe {
             .map_err(SubscribeError::Closed)?;
         // From here on dropping it unregisters, also when this future is dropped.
         let subscription = Subscription::new(handle, slot);
+        let is_new = prepared.is_some();
+        drop(prepared.map(Prepared::start));
         match confirmed.await {
-            Ok(result) => result.map(|()| subscription),
+            Ok(Ok(())) => Ok(subscription),
+            Ok(Err(SubscribeError::Closed(CloseReason::Failed(error)))) if is_new => {
+                Err(SubscribeError::Connect(error))
+            }
+            Ok(Err(error)) => Err(error),
             Err(_) => Err(SubscribeError::Closed(CloseReason::Local)),
         }
     }

@@ -1,7 +1,9 @@
 //! Delivery: one subscription's events onto its stream (sections 5 to 7 of the protocol).
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use qsse_log::{Reader, Step};
@@ -29,8 +31,8 @@ pub(crate) struct Delivery {
     filter: Filter,
     reader: Reader,
     form: StreamForm,
-    /// Written before the first event.
-    preface: Vec<Bytes>,
+    /// What waits to be written.
+    queue: VecDeque<Bytes>,
     stream: SendStream,
     ends: CancellationToken,
     _counted: Held,
@@ -68,12 +70,13 @@ impl Delivery {
     ) -> Box<Self> {
         let shared = &session.shared;
         let counted = shared.metrics.subscribe(&filter, &shared.topics);
+        let queue = VecDeque::from([form.opening(&reader)]);
         Box::new(Self {
             session,
             filter,
             reader,
             form,
-            preface: Vec::new(),
+            queue,
             stream,
             ends,
             _counted: counted,
@@ -82,7 +85,16 @@ impl Delivery {
 
     /// Writes this before the first event.
     pub(crate) fn preface(mut self: Box<Self>, bytes: Vec<Bytes>) -> Box<Self> {
-        self.preface = bytes;
+        self.queue.extend(bytes);
+        self
+    }
+
+    /// Writes the beginning now, if that needs no waiting, so that it leaves in one packet with what is written next to other streams.
+    pub(crate) async fn write_ahead(mut self: Box<Self>) -> Box<Self> {
+        let Self { stream, queue, .. } = &mut *self;
+        // An error shows when the rest is written.
+        let _ =
+            poll_fn(|cx| Poll::Ready(stream.poll_write_chunks(cx, queue.make_contiguous()))).await;
         self
     }
 
@@ -130,16 +142,13 @@ impl Delivery {
             filter,
             reader,
             form,
-            preface,
+            queue,
             stream,
             ..
         } = self;
         let metrics = &session.shared.metrics;
-        let mut out = Out {
-            stream,
-            queue: VecDeque::from([form.opening(reader)]),
-        };
-        if let Err(end) = out.write(std::mem::take(preface)).await {
+        let mut out = Out { stream, queue };
+        if let Err(end) = out.write([]).await {
             return end;
         }
         let mut permitted = Permitted::new(session, filter);
@@ -287,14 +296,14 @@ impl<'s> Permitted<'s> {
 /// What is on its way into the stream.
 struct Out<'s> {
     stream: &'s mut SendStream,
-    queue: VecDeque<Bytes>,
+    queue: &'s mut VecDeque<Bytes>,
 }
 
 impl Out<'_> {
     async fn write(&mut self, chunks: impl IntoIterator<Item = Bytes>) -> Result<(), Ended> {
         self.queue.extend(chunks);
         while !self.queue.is_empty() {
-            self.stream.write_queue(&mut self.queue).await?;
+            self.stream.write_queue(self.queue).await?;
         }
         Ok(())
     }

@@ -71,7 +71,8 @@ pub(crate) async fn open(
     let reader = reader.map_err(|error| Refusal::new(Code::UNSUPPORTED, error.to_string()))?;
     let stream = open_stream(&session).await?;
     let form = StreamForm::Frames { id };
-    Ok(Delivery::new(session, filter, reader, form, stream, ends))
+    let delivery = Delivery::new(session, filter, reader, form, stream, ends);
+    Ok(delivery.write_ahead().await)
 }
 
 /// Reads a pattern, within the server's limits.
