@@ -30,6 +30,10 @@ impl Waiters {
             Some(known) if known.will_wake(waker) => None,
             Some(known) => Some(std::mem::replace(known, waker.clone())),
             None => {
+                if self.wakers.capacity() == 0 {
+                    // Most feeds of many have one reader each.
+                    self.wakers = Slab::with_capacity(1);
+                }
                 let (round, key) = (self.round, self.wakers.insert(waker.clone()));
                 *place = Some(Place { round, key });
                 None

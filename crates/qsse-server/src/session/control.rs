@@ -332,7 +332,8 @@ fn unread(_: Unread) -> End {
 
 async fn expired(at: Option<Instant>) {
     match at {
-        Some(at) => tokio::time::sleep_until(at).await,
+        // In a box, as few tokens expire while their client is there.
+        Some(at) => Box::pin(tokio::time::sleep_until(at)).await,
         None => std::future::pending().await,
     }
 }
@@ -368,7 +369,8 @@ impl Pace {
     /// Waits for the next frame's turn. Cancel-safe.
     async fn wait(&mut self) {
         let missing = ((1.0 - self.left) / self.per_second).max(0.0);
-        tokio::time::sleep_until(self.counted + Duration::from_secs_f64(missing)).await;
+        let refilled = self.counted + Duration::from_secs_f64(missing);
+        Box::pin(tokio::time::sleep_until(refilled)).await;
         self.refill();
     }
 
