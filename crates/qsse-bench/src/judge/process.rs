@@ -69,6 +69,15 @@ impl Process {
         })
     }
 
+    /// Has it step back for the others on its core, which are to be as if they were alone; tells whether the system could.
+    pub(super) fn step_back(&self) -> bool {
+        let pid = self.child.id().to_string();
+        let stepped = Command::new("renice")
+            .args(["-n", "19", "-p", &pid])
+            .output();
+        stepped.is_ok_and(|output| output.status.success())
+    }
+
     /// The next line that it prints.
     pub(super) fn line(&self, within: Duration) -> Result<String> {
         match self.lines.recv_timeout(within) {
