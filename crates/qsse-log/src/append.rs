@@ -15,6 +15,7 @@ use crate::log::{Log, State};
 use crate::pending::Receipt;
 use crate::storage::{Acknowledge, StorageError};
 use crate::time::Now;
+use crate::topics::TopicId;
 
 /// An event that has no id yet.
 #[derive(Clone, Copy, Debug)]
@@ -258,19 +259,28 @@ impl State {
             ..
         } = self;
         let mut writer = feeds.writer(budget);
+        let mut last: Option<(&str, TopicId)> = None;
         for (topic, event) in events {
-            let id = topics.resolve(topic);
+            // Many come on one topic in a row, and name it by the same text.
+            let id = match last {
+                Some((name, id)) if std::ptr::eq(name, topic.as_str()) => id,
+                _ => topics.resolve(topic),
+            };
+            last = Some((topic.as_str(), id));
             topics.count(id);
             let (routes, generation) = feeds.routes();
             for slot in topics.routes(id, routes, generation) {
                 writer.append(*slot, event);
             }
-            history.append(Record::of(event, id, age), topics);
-            history.trim(config, age, topics);
+            let grew = history.append(Record::of(event, id, age), topics);
+            if grew {
+                history.trim(config, age, topics);
+            }
             if let Some(rule) = topics.rule(id) {
                 history.trim_topic(id, &config.retention[rule], age, topics);
             }
         }
+        history.trim(config, age, topics);
     }
 }
 

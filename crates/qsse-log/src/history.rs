@@ -136,8 +136,8 @@ impl History {
         Some((segment.first_seq + within as u64).saturating_sub(1))
     }
 
-    /// Appends an event newer than all others; [`trim`](Self::trim) then makes room.
-    pub(crate) fn append(&mut self, record: Record<'_>, topics: &mut Topics) {
+    /// Appends an event newer than all others. Says whether memory has grown: then [`trim`](Self::trim) makes room.
+    pub(crate) fn append(&mut self, record: Record<'_>, topics: &mut Topics) -> bool {
         debug_assert!(record.seq > self.head);
         let need = record.kind.len() + record.data.len();
         let room = self.segments.back().is_some_and(|last| {
@@ -165,10 +165,12 @@ impl History {
             .expect("a segment was just made sure of");
         let before = last.allocated();
         last.push(&record);
-        self.bytes = self.bytes + last.allocated() - before;
+        let grown = last.allocated() - before;
+        self.bytes += grown;
         self.head = record.seq;
         self.events += 1;
         topics.keep(record.topic, record.seq, need);
+        !room || grown > 0
     }
 
     /// The events in (after, upto] that `filter` admits, as many as one look and one batch allow.

@@ -283,7 +283,7 @@ mod tests {
         };
         assert_eq!(names(&topics), ["kept", "pinned"]);
         assert_eq!(topics.len(), 2);
-        topics.release(kept, 1, 10);
+        topics.release(kept, 1, 1, 10);
         assert_eq!(topics.lost(&"kept".parse().unwrap(), 0), 1);
         assert_eq!(topics.lost(&"idle".parse().unwrap(), 0), 0);
         assert_eq!(names(&topics), ["pinned"]);

@@ -1,5 +1,6 @@
 //! Letting go of what is not to be kept.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use super::{History, Segment};
@@ -64,7 +65,7 @@ impl History {
             if !over {
                 break;
             }
-            topics.release(id, seq, kept.len());
+            topics.release(id, seq, 1, kept.len());
         }
     }
 
@@ -76,10 +77,7 @@ impl History {
             let upto = oldest.last_seq().min(seq);
             let from = (self.floor + 1).saturating_sub(oldest.first_seq) as usize;
             let to = (upto + 1 - oldest.first_seq) as usize;
-            let seqs = oldest.first_seq + from as u64..;
-            for (seq, (topic, len)) in seqs.zip(oldest.lengths(from..to)) {
-                topics.release(topic, seq, len);
-            }
+            release(oldest, from..to, topics);
             self.floor_time = oldest.moment(to - 1).time;
             self.events -= (to - from) as u64;
             self.floor = upto;
@@ -96,5 +94,23 @@ impl History {
         if let Some(spare) = self.spare.take() {
             self.bytes -= spare.allocated();
         }
+    }
+}
+
+/// Lets go of events of a segment in the table of topics, those that follow each other on one topic together.
+fn release(segment: &Segment, places: Range<usize>, topics: &mut Topics) {
+    let mut seq = segment.first_seq + places.start as u64;
+    let mut events = segment.lengths(places).peekable();
+    while let Some((topic, mut bytes)) = events.next() {
+        let mut count = 1;
+        // Of a topic with a rule some may be gone already.
+        if topics.rule(topic).is_none() {
+            while let Some((_, len)) = events.next_if(|(next, _)| *next == topic) {
+                count += 1;
+                bytes += len;
+            }
+        }
+        topics.release(topic, seq, count, bytes);
+        seq += count as u64;
     }
 }

@@ -21,15 +21,17 @@ impl Topics {
         self.index_bytes += grown;
     }
 
-    /// Notes that the topic's oldest event is kept no more, if that is this one.
-    pub(crate) fn release(&mut self, id: TopicId, seq: u64, bytes: usize) {
+    /// Notes that the topic's oldest events are kept no more, if these are the `count` from seq `first` on; several only of a topic without
+    /// a rule.
+    pub(crate) fn release(&mut self, id: TopicId, first: u64, count: usize, bytes: usize) {
         let entry = self.entry_mut(id);
-        if entry.kept.front() != Some(&seq) {
+        if entry.kept.front() != Some(&first) {
             // A rule has let go of it before.
             return;
         }
-        entry.kept.pop_front();
+        entry.kept.drain(..count);
         entry.kept_bytes -= bytes;
+        let seq = first + count as u64 - 1;
         entry.lost = seq;
         let before = entry.kept.capacity();
         if entry.kept.is_empty() {
