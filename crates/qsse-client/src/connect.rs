@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::backoff::Backoff;
 use crate::core::{Core, Handle};
-use crate::driver::{Choice, Driver, Endpoints, Trust};
+use crate::driver::{Choice, Driver, Endpoints, Finishing, Trust};
 use crate::{Client, Config, ConnectError, Dialect, RetryPolicy, Subscribe, TokenSource};
 
 /// A client to be made: await it to connect. Made by [`Client::connect`].
@@ -203,6 +203,7 @@ impl Connect {
         let (core, commands) = Core::new(config, token, runtime.clone());
         let handle = Arc::new(Handle { core: core.clone() });
         let driver = Driver {
+            _finishing: Finishing(core.clone()),
             core,
             commands,
             url,

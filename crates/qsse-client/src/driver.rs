@@ -54,12 +54,13 @@ pub(crate) struct Driver {
     pub(crate) moved: Option<ServerUrl>,
     /// The subscription ids used so far; no two of a client's are the same, on whatever connection.
     pub(crate) last_id: u32,
+    /// Dropped with the task, also with one that was never run.
+    pub(crate) _finishing: Finishing,
 }
 
 impl Driver {
     /// Runs until the client is closed. The outcome of the first connection goes to `first`.
     pub(crate) async fn run(mut self, first: oneshot::Sender<Result<(), ConnectError>>) {
-        let finishing = Finishing(self.core.clone());
         let reason = match self.first_connection().await {
             Ok(opened) => {
                 // Whoever awaits the connection may ask at once.
@@ -80,7 +81,6 @@ impl Driver {
         self.core.end_subscriptions(reason.clone());
         let _ = timeout(FAREWELL, self.endpoints.wait_idle()).await;
         self.core.finish(reason);
-        drop(finishing);
     }
 
     async fn first_connection(&mut self) -> Result<Opened, ConnectError> {
@@ -228,7 +228,7 @@ fn skipped(command: Command) {
 }
 
 /// Tells everybody when the task is dropped with its runtime.
-struct Finishing(Arc<Core>);
+pub(crate) struct Finishing(pub(crate) Arc<Core>);
 
 impl Drop for Finishing {
     fn drop(&mut self) {

@@ -31,7 +31,8 @@ use mark::Mark;
 use reading::{Frames, Reading, StreamEnd};
 use slot::{End, GO_EPOCH, Slot, Taken};
 
-/// The events that a filter matches, in order, each once. Made by [`Client::subscribe`](crate::Client::subscribe).
+/// The events that a filter matches, in order, each once. Made by [`Client::subscribe`](crate::Client::subscribe) and
+/// [`Connect::subscribe`](crate::Connect::subscribe).
 ///
 /// It is a [`Stream`] of `Result<Event, SubscriptionError>` with [`next`](Self::next) and [`try_next`](Self::try_next) of its own.
 /// Two errors are news and no end: a [gap](SubscriptionError::Gap), where the server no longer has some events, and a

@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::future::Future;
+use std::future::{Future, IntoFuture};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -10,7 +10,7 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
-use qsse_client::{Client, CloseReason, ConnectError, SubscriptionError};
+use qsse_client::{Client, CloseReason, ConnectError, SubscribeError, SubscriptionError};
 use qsse_proto::stream::Outcome;
 use support::*;
 use tokio::runtime::{Builder, Runtime};
@@ -214,5 +214,21 @@ fn futures_can_be_awaited_on_any_executor() {
         });
         stop.send(()).unwrap();
         serving.join().unwrap();
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_runtime_that_has_ended() {
+    for runtime in runtimes() {
+        let handle = runtime.handle().clone();
+        let _entered = handle.enter();
+        runtime.shutdown_background();
+        let subscribing = Client::connect("127.0.0.1:4242").subscribe("a");
+        let result = subscribing.into_future().now_or_never();
+        let error = result.expect("there is nothing to wait for").unwrap_err();
+        assert!(
+            matches!(error, SubscribeError::Closed(CloseReason::RuntimeEnded)),
+            "{error:?}"
+        );
     }
 }

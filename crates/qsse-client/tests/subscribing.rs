@@ -441,6 +441,7 @@ async fn why_connecting_failed_is_why_subscribing_did() {
         "{error:?}"
     );
     assert!(!error.is_retryable());
+    assert_eq!(error.code(), Some(Code::NOT_AUTHORISED));
     assert!(error.to_string().contains("no such token"), "{error}");
 
     let nowhere = Client::connect("qsse://[").subscribe("a").await;

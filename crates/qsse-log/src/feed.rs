@@ -35,7 +35,6 @@ pub(crate) struct Feed {
     pub(crate) stored: Recent<Stored>,
     /// Readers that exist; changed only under the log's lock when it grows.
     readers: AtomicUsize,
-    /// Readers that found nothing sleep here.
     /// Allocated bytes of all feeds together.
     all_bytes: Arc<AtomicUsize>,
 }
@@ -322,7 +321,6 @@ impl State {
         newest.is_some_and(|newest| newest > position)
     }
 
-    /// Whether this very batch is one of the feed's: another one of the same seqs may lack some events.
     /// Which batch is the first with an event behind `position`; there is one.
     fn first_after(&self, position: u64) -> usize {
         let before = |batch: &Batch| batch.last_seq() <= position;
@@ -334,6 +332,7 @@ impl State {
         self.sealed.partition_point(before)
     }
 
+    /// Whether this very batch is one of the feed's: another one of the same seqs may lack some events.
     fn holds(&self, batch: &Batch) -> bool {
         let same =
             |own: &Batch| std::ptr::eq(&raw const own.bytes()[..], &raw const batch.bytes()[..]);

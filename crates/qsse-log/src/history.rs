@@ -136,7 +136,7 @@ impl History {
         Some((segment.first_seq + within as u64).saturating_sub(1))
     }
 
-    /// Appends an event newer than all others. Says whether memory has grown: then [`trim`](Self::trim) makes room.
+    /// Appends an event newer than all others. Says whether a segment has begun or grown: then [`trim`](Self::trim) makes room.
     pub(crate) fn append(&mut self, record: Record<'_>, topics: &mut Topics) -> bool {
         debug_assert!(record.seq > self.head);
         let need = record.kind.len() + record.data.len();

@@ -20,6 +20,8 @@ pub(crate) struct Entry {
     topic: Topic,
     /// The seqs of this topic's events that are kept, oldest first.
     kept: VecDeque<u64>,
+    /// The newest event ever kept. A rule may have let go of it, and the history's record of it names this topic still.
+    newest: u64,
     /// Bytes of the kept events.
     kept_bytes: usize,
     /// The newest event of this topic that is kept no more.
@@ -44,6 +46,10 @@ pub(crate) struct Topics {
     free: Vec<u32>,
     /// Entries neither pinned nor kept.
     idle: usize,
+    /// Those that could not be forgotten when it was last tried.
+    unforgotten: usize,
+    /// Up to here the history has let go of everything.
+    floor: u64,
     /// Topics whose `published` is not zero.
     published: Vec<TopicId>,
     /// The topic that was asked for last.
@@ -195,7 +201,7 @@ impl Topics {
     }
 
     fn add(&mut self, topic: Topic) -> TopicId {
-        if self.idle >= IDLE_TOPICS {
+        if self.idle >= IDLE_TOPICS.max(2 * self.unforgotten) {
             self.forget_idle();
         }
         let rule = self
@@ -205,6 +211,7 @@ impl Topics {
         let entry = Entry {
             topic: topic.clone(),
             kept: VecDeque::new(),
+            newest: 0,
             kept_bytes: 0,
             lost: 0,
             rule: rule.min(),
@@ -231,9 +238,11 @@ impl Topics {
     fn forget_idle(&mut self) {
         self.latest = None;
         for (id, slot) in self.entries.iter_mut().enumerate() {
-            // One whose events are not counted yet stays until they are.
-            let idle =
-                |entry: &mut Entry| entry.kept.is_empty() && !entry.pinned && entry.published == 0;
+            // One whose events are not counted yet, or are in the history yet, stays until then.
+            let idle = |entry: &mut Entry| {
+                let unused = entry.kept.is_empty() && entry.newest <= self.floor;
+                unused && !entry.pinned && entry.published == 0
+            };
             if let Some(entry) = slot.take_if(idle) {
                 // Whatever of it was lost is from now on taken for lost of any topic: a gap too many, never one too few.
                 self.forgotten = self.forgotten.max(entry.lost);
@@ -243,6 +252,7 @@ impl Topics {
                 self.idle -= 1;
             }
         }
+        self.unforgotten = self.idle;
     }
 
     fn entry(&self, id: TopicId) -> &Entry {

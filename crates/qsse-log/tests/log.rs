@@ -648,3 +648,46 @@ async fn a_publisher_may_wait_for_those_who_keep_up() {
     drop(slow);
     log.taken(id.seq()).await;
 }
+
+#[test]
+fn topics_that_a_rule_has_emptied_are_nobody_elses() {
+    let none = Retention::of("s.*".parse().unwrap()).max_events(0);
+    let log = log(Config::default().history_bytes(16 << 20).retain(none));
+    // More than are remembered, and all of them still have a record in the history.
+    for n in 0..70_000 {
+        publish(&log, &format!("s.{n}"), b"x");
+        if n % 1_000 == 0 {
+            log.take_published();
+        }
+    }
+    for n in 0..1_000 {
+        publish(&log, &format!("b.{n}"), b"y");
+    }
+    let mut reader = log.reader(&filter("*"), Start::Earliest).unwrap();
+    let mut topics = Vec::new();
+    let mut batches = Vec::new();
+    while !matches!(reader.step(1 << 20, &mut batches), Step::Idle(_)) {
+        let names = batches.drain(..).flat_map(|batch| {
+            let events = batch.iter();
+            events
+                .map(|event| event.topic().to_owned())
+                .collect::<Vec<_>>()
+        });
+        topics.extend(names);
+    }
+    assert!(
+        topics
+            .iter()
+            .eq(&(0..1_000).map(|n| format!("b.{n}")).collect::<Vec<_>>())
+    );
+    // The history goes on letting go of what it has no room for.
+    let large = vec![0; 64 << 10];
+    for _ in 0..1_000 {
+        publish(&log, "b.0", &large);
+    }
+    assert!(log.stats().history_bytes <= 16 << 20);
+    let quiet = log
+        .reader(&filter("b.999"), Start::After(EventId::new(EPOCH, 1)))
+        .unwrap();
+    assert_eq!(quiet.outcome(), Outcome::Gap, "what was let go of is told");
+}

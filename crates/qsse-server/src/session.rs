@@ -15,6 +15,7 @@ pub(crate) mod notices;
 mod publishing;
 mod replies;
 mod subscribing;
+mod subscriptions;
 
 use std::pin::Pin;
 use std::sync::Arc;

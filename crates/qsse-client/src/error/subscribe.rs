@@ -7,7 +7,7 @@ use qsse_topic::FilterError;
 use super::in_brackets;
 use crate::{CloseReason, ConnectError};
 
-/// Why [`Client::subscribe`](crate::Client::subscribe) failed.
+/// Why [`Client::subscribe`](crate::Client::subscribe) or [`Connect::subscribe`](crate::Connect::subscribe) failed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubscribeError {
@@ -60,7 +60,10 @@ impl SubscribeError {
     /// The server's reason, where it gave one.
     pub fn code(&self) -> Option<Code> {
         match self {
-            Self::Refused { code, .. } => Some(*code),
+            Self::Refused { code, .. }
+            | Self::Connect(
+                ConnectError::NotAuthorised { code, .. } | ConnectError::Refused { code, .. },
+            ) => Some(*code),
             _ => None,
         }
     }

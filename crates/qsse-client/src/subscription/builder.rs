@@ -25,7 +25,7 @@ const PATTERN_BYTES: usize = 2;
 #[derive(Clone)]
 #[must_use = "nothing is subscribed to until this is awaited"]
 pub struct Subscribe {
-    client: ByWhom,
+    client: Via,
     filter: Result<Filter, FilterError>,
     /// The patterns to offer to a Go server, where they are not those of the filter.
     offered: Option<Vec<Pattern>>,
@@ -35,22 +35,22 @@ pub struct Subscribe {
 
 /// The client of a subscription.
 #[derive(Clone)]
-enum ByWhom {
-    There(Arc<Handle>),
+enum Via {
+    Client(Arc<Handle>),
     /// One to be made for it.
-    ToConnect(Box<Connect>),
+    Connect(Box<Connect>),
 }
 
 impl Subscribe {
     pub(crate) fn new(handle: Arc<Handle>, filter: Result<Filter, FilterError>) -> Self {
-        Self::by(ByWhom::There(handle), filter)
+        Self::via(Via::Client(handle), filter)
     }
 
     pub(crate) fn connecting(connect: Connect, filter: Result<Filter, FilterError>) -> Self {
-        Self::by(ByWhom::ToConnect(Box::new(connect)), filter)
+        Self::via(Via::Connect(Box::new(connect)), filter)
     }
 
-    fn by(client: ByWhom, filter: Result<Filter, FilterError>) -> Self {
+    fn via(client: Via, filter: Result<Filter, FilterError>) -> Self {
         Self {
             client,
             filter,
@@ -109,8 +109,8 @@ impl Subscribe {
             on_lag,
         };
         let (handle, prepared) = match client {
-            ByWhom::There(handle) => (handle, None),
-            ByWhom::ToConnect(connect) => {
+            Via::Client(handle) => (handle, None),
+            Via::Connect(connect) => {
                 let prepared = connect.prepare()?;
                 (prepared.handle.clone(), Some(prepared))
             }

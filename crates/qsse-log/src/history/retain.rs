@@ -81,6 +81,7 @@ impl History {
             self.floor_time = oldest.moment(to - 1).time;
             self.events -= (to - from) as u64;
             self.floor = upto;
+            topics.set_floor(upto);
             if upto == oldest.last_seq()
                 && let Some(gone) = self.segments.pop_front()
             {

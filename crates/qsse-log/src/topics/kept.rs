@@ -13,6 +13,7 @@ impl Topics {
         let entry = self.entry_mut(id);
         let before = entry.kept.capacity();
         entry.kept.push_back(seq);
+        entry.newest = seq;
         entry.kept_bytes += bytes;
         let grown = (entry.kept.capacity() - before) * size_of::<u64>();
         if entry.kept.len() == 1 && !entry.pinned {
@@ -128,6 +129,11 @@ impl Topics {
             .unwrap_or_default()
             .max(self.forgotten)
             .max(above)
+    }
+
+    /// The history has no record up to this seq any more.
+    pub(crate) fn set_floor(&mut self, floor: u64) {
+        self.floor = floor;
     }
 
     /// Allocated bytes of the lists of seqs.

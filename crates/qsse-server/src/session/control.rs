@@ -2,7 +2,6 @@
 //!
 //! It never waits for an authorizer, a stream credit or an event write: those run beside it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +21,7 @@ use crate::session::delivery::Delivery;
 use crate::session::hello::{self, ControlStreams};
 use crate::session::replies::{Replies, Unread};
 use crate::session::subscribing::{self, Refusal};
+use crate::session::subscriptions::{Held, Subscriptions};
 use crate::session::{End, Session, publishing};
 
 /// Serves one client until it leaves, is sent away, or the server has drained. Tells with what to close the connection.
@@ -34,7 +34,7 @@ pub(crate) async fn run(session: &Arc<Session>, streams: Box<ControlStreams>) ->
     let mut control = Control {
         session,
         replies: Replies::new(replies),
-        subscriptions: HashMap::new(),
+        subscriptions: Subscriptions::default(),
         highest_id: None,
         tasks: TaskTracker::new(),
         opening: FuturesUnordered::new(),
@@ -99,17 +99,9 @@ pub(crate) async fn run(session: &Arc<Session>, streams: Box<ControlStreams>) ->
     }
     control
         .subscriptions
-        .values()
-        .for_each(|held| held.ends.cancel());
+        .iter()
+        .for_each(|(_, held)| held.ends.cancel());
     end
-}
-
-/// A subscription, as the control loop knows it.
-struct Held {
-    /// Ends it.
-    ends: CancellationToken,
-    /// What it was let in for; `None` while it waits.
-    filter: Option<Filter>,
 }
 
 /// What something that was waited for came to.
@@ -125,7 +117,7 @@ enum Answer {
 struct Control<'s> {
     session: &'s Arc<Session>,
     replies: Replies,
-    subscriptions: HashMap<u32, Held>,
+    subscriptions: Subscriptions,
     /// Ids only grow, so that none is used twice.
     highest_id: Option<u32>,
     /// Deliveries and publishing streams.
@@ -145,7 +137,7 @@ impl Control<'_> {
         match ClientFrame::decode(frame)? {
             ClientFrame::Subscribe(subscribe) => self.subscribe(subscribe),
             ClientFrame::Unsubscribe(Unsubscribe { id }) => {
-                if let Some(held) = self.subscriptions.remove(&id) {
+                if let Some(held) = self.subscriptions.remove(id) {
                     held.ends.cancel();
                 }
                 Ok(())
@@ -169,8 +161,7 @@ impl Control<'_> {
         }
         self.highest_id = Some(id);
         let shared = &self.session.shared;
-        self.subscriptions
-            .retain(|_, held| !held.ends.is_cancelled());
+        self.subscriptions.sweep();
         if shared.is_leaving() {
             return self.refuse(
                 id,
@@ -187,7 +178,7 @@ impl Control<'_> {
             ends: ends.clone(),
             filter: None,
         };
-        self.subscriptions.insert(id, held);
+        self.subscriptions.add(id, held);
         let session = Arc::clone(self.session);
         let generation = session.access.generation();
         self.opening.push(Box::pin(async move {
@@ -202,7 +193,7 @@ impl Control<'_> {
             Answer::Subscription(id, generation, opened) => self.opened(id, generation, opened),
             Answer::Token(principal) => self.refreshed(principal?),
             Answer::Recheck(id, Some(pattern)) => {
-                if let Some(held) = self.subscriptions.remove(&id) {
+                if let Some(held) = self.subscriptions.remove(id) {
                     held.ends.cancel();
                 }
                 self.refuse(id, Refusal::denied(&pattern))
@@ -225,7 +216,7 @@ impl Control<'_> {
                     // The token was refreshed meanwhile.
                     self.recheck(id, filter.clone());
                 }
-                if let Some(held) = self.subscriptions.get_mut(&id) {
+                if let Some(held) = self.subscriptions.get_mut(id) {
                     held.filter = Some(filter);
                 }
                 self.tasks.spawn(delivery.deliver());
@@ -234,7 +225,7 @@ impl Control<'_> {
                     .map_err(unread)
             }
             Err(refusal) => {
-                self.subscriptions.remove(&id);
+                self.subscriptions.remove(id);
                 self.refuse(id, refusal)
             }
         }
@@ -275,7 +266,7 @@ impl Control<'_> {
         // What the last token allowed, this one may not.
         let held = self.subscriptions.iter();
         let filters: Vec<_> = held
-            .filter_map(|(id, held)| Some((*id, held.filter.clone()?)))
+            .filter_map(|(id, held)| Some((id, held.filter.clone()?)))
             .collect();
         for (id, filter) in filters {
             self.recheck(id, filter);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use quinn::{AsyncUdpSocket, TokioRuntime};
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
 
 use crate::socket::merging::Merging;
@@ -35,7 +35,7 @@ impl Shard {
 /// A socket to be read on a runtime.
 pub(super) type Placed = (Arc<dyn AsyncUdpSocket>, Handle);
 
-/// Binds as many sockets to `address` as there are runtimes, and has them [merge](Merging) what is sent.
+/// Binds as many sockets to `address` as there are runtimes. Those of one thread [merge](Merging) what is sent.
 pub(super) fn bind(
     address: SocketAddr,
     runtimes: &[Handle],
@@ -59,7 +59,13 @@ pub(super) fn bind(
     let place = |(socket, runtime): (_, &Handle)| {
         let _reads_it = runtime.enter();
         let socket = wrap(socket, shared).map_err(io)?;
-        Ok((Merging::new(socket) as _, runtime.clone()))
+        // Threads of one runtime would wait for each other, and part each other's runs.
+        let merges = runtime.runtime_flavor() == RuntimeFlavor::CurrentThread;
+        let socket: Arc<dyn AsyncUdpSocket> = match merges {
+            true => Merging::new(socket),
+            false => socket,
+        };
+        Ok((socket, runtime.clone()))
     };
     let placed = sockets.into_iter().zip(runtimes).map(place);
     Ok((placed.collect::<Result<_, BindError>>()?, buffers))

@@ -1,0 +1,56 @@
+//! [`Subscriptions`]: what a connection is subscribed to.
+
+use qsse_topic::Filter;
+use tokio_util::sync::CancellationToken;
+
+/// A connection's subscriptions, in the order of their ids, which only grow.
+///
+/// Mostly there is one, and a map has room for four from the beginning.
+#[derive(Default)]
+pub(crate) struct Subscriptions(Vec<(u32, Held)>);
+
+/// A subscription, as the control loop knows it.
+pub(crate) struct Held {
+    /// Ends it.
+    pub(crate) ends: CancellationToken,
+    /// What it was let in for; `None` while it waits.
+    pub(crate) filter: Option<Filter>,
+}
+
+impl Subscriptions {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Adds one with an id above all others.
+    pub(crate) fn add(&mut self, id: u32, held: Held) {
+        debug_assert!(self.0.last().is_none_or(|(last, _)| *last < id));
+        if self.0.is_empty() {
+            self.0.reserve_exact(1);
+        }
+        self.0.push((id, held));
+    }
+
+    pub(crate) fn get_mut(&mut self, id: u32) -> Option<&mut Held> {
+        let at = self.at(id)?;
+        Some(&mut self.0[at].1)
+    }
+
+    pub(crate) fn remove(&mut self, id: u32) -> Option<Held> {
+        let at = self.at(id)?;
+        Some(self.0.remove(at).1)
+    }
+
+    /// Forgets those that have ended.
+    pub(crate) fn sweep(&mut self) {
+        self.0.retain(|(_, held)| !held.ends.is_cancelled());
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Held)> {
+        self.0.iter().map(|(id, held)| (*id, held))
+    }
+
+    fn at(&self, id: u32) -> Option<usize> {
+        self.0.binary_search_by_key(&id, |(id, _)| *id).ok()
+    }
+}
