@@ -49,4 +49,19 @@ const SERVE: &str = "serve";
 const LOAD: &str = "load";
 
 /// The first argument of a process that publishes with many filters; their number and seconds follow.
-const FILTERS: &str = "filters";
+const FILTERS: &str = "publish-part";
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum;
+
+    use super::*;
+
+    #[test]
+    fn no_scenario_is_taken_for_a_part() {
+        for scenario in args::Scenario::value_variants() {
+            let name = scenario.name();
+            assert!(![SERVE, LOAD, FILTERS].contains(&name), "{name}");
+        }
+    }
+}
