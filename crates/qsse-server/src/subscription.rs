@@ -14,6 +14,7 @@ use qsse_proto::{Event, EventId};
 use qsse_topic::{Filter, FilterError, Pattern};
 
 use crate::metrics::Held;
+use crate::rarely::Rarely;
 use crate::server::Server;
 
 /// Bytes of batches taken from the log at a time.
@@ -140,7 +141,7 @@ pub struct Subscription {
     events: Option<Events>,
     waiting: Option<BoxFuture<'static, Option<Found>>>,
     /// The server's drain, from the first wait on.
-    draining: Option<BoxFuture<'static, ()>>,
+    draining: Option<Rarely>,
     cursor: EventId,
     reset: Option<EventId>,
     lagged: bool,
@@ -249,13 +250,12 @@ impl Stream for Subscription {
                 }));
                 continue;
             }
-            let draining = shared.draining.clone();
             let this = &mut *self;
+            let shared = this.server.shared();
             let draining = this
                 .draining
-                .get_or_insert_with(|| Box::pin(draining.cancelled_owned()));
-            let leaves = draining.as_mut().poll(cx).is_ready();
-            if !leaves {
+                .get_or_insert_with(|| Rarely::new(shared.draining.clone().cancelled_owned()));
+            if Pin::new(draining).poll(cx).is_pending() {
                 ready!(this.reader.poll_ready(cx));
             }
         }

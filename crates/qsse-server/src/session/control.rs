@@ -361,6 +361,7 @@ impl Pace {
     async fn wait(&mut self) {
         let missing = ((1.0 - self.left) / self.per_second).max(0.0);
         let refilled = self.counted + Duration::from_secs_f64(missing);
+        // In a box, as few clients are so quick.
         Box::pin(tokio::time::sleep_until(refilled)).await;
         self.refill();
     }

@@ -70,9 +70,12 @@ async fn send_held(merging: Weak<Merging>, is_held: Arc<Notify>) {
         let Some(merging) = merging.upgrade() else {
             return;
         };
-        let mut poller = Arc::clone(&merging.socket).create_io_poller();
+        // Mostly the socket has room.
+        let mut poller = None;
         let sent = std::future::poll_fn(|cx| {
             while merging.held().send_to(&*merging.socket).is_err() {
+                let poller =
+                    poller.get_or_insert_with(|| Arc::clone(&merging.socket).create_io_poller());
                 std::task::ready!(poller.as_mut().poll_writable(cx))?;
             }
             Poll::Ready(io::Result::Ok(()))
