@@ -268,11 +268,16 @@ async fn urgent_streams_go_first() {
                 ahead += chunk.len();
             }
         };
-        tokio::select! { () = urgent => {}, () = bulk => panic!("the other one never ends") }
+        // The urgent one is looked at first: both may have come since this task last ran.
+        tokio::select! {
+            biased;
+            () = urgent => {}
+            () = bulk => panic!("the other one never ends"),
+        }
     };
     soon("the urgent stream", ended).await;
     assert!(
-        ahead < BYTES / 2,
+        ahead < BYTES / 4,
         "{ahead} bytes of the other one came before its end"
     );
 }
