@@ -76,15 +76,12 @@ impl Access {
     /// Whether the principal may subscribe to this pattern; under a wildcard, an authorizer that knows names only is
     /// asked when topics come.
     pub(crate) async fn allows_pattern(&self, pattern: &Pattern) -> bool {
-        match pattern.as_topic() {
-            Some(topic) => self.allows(Action::Subscribe, topic).await,
-            None if self.shared.authorizer.scope() == Scope::Names => true,
-            None => {
-                let principal = self.principal();
-                self.ask(&principal, Action::Subscribe, pattern.as_pattern_ref())
-                    .await
-            }
+        if !pattern.is_exact() && self.shared.authorizer.scope() == Scope::Names {
+            return true;
         }
+        let principal = self.principal();
+        self.ask(&principal, Action::Subscribe, pattern.as_pattern_ref())
+            .await
     }
 
     /// Whether the principal may do this on a topic, asking at most once for each.

@@ -134,7 +134,8 @@ pub enum Scope {
 /// Decides what a principal may do.
 ///
 /// Unclear means no: an answer that takes longer than [`auth_timeout`](crate::Config::auth_timeout)
-/// denies, and so does a panic. Answers about names are kept for the connection, up to a bound, and end with its token.
+/// denies, and so does a panic. Answers about the topics of events are kept for the connection, up to a bound, and end
+/// with its token; each subscription is asked about anew.
 #[async_trait]
 pub trait Authorizer: Send + Sync + 'static {
     /// Which questions it understands.

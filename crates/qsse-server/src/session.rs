@@ -12,6 +12,7 @@ mod encoding;
 mod go;
 mod hello;
 pub(crate) mod notices;
+mod pace;
 mod publishing;
 mod replies;
 mod subscribing;

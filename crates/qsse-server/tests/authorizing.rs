@@ -4,7 +4,7 @@
 mod support;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -203,4 +203,44 @@ async fn a_refreshed_token_that_allows_less_ends_what_it_does_not_allow() {
     server.publish("ride.1", "x").await.unwrap();
     assert_eq!(rides.topics(1).await, ["ride.1"]);
     assert!(matches!(all.item().await, Err(ReadError::Reset(_))));
+}
+
+/// Says yes until it is told otherwise, and counts what it is asked.
+#[derive(Clone, Default)]
+struct Revocable {
+    revoked: Arc<AtomicBool>,
+    asked: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl Authorizer for Revocable {
+    fn scope(&self) -> Scope {
+        Scope::Names
+    }
+
+    async fn authorize(&self, _: &Principal, _: Action, _: PatternRef<'_>) -> bool {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        !self.revoked.load(Ordering::SeqCst)
+    }
+}
+
+#[tokio::test]
+async fn a_topic_is_asked_for_once_and_a_subscription_each_time() {
+    let authorizer = Revocable::default();
+    let server = server().authorizer(authorizer.clone()).await.unwrap();
+    let mut client = RawClient::connect(&server).await;
+    let mut all = client.subscribe(1, &["*"], Start::Live).await;
+    let mut named = client.subscribe(2, &["a"], Start::Live).await;
+    assert_eq!(authorizer.asked.load(Ordering::SeqCst), 1);
+
+    for _ in 0..3 {
+        server.publish("a", "x").await.unwrap();
+        assert_eq!(all.topics(1).await, ["a"]);
+        assert_eq!(named.topics(1).await, ["a"]);
+    }
+    assert_eq!(authorizer.asked.load(Ordering::SeqCst), 2);
+
+    authorizer.revoked.store(true, Ordering::SeqCst);
+    let (code, _) = client.refused(3, &["a"], Start::Live).await;
+    assert_eq!(code, Code::NOT_AUTHORISED);
 }

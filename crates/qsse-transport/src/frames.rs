@@ -97,7 +97,8 @@ impl FrameWriter {
     pub fn new(stream: SendStream) -> Self {
         Self {
             stream,
-            queue: VecDeque::new(),
+            // Mostly there is one, and room for four would be made otherwise.
+            queue: VecDeque::with_capacity(1),
         }
     }
 
@@ -130,10 +131,15 @@ impl FrameWriter {
     /// # Errors
     /// When the peer stopped the stream, it is finished, or the connection has ended.
     pub async fn flush(&mut self) -> Result<(), WriteError> {
+        poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// Not `async`, so that a future has no room for each step.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
         while !self.queue.is_empty() {
-            self.stream.write_queue(&mut self.queue).await?;
+            ready!(self.stream.poll_write_queue(cx, &mut self.queue))?;
         }
-        Ok(())
+        Poll::Ready(Ok(()))
     }
 
     /// Says that nothing more will be written, see [`SendStream::finish`]. Flush first: a queue

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use qsse_proto::Code;
@@ -64,7 +64,7 @@ impl SendStream {
     /// # Errors
     /// When the peer stopped the stream, it is finished, or the connection has ended.
     pub async fn write_chunks(&mut self, chunks: &mut [Bytes]) -> Result<Written, WriteError> {
-        std::future::poll_fn(|cx| self.poll_write_chunks(cx, chunks)).await
+        poll_fn(|cx| self.poll_write_chunks(cx, chunks)).await
     }
 
     /// Writes as much from the front of `queue` as fits now and removes it; waits only while
@@ -75,19 +75,27 @@ impl SendStream {
     /// # Errors
     /// When the peer stopped the stream, it is finished, or the connection has ended.
     pub async fn write_queue(&mut self, queue: &mut VecDeque<Bytes>) -> Result<usize, WriteError> {
-        let written = self.write_chunks(queue.make_contiguous()).await?;
+        poll_fn(|cx| self.poll_write_queue(cx, queue)).await
+    }
+
+    /// [`write_queue`](Self::write_queue) for hand-written futures: registers the task to be woken
+    /// while nothing fits.
+    ///
+    /// # Errors
+    /// As `write_queue`.
+    pub fn poll_write_queue(
+        &mut self,
+        cx: &mut Context<'_>,
+        queue: &mut VecDeque<Bytes>,
+    ) -> Poll<Result<usize, WriteError>> {
+        let written = ready!(self.poll_write_chunks(cx, queue.make_contiguous()))?;
         while queue.front().is_some_and(Bytes::is_empty) {
             queue.pop_front();
         }
-        Ok(written.bytes)
+        Poll::Ready(Ok(written.bytes))
     }
 
-    /// [`write_chunks`](Self::write_chunks) for hand-written futures: registers the task to be
-    /// woken while nothing fits.
-    ///
-    /// # Errors
-    /// As `write_chunks`.
-    pub fn poll_write_chunks(
+    fn poll_write_chunks(
         &mut self,
         cx: &mut Context<'_>,
         chunks: &mut [Bytes],

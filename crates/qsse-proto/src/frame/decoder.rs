@@ -43,7 +43,8 @@ impl Decoder {
     pub fn new(max_len: usize) -> Self {
         Self {
             max_len,
-            chunks: VecDeque::new(),
+            // Mostly there is one, and room for four would be made otherwise.
+            chunks: VecDeque::with_capacity(1),
             partial: BytesMut::new(),
             skip: 0,
             copied: 0,

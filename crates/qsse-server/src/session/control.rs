@@ -12,6 +12,7 @@ use qsse_proto::control::{
 };
 use qsse_proto::{Code, EventId, Frame};
 use qsse_topic::{Filter, Pattern};
+use qsse_transport::{ConnectionError, RecvStream, SendStream};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use crate::auth::Principal;
 use crate::session::delivery::Delivery;
 use crate::session::hello::{self, ControlStreams};
+use crate::session::pace::Pace;
 use crate::session::replies::{Replies, Unread};
 use crate::session::subscribing::{self, Refusal};
 use crate::session::subscriptions::{Held, Subscriptions};
@@ -26,10 +28,11 @@ use crate::session::{End, Session, publishing};
 
 /// Serves one client until it leaves, is sent away, or the server has drained. Tells with what to close the connection.
 pub(crate) async fn run(session: &Arc<Session>, streams: Box<ControlStreams>) -> End {
-    let ControlStreams {
-        mut frames,
-        replies,
-    } = *streams;
+    let (mut frames, replies) = {
+        // To the end of this block: taken apart, the box would stay for as long as its variable.
+        let streams = streams;
+        (streams.frames, streams.replies)
+    };
     let shared = &session.shared;
     let mut control = Control {
         session,
@@ -37,7 +40,7 @@ pub(crate) async fn run(session: &Arc<Session>, streams: Box<ControlStreams>) ->
         subscriptions: Subscriptions::default(),
         highest_id: None,
         tasks: TaskTracker::new(),
-        opening: FuturesUnordered::new(),
+        opening: Opening::default(),
         pace: Pace::new(shared.config.control_burst, shared.config.control_rate),
         expiry: None,
         publishing: false,
@@ -46,7 +49,7 @@ pub(crate) async fn run(session: &Arc<Session>, streams: Box<ControlStreams>) ->
     let mut draining = false;
     let mut leaving = false;
     let end = loop {
-        let drained = draining && control.opening.is_empty();
+        let drained = draining && control.opening.0.is_none();
         if drained {
             control.tasks.close();
         }
@@ -69,7 +72,7 @@ pub(crate) async fn run(session: &Arc<Session>, streams: Box<ControlStreams>) ->
                 Err(error) => Err(error.into()),
             },
             () = control.pace.wait(), if !control.pace.ready() => Ok(()),
-            streams = session.connection.accept_bi(), if !draining => match streams {
+            streams = publisher(session, draining) => match streams {
                 Ok((send, recv)) => {
                     control.open_publisher();
                     control.tasks.spawn(publishing::run(Arc::clone(session), send, recv));
@@ -77,8 +80,7 @@ pub(crate) async fn run(session: &Arc<Session>, streams: Box<ControlStreams>) ->
                 }
                 Err(error) => Err(error.into()),
             },
-            error = session.connection.closed() => Err(error.into()),
-            () = control.tasks.wait(), if drained => Err(End::shutting_down()),
+            () = ended(&control.tasks), if drained => Err(End::shutting_down()),
         };
         if let Err(end) = step {
             break end;
@@ -113,6 +115,26 @@ enum Answer {
     Recheck(u32, Option<Pattern>),
 }
 
+/// What waits for an authorizer, an authenticator or a stream; mostly nothing.
+#[derive(Default)]
+struct Opening<'s>(Option<FuturesUnordered<BoxFuture<'s, Answer>>>);
+
+impl<'s> Opening<'s> {
+    fn add(&mut self, future: BoxFuture<'s, Answer>) {
+        self.0.get_or_insert_default().push(future);
+    }
+
+    /// The next answer, if there is anything to wait for. Cancel-safe.
+    async fn next(&mut self) -> Option<Answer> {
+        let opening = self.0.as_mut()?;
+        let answer = opening.next().await;
+        if opening.is_empty() {
+            self.0 = None;
+        }
+        answer
+    }
+}
+
 /// The state of one client's control stream.
 struct Control<'s> {
     session: &'s Arc<Session>,
@@ -122,8 +144,7 @@ struct Control<'s> {
     highest_id: Option<u32>,
     /// Deliveries and publishing streams.
     tasks: TaskTracker,
-    /// What waits for an authorizer, an authenticator or a stream.
-    opening: FuturesUnordered<BoxFuture<'s, Answer>>,
+    opening: Opening<'s>,
     pace: Pace,
     /// When the token ends.
     expiry: Option<Instant>,
@@ -181,7 +202,7 @@ impl Control<'_> {
         self.subscriptions.add(id, held);
         let session = Arc::clone(self.session);
         let generation = session.access.generation();
-        self.opening.push(Box::pin(async move {
+        self.opening.add(Box::pin(async move {
             let opened = subscribing::open(session, subscribe, ends).await;
             Answer::Subscription(id, generation, opened)
         }));
@@ -255,7 +276,7 @@ impl Control<'_> {
         let Session {
             shared, connection, ..
         } = &**self.session;
-        self.opening.push(Box::pin(async move {
+        self.opening.add(Box::pin(async move {
             Answer::Token(hello::authenticate(shared, connection, Some(token.expose())).await)
         }));
     }
@@ -281,7 +302,7 @@ impl Control<'_> {
     /// Asks whether a subscription is still allowed.
     fn recheck(&mut self, id: u32, filter: Filter) {
         let session = self.session;
-        self.opening.push(Box::pin(async move {
+        self.opening.add(Box::pin(async move {
             let denied = session.access.denied(&filter).await.cloned();
             Answer::Recheck(id, denied)
         }));
@@ -321,54 +342,26 @@ fn unread(_: Unread) -> End {
     )
 }
 
+/// The next publisher, until the server drains; then only the end of the connection.
+async fn publisher(
+    session: &Session,
+    draining: bool,
+) -> Result<(SendStream, RecvStream), ConnectionError> {
+    if draining {
+        return Err(session.connection.closed().await);
+    }
+    session.connection.accept_bi().await
+}
+
+/// In a box, as it is waited for once.
+async fn ended(tasks: &TaskTracker) {
+    Box::pin(tasks.wait()).await;
+}
+
 async fn expired(at: Option<Instant>) {
     match at {
         // In a box, as few tokens expire while their client is there.
         Some(at) => Box::pin(tokio::time::sleep_until(at)).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Slows a client that sends control frames faster than allowed: they wait in its own stream.
-struct Pace {
-    left: f64,
-    burst: f64,
-    per_second: f64,
-    counted: Instant,
-}
-
-impl Pace {
-    fn new(burst: u32, per_second: u32) -> Self {
-        let (burst, per_second) = (f64::from(burst.max(1)), f64::from(per_second.max(1)));
-        Self {
-            left: burst,
-            burst,
-            per_second,
-            counted: Instant::now(),
-        }
-    }
-
-    fn ready(&self) -> bool {
-        self.left >= 1.0
-    }
-
-    fn take(&mut self) {
-        self.refill();
-        self.left -= 1.0;
-    }
-
-    /// Waits for the next frame's turn. Cancel-safe.
-    async fn wait(&mut self) {
-        let missing = ((1.0 - self.left) / self.per_second).max(0.0);
-        let refilled = self.counted + Duration::from_secs_f64(missing);
-        // In a box, as few clients are so quick.
-        Box::pin(tokio::time::sleep_until(refilled)).await;
-        self.refill();
-    }
-
-    fn refill(&mut self) {
-        let now = Instant::now();
-        let earned = (now - self.counted).as_secs_f64() * self.per_second;
-        (self.left, self.counted) = ((self.left + earned).min(self.burst), now);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 
 use bytes::Bytes;
 use qsse_log::{Reader, Step};
@@ -93,8 +93,7 @@ impl Delivery {
     pub(crate) async fn write_ahead(mut self: Box<Self>) -> Box<Self> {
         let Self { stream, queue, .. } = &mut *self;
         // An error shows when the rest is written.
-        let _ =
-            poll_fn(|cx| Poll::Ready(stream.poll_write_chunks(cx, queue.make_contiguous()))).await;
+        let _ = poll_fn(|cx| Poll::Ready(stream.poll_write_queue(cx, queue))).await;
         self
     }
 
@@ -148,9 +147,6 @@ impl Delivery {
         } = self;
         let metrics = &session.shared.metrics;
         let mut out = Out { stream, queue };
-        if let Err(end) = out.write([]).await {
-            return end;
-        }
         let mut permitted = Permitted::new(session, filter);
         let mut batches = Vec::new();
         let mut told = reader.started();
@@ -160,7 +156,14 @@ impl Delivery {
         // Set off by the drain as well.
         let mut alarm = None;
         let mut kept = false;
+        let mut ended = false;
         loop {
+            if let Err(end) = out.write().await {
+                return end.into();
+            }
+            if ended {
+                return Ended::Drained;
+            }
             let step = reader.step(TURN, &mut batches);
             if reader.is_lagging() != lagging.is_some() {
                 lagging = reader.is_lagging().then(|| metrics.lagging.hold());
@@ -172,7 +175,7 @@ impl Delivery {
                     );
                 }
             }
-            let written = match step {
+            match step {
                 Step::Batches => {
                     if permitted.by_name {
                         // In a box, as in most subscriptions nobody asks.
@@ -185,37 +188,30 @@ impl Delivery {
                     let chunks = batches
                         .drain(..)
                         .map(|batch| form.batch(session, reader, &batch));
-                    out.write(chunks).await
+                    out.queue.extend(chunks);
                 }
                 Step::Gap(gap) => {
                     metrics.gaps.add(1);
-                    out.write([form.gap(&gap)]).await
+                    out.queue.push_back(form.gap(&gap));
                 }
-                Step::Looking => {
-                    tokio::task::yield_now().await;
-                    Ok(())
-                }
+                Step::Looking => tokio::task::yield_now().await,
                 // In a box, as most subscriptions never need the room for it.
-                Step::Stored => {
-                    Box::pin(reader.fetch(STORED_TURN)).await;
-                    Ok(())
-                }
+                Step::Stored => Box::pin(reader.fetch(STORED_TURN)).await,
                 Step::Lagged => return Ended::Lagged,
                 // What was accepted before the drain is shown once it is kept.
                 Step::Idle(_) if session.shared.is_leaving() && !kept => {
                     kept = true;
                     let _ = Box::pin(session.shared.log.flush()).await;
-                    Ok(())
                 }
                 Step::Idle(position) if session.shared.is_leaving() => {
                     // A last word on the position, so that a resume elsewhere looks through nothing.
-                    let written = out.write(form.heartbeat(position)).await;
-                    return written.err().unwrap_or(Ended::Drained);
+                    out.queue.extend(form.heartbeat(position));
+                    ended = true;
                 }
                 Step::Idle(position) if position > told && Instant::now() >= heartbeat => {
                     told = position;
                     heartbeat = Instant::now() + every;
-                    out.write(form.heartbeat(position)).await
+                    out.queue.extend(form.heartbeat(position));
                 }
                 Step::Idle(_) => {
                     let waits = alarm.get_or_insert_with(|| {
@@ -235,11 +231,7 @@ impl Delivery {
                             }
                         }
                     }
-                    Ok(())
                 }
-            };
-            if let Err(end) = written {
-                return end;
             }
         }
     }
@@ -300,11 +292,13 @@ struct Out<'s> {
 }
 
 impl Out<'_> {
-    async fn write(&mut self, chunks: impl IntoIterator<Item = Bytes>) -> Result<(), Ended> {
-        self.queue.extend(chunks);
-        while !self.queue.is_empty() {
-            self.stream.write_queue(self.queue).await?;
-        }
-        Ok(())
+    /// Writes all that is queued.
+    fn write(&mut self) -> impl Future<Output = Result<(), WriteError>> {
+        poll_fn(|cx| {
+            while !self.queue.is_empty() {
+                ready!(self.stream.poll_write_queue(cx, self.queue))?;
+            }
+            Poll::Ready(Ok(()))
+        })
     }
 }
