@@ -49,7 +49,7 @@ pub(crate) async fn run(session: &Arc<Session>, streams: Box<ControlStreams>) ->
     let mut draining = false;
     let mut leaving = false;
     let end = loop {
-        let drained = draining && control.opening.0.is_none();
+        let drained = draining && control.opening.is_empty();
         if drained {
             control.tasks.close();
         }
@@ -122,6 +122,10 @@ struct Opening<'s>(Option<FuturesUnordered<BoxFuture<'s, Answer>>>);
 impl<'s> Opening<'s> {
     fn add(&mut self, future: BoxFuture<'s, Answer>) {
         self.0.get_or_insert_default().push(future);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_none()
     }
 
     /// The next answer, if there is anything to wait for. Cancel-safe.
