@@ -131,15 +131,7 @@ impl FrameWriter {
     /// # Errors
     /// When the peer stopped the stream, it is finished, or the connection has ended.
     pub async fn flush(&mut self) -> Result<(), WriteError> {
-        poll_fn(|cx| self.poll_flush(cx)).await
-    }
-
-    /// Not `async`, so that a future has no room for each step.
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
-        while !self.queue.is_empty() {
-            ready!(self.stream.poll_write_queue(cx, &mut self.queue))?;
-        }
-        Poll::Ready(Ok(()))
+        self.stream.write_whole_queue(&mut self.queue).await
     }
 
     /// Says that nothing more will be written, see [`SendStream::finish`]. Flush first: a queue

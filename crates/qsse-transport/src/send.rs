@@ -78,6 +78,26 @@ impl SendStream {
         poll_fn(|cx| self.poll_write_queue(cx, queue)).await
     }
 
+    /// Writes all of `queue`, waiting for the peer as often as needed.
+    ///
+    /// Cancel-safe: what has been written is gone from the queue, and the next call goes on with the
+    /// rest. An empty queue completes at once.
+    ///
+    /// # Errors
+    /// When the peer stopped the stream, it is finished, or the connection has ended.
+    pub fn write_whole_queue(
+        &mut self,
+        queue: &mut VecDeque<Bytes>,
+    ) -> impl Future<Output = Result<(), WriteError>> {
+        // Not `async`, so that the caller's future has no room for each step.
+        poll_fn(|cx| {
+            while !queue.is_empty() {
+                ready!(self.poll_write_queue(cx, queue))?;
+            }
+            Poll::Ready(Ok(()))
+        })
+    }
+
     /// [`write_queue`](Self::write_queue) for hand-written futures: registers the task to be woken
     /// while nothing fits.
     ///

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Poll, ready};
+use std::task::Poll;
 
 use bytes::Bytes;
 use qsse_log::{Reader, Step};
@@ -146,7 +146,6 @@ impl Delivery {
             ..
         } = self;
         let metrics = &session.shared.metrics;
-        let mut out = Out { stream, queue };
         let mut permitted = Permitted::new(session, filter);
         let mut batches = Vec::new();
         let mut told = reader.started();
@@ -158,7 +157,7 @@ impl Delivery {
         let mut kept = false;
         let mut ended = false;
         loop {
-            if let Err(end) = out.write().await {
+            if let Err(end) = stream.write_whole_queue(queue).await {
                 return end.into();
             }
             if ended {
@@ -188,11 +187,11 @@ impl Delivery {
                     let chunks = batches
                         .drain(..)
                         .map(|batch| form.batch(session, reader, &batch));
-                    out.queue.extend(chunks);
+                    queue.extend(chunks);
                 }
                 Step::Gap(gap) => {
                     metrics.gaps.add(1);
-                    out.queue.push_back(form.gap(&gap));
+                    queue.push_back(form.gap(&gap));
                 }
                 Step::Looking => tokio::task::yield_now().await,
                 // In a box, as most subscriptions never need the room for it.
@@ -205,13 +204,13 @@ impl Delivery {
                 }
                 Step::Idle(position) if session.shared.is_leaving() => {
                     // A last word on the position, so that a resume elsewhere looks through nothing.
-                    out.queue.extend(form.heartbeat(position));
+                    queue.extend(form.heartbeat(position));
                     ended = true;
                 }
                 Step::Idle(position) if position > told && Instant::now() >= heartbeat => {
                     told = position;
                     heartbeat = Instant::now() + every;
-                    out.queue.extend(form.heartbeat(position));
+                    queue.extend(form.heartbeat(position));
                 }
                 Step::Idle(_) => {
                     let waits = alarm.get_or_insert_with(|| {
@@ -282,23 +281,5 @@ impl<'s> Permitted<'s> {
             filter = %self.filter,
             "the authorizer denies every topic that this subscription has matched so far; it is asked for names, not for patterns"
         );
-    }
-}
-
-/// What is on its way into the stream.
-struct Out<'s> {
-    stream: &'s mut SendStream,
-    queue: &'s mut VecDeque<Bytes>,
-}
-
-impl Out<'_> {
-    /// Writes all that is queued.
-    fn write(&mut self) -> impl Future<Output = Result<(), WriteError>> {
-        poll_fn(|cx| {
-            while !self.queue.is_empty() {
-                ready!(self.stream.poll_write_queue(cx, self.queue))?;
-            }
-            Poll::Ready(Ok(()))
-        })
     }
 }

@@ -158,10 +158,8 @@ async fn admit(session: &Session, topics: &[String]) -> (Vec<Pattern>, Vec<Bytes
 async fn idle(session: &Session, errors: Vec<Bytes>, mut stream: SendStream) -> Ended {
     let mut queue: VecDeque<Bytes> = errors.into();
     queue.push_front(GO_OPENING);
-    while !queue.is_empty() {
-        if stream.write_queue(&mut queue).await.is_err() {
-            return Ended::Gone;
-        }
+    if stream.write_whole_queue(&mut queue).await.is_err() {
+        return Ended::Gone;
     }
     tokio::select! {
         biased;

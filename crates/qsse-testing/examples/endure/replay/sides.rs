@@ -84,9 +84,7 @@ async fn fill_stream(connection: Connection, bytes: u64) -> Result<()> {
         let some = left.min(chunk.len() as u64);
         left -= some;
         queue.push_back(chunk.slice(..some as usize));
-        while !queue.is_empty() {
-            stream.write_queue(&mut queue).await?;
-        }
+        stream.write_whole_queue(&mut queue).await?;
     }
     stream.finish();
     connection.closed().await;
