@@ -264,6 +264,22 @@ async fn another_protocol_is_told_from_silence() {
 }
 
 #[tokio::test]
+async fn a_token_that_expires_while_a_newer_one_is_on_its_way_leaves_that_one_its_turn() {
+    use qsse_client::RefreshError;
+    let server = FakeServer::start();
+    let (client, mut peer) = tokio::join!(server.connect().token("old"), server.welcome());
+    let client = client.unwrap();
+    let (result, ()) = tokio::join!(client.refresh_token("newer"), async {
+        peer.frame().await;
+        peer.connection.close(Code::TOKEN_EXPIRED, "of the old one");
+    });
+    let error = result.unwrap_err();
+    assert!(matches!(error, RefreshError::Lost(_)), "{error}");
+    let peer = server.welcome().await;
+    assert_eq!(peer.hello.token.as_ref().unwrap().expose(), "newer");
+}
+
+#[tokio::test]
 async fn a_refreshed_token_is_for_later_connections_too() {
     use qsse_client::RefreshError;
     use qsse_proto::control::{ClientFrame, TokenAccepted};

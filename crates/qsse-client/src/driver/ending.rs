@@ -67,12 +67,11 @@ pub(super) fn refresh_error(reason: &DisconnectReason) -> RefreshError {
         DisconnectReason::Lost(ConnectionError::Closed {
             code,
             reason: message,
-        }) if matches!(*code, Code::NOT_AUTHORISED | Code::TOKEN_EXPIRED) => {
-            RefreshError::NotAuthorised {
-                code: *code,
-                message: message.clone(),
-            }
-        }
+        }) if *code == Code::NOT_AUTHORISED => RefreshError::NotAuthorised {
+            code: *code,
+            message: message.clone(),
+        },
+        // Also where the token before it has expired: of the newer one nothing was said.
         reason => RefreshError::Lost(reason.clone()),
     }
 }
