@@ -1,5 +1,7 @@
 //! `cargo xtask sim`: random programs against a simulated world, judged by a model.
 
+mod shuffled;
+
 use anyhow::Result;
 
 use crate::command::{Shown, cargo};
@@ -22,11 +24,16 @@ impl Args {
 
 /// Builds the judge for speed and runs it.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    // With this, what the runtime draws is drawn from the seed, too. In a folder of its own nothing else is built anew for it.
+    // With these, what the runtime draws is drawn from the seed, too, and so is the order in which ready tasks run. In a folder of
+    // its own nothing else is built anew for it.
     let flags = "--cfg tokio_unstable";
-    let judge =
-        cargo("run --release --target-dir target/sim --package qsse-testing --example sim --")
-            .env("RUSTFLAGS", flags);
+    let tokio = format!("paths=[{:?}]", shuffled::tokio()?);
+    let judge = cargo(
+        "run --release --target-dir target/sim --package qsse-testing --example sim --config",
+    )
+    .arg(&tokio)
+    .arg("--")
+    .env("RUSTFLAGS", flags);
     let run = |command: Shown, argument: &String| command.arg(argument);
     args.arguments.iter().fold(judge, run).run()
 }

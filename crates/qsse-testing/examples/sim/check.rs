@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use qsse_client::GapReason;
 use qsse_topic::TopicRef;
 
-use crate::model::{Began, Known, Model, Reading, Stay, Told, may_read};
+use crate::model::{Began, Known, Model, Reading, Stay, Told};
 use crate::program::StoreKind;
 
-/// An event: seq, topic, and what is known of it.
-type Match<'m> = (u64, &'m str, &'m Known);
+/// An event: seq, topic, what is known of it, and whether its reader could read it all the time.
+type Match<'m> = (u64, &'m str, &'m Known, bool);
 
 impl Model {
     /// Everything that has to hold once nothing happens any more.
@@ -32,7 +32,7 @@ impl Model {
         let matching = self.matching(reading, stay, stay.upto.max(stay.from));
         let seen: BTreeSet<u64> = stay.seen.iter().copied().collect();
         let from = self.first_wanted(reading, stay, &matching, &seen, faults);
-        for (seq, topic, known) in &matching {
+        for (seq, topic, known, _) in matching.iter().filter(|(.., must)| *must) {
             let wanted = from.get(*topic).copied().unwrap_or(stay.from) < *seq;
             let covered = stay.gaps.iter().any(|(after, to, reason)| {
                 let within = after < seq && seq <= to;
@@ -63,7 +63,8 @@ impl Model {
         let matching = of_log.filter_map(|((_, seq), known)| {
             let topic = known.topic.as_deref()?;
             let matches = TopicRef::new(topic).is_ok_and(|topic| reading.filter.matches(topic));
-            (matches && may_read(reading.client, topic)).then_some((*seq, topic, known))
+            let must = self.must_get(reading, stay, (*seq, topic), known);
+            matches.then_some((*seq, topic, known, must))
         });
         matching.collect()
     }
@@ -85,8 +86,8 @@ impl Model {
                 stay.from
             )),
             Began::Earliest | Began::Reset if keeps_all => {
-                for (seq, topic, _) in matching {
-                    if *seq <= stay.from && !self.at_risk(stay.epoch, *seq) {
+                for (seq, topic, _, must) in matching {
+                    if *seq <= stay.from && *must && !self.at_risk(stay.epoch, *seq) {
                         faults.push(format!(
                             "{name} begins with the oldest event after seq {}, without seq {seq} on {topic}",
                             stay.from
@@ -95,7 +96,7 @@ impl Model {
                 }
             }
             Began::Since { time, acked } => {
-                for (seq, topic, known) in matching {
+                for (seq, topic, known, must) in matching {
                     let Some(of_event) = known.time else {
                         continue;
                     };
@@ -107,6 +108,7 @@ impl Model {
                     if of_event >= time
                         && *seq <= stay.from
                         && keeps_all
+                        && *must
                         && !self.at_risk(stay.epoch, *seq)
                     {
                         faults.push(format!(
@@ -121,8 +123,8 @@ impl Model {
                     .iter()
                     .filter(|(seq, ..)| *seq <= acked && seen.contains(seq))
                     .collect();
-                for (_, topic, _) in &old {
-                    let count = old.iter().filter(|(_, other, _)| other == topic).count();
+                for (_, topic, ..) in &old {
+                    let count = old.iter().filter(|(_, other, ..)| other == topic).count();
                     if count > n as usize && !self.disturbed {
                         faults.push(format!(
                             "{name} asked for the last {n} of each topic and got {count} on {topic}"
@@ -133,7 +135,7 @@ impl Model {
                 return last_wanted(
                     n,
                     head,
-                    keeps_all,
+                    keeps_all && self.steady(reading, stay),
                     &self.matching(reading, stay, u64::MAX),
                     risk,
                 );
@@ -158,12 +160,12 @@ impl Model {
             }
             let within = |seq: u64| *after < seq && seq <= *to;
             if *reason == GapReason::Latest {
-                let last: BTreeMap<&str, u64> = matching
+                let last: BTreeMap<&str, (u64, bool)> = matching
                     .iter()
                     .filter(|(seq, ..)| within(*seq))
-                    .map(|(seq, topic, _)| (*topic, *seq))
+                    .map(|(seq, topic, _, must)| (*topic, (*seq, *must)))
                     .collect();
-                for (topic, seq) in last {
+                for (topic, (seq, _)) in last.into_iter().filter(|(_, (_, must))| *must) {
                     let other = stay.gaps.iter().any(|(after, to, reason)| {
                         *reason != GapReason::Latest && *after < seq && seq <= *to
                     });
@@ -217,6 +219,7 @@ impl Model {
 
     fn check_publishes(&self, complete: bool, faults: &mut Vec<String>) {
         for (number, publish) in self.publishes.iter().enumerate() {
+            self.check_known(number, complete, faults);
             match publish.told {
                 Told::Waits => faults.push(format!("publish {number} was never answered")),
                 Told::Taken
@@ -232,6 +235,32 @@ impl Model {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// What was acknowledged under a key is there, and was published under that key.
+    fn check_known(&self, number: usize, complete: bool, faults: &mut Vec<String>) {
+        let publish = &self.publishes[number];
+        let (Some(_), Told::Acked(Some((_, id)))) = (publish.key, &publish.told) else {
+            return;
+        };
+        let id = (id.epoch().get(), id.seq());
+        let owner = self.events.get(&id).and_then(|known| known.publish);
+        match owner.map(|owner| self.publishes[owner].key) {
+            Some(key) if key != publish.key => faults.push(format!(
+                "publish {number} has the key {:?} and was told the id {id:?}, which is publish {owner:?}'s",
+                publish.key
+            )),
+            None if complete
+                && self.setting.store != StoreKind::None
+                && !self.at_risk(id.0, id.1)
+                && !self.publish_at_risk(number) =>
+            {
+                faults.push(format!(
+                    "publish {number} was acknowledged as {id:?}, and that is nowhere"
+                ));
+            }
+            _ => {}
         }
     }
 
@@ -308,7 +337,7 @@ fn last_wanted<'m>(
     risk: impl Fn(u64) -> bool,
 ) -> BTreeMap<&'m str, u64> {
     let mut by_topic: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
-    for (seq, topic, _) in matching {
+    for (seq, topic, ..) in matching {
         let before = by_topic.entry(*topic).or_default();
         if *seq <= head && keeps_all && !risk(*seq) {
             before.push(*seq);

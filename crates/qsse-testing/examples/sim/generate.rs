@@ -3,7 +3,7 @@
 use qsse_testing::rng::Rng;
 
 use crate::program::{
-    CLIENTS, From, How, Lag, Op, Program, SUBS, Setting, Step, StoreKind, TOPICS,
+    By, CLIENTS, From, How, Lag, Op, Program, Rights, SUBS, Setting, Step, StoreKind, TOPICS,
 };
 
 const FILTERS: [&[&str]; 8] = [
@@ -28,9 +28,14 @@ pub(crate) fn program(seed: u64) -> Program {
         let op = subscribe(&mut rng, sub);
         steps.push(step(&mut rng, op));
     }
+    // In some programs clients are often shown their limits.
+    let refreshes = if rng.chance(0.2) { 0.2 } else { 0.0 };
     let count = 8 + rng.below(40);
     for _ in 0..count {
-        let op = op(&mut rng, &setting);
+        let op = match rng.chance(refreshes) {
+            true => refresh(&mut rng),
+            false => op(&mut rng, &setting),
+        };
         steps.push(step(&mut rng, op));
     }
     Program {
@@ -62,6 +67,12 @@ fn setting(rng: &mut Rng) -> Setting {
         names_only: rng.chance(0.4),
         witness: rng.chance(0.7),
         dedup_ms: *rng.pick(&[120_000, 120_000, 5_000]),
+        auth_ms: *rng.pick(&[0, 0, 0, 0, 4, 60]),
+        disk_ms: if stored {
+            *rng.pick(&[0, 0, 1, 4, 30])
+        } else {
+            0
+        },
     }
 }
 
@@ -107,6 +118,7 @@ fn op(rng: &mut Rng, setting: &Setting) -> Op {
             topic: topic(rng),
             size: size(rng),
             key: rng.below(4) as u8,
+            times: *rng.pick(&[1, 1, 2, 3]),
         },
         68..=71 => Op::Matching {
             client,
@@ -146,7 +158,10 @@ fn op(rng: &mut Rng, setting: &Setting) -> Op {
         95 => Op::Clock {
             seconds: *rng.pick(&[-90_000, -100, 100, 90_000, 4_000_000]),
         },
-        96 => Op::Refresh { client },
+        96 if stored => Op::Hang {
+            ms: *rng.pick(&[50, 700, 5_000]),
+        },
+        97..=98 => refresh(rng),
         _ => {
             let ms = 500 + rng.below(8_000);
             Op::Wait { ms }
@@ -178,7 +193,16 @@ fn subscribe(rng: &mut Rng, sub: usize) -> Op {
             Lag::Latest,
             Lag::Disconnect,
         ]),
+        by: *rng.pick(&[By::Next, By::Next, By::Lend, By::Turns]),
         reads: rng.chance(0.7),
+    }
+}
+
+fn refresh(rng: &mut Rng) -> Op {
+    use Rights::{A, All, Nothing, Rest, X};
+    Op::Refresh {
+        client: rng.below(CLIENTS as u64) as usize,
+        rights: *rng.pick(&[All, All, A, X, Rest, Nothing]),
     }
 }
 

@@ -1,6 +1,8 @@
 //! What must be true: every publish with what its publisher was told, and what each reader saw.
 
+mod reading;
 mod seen;
+mod tokens;
 
 use std::collections::BTreeMap;
 
@@ -8,7 +10,11 @@ use qsse_client::{Event, EventId, Gap, GapReason};
 use qsse_testing::rng::Rng;
 use qsse_topic::{Filter, Pattern, TopicRef};
 
-use crate::program::{LIMITED, Lag, Setting, StoreKind};
+use crate::program::{Lag, Rights, Setting, StoreKind, TOPICS};
+
+pub(crate) use reading::{Began, Reading, Stay};
+
+use tokens::Tokens;
 
 /// Everything known of a run.
 pub(crate) struct Model {
@@ -21,6 +27,8 @@ pub(crate) struct Model {
     /// What each publish became on a topic.
     pub(crate) became: BTreeMap<(usize, String), (u64, u64)>,
     pub(crate) readings: Vec<Reading>,
+    /// By place.
+    tokens: Vec<Tokens>,
     /// Ends so far that were not clean.
     pub(crate) losses: u64,
     /// Where the logs stood, by epoch and seq, when an end may have lost something; and the moment.
@@ -71,6 +79,8 @@ pub(crate) enum Told {
     Taken,
     /// It was not and will not be published.
     Refused(String),
+    /// As refused: it may not be published by this client.
+    Denied,
     Unknown,
 }
 
@@ -82,42 +92,6 @@ pub(crate) struct Known {
     pub(crate) time: Option<u64>,
 }
 
-/// What a subscription saw, over all the subscriptions that it was in turn.
-pub(crate) struct Reading {
-    pub(crate) name: String,
-    pub(crate) client: usize,
-    pub(crate) filter: Filter,
-    pub(crate) lag: Lag,
-    pub(crate) stays: Vec<Stay>,
-    /// It has ended.
-    pub(crate) over: bool,
-}
-
-/// What it saw of one log.
-#[derive(Clone)]
-pub(crate) struct Stay {
-    pub(crate) epoch: u64,
-    pub(crate) began: Began,
-    pub(crate) from: u64,
-    /// When it was confirmed.
-    pub(crate) confirmed: u64,
-    pub(crate) seen: Vec<u64>,
-    pub(crate) gaps: Vec<(u64, u64, GapReason)>,
-    /// Everything up to here has been handed out, it says.
-    pub(crate) upto: u64,
-}
-
-/// How a stay began.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Began {
-    Live { acked: u64 },
-    After,
-    Earliest,
-    Since { time: u64, acked: u64 },
-    Last { n: u64, acked: u64, head: u64 },
-    Reset,
-}
-
 impl Model {
     pub(crate) fn new(setting: Setting) -> Self {
         Self {
@@ -127,6 +101,7 @@ impl Model {
             events: BTreeMap::new(),
             became: BTreeMap::new(),
             readings: Vec::new(),
+            tokens: Tokens::all(),
             losses: 0,
             lossy: Vec::new(),
             unclean: false,
@@ -193,14 +168,17 @@ impl Model {
                 self.publishes[number].to
             )
         });
-        if let Told::Refused(why) = &told {
+        if matches!(told, Told::Refused(_) | Told::Denied) {
             let became = self.became_of(number).next();
             let became = became.map(|((_, topic), id)| format!("{id:?} on {topic}"));
             if let Some(became) = became {
                 self.fault(format!(
-                    "publish {number} became {became}, and was then refused: {why}"
+                    "publish {number} became {became}, and was then refused: {told:?}"
                 ));
             }
+        }
+        if told == Told::Denied {
+            self.denied(number);
         }
         if let Told::Acked(Some((first, last))) = &told {
             self.acknowledged(number, *first, *last);
@@ -208,6 +186,21 @@ impl Model {
         let losses = self.losses;
         let publish = &mut self.publishes[number];
         (publish.told, publish.told_ms, publish.losses.1) = (told, now_ms, losses);
+    }
+
+    /// A publish that is denied had no right all the time, on one of the topics at least.
+    fn denied(&mut self, number: usize) {
+        let Publish {
+            client, to, begun, ..
+        } = &self.publishes[number];
+        let allowed = |rights: Rights| match to {
+            To::Topic(topic) => rights.may_publish(topic),
+            To::Pattern(_) => TOPICS.iter().all(|topic| rights.may_publish(topic)),
+        };
+        if self.must(*client, *begun, allowed) {
+            let text = format!("publish {number} of client {client} to {to:?} was denied");
+            self.fault(text);
+        }
     }
 
     fn acknowledged(&mut self, number: usize, first: EventId, last: EventId) {
@@ -280,7 +273,7 @@ impl Model {
     }
 
     /// An event that somebody has seen: whose it is, unless something is wrong with it.
-    fn identify(&mut self, event: &Event) -> Option<()> {
+    fn identify(&mut self, event: &Event) -> Option<usize> {
         let id = (event.id().epoch().get(), event.id().seq());
         let (data, topic) = (event.data(), event.topic().as_str());
         let number = read_payload(data);
@@ -291,7 +284,8 @@ impl Model {
             return None;
         };
         let publish = &self.publishes[number];
-        let allowed = may_publish(publish.client, topic);
+        let may = |rights: Rights| rights.may_publish(topic);
+        let allowed = self.may(publish.client, publish.begun, may);
         let fits = match &publish.to {
             To::Topic(name) => name == topic,
             To::Pattern(pattern) => Pattern::new(pattern).is_ok_and(|pattern| {
@@ -309,23 +303,14 @@ impl Model {
                 "the event {id:?} on {topic} is of a client that may not publish there"
             ));
         }
-        if let Told::Refused(why) = &self.publishes[number].told {
-            let text = format!("the event {id:?} is publish {number}, which was refused: {why}");
+        if let Told::Refused(_) | Told::Denied = &self.publishes[number].told {
+            let told = &self.publishes[number].told;
+            let text = format!("the event {id:?} is publish {number}, which was refused: {told:?}");
             self.fault(text);
         }
         self.learn(id, number, topic, Some(event.time().as_micros()));
-        Some(())
+        Some(number)
     }
-}
-
-/// Whether a client may read a topic.
-pub(crate) fn may_read(client: usize, topic: &str) -> bool {
-    client != LIMITED || topic.starts_with("a.")
-}
-
-/// Whether a client may publish on a topic.
-pub(crate) fn may_publish(client: usize, topic: &str) -> bool {
-    client != LIMITED || topic != "c"
 }
 
 /// The data of a publish: its number, its length, and bytes that follow from both.

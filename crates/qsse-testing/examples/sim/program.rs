@@ -33,6 +33,10 @@ pub(crate) struct Setting {
     /// A subscription in the server's process sees everything as it becomes visible.
     pub(crate) witness: bool,
     pub(crate) dedup_ms: u64,
+    /// The longest that authenticator and authorizer take for an answer.
+    pub(crate) auth_ms: u64,
+    /// The longest that the disk takes for an operation.
+    pub(crate) disk_ms: u64,
 }
 
 /// Where the server keeps its events, and what an acknowledgement then means.
@@ -61,6 +65,7 @@ pub(crate) enum Op {
         filter: Vec<String>,
         start: From,
         lag: Lag,
+        by: By,
         /// It reads without being told to.
         reads: bool,
     },
@@ -85,12 +90,13 @@ pub(crate) enum Op {
         size: usize,
         count: usize,
     },
-    /// Publishes under a key of the client's.
+    /// Publishes under a key of the client's, again and again without waiting for the answer.
     Keyed {
         client: usize,
         topic: String,
         size: usize,
         key: u8,
+        times: usize,
     },
     Matching {
         client: usize,
@@ -146,9 +152,14 @@ pub(crate) enum Op {
     Clock {
         seconds: i64,
     },
-    /// A client shows a newer token.
+    /// A client shows a newer token, which may allow less than the one before, or more.
     Refresh {
         client: usize,
+        rights: Rights,
+    },
+    /// The disk does nothing for a time; the clock goes on, and so does the server.
+    Hang {
+        ms: u64,
     },
     /// Time passes, and with it the retention's ticks.
     Wait {
@@ -169,6 +180,15 @@ pub(crate) enum From {
     Last(u32),
 }
 
+/// Which of the two ways to read a subscription uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum By {
+    Next,
+    Lend,
+    /// Begins one way, leaves off and reads the other way.
+    Turns,
+}
+
 /// What is done when it lags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Lag {
@@ -186,13 +206,49 @@ pub(crate) enum How {
     Short,
 }
 
+/// What a token lets its client do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Rights {
+    All,
+    /// Reads `a.…`, publishes on all but `c`.
+    A,
+    /// Reads `….x`, publishes on all but `a.…`.
+    X,
+    /// Reads `b.…` and `c`, publishes on everything.
+    Rest,
+    Nothing,
+}
+
+impl Rights {
+    /// Whether a topic may be read or, as a whole, a pattern.
+    pub(crate) fn may_read(self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::A => name.starts_with("a."),
+            Self::X => name.ends_with(".x"),
+            Self::Rest => name.starts_with("b.") || name == "c",
+            Self::Nothing => false,
+        }
+    }
+
+    /// Whether a topic may be published on.
+    pub(crate) fn may_publish(self, topic: &str) -> bool {
+        match self {
+            Self::All | Self::Rest => true,
+            Self::A => topic != "c",
+            Self::X => !topic.starts_with("a."),
+            Self::Nothing => false,
+        }
+    }
+}
+
 /// The topics there are.
 pub(crate) const TOPICS: [&str; 6] = ["a.x", "a.y", "b.x", "b.y", "c", "a.x.deep"];
 /// How many clients there are. Number [`LIMITED`] may do less than the others.
 pub(crate) const CLIENTS: usize = 4;
 /// How many places for subscriptions.
 pub(crate) const SUBS: usize = 6;
-/// The client that may read topics `a.…` only, and publish on all but `c`.
+/// The client that begins with [`Rights::A`]; the others begin with [`Rights::All`].
 pub(crate) const LIMITED: usize = 2;
 
 impl Program {

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use qsse_client::PublishError;
+use qsse_client::{Code, PublishError};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::timeout;
@@ -158,6 +158,7 @@ fn judge(error: &PublishError) -> Told {
         | PublishError::Ended { .. }
         | PublishError::Protocol(_)
         | PublishError::NoId => Told::Unknown,
+        PublishError::Refused { code, .. } if *code == Code::NOT_AUTHORISED => Told::Denied,
         error => Told::Refused(error.to_string()),
     }
 }

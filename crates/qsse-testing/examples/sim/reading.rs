@@ -1,5 +1,7 @@
 //! Subscribers: each reads as it is told to, goes on where it can, and tells the model what it sees.
 
+mod ways;
+
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,8 +14,10 @@ use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::sleep;
 
 use crate::model::{Began, Reading, Stay};
-use crate::program::{From, Lag};
-use crate::world::{World, id, may_subscribe};
+use crate::program::{By, From, Lag};
+use crate::world::{World, id};
+
+use ways::Item;
 
 /// What a subscriber is told to do.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,36 +35,46 @@ pub(crate) struct Subscriber {
     task: JoinHandle<()>,
 }
 
-/// What it subscribes to.
+/// What it subscribes to, and how it reads.
 #[derive(Clone)]
-struct Wish {
+pub(crate) struct Wish {
     place: usize,
     filter: Filter,
     from: From,
     lag: Lag,
     saved: Option<(u64, u64)>,
+    by: By,
 }
 
-impl Subscriber {
-    #[expect(clippy::too_many_arguments, reason = "they are those of the operation")]
-    pub(crate) fn start(
-        world: &Rc<World>,
-        name: String,
+impl Wish {
+    pub(crate) fn new(
         place: usize,
         filter: &[String],
         from: From,
         lag: Lag,
         saved: Option<(u64, u64)>,
-        reads: bool,
+        by: By,
     ) -> Self {
         let patterns = filter.iter().map(|text| text.parse().expect("a pattern"));
-        let filter = Filter::new(patterns).expect("not empty");
+        Self {
+            place,
+            filter: Filter::new(patterns).expect("not empty"),
+            from,
+            lag,
+            saved,
+            by,
+        }
+    }
+}
+
+impl Subscriber {
+    pub(crate) fn start(world: &Rc<World>, name: String, wish: Wish, reads: bool) -> Self {
         let mut model = world.model.borrow_mut();
         model.readings.push(Reading {
             name,
-            client: place,
-            filter: filter.clone(),
-            lag,
+            client: wish.place,
+            filter: wish.filter.clone(),
+            lag: wish.lag,
             stays: Vec::new(),
             over: false,
         });
@@ -70,13 +84,6 @@ impl Subscriber {
             reads,
             ..Orders::default()
         });
-        let wish = Wish {
-            place,
-            filter,
-            from,
-            lag,
-            saved,
-        };
         let actor = Actor {
             world: Rc::clone(world),
             reading,
@@ -151,14 +158,11 @@ impl Actor {
             from,
             lag,
             saved,
+            ..
         } = self.wish.clone();
-        // With an authorizer that knows only names, wildcards are let in.
-        let allowed = filter.patterns().iter().all(|pattern| {
-            let by_name = world.setting.names_only && !pattern.is_exact();
-            by_name || may_subscribe(place, pattern.as_str())
-        });
         loop {
             let (client, generation) = world.client(place).await;
+            let asked = world.model.borrow_mut().moment();
             let resumes = world.model.borrow().cursor(self.reading);
             let after = resumes.or(saved.filter(|_| from == From::Saved));
             let since = world.wall().saturating_sub(match from {
@@ -184,7 +188,7 @@ impl Actor {
             drop(client);
             match subscribe.await {
                 Ok(subscription) => {
-                    if !allowed {
+                    if !self.may_be_let_in(asked) {
                         world.fault(format!(
                             "client {place} may not subscribe to {filter}, and did"
                         ));
@@ -216,7 +220,7 @@ impl Actor {
                             Start::After(id) => id,
                             _ => cursor,
                         };
-                        self.stay(began, at);
+                        self.stay(began, at, asked);
                     }
                     crate::tell(|| {
                         let (name, now) = (
@@ -231,7 +235,7 @@ impl Actor {
                     return Some((subscription, generation));
                 }
                 Err(SubscribeError::Refused { code, .. })
-                    if code == Code::NOT_AUTHORISED && !allowed =>
+                    if code == Code::NOT_AUTHORISED && self.may_be_refused(asked) =>
                 {
                     return None;
                 }
@@ -249,18 +253,23 @@ impl Actor {
         }
     }
 
-    fn stay(&self, began: Began, at: EventId) {
+    fn stay(&self, began: Began, at: EventId, asked: u64) {
         let mut model = self.world.model.borrow_mut();
-        let confirmed = model.moment();
-        model.readings[self.reading].stays.push(Stay {
-            epoch: at.epoch().get(),
-            began,
-            from: at.seq(),
-            confirmed,
-            seen: Vec::new(),
-            gaps: Vec::new(),
-            upto: at.seq(),
-        });
+        let when = (asked, model.moment());
+        let stay = Stay::new(at.epoch().get(), began, at.seq(), when);
+        model.readings[self.reading].stays.push(stay);
+    }
+
+    /// Whether at some moment since `asked` its client may have had the right to what it subscribes to.
+    fn may_be_let_in(&self, asked: u64) -> bool {
+        let (model, Wish { place, filter, .. }) = (self.world.model.borrow(), &self.wish);
+        model.may(*place, asked, |rights| model.lets_in(rights, filter))
+    }
+
+    /// Whether at some moment since `asked` it may not have had it.
+    fn may_be_refused(&self, asked: u64) -> bool {
+        let (model, Wish { place, filter, .. }) = (self.world.model.borrow(), &self.wish);
+        !model.must(*place, asked, |rights| model.lets_in(rights, filter))
     }
 
     /// Reads as it is told to.
@@ -285,7 +294,7 @@ impl Actor {
             let item = tokio::select! {
                 biased;
                 _ = orders.changed() => continue,
-                item = subscription.next() => item,
+                item = ways::next(self.wish.by, &mut subscription) => item,
             };
             self.read += 1;
             if let Some(left) = self.take(&subscription, generation, item) {
@@ -299,12 +308,7 @@ impl Actor {
         self.world.model.borrow_mut().position(self.reading, cursor);
     }
 
-    fn take(
-        &self,
-        subscription: &Subscription,
-        generation: u64,
-        item: Option<Result<qsse_client::Event, SubscriptionError>>,
-    ) -> Option<Left> {
+    fn take(&self, subscription: &Subscription, generation: u64, item: Item) -> Option<Left> {
         let (world, reading, place) = (&self.world, self.reading, self.wish.place);
         let replaced = world.generation(place) != generation;
         match item {
@@ -335,6 +339,23 @@ impl Actor {
             Some(Err(SubscriptionError::Refused { code, .. })) if code.is_retryable() => {
                 self.note(subscription);
                 return Some(Left::Again);
+            }
+            // The reset of the stream may come before the word that says why.
+            Some(Err(SubscriptionError::Refused {
+                code: Code::NOT_AUTHORISED | Code::UNSUBSCRIBED,
+                ..
+            })) => {
+                self.note(subscription);
+                let model = world.model.borrow();
+                let stay = model.readings[reading].stays.last();
+                let asked = stay.map_or(0, |stay| stay.asked);
+                drop(model);
+                if !self.may_be_refused(asked) {
+                    world.fault(format!(
+                        "a subscription of client {place} was refused, to which it has every right"
+                    ));
+                }
+                return Some(Left::Over);
             }
             Some(Err(SubscriptionError::Closed(_))) | None if replaced => {
                 self.note(subscription);

@@ -13,10 +13,10 @@ use qsse_topic::TopicRef;
 use tokio::task::{JoinHandle, LocalSet};
 use tokio::time::{sleep, timeout};
 
-use crate::model::{To, Told, may_read};
-use crate::program::{CLIENTS, From, How, Lag, Op, Program, SUBS, StoreKind, TOPICS};
+use crate::model::{To, Told};
+use crate::program::{By, CLIENTS, From, How, Lag, Op, Program, SUBS, StoreKind, TOPICS};
 use crate::publishing::{Batch, send, single};
-use crate::reading::Subscriber;
+use crate::reading::{Subscriber, Wish};
 use crate::world::World;
 
 /// The longest that a run may take on its own clock.
@@ -116,6 +116,7 @@ impl Run {
                 filter,
                 start,
                 lag,
+                by,
                 reads,
             } => {
                 self.unsubscribe(sub).await;
@@ -124,8 +125,8 @@ impl Run {
                     filter.join(" ")
                 );
                 let saved = self.saved.get(&sub).copied();
-                let subscriber =
-                    Subscriber::start(&world, name, client, &filter, start, lag, saved, reads);
+                let wish = Wish::new(client, &filter, start, lag, saved, by);
+                let subscriber = Subscriber::start(&world, name, wish, reads);
                 self.subscribers.insert(sub, subscriber);
             }
             Op::Unsubscribe { sub } => self.unsubscribe(sub).await,
@@ -148,9 +149,12 @@ impl Run {
                 topic,
                 size,
                 key,
+                times,
             } => {
-                let to = To::Topic(topic);
-                self.tasks.push(single(&world, client, to, size, Some(key)));
+                for _ in 0..times {
+                    let to = To::Topic(topic.clone());
+                    self.tasks.push(single(&world, client, to, size, Some(key)));
+                }
             }
             Op::Matching {
                 client,
@@ -235,12 +239,11 @@ impl Run {
                 let jumped = world.jumped.get() + seconds * 1_000_000;
                 world.jumped.set(jumped);
             }
-            Op::Refresh { client } => {
-                if let Some(now) = world.client_now(client) {
-                    self.tasks.push(tokio::task::spawn_local(async move {
-                        // A connection that is lost meanwhile is an answer, too.
-                        let _ = now.refresh_token(format!("{client} newer")).await;
-                    }));
+            Op::Refresh { client, rights } => self.tasks.push(world.refresh(client, rights)),
+            Op::Hang { ms } => {
+                world.troubled.set(true);
+                if let Some(disk) = &world.disk {
+                    disk.hang(Duration::from_millis(ms));
                 }
             }
             Op::Wait { ms } => sleep(Duration::from_millis(ms)).await,

@@ -3,21 +3,29 @@
 use std::any::Any;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use qsse_store::io::mem::{Failure, MemIo};
 use qsse_store::io::{Io, IoFile, LockError};
+use tokio::time::{Instant, sleep};
 
 /// Files in memory. At a chosen operation the power goes, and the network with it in the same instant, so that nobody hears of
 /// what the process makes of that; or the operation fails.
 #[derive(Clone)]
 pub(crate) struct Tripwire {
     pub(crate) files: MemIo,
+    /// The process that uses it: one that has ended does nothing any more.
+    process: u64,
     plan: Arc<Plan>,
 }
 
 struct Plan {
+    /// Processes so far.
+    processes: AtomicU64,
+    /// Until when nothing is done.
+    hangs: Mutex<Option<Instant>>,
     /// Operations until the power goes; `usize::MAX` is never.
     power: AtomicUsize,
     off: AtomicBool,
@@ -31,12 +39,37 @@ impl Tripwire {
     pub(crate) fn new(at_off: impl Fn() + Send + Sync + 'static) -> Self {
         Self {
             files: MemIo::new(),
+            process: 0,
             plan: Arc::new(Plan {
+                processes: AtomicU64::new(0),
+                hangs: Mutex::new(None),
                 power: AtomicUsize::new(usize::MAX),
                 off: AtomicBool::new(false),
                 at_off: Box::new(at_off),
                 fail: Mutex::new(None),
             }),
+        }
+    }
+
+    /// The same files for a new process; all before it have ended.
+    pub(crate) fn process(&self) -> Self {
+        let process = self.plan.processes.fetch_add(1, Ordering::SeqCst) + 1;
+        Self {
+            process,
+            ..self.clone()
+        }
+    }
+
+    /// The disk does nothing for a time.
+    pub(crate) fn hang(&self, time: Duration) {
+        *self.plan.hangs.lock() = Some(Instant::now() + time);
+    }
+
+    /// Waits until the disk does something.
+    pub(crate) async fn awake(&self) {
+        let hangs = || (*self.plan.hangs.lock()).is_some_and(|until| Instant::now() < until);
+        while hangs() {
+            sleep(Duration::from_millis(10)).await;
         }
     }
 
@@ -61,7 +94,7 @@ impl Tripwire {
     pub(crate) fn power_on(&self, crash: Option<u64>) {
         self.plan.power.store(usize::MAX, Ordering::SeqCst);
         self.plan.off.store(false, Ordering::SeqCst);
-        *self.plan.fail.lock() = None;
+        self.mend();
         match crash {
             Some(seed) => self.files.crash(seed),
             None => self.files.recover(),
@@ -73,11 +106,16 @@ impl Tripwire {
         *self.plan.fail.lock() = Some((operations, failure));
     }
 
-    pub(crate) fn fail_no_more(&self) {
+    /// Nothing fails or hangs from now on.
+    pub(crate) fn mend(&self) {
         *self.plan.fail.lock() = None;
+        *self.plan.hangs.lock() = None;
     }
 
-    fn operation(&self, changes: bool) {
+    fn operation(&self, changes: bool) -> io::Result<()> {
+        if self.process != self.plan.processes.load(Ordering::SeqCst) {
+            return Err(io::Error::other("the process has ended"));
+        }
         match self.plan.power.load(Ordering::SeqCst) {
             usize::MAX => {}
             0 => {
@@ -97,6 +135,7 @@ impl Tripwire {
                 None => {}
             }
         }
+        Ok(())
     }
 
     fn file(&self, file: Arc<dyn IoFile>) -> Arc<dyn IoFile> {
@@ -107,32 +146,32 @@ impl Tripwire {
 
 impl Io for Tripwire {
     fn create(&self, name: &str) -> io::Result<Arc<dyn IoFile>> {
-        self.operation(true);
+        self.operation(true)?;
         self.files.create(name).map(|file| self.file(file))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn IoFile>> {
-        self.operation(false);
+        self.operation(false)?;
         self.files.open(name).map(|file| self.file(file))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        self.operation(true);
+        self.operation(true)?;
         self.files.remove(name)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.operation(true);
+        self.operation(true)?;
         self.files.rename(from, to)
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        self.operation(false);
+        self.operation(false)?;
         self.files.list()
     }
 
     fn sync_dir(&self) -> io::Result<()> {
-        self.operation(true);
+        self.operation(true)?;
         self.files.sync_dir()
     }
 
@@ -148,27 +187,27 @@ struct File {
 
 impl IoFile for File {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.wire.operation(false);
+        self.wire.operation(false)?;
         self.file.read_at(buf, offset)
     }
 
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-        self.wire.operation(true);
+        self.wire.operation(true)?;
         self.file.write_at(buf, offset)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.wire.operation(true);
+        self.wire.operation(true)?;
         self.file.sync_data()
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
-        self.wire.operation(true);
+        self.wire.operation(true)?;
         self.file.truncate(len)
     }
 
     fn len(&self) -> io::Result<u64> {
-        self.wire.operation(false);
+        self.wire.operation(false)?;
         self.file.len()
     }
 }

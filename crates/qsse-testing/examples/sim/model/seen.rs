@@ -11,7 +11,7 @@ impl Model {
     }
 
     pub(crate) fn event(&mut self, reading: usize, event: &Event) {
-        self.moment();
+        let now = self.moment();
         self.seen += 1;
         let id = event.id();
         crate::tell(|| {
@@ -19,17 +19,18 @@ impl Model {
             format!("    {} sees {seq} on {topic}", self.readings[reading].name)
         });
         self.absorb(id.seq() ^ (reading as u64) << 48);
-        if self.identify(event).is_none() {
+        let Some(number) = self.identify(event) else {
             return;
-        }
+        };
+        let topic = event.topic().as_str();
+        let (client, published) = (self.readings[reading].client, self.publishes[number].begun);
+        let allowed = self.may(client, published, |rights| rights.may_read(topic));
         let Reading {
             name,
-            client,
             filter,
             stays,
             ..
         } = &mut self.readings[reading];
-        let topic = event.topic().as_str();
         let Some(stay) = stays.last_mut() else {
             return;
         };
@@ -44,13 +45,15 @@ impl Model {
             ));
         } else {
             stay.seen.push(id.seq());
-            stay.upto = stay.upto.max(id.seq());
+            stay.pass(id.seq(), now);
         }
         if !filter.matches(event.topic().as_topic_ref()) {
             wrong.push(format!("{name} saw {topic}, which {filter} does not match"));
         }
-        if !may_read(*client, topic) {
-            wrong.push(format!("{name} saw {topic}, which it may not read"));
+        if !allowed {
+            wrong.push(format!(
+                "{name} of client {client} saw {id} on {topic}, which it may not read since before that was published"
+            ));
         }
         wrong.into_iter().for_each(|text| self.fault(text));
     }
@@ -102,6 +105,7 @@ impl Model {
         // A reset does not move the cursor, so it is told again until an event does.
         let again = |stay: &mut Stay| stay.epoch == position.epoch().get() && stay.seen.is_empty();
         let moved = after.is_some_and(|after| after.epoch() == position.epoch());
+        let asked = stays.last().map_or(0, |stay| stay.asked);
         if !moved {
             stays.pop_if(again);
         }
@@ -112,7 +116,7 @@ impl Model {
                 ));
             }
             if let Some(after) = after.filter(|after| after.epoch().get() == stay.epoch) {
-                stay.upto = stay.upto.max(after.seq());
+                stay.pass(after.seq(), confirmed);
             }
         }
         if keeps_all && position.seq() != 0 {
@@ -120,24 +124,20 @@ impl Model {
                 "{name} was reset to {position}, and everything is kept"
             ));
         }
-        stays.push(Stay {
-            epoch: position.epoch().get(),
-            began: Began::Reset,
-            from: position.seq(),
-            confirmed,
-            seen: Vec::new(),
-            gaps: Vec::new(),
-            upto: position.seq(),
-        });
+        let asked = stays.last().map_or(asked, |stay| stay.asked);
+        let epoch = position.epoch().get();
+        let when = (asked, confirmed);
+        stays.push(Stay::new(epoch, Began::Reset, position.seq(), when));
         wrong.into_iter().for_each(|text| self.fault(text));
     }
 
     /// What the subscription says of its position.
     pub(crate) fn position(&mut self, reading: usize, cursor: EventId) {
+        let now = self.moment;
         if let Some(stay) = self.readings[reading].stays.last_mut()
             && stay.epoch == cursor.epoch().get()
         {
-            stay.upto = stay.upto.max(cursor.seq());
+            stay.pass(cursor.seq(), now);
         }
     }
 

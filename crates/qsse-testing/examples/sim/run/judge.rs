@@ -9,7 +9,7 @@ impl Run {
         world.network.set_conditions(Conditions::default());
         world.heal();
         if let Some(disk) = &world.disk {
-            disk.fail_no_more();
+            disk.mend();
             disk.files.set_capacity(None);
         }
         sleep(Duration::from_secs(3)).await;
@@ -43,16 +43,8 @@ impl Run {
             return None;
         }
         let all = ["*".to_owned()];
-        let auditor = Subscriber::start(
-            &world,
-            "the auditor".into(),
-            CLIENTS,
-            &all,
-            From::Earliest,
-            Lag::CatchUp,
-            None,
-            true,
-        );
+        let wish = Wish::new(CLIENTS, &all, From::Earliest, Lag::CatchUp, None, By::Lend);
+        let auditor = Subscriber::start(&world, "the auditor".into(), wish, true);
         self.subscribers.insert(SUBS, auditor);
         // The first time connections may still have to be made; the second time news has to travel at once.
         // A token that expires costs a connection at any time.
@@ -75,7 +67,26 @@ impl Run {
             }
             sleep(Duration::from_millis(pause)).await;
         }
+        self.look_for_intruders();
         Some(())
+    }
+
+    /// Nobody is still subscribed to what the newest token does not allow.
+    fn look_for_intruders(&self) {
+        let mut model = self.world.model.borrow_mut();
+        let readings = self
+            .subscribers
+            .values()
+            .map(|s| &model.readings[s.reading]);
+        let there = readings.filter(|reading| !reading.over && !reading.stays.is_empty());
+        let denied = there.filter(|reading| {
+            let rights = model.rights(reading.client);
+            !model.lets_in(rights, &reading.filter)
+        });
+        let wrong: Vec<_> = denied
+            .map(|reading| format!("{} goes on, and may not", reading.name))
+            .collect();
+        wrong.into_iter().for_each(|text| model.fault(text));
     }
 
     /// Publishes on every topic; tells the seqs.
@@ -112,7 +123,7 @@ impl Run {
             }
             for (epoch, seq, topic) in marks {
                 let matches = TopicRef::new(topic).is_ok_and(|topic| reading.filter.matches(topic));
-                if !matches || !may_read(reading.client, topic) {
+                if !matches || !model.rights(reading.client).may_read(topic) {
                     continue;
                 }
                 let there = reading.stays.last().is_some_and(|stay| {

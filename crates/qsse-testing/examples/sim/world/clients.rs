@@ -35,6 +35,10 @@ impl World {
         let at = &self.places[place];
         at.address.set(n);
         at.generation.set(at.generation.get() + 1);
+        let mut model = self.model.borrow_mut();
+        let newest = model.newest(place);
+        model.accepted(place, newest);
+        drop(model);
         let world = self.clone();
         let task = spawn_local(async move {
             let mut transport = TransportConfig::client().idle_timeout(IDLE);
@@ -46,7 +50,11 @@ impl World {
                 .retry(RetryPolicy::times(100_000, second))
                 .reconnect(ReconnectPolicy::backoff(second / 10, 2 * second));
             let endpoint = endpoints::client(&world.network, n).expect("within a runtime");
-            let token = move || async move { Ok::<_, std::io::Error>(format!("{place}")) };
+            let newest = Arc::clone(&world.places[place].token);
+            let token = move || {
+                let token = newest.lock().clone();
+                async move { Ok::<_, std::io::Error>(token) }
+            };
             let connected = Client::connect(world.network.server_address().to_string())
                 .config(config)
                 .tls(fixtures::client_tls())
@@ -75,6 +83,34 @@ impl World {
         }
     }
 
+    /// Has the client of a place show a newer token, until the server has accepted it or there is one that is newer still.
+    pub(crate) fn refresh(
+        self: &std::rc::Rc<Self>,
+        place: usize,
+        rights: Rights,
+    ) -> JoinHandle<()> {
+        let number = self.model.borrow_mut().shown(place, rights);
+        let token = rights::token(place, number, rights);
+        self.places[place].token.lock().clone_from(&token);
+        let world = self.clone();
+        spawn_local(async move {
+            while world.model.borrow().newest(place) == number {
+                let (client, _) = world.client(place).await;
+                match client.refresh_token(token.clone()).await {
+                    Ok(_) => return world.model.borrow_mut().accepted(place, number),
+                    // The next client begins with it.
+                    Err(RefreshError::Closed(_)) => return,
+                    Err(RefreshError::Lost(_) | RefreshError::NotConnected) => {}
+                    Err(error) => {
+                        return world.fault(format!("a token of client {place}: {error:?}"));
+                    }
+                }
+                drop(client);
+                sleep(Duration::from_millis(200)).await;
+            }
+        })
+    }
+
     /// The client of a place, once it is connected, and which one it is.
     pub(crate) async fn client(&self, place: usize) -> (Client, u64) {
         let at = &self.places[place];
@@ -87,11 +123,6 @@ impl World {
                 std::future::pending::<()>().await;
             }
         }
-    }
-
-    /// The client of a place, if there is one now.
-    pub(crate) fn client_now(&self, place: usize) -> Option<Client> {
-        self.places[place].client.borrow().clone()
     }
 
     /// Which client of its place is the current one.

@@ -2,16 +2,24 @@
 
 use super::*;
 
+/// The text of a place's token: whose it is, its number, and what it allows.
+pub(super) fn token(place: usize, number: usize, rights: Rights) -> String {
+    let rights = serde_json::to_string(&rights).expect("plain data");
+    format!("{place} {number} {rights}")
+}
+
 /// Whose token it is.
 pub(super) struct Tokens {
     pub(super) good_for: Option<Duration>,
+    pub(super) pace: Pace,
 }
 
 #[async_trait]
 impl Authenticator for Tokens {
     async fn authenticate(&self, credentials: Credentials<'_>) -> Result<Principal, Denied> {
+        self.pace.take_time().await;
         let token = credentials.token.unwrap_or_default();
-        let name: String = token.chars().take_while(char::is_ascii_digit).collect();
+        let name = token.split(' ').next().unwrap_or_default();
         let principal = Principal::new(name);
         let judge = principal.name() == CLIENTS.to_string();
         Ok(match self.good_for {
@@ -21,13 +29,14 @@ impl Authenticator for Tokens {
     }
 }
 
-/// Who may do what.
-pub(super) struct Rights {
+/// Who may do what: that is in the token.
+pub(super) struct Asked {
     pub(super) names_only: bool,
+    pub(super) pace: Pace,
 }
 
 #[async_trait]
-impl Authorizer for Rights {
+impl Authorizer for Asked {
     fn scope(&self) -> Scope {
         match self.names_only {
             true => Scope::Names,
@@ -41,10 +50,13 @@ impl Authorizer for Rights {
         action: Action,
         resource: PatternRef<'_>,
     ) -> bool {
-        let client: usize = principal.name().parse().unwrap_or(LIMITED);
+        let rights = principal.token().and_then(|token| token.rsplit(' ').next());
+        let rights = rights.and_then(|text| serde_json::from_str(text).ok());
+        let rights = rights.unwrap_or(Rights::Nothing);
+        self.pace.take_time().await;
         match action {
-            Action::Publish => may_publish(client, resource.as_str()),
-            _ => may_subscribe(client, resource.as_str()),
+            Action::Publish => rights.may_publish(resource.as_str()),
+            _ => rights.may_read(resource.as_str()),
         }
     }
 }

@@ -1,0 +1,228 @@
+//! The server of a world: how it starts, and the ways in which it ends.
+
+use super::*;
+
+/// The server.
+impl World {
+    pub(crate) async fn start(self: &std::rc::Rc<Self>) {
+        self.servers.set(self.servers.get() + 1);
+        let storage = match &self.disk {
+            None => None,
+            Some(disk) => match self.open(disk) {
+                Ok(opened) => Some(opened),
+                Err(_) => {
+                    // Not without room, and not while it fails; but then.
+                    disk.mend();
+                    disk.files.recover();
+                    disk.files.set_capacity(None);
+                    match self.open(disk) {
+                        Ok(opened) => Some(opened),
+                        Err(error) => {
+                            self.fault(format!("the store cannot be opened: {error}"));
+                            return;
+                        }
+                    }
+                }
+            },
+        };
+        let transport = TransportConfig::server()
+            .idle_timeout(IDLE)
+            .send_window(self.setting.send_window);
+        let endpoint = endpoints::server_with(&self.network, &transport);
+        let start = Timestamp::from_micros(self.wall());
+        let config = qsse_server::Config::default()
+            .log(self.log_config())
+            .transport(transport)
+            .heartbeat(Duration::from_millis(self.setting.heartbeat_ms));
+        let mut builder = Server::bind(self.network.server_address())
+            .config(config)
+            .endpoint(endpoint.expect("within a runtime"))
+            .clock(Clock::simulated(start))
+            .epoch(self.epoch())
+            .authenticator(Tokens {
+                good_for: self.setting.token_ms.map(Duration::from_millis),
+                pace: self.pace(self.setting.auth_ms),
+            })
+            .authorizer(Asked {
+                names_only: self.setting.names_only,
+                pace: self.pace(self.setting.auth_ms),
+            });
+        if let Some(storage) = storage {
+            builder = builder.storage(storage);
+        }
+        match builder.await {
+            Ok(server) => {
+                if self.setting.witness {
+                    let (world, server) = (self.clone(), server.clone());
+                    let task = spawn_local(async move { world.witness(server).await });
+                    *self.witness.borrow_mut() = Some(task);
+                }
+                *self.server.borrow_mut() = Some(server);
+            }
+            Err(error) => self.fault(format!("the server did not start: {error}")),
+        }
+    }
+
+    fn acknowledge(&self) -> Acknowledge {
+        match self.setting.store {
+            StoreKind::None | StoreKind::Memory => Acknowledge::Memory,
+            StoreKind::Written => Acknowledge::Written,
+            StoreKind::Synced => Acknowledge::Synced,
+        }
+    }
+
+    fn open(&self, disk: &Tripwire) -> Result<Slow, disk::OpenError> {
+        let disk = disk.process();
+        let window = Duration::from_millis(self.setting.dedup_ms);
+        let options = disk::options(Epoch::new(self.epoch()), self.acknowledge())
+            .salt_if_new(7)
+            .segment_bytes(self.setting.segment_bytes)
+            .keys(100_000, window);
+        let mut kept = Kept::default();
+        kept.max_events = self.setting.store_events;
+        kept.topics = self.topic_rules();
+        let (store, recovered) = Store::open(Arc::new(disk.clone()), options)?;
+        let inline = Disk::inline(store, recovered, kept);
+        Ok(Slow::new(inline, disk, self.pace(self.setting.disk_ms)))
+    }
+
+    fn log_config(&self) -> LogConfig {
+        let setting = &self.setting;
+        let window = Duration::from_millis(setting.dedup_ms);
+        let mut config = LogConfig::default()
+            .history_events(setting.history_events.unwrap_or(u64::MAX))
+            .feed_bytes(setting.feed_bytes)
+            .dedup(window, 100_000)
+            .acknowledge(self.acknowledge());
+        config.feed_idle = Duration::from_secs(2);
+        config.retention = self.topic_rules();
+        config
+    }
+
+    fn topic_rules(&self) -> Vec<Retention> {
+        let rule = |events| Retention::of("a.*".parse().expect("a pattern")).max_events(events);
+        self.setting.topic_events.map(rule).into_iter().collect()
+    }
+
+    /// Sees everything as soon as it may be seen.
+    async fn witness(&self, server: Server) {
+        let all = server.subscribe("*").start(Start::Earliest).await;
+        drop(server);
+        let Ok(mut all) = all else {
+            return self.fault("a subscription in the process was refused");
+        };
+        let mut last = all.cursor().seq();
+        while let Some(item) = all.next().await {
+            match item {
+                Ok(event) => {
+                    last = event.id().seq();
+                    self.model.borrow_mut().witnessed(&event);
+                }
+                Err(SubscriptionError::Gap(gap)) => last = last.max(gap.to),
+                Err(_) => {}
+            }
+        }
+        self.witnessed.set(last);
+    }
+
+    /// Drains the server.
+    pub(crate) async fn drain(&self, deadline: Duration) {
+        let Some(server) = self.server.borrow_mut().take() else {
+            return;
+        };
+        let sick = server.health().is_err();
+        let accepted = server.log_stats().head;
+        let done = timeout(
+            deadline + Duration::from_secs(20),
+            server.shutdown(deadline),
+        );
+        if done.await.is_err() {
+            self.fault(format!("a shutdown within {deadline:?} takes 20 s more"));
+        }
+        let head = (self.epoch(), server.log_stats().head);
+        let clean = !sick && !self.troubled.get() && server.health().is_ok();
+        if self.disk.is_none() || !clean {
+            // What was not kept then is lost, as by a crash.
+            self.model.borrow_mut().ended(false, head);
+        }
+        if clean && deadline > Duration::ZERO {
+            self.hear_witness(accepted).await;
+        }
+        self.stop_witness().await;
+        drop(server);
+        self.gone().await;
+    }
+
+    /// Ends the server at once, in the middle of what its store does.
+    pub(crate) async fn kill(&self, power: bool, operations: usize, seed: u64) {
+        let Some(head) = self.head() else { return };
+        match &self.disk {
+            Some(disk) => {
+                disk.power_off_after(operations);
+                for _ in 0..30 {
+                    if disk.is_off() {
+                        break;
+                    }
+                    sleep(Duration::from_millis(10)).await;
+                }
+                disk.power_off();
+            }
+            None => cut_server(&self.cuts, true),
+        }
+        let head = self.head().unwrap_or(head);
+        self.model.borrow_mut().ended(power, head);
+        self.stop_witness().await;
+        self.server.borrow_mut().take();
+        self.gone().await;
+        if let Some(disk) = &self.disk {
+            disk.power_on(power.then_some(seed));
+        }
+    }
+
+    /// Lets clients reach the server's address again.
+    pub(crate) fn uncut_server(&self) {
+        cut_server(&self.cuts, false);
+    }
+
+    /// A drain shows everything that was accepted before it to whoever is there.
+    async fn hear_witness(&self, head: u64) {
+        let Some(witness) = self.witness.borrow_mut().take() else {
+            return;
+        };
+        if timeout(Duration::from_secs(1), witness).await.is_err() {
+            return self.fault("a subscription in the process does not end with its server");
+        }
+        let seen = self.witnessed.get();
+        if seen < head {
+            self.fault(format!(
+                "a subscription in the process ended at {seen}, and its drained server had events up to {head}"
+            ));
+        }
+    }
+
+    async fn stop_witness(&self) {
+        let witness = self.witness.borrow_mut().take();
+        if let Some(witness) = witness {
+            witness.abort();
+            let _ = witness.await;
+        }
+    }
+
+    /// Ends the witness, whose subscription keeps a feed.
+    pub(crate) async fn dismiss_witness(&self) {
+        self.stop_witness().await;
+    }
+
+    /// Waits until nothing of the server is left on the network.
+    async fn gone(&self) {
+        let address = self.network.server_address();
+        // Closed connections stay for three probe timeouts, which a round trip through a partition makes long.
+        for _ in 0..30_000 {
+            if self.network.free(address) {
+                return;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        panic!("five minutes after its end a server still has its socket");
+    }
+}
