@@ -4,10 +4,11 @@ use std::path::Path;
 
 use anyhow::Result;
 use qsse_client::{Client, Connect, ConnectionState, Dialect, ServerUrl};
+use tracing::Level;
 
+use crate::console::message;
 use crate::exit::{usage, usage_because};
 use crate::settings::{Settings, client_config};
-use crate::text;
 
 /// A client to be awaited, as the settings describe it.
 ///
@@ -21,7 +22,7 @@ pub(crate) fn connect(settings: &Settings) -> Result<Connect> {
 /// Says on standard error what is dangerous about the settings.
 pub(crate) fn warn(settings: &Settings) {
     if settings.on("insecure") {
-        eprintln!("qsse: --insecure: anybody who answers is trusted");
+        message(Level::WARN, "--insecure: anybody who answers is trusted");
     }
 }
 
@@ -88,14 +89,11 @@ pub(crate) async fn report(client: &Client) {
         match state {
             ConnectionState::Connected { address, .. } if lost => {
                 lost = false;
-                eprintln!("qsse: connected again to {address}");
+                message(Level::INFO, format_args!("connected again to {address}"));
             }
             ConnectionState::Reconnecting { reason, .. } if !lost => {
                 lost = true;
-                eprintln!(
-                    "qsse: {}; connecting again",
-                    text::one_line(&reason.to_string())
-                );
+                message(Level::WARN, format_args!("{reason}; connecting again"));
             }
             _ => {}
         }

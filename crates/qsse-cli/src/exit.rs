@@ -11,6 +11,8 @@ use qsse_server::BindError;
 use qsse_server::transport::BindError as SocketError;
 use qsse_server::transport::tls::TlsError;
 
+use crate::console::OutputError;
+
 /// The exit statuses; scripts rely on the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
@@ -101,9 +103,18 @@ pub(crate) fn status_of(error: &anyhow::Error) -> Status {
         listening(error)
     } else if error.downcast_ref::<TlsError>().is_some() {
         Status::Usage
+    } else if let Some(error) = error.downcast_ref::<OutputError>() {
+        error.status()
     } else {
         Status::Other
     }
+}
+
+/// Whether there is nobody to tell of the error.
+pub(crate) fn is_quiet(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<OutputError>()
+        .is_some_and(OutputError::is_closed)
 }
 
 fn connecting(error: &ConnectError) -> Status {

@@ -1,10 +1,16 @@
 //! The program `qsse`: serve, subscribe and publish events over QUIC.
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "they block, and panic where nobody reads: see console"
+)]
 
 use std::process::ExitCode;
 
 mod args;
 mod commands;
 mod connect;
+mod console;
 mod exit;
 mod logging;
 mod output;
@@ -14,10 +20,14 @@ mod signals;
 mod text;
 
 fn main() -> ExitCode {
+    let _finish = console::Finish;
+    console::catch_panics();
     match commands::run() {
         Ok(status) => status.into(),
         Err(error) => {
-            eprintln!("qsse: {}", text::one_line(&format!("{error:#}")));
+            if !exit::is_quiet(&error) {
+                console::message(tracing::Level::ERROR, format_args!("{error:#}"));
+            }
             exit::status_of(&error).into()
         }
     }

@@ -1,7 +1,6 @@
 //! How `sub` writes events: text for people, JSON lines or raw data for programs.
 
-use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::fmt::Write;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -21,27 +20,28 @@ pub(crate) enum Format {
     Raw(u8),
 }
 
-/// Writes events to a buffered writer.
-pub(crate) struct Output<W> {
+/// Writes events to memory.
+pub(crate) struct Output {
     format: Format,
-    out: W,
+    /// What was written and not taken yet.
+    pub(crate) buffer: Vec<u8>,
     line: String,
 }
 
-impl<W: Write> Output<W> {
-    pub(crate) fn new(format: Format, out: W) -> Self {
+impl Output {
+    pub(crate) fn new(format: Format) -> Self {
         Self {
             format,
-            out,
+            buffer: Vec::new(),
             line: String::new(),
         }
     }
 
-    pub(crate) fn event(&mut self, event: &Event) -> io::Result<()> {
+    pub(crate) fn event(&mut self, event: &Event) {
         match self.format {
             Format::Raw(end) => {
-                self.out.write_all(event.data())?;
-                self.out.write_all(&[end])
+                self.buffer.extend_from_slice(event.data());
+                self.buffer.push(end);
             }
             Format::Json => {
                 let base64;
@@ -59,7 +59,7 @@ impl<W: Write> Output<W> {
                     time: event.time(),
                     data,
                     encoding,
-                })
+                });
             }
             Format::Text { colours } => {
                 let (dim, strong, off) = if colours {
@@ -80,52 +80,44 @@ impl<W: Write> Output<W> {
                 line.push_str("  ");
                 text::push_visible(line, event.data());
                 line.push('\n');
-                self.out.write_all(line.as_bytes())
+                self.buffer.extend_from_slice(line.as_bytes());
             }
         }
     }
 
-    /// A gap, a reset or other news: an object among the JSON lines, else a line on standard error.
-    pub(crate) fn news(&mut self, news: &SubscriptionError) -> io::Result<()> {
-        match (self.format, news) {
-            (Format::Json, SubscriptionError::Gap(gap)) => self.object(&JsonNews::Gap {
+    /// A gap, a reset or other news: an object among the JSON lines, else the text that is to be told on standard error.
+    pub(crate) fn news(&mut self, news: &SubscriptionError) -> Option<String> {
+        let object = match (self.format, news) {
+            (Format::Json, SubscriptionError::Gap(gap)) => JsonNews::Gap {
                 from: gap.first(),
                 to: gap.to,
                 at_most: gap.at_most,
                 reason: gap.reason.to_string(),
-            }),
-            (Format::Json, SubscriptionError::Reset { after, position }) => {
-                self.object(&JsonNews::Reset {
-                    after: *after,
-                    position: *position,
-                })
-            }
-            (Format::Json, SubscriptionError::Lost(loss)) => self.object(&JsonNews::Lost {
+            },
+            (Format::Json, SubscriptionError::Reset { after, position }) => JsonNews::Reset {
+                after: *after,
+                position: *position,
+            },
+            (Format::Json, SubscriptionError::Lost(loss)) => JsonNews::Lost {
                 reason: loss.to_string(),
-            }),
-            (Format::Json, SubscriptionError::Unusable { .. }) => self.object(&JsonNews::Lost {
+            },
+            (Format::Json, SubscriptionError::Unusable { .. }) => JsonNews::Lost {
                 reason: news.to_string(),
-            }),
-            (Format::Json, news) if news.code().is_some() => self.object(&JsonNews::Error {
+            },
+            (Format::Json, news) if news.code().is_some() => JsonNews::Error {
                 code: news.code().map_or(0, Code::get),
                 message: news.to_string(),
-            }),
-            (_, news) => {
-                // In its place among the events, where both go to a terminal.
-                self.out.flush()?;
-                eprintln!("qsse: {}", text::one_line(&news.to_string()));
-                Ok(())
-            }
-        }
+            },
+            (_, news) => return Some(news.to_string()),
+        };
+        self.object(&object);
+        None
     }
 
-    pub(crate) fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
-
-    fn object(&mut self, object: &impl Serialize) -> io::Result<()> {
-        serde_json::to_writer(&mut self.out, object)?;
-        self.out.write_all(b"\n")
+    fn object(&mut self, object: &impl Serialize) {
+        serde_json::to_writer(&mut self.buffer, object)
+            .expect("memory takes everything, and all keys are text");
+        self.buffer.push(b'\n');
     }
 }
 
@@ -177,9 +169,9 @@ mod tests {
             Timestamp::from_micros(5),
             data.into(),
         );
-        let mut out = Vec::new();
-        Output::new(format, &mut out).event(&event).unwrap();
-        out
+        let mut output = Output::new(format);
+        output.event(&event);
+        output.buffer
     }
 
     fn text(format: Format, kind: &str, data: &'static [u8]) -> String {
@@ -203,13 +195,16 @@ mod tests {
     #[test]
     fn news_are_objects_of_one_key() {
         let id = |seq| EventId::new(Epoch::new(1), seq);
-        let mut out = Vec::new();
         let reset = SubscriptionError::Reset {
             after: None,
             position: id(0),
         };
-        Output::new(Format::Json, &mut out).news(&reset).unwrap();
-        assert_eq!(out, b"{\"reset\":{\"after\":null,\"position\":\"1-0\"}}\n");
+        let mut output = Output::new(Format::Json);
+        assert_eq!(output.news(&reset), None);
+        assert_eq!(
+            output.buffer,
+            b"{\"reset\":{\"after\":null,\"position\":\"1-0\"}}\n"
+        );
         let refused = SubscriptionError::PatternRefused {
             pattern: "ride.*".into(),
             code: Code::NOT_AUTHORISED,
@@ -233,9 +228,9 @@ mod tests {
                 "{\"error\":{\"code\":1,\"message\":\"the server refused ride.*",
             ),
         ] {
-            let mut out = Vec::new();
-            Output::new(Format::Json, &mut out).news(&news).unwrap();
-            let line = String::from_utf8(out).unwrap();
+            let mut output = Output::new(Format::Json);
+            assert_eq!(output.news(&news), None);
+            let line = String::from_utf8(output.buffer).unwrap();
             assert!(
                 line.starts_with(start) && line.ends_with("\"}}\n"),
                 "{line}"

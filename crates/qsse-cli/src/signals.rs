@@ -1,40 +1,79 @@
-//! SIGINT and SIGTERM: the first asks to finish, the second ends at once.
+//! SIGINT and SIGTERM: the first asks to finish, the second ends at once. SIGHUP: a server stays.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 
 use crate::exit::Status;
 
-/// Whether a signal has come. Clones look at the same.
-#[derive(Clone)]
-pub(crate) struct Signals(Arc<watch::Sender<bool>>);
+/// Whether a signal has come.
+pub(crate) struct Signals {
+    raised: Arc<watch::Sender<bool>>,
+    watching: AbortHandle,
+}
 
 impl Signals {
     /// Takes over both signals. To be called within the runtime.
     pub(crate) fn watch() -> std::io::Result<Self> {
-        let signals = Self(Arc::new(watch::Sender::new(false)));
+        let raised = Arc::new(watch::Sender::new(false));
         let mut incoming = Incoming::new()?;
-        let raised = signals.clone();
-        tokio::spawn(async move {
+        let raise = raised.clone();
+        let watching = tokio::spawn(async move {
             incoming.next().await;
-            raised.0.send_replace(true);
+            raise.send_replace(true);
             incoming.next().await;
             std::process::exit(Status::Interrupted as i32);
         });
-        Ok(signals)
+        let watching = watching.abort_handle();
+        Ok(Self { raised, watching })
     }
 
     /// Whether one has come. Cheap.
     pub(crate) fn raised(&self) -> bool {
-        *self.0.borrow()
+        *self.raised.borrow()
     }
 
     /// Waits for the first. Cancel-safe.
     pub(crate) async fn first(&self) {
-        let mut raised = self.0.subscribe();
+        let mut raised = self.raised.subscribe();
         // The sender is `self`, so this cannot fail.
         let _ = raised.wait_for(|raised| *raised).await;
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        self.watching.abort();
+    }
+}
+
+/// SIGHUP, by which daemons are told to read their configuration again; it no longer ends the process.
+pub(crate) struct Hangup {
+    #[cfg(unix)]
+    signal: tokio::signal::unix::Signal,
+}
+
+impl Hangup {
+    /// Takes the signal over. To be called within the runtime.
+    pub(crate) fn watch() -> std::io::Result<Self> {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            let signal = signal(SignalKind::hangup())?;
+            Ok(Self { signal })
+        }
+        #[cfg(not(unix))]
+        Ok(Self {})
+    }
+
+    /// Waits for the next. Cancel-safe.
+    pub(crate) async fn next(&mut self) {
+        #[cfg(unix)]
+        if self.signal.recv().await.is_some() {
+            return;
+        }
+        std::future::pending().await
     }
 }
 

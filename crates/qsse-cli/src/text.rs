@@ -82,11 +82,13 @@ pub(crate) fn coloured(settings: &Settings, stream: &impl IsTerminal) -> bool {
     match settings.text("color") {
         "always" => true,
         "never" => false,
-        _ => {
-            let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-            !no_color && stream.is_terminal()
-        }
+        _ => colours_are_welcome() && stream.is_terminal(),
     }
+}
+
+/// Whether the environment has nothing against colours.
+pub(crate) fn colours_are_welcome() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 #[cfg(test)]

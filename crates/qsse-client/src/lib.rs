@@ -50,6 +50,11 @@
 //! | `ring` | no | the ring crypto provider |
 //! | `platform-verifier` | yes | servers are recognised by the root certificates of the operating system |
 //! | `json` | no | `Client::publish_json` and `Event::json` |
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the outputs belong to the program, and printing panics where nobody reads"
+)]
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

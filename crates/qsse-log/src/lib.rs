@@ -32,6 +32,11 @@
 //! # Ok(())
 //! # }
 //! ```
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the outputs belong to the program, and printing panics where nobody reads"
+)]
 
 mod append;
 mod config;

@@ -58,6 +58,11 @@
 //! It never panics, whatever the bytes; a length is checked against its limit before anything is
 //! allocated for it; bytes left over in a frame are an error; and the bytes may come in pieces of any
 //! size. A [`DecodeError`] is final: its [`code`](DecodeError::code) is what to close with.
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the outputs belong to the program, and printing panics where nobody reads"
+)]
 
 pub mod batch;
 mod code;

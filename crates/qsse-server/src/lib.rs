@@ -41,6 +41,11 @@
 //! | `prometheus` | no | `Server::metrics_text` |
 //! | `store` | no | `Builder::store`: events in a directory |
 //! | `testing` | no | `TestServer` |
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the outputs belong to the program, and printing panics where nobody reads"
+)]
 
 mod access;
 mod auth;

@@ -31,6 +31,11 @@
 //!
 //! # Features
 //! - `testing`: `io::mem::MemIo`, files in memory that fail and crash on demand.
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the outputs belong to the program, and printing panics where nobody reads"
+)]
 
 mod entry;
 mod error;

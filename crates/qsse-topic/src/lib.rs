@@ -1,6 +1,11 @@
 // The README is the documentation of the crate, so that its examples are tested.
 #![doc = include_str!("../README.md")]
 #![no_std]
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the outputs belong to the program, and printing panics where nobody reads"
+)]
 
 extern crate alloc;
 #[cfg(feature = "std")]

@@ -61,6 +61,11 @@
 //! | `platform-verifier` | yes | `ClientTls::platform`: the roots of the operating system |
 //! | `self-signed` | yes | `ServerTls::self_signed` and `ServerTls::dev_cert` |
 //! | `abstract-socket` | no | endpoints on a caller's own socket, for simulated networks, or on a plain one; names quinn |
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the outputs belong to the program, and printing panics where nobody reads"
+)]
 
 #[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
 compile_error!(

@@ -49,6 +49,11 @@
 //! | `platform-verifier` | yes | clients recognise servers by the root certificates of the operating system |
 //!
 //! Guides: `docs/embedding.md` and `examples/` of the repository.
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the outputs belong to the program, and printing panics where nobody reads"
+)]
 
 #[cfg(feature = "client")]
 pub use qsse_client as client;

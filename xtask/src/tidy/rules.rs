@@ -15,6 +15,9 @@ const WITHOUT_CLOCK: [&str; 4] = [
     "crates/qsse-store/src/",
 ];
 
+/// Crates that are not published: what they print is read by whoever works on the project.
+const UNPUBLISHED: [&str; 2] = ["crates/qsse-bench/", "crates/qsse-testing/"];
+
 /// Where a safe function may be built on an unsafe one.
 const WITH_UNSAFE: &str = "crates/qsse-transport/";
 
@@ -48,8 +51,19 @@ pub(super) fn check(file: &File) -> Vec<Problem> {
             );
         }
     }
+    if is_published_root(path) && !file.text.contains("clippy::print_stderr") {
+        let message = "deny clippy::print_stdout and clippy::print_stderr here, with a reason";
+        problems.push(Problem::at(path, message));
+    }
     problems.extend(banners(path, &file.text));
     problems
+}
+
+/// Whether this is the root of a crate that others use.
+fn is_published_root(path: &str) -> bool {
+    let is_root = path.ends_with("/src/lib.rs") || path.ends_with("/src/main.rs");
+    let is_unpublished = UNPUBLISHED.iter().any(|folder| path.starts_with(folder));
+    path.starts_with("crates/") && is_root && !is_unpublished
 }
 
 /// Checks the words of any text file.
@@ -186,6 +200,21 @@ mod tests {
         assert!(places("crates/qsse-log/tests/a.rs", text).is_empty());
         let tests = format!("#[cfg(test)]\nmod tests {{\n{text}\n}}");
         assert!(places("crates/qsse-log/src/a.rs", &tests).is_empty());
+    }
+
+    #[test]
+    fn published_crates_deny_printing() {
+        for root in ["crates/qsse/src/lib.rs", "crates/qsse-cli/src/main.rs"] {
+            assert_eq!(places(root, "//! A crate."), [root]);
+            assert!(places(root, "#![deny(clippy::print_stderr, reason = \"so\")]").is_empty());
+        }
+        for other in [
+            "crates/qsse-bench/src/main.rs",
+            "crates/qsse/src/a.rs",
+            "xtask/src/main.rs",
+        ] {
+            assert!(places(other, "//! A module.").is_empty());
+        }
     }
 
     #[test]

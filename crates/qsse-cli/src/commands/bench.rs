@@ -1,6 +1,5 @@
 //! `qsse bench`: loads a server and measures what comes of it.
 
-use std::pin::pin;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -9,11 +8,11 @@ use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use qsse_client::{Pattern, Topic};
 
-use super::{Stopped, stopped};
+use super::{Stop, Stopped, print_result};
 use crate::connect::lacking_in_go;
+use crate::console;
 use crate::exit::{Status, fail};
 use crate::settings::Settings;
-use crate::signals::Signals;
 use crate::text::counted;
 
 mod clock;
@@ -96,32 +95,32 @@ pub(crate) async fn run(options: Options, settings: &Settings) -> Result<Status>
     if plan.publishers > 0 {
         lacking_in_go(settings, "publishing: take --subscribe-only")?;
     }
-    let signals = Signals::watch()?;
-    let mut stop = pin!(stopped(&signals, settings));
+    let stop = Stop::watch(settings)?;
     let connections = tokio::select! {
         biased;
-        why = stop.as_mut() => return match why {
+        why = stop.wait() => return match why {
             Stopped::Signal => Ok(Status::Interrupted),
             Stopped::Timeout => Err(fail(Status::Unreachable, "time is up before all were connected")),
         },
         opened = Connections::open(&plan, options.per_connection as usize, settings) => opened?,
     };
-    eprintln!(
+    console::tell(format_args!(
         "{} and {} on {}, for {} and {} before that",
         counted(plan.filters.len() as u64, "subscriber"),
         counted(plan.publishers as u64, "publisher"),
         counted(connections.len() as u64, "connection"),
         options.duration,
         options.warmup,
-    );
-    let (report, end) = measure(&options, plan, connections, stop).await?;
-    if options.json {
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
-        println!("{}", report.text());
-    }
+    ));
+    let (report, end) = measure(&options, plan, connections, &stop).await?;
+    let shown = match options.json {
+        true => serde_json::to_string(&report)?,
+        false => report.text(),
+    };
+    let printed = print_result(shown, &stop).await;
     match end {
         End::Failed(error) => Err(error),
+        _ if let Err(error) = printed => Err(error),
         End::Stopped(Stopped::Timeout) => Err(fail(
             Status::Unreachable,
             "time is up before it was measured",

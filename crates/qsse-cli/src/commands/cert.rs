@@ -12,6 +12,7 @@ use qsse_server::transport::rustls::pki_types::CertificateDer;
 use qsse_server::transport::rustls::pki_types::pem::PemObject;
 use qsse_server::transport::tls::{ClientTls, Fingerprint, ServerTls, dev_cert};
 
+use crate::console::print_blocking;
 use crate::exit::{Status, fail, usage, usage_because};
 
 /// Make or show the development certificate, or show a fingerprint
@@ -33,16 +34,17 @@ pub(crate) struct Options {
 }
 
 pub(crate) async fn run(options: Options) -> Result<Status> {
-    match (options.file, options.server) {
-        (Some(file), _) => println!("fingerprint  {}", of_file(&file)?),
-        (None, Some(server)) => println!("fingerprint  {}", of_server(&server).await?),
+    let shown = match (options.file, options.server) {
+        (Some(file), _) => format!("fingerprint  {}\n", of_file(&file)?),
+        (None, Some(server)) => format!("fingerprint  {}\n", of_server(&server).await?),
         (None, None) => own()?,
-    }
+    };
+    print_blocking(&shown)?;
     Ok(Status::Done)
 }
 
 /// The development certificate.
-fn own() -> Result<()> {
+fn own() -> Result<String> {
     let tls = ServerTls::dev_cert()?;
     let fingerprint = tls.fingerprint().context("the certificate was made here")?;
     let path = dev_cert::path().filter(|_| dev_cert::fingerprint() == Some(fingerprint));
@@ -52,12 +54,14 @@ fn own() -> Result<()> {
             "the certificate cannot be kept: make the state folder writable or set QSSE_STATE_DIR",
         )
     })?;
-    println!("certificate  {}", path.display());
-    println!("fingerprint  {fingerprint}");
+    let mut shown = format!(
+        "certificate  {}\nfingerprint  {fingerprint}\n",
+        path.display()
+    );
     if let Some(expires) = expiry(&path) {
-        println!("valid until  {expires}");
+        shown.push_str(&format!("valid until  {expires}\n"));
     }
-    Ok(())
+    Ok(shown)
 }
 
 /// Until when the development certificate in this file is valid, as its first line says.

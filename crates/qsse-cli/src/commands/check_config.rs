@@ -1,10 +1,9 @@
 //! `qsse check-config`: what is in effect, and why.
 
-use std::io::{ErrorKind, Write};
-
 use anyhow::Result;
 use clap::Args;
 
+use crate::console::print_blocking;
 use crate::exit::Status;
 use crate::settings::{Settings, Shape, TABLE, document};
 use crate::text;
@@ -32,10 +31,8 @@ pub(crate) fn run(options: &Options, settings: &Settings) -> Result<Status> {
     } else {
         lines(options.json, settings)
     };
-    match std::io::stdout().write_all(out.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(Status::Done),
-    }
+    print_blocking(&out)?;
+    Ok(Status::Done)
 }
 
 fn lines(json: bool, settings: &Settings) -> String {

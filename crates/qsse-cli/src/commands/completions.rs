@@ -1,12 +1,11 @@
 //! `qsse completions`: for the shell's tab key.
 
-use std::io::{ErrorKind, Write};
-
 use anyhow::Result;
 use clap::Args;
 use clap_complete::Shell;
 
 use crate::args;
+use crate::console::print_blocking;
 use crate::exit::Status;
 
 /// Print a script that completes qsse's commands and flags
@@ -24,8 +23,6 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<Status> {
     let mut script = Vec::new();
     clap_complete::generate(options.shell, &mut args::command(), "qsse", &mut script);
-    match std::io::stdout().write_all(&script) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(Status::Done),
-    }
+    print_blocking(&String::from_utf8_lossy(&script))?;
+    Ok(Status::Done)
 }

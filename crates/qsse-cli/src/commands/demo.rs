@@ -8,6 +8,7 @@ use hdrhistogram::Histogram;
 use qsse_client::{Client, Event, Subscription};
 use qsse_server::{Server, ServerTls};
 
+use crate::console::print;
 use crate::exit::Status;
 use crate::serve::access::Access;
 use crate::signals::Signals;
@@ -46,34 +47,38 @@ async fn show(time: Duration) -> Result<()> {
     let server = Access::Local
         .guard(Server::bind("127.0.0.1:0").tls(tls))
         .await?;
-    println!(
+    print(format_args!(
         "A server on {}, over QUIC and TLS 1.3.\n",
         server.local_addr()
-    );
+    ))
+    .await?;
     see(&server, time * 2 / 5).await?;
     let fast = rate(&server, time * 3 / 10).await?;
     let calm = latency(&server, time * 3 / 10).await?;
-    println!(
+    print(format_args!(
         "\nAs fast as it goes: {} a second published, {} a second delivered to {SUBSCRIBERS} subscribers ({DATA_BYTES} bytes each).",
         counted(fast.published, "event"),
         thousands(fast.delivered),
-    );
-    println!(
+    ))
+    .await?;
+    print(format_args!(
         "At {} a second, from publish to a subscriber: half within {}, 99% within {}, all {} within {}.",
         counted((1.0 / CALM.as_secs_f64()) as u64, "event"),
         millis(calm.value_at_quantile(0.5)),
         millis(calm.value_at_quantile(0.99)),
         thousands(calm.len()),
         millis(calm.max()),
-    );
+    ))
+    .await?;
     if cfg!(debug_assertions) {
-        println!("This is a debug build: a release build is several times faster.");
+        print("This is a debug build: a release build is several times faster.").await?;
     }
     let program = text::program();
-    println!(
+    print(format_args!(
         "\nNow you, each in a terminal of its own:\n\n  {program} serve\n  {program} sub 'ride.*'\n  {program} pub ride.7.start '{{\"driver\":\"Ada\"}}'\n\n\
          {program} --help shows the rest."
-    );
+    ))
+    .await?;
     server.shutdown(Duration::from_secs(1)).await;
     Ok(())
 }
@@ -97,14 +102,16 @@ async fn see(server: &Server, time: Duration) -> Result<()> {
     for pattern in PATTERNS {
         let subscriber = Client::connect(server.url()).await?;
         let mut events = subscriber.subscribe(*pattern).await?;
-        println!("A subscriber to {pattern}");
+        print(format_args!("A subscriber to {pattern}")).await?;
         tokio::spawn(async move {
             while let Some(Ok(event)) = events.next().await {
-                print_received(pattern, &event);
+                if print(received(pattern, &event)).await.is_err() {
+                    return;
+                }
             }
         });
     }
-    println!();
+    print("").await?;
     let begun = Instant::now();
     for (topic, data) in STORY.iter().cycle() {
         if begun.elapsed() >= time {
@@ -116,9 +123,9 @@ async fn see(server: &Server, time: Duration) -> Result<()> {
     Ok(())
 }
 
-fn print_received(pattern: &str, event: &Event) {
+fn received(pattern: &str, event: &Event) -> String {
     let (topic, data) = (event.topic().as_str(), event.text().unwrap_or_default());
-    println!("  {pattern:13} got  {topic:16} {data}");
+    format!("  {pattern:13} got  {topic:16} {data}")
 }
 
 /// What went through in a second.
@@ -129,7 +136,7 @@ struct Rate {
 
 /// Publishes as fast as the subscribers can follow.
 async fn rate(server: &Server, time: Duration) -> Result<Rate> {
-    println!("\nMeasuring …");
+    print("\nMeasuring …").await?;
     let mut counters = Vec::new();
     let (tell, told) = tokio::sync::watch::channel(0_u64);
     for _ in 0..SUBSCRIBERS {

@@ -6,11 +6,11 @@ use anyhow::{Context, Result};
 use clap::Args;
 use qsse_client::Dialect;
 
-use super::{Stopped, close, stopped};
+use super::{Stop, Stopped};
 use crate::connect::connect;
+use crate::console::print;
 use crate::exit::{Status, fail};
 use crate::settings::Settings;
-use crate::signals::Signals;
 
 /// Connect to a server and measure the round trip
 #[derive(Args)]
@@ -28,10 +28,10 @@ pub(crate) struct Options {
 }
 
 pub(crate) async fn run(options: Options, settings: &Settings) -> Result<Status> {
-    let signals = Signals::watch()?;
+    let stop = Stop::watch(settings)?;
     tokio::select! {
         biased;
-        why = stopped(&signals, settings) => match why {
+        why = stop.wait() => match why {
             Stopped::Signal => Ok(Status::Interrupted),
             Stopped::Timeout => Err(fail(Status::Unreachable, "time is up before every answer came")),
         },
@@ -42,19 +42,17 @@ pub(crate) async fn run(options: Options, settings: &Settings) -> Result<Status>
 async fn measure(options: &Options, settings: &Settings) -> Result<()> {
     let begun = Instant::now();
     let client = connect(settings)?.await?;
-    println!(
-        "connected to {} in {}",
-        settings.text("server"),
-        shown(begun.elapsed())
-    );
+    let took = shown(begun.elapsed());
+    let server = settings.text("server");
+    print(format_args!("connected to {server} in {took}")).await?;
     if client.dialect() == Dialect::Go {
         if let Some(time) = client.rtt() {
-            println!(
+            print(format_args!(
                 "round trip {}, measured while connecting: the Go library's protocol has no question to ask",
                 shown(time)
-            );
+            ))
+            .await?;
         }
-        close(&client).await;
         return Ok(());
     }
     let mut times = Vec::new();
@@ -63,7 +61,7 @@ async fn measure(options: &Options, settings: &Settings) -> Result<()> {
             tokio::time::sleep(options.interval.into()).await;
         }
         let time = client.ping().await?;
-        println!("answer {number} in {}", shown(time));
+        print(format_args!("answer {number} in {}", shown(time))).await?;
         times.push(time);
     }
     let (Some(min), Some(max)) = (times.iter().min(), times.iter().max()) else {
@@ -71,13 +69,13 @@ async fn measure(options: &Options, settings: &Settings) -> Result<()> {
     };
     let count = u32::try_from(times.len()).context("too many round trips")?;
     let mean = times.iter().sum::<Duration>() / count;
-    println!(
+    print(format_args!(
         "min {}, mean {}, max {}",
         shown(*min),
         shown(mean),
         shown(*max)
-    );
-    close(&client).await;
+    ))
+    .await?;
     Ok(())
 }
 

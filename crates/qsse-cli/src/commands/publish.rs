@@ -1,18 +1,16 @@
 //! `qsse pub`: publishes one event or many.
 
 use std::io::Read;
-use std::path::PathBuf;
-use std::pin::{Pin, pin};
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use qsse_client::{Client, Dialect, EventId, Key, Kind, Pattern, PublishError, Topic};
 
-use super::{Stopped, close, stopped};
+use super::{Stop, Stopped, print_result};
 use crate::connect::{connect, lacking_in_go, report};
 use crate::exit::{Status, fail, usage, usage_because};
 use crate::settings::Settings;
-use crate::signals::Signals;
 use crate::text;
 
 mod lines;
@@ -88,42 +86,46 @@ pub(crate) async fn run(options: Options, settings: &Settings) -> Result<Status>
         return Err(usage(format!("{topic:?}: {error}")));
     }
     lacking_in_go(settings, "publishing")?;
-    let one = options.one_event()?;
-    let signals = Signals::watch()?;
-    let mut stop = pin!(stopped(&signals, settings));
+    let stop = Stop::watch(settings)?;
+    let one = tokio::select! {
+        biased;
+        why = stop.wait() => return before_publishing(why, "the input has not ended"),
+        one = options.one_event() => one?,
+    };
     let client = tokio::select! {
         biased;
-        why = stop.as_mut() => return before_connecting(why),
+        why = stop.wait() => return before_publishing(why, "there is no connection"),
         client = connect(settings)? => client?,
     };
     if client.dialect() == Dialect::Go {
         // Before anything is taken from the input.
-        close(&client).await;
         return Err(PublishError::Unsupported.into());
     }
     let reporter = client.clone();
     let reporter = tokio::spawn(async move { report(&reporter).await });
     let outcome = match one {
-        Some(data) => publish_one(&client, &options, &data, stop).await,
-        None => stream::publish(&client, &options, settings, stop).await,
+        Some(data) => publish_one(&client, &options, &data, &stop).await,
+        None => stream::publish(&client, &options, settings, &stop).await,
     };
     reporter.abort();
-    options.print(&outcome);
-    close(&client).await;
-    match outcome.error {
+    let printed = match options.shown(&outcome) {
+        Some(line) => print_result(line, &stop).await,
+        None => Ok(()),
+    };
+    match outcome.error.or(printed.err()) {
         Some(error) => Err(error),
         None if outcome.unacknowledged > 0 => Ok(Status::Unacknowledged),
         None => Ok(Status::Done),
     }
 }
 
-/// Nothing was published, and nothing was taken from the input.
-fn before_connecting(why: Stopped) -> Result<Status> {
+/// Nothing was published.
+fn before_publishing(why: Stopped, because: &str) -> Result<Status> {
     match why {
         Stopped::Signal => Ok(Status::Interrupted),
         Stopped::Timeout => Err(fail(
             Status::Unreachable,
-            "time is up, and there is no connection",
+            format!("time is up, and {because}"),
         )),
     }
 }
@@ -150,37 +152,21 @@ impl Options {
     }
 
     /// The data, where all of the input is one event.
-    fn one_event(&self) -> Result<Option<Vec<u8>>> {
+    ///
+    /// A file may be a pipe whose writer takes its time, so a thread reads it, and is left behind if this is cancelled.
+    async fn one_event(&self) -> Result<Option<Vec<u8>>> {
         if let Some(body) = &self.body {
             return Ok(Some(body.clone().into_bytes()));
         }
-        let Some(path) = &self.file else {
+        let Some(path) = self.file.clone() else {
             return Ok(None);
         };
-        let shown = path.display();
-        let input: Box<dyn Read> = if path.as_os_str() == "-" {
-            Box::new(std::io::stdin())
-        } else {
-            let file = std::fs::File::open(path);
-            Box::new(
-                file.map_err(|error| usage_because(format_args!("cannot open {shown}"), error))?,
-            )
-        };
-        let mut data = Vec::new();
-        input
-            .take(READ_BYTES as u64 + 1)
-            .read_to_end(&mut data)
-            .map_err(|error| usage_because(format_args!("cannot read {shown}"), error))?;
-        if data.len() > READ_BYTES {
-            return Err(fail(
-                Status::Unacknowledged,
-                format!("{shown} is over 64 MiB: too large for one event"),
-            ));
-        }
-        Ok(Some(data))
+        let read = tokio::task::spawn_blocking(move || read(&path));
+        read.await.context("cannot read the event")?.map(Some)
     }
 
-    fn print(&self, outcome: &Outcome) {
+    /// The line that says what became of the events.
+    fn shown(&self, outcome: &Outcome) -> Option<String> {
         let Outcome {
             count,
             first,
@@ -189,31 +175,48 @@ impl Options {
             ..
         } = outcome;
         let id = |id: &Option<EventId>| id.map(|id| id.to_string());
-        let line = if self.json {
-            serde_json::json!({
+        if self.json {
+            let line = serde_json::json!({
                 "count": count, "first": id(first), "last": id(last), "unacknowledged": unacknowledged,
-            })
-            .to_string()
-        } else {
-            match last {
-                Some(last) if *count == 1 => last.to_string(),
-                Some(last) => format!("{}, the last is {last}", text::counted(*count, "event")),
-                None if outcome.error.is_some() => return,
-                None => text::counted(*count, "event"),
-            }
-        };
-        // Nobody reads it: then nobody misses it.
-        use std::io::Write;
-        let _ = writeln!(std::io::stdout(), "{line}");
+            });
+            return Some(line.to_string());
+        }
+        match last {
+            Some(last) if *count == 1 => Some(last.to_string()),
+            Some(last) => Some(format!(
+                "{}, the last is {last}",
+                text::counted(*count, "event")
+            )),
+            None if outcome.error.is_some() => None,
+            None => Some(text::counted(*count, "event")),
+        }
     }
 }
 
-async fn publish_one(
-    client: &Client,
-    options: &Options,
-    data: &[u8],
-    stop: Pin<&mut impl Future<Output = Stopped>>,
-) -> Outcome {
+/// All of a file, or of standard input.
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let shown = path.display();
+    let input: Box<dyn Read> = if path.as_os_str() == "-" {
+        Box::new(std::io::stdin())
+    } else {
+        let file = std::fs::File::open(path);
+        Box::new(file.map_err(|error| usage_because(format_args!("cannot open {shown}"), error))?)
+    };
+    let mut data = Vec::new();
+    input
+        .take(READ_BYTES as u64 + 1)
+        .read_to_end(&mut data)
+        .map_err(|error| usage_because(format_args!("cannot read {shown}"), error))?;
+    if data.len() > READ_BYTES {
+        return Err(fail(
+            Status::Unacknowledged,
+            format!("{shown} is over 64 MiB: too large for one event"),
+        ));
+    }
+    Ok(data)
+}
+
+async fn publish_one(client: &Client, options: &Options, data: &[u8], stop: &Stop) -> Outcome {
     let publish = async {
         let (topic, kind) = (options.topic(), options.kind());
         if options.matching {
@@ -233,7 +236,7 @@ async fn publish_one(
     };
     let result = tokio::select! {
         biased;
-        why = stop => Err(ended(why)),
+        why = stop.wait() => Err(ended(why)),
         result = publish => result,
     };
     match result {

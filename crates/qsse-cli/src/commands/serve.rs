@@ -1,6 +1,5 @@
 //! `qsse serve`: a server for anybody who connects.
 
-use std::io::Write;
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, anyhow};
@@ -9,13 +8,15 @@ use qsse_client::ServerUrl;
 use qsse_server::transport::tls::{Fingerprint, ServerTls, dev_cert};
 use qsse_server::{Server, UdpBuffers};
 use tokio::net::TcpListener;
+use tracing::Level;
 
 use super::cert::expiry;
+use crate::console;
 use crate::exit::{Status, fail, usage};
 use crate::serve::access::Access;
 use crate::serve::http;
 use crate::settings::{Settings, server_config};
-use crate::signals::Signals;
+use crate::signals::{Hangup, Signals};
 use crate::text::{self, quoted};
 
 /// Run a server
@@ -33,13 +34,14 @@ Without tokens anyone may subscribe, and programs on this machine may publish. A
   subscribe = [\"ride.*\"]
   publish = [\"ride.*\"]
 
-SIGINT or SIGTERM lets clients read to the end first; a second one ends at once.")]
+SIGINT or SIGTERM lets clients read to the end first; a second one ends at once. SIGHUP changes nothing yet.")]
 pub(crate) struct Options {}
 
 pub(crate) async fn run(_: Options, settings: &Settings) -> Result<Status> {
     let access = Access::from_settings(settings)?;
     let certificate = Certificate::from_settings(settings)?;
     let signals = Signals::watch()?;
+    let mut hangup = Hangup::watch()?;
     let config = server_config(settings);
     let metrics = bind_metrics(settings).await?;
     let drain_timeout = config.drain_timeout;
@@ -63,26 +65,30 @@ pub(crate) async fn run(_: Options, settings: &Settings) -> Result<Status> {
     if let Some(metrics) = &metrics {
         ready.push_str(&format!("metrics on {}\n", metrics.local_addr()?));
     }
-    let mut stdout = std::io::stdout();
     // Who does not read them does not mind.
-    let _ = stdout
-        .write_all(ready.as_bytes())
-        .and_then(|()| stdout.flush());
-    eprint!("{}", certificate.describe());
-    eprintln!("access       {described}");
-    eprintln!("{}", kept(settings));
-    eprint!("{}", commands(settings, address, &certificate, by_token));
-    eprint!("{}", clipped(server.udp_buffers()));
+    let _ = console::stdout().try_write(&mut ready.into_bytes());
+    let mut hints = certificate.describe();
+    hints.push_str(&format!("access       {described}\n{}\n", kept(settings)));
+    hints.push_str(&commands(settings, address, &certificate, by_token));
+    hints.push_str(&clipped(server.udp_buffers()));
+    console::tell(hints.trim_end());
 
-    if let Some(listener) = metrics {
-        tokio::spawn(http::serve(listener, server.clone()));
+    let metrics = metrics.map(|listener| tokio::spawn(http::serve(listener, server.clone())));
+    loop {
+        tokio::select! {
+            () = signals.first() => break,
+            () = hangup.next() => console::message(
+                Level::WARN,
+                "SIGHUP: reloading the configuration is not supported yet; nothing was changed",
+            ),
+            why = server.closed() => return Err(anyhow!("the server has ended by itself: {why:?}")),
+        }
     }
-    tokio::select! {
-        () = signals.first() => {}
-        why = server.closed() => return Err(anyhow!("the server has ended by itself: {why:?}")),
-    }
-    eprintln!("qsse: draining; once more ends at once");
+    console::message(Level::INFO, "draining; press Ctrl-C again to end at once");
     server.shutdown(drain_timeout).await;
+    if let Some(metrics) = metrics {
+        metrics.abort();
+    }
     Ok(Status::Done)
 }
 

@@ -1,33 +1,28 @@
 //! `qsse sub`: prints events.
 
-use std::io::{self, BufWriter, ErrorKind};
+use std::io;
 use std::path::PathBuf;
-use std::pin::{Pin, pin};
-use std::task::Poll;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use clap::{Args, ValueHint};
-use qsse_client::{
-    Client, Dialect, Filter, Outcome, Pattern, Start, Subscription, SubscriptionError,
-};
-use tokio::time::{Instant, sleep_until};
+use qsse_client::{Client, Dialect, Filter, Outcome, Pattern, Start, Subscription};
+use tracing::Level;
 
-use super::{Stopped, close, stopped};
-use crate::connect::{connect, lacking_in_go, report};
+use super::{Stop, Stopped};
+use crate::connect::{connect, lacking_in_go};
+use crate::console;
 use crate::exit::{Status, fail, usage};
-use crate::output::{Format, Output};
+use crate::output::Format;
 use crate::settings::Settings;
-use crate::signals::Signals;
 use crate::text;
 
 mod cursor;
+mod printing;
 mod start;
 
 use cursor::CursorFile;
+use printing::Printing;
 use start::{Lag, StartFlags};
-
-/// Buffered output, written whenever no further event is ready.
-const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Print the events of topics and patterns as they come
 #[derive(Args)]
@@ -96,25 +91,18 @@ pub(crate) async fn run(options: Options, settings: &Settings) -> Result<Status>
     let mut kept = kept.transpose()?;
     let saved = kept.as_ref().and_then(CursorFile::saved);
     let start = saved.map_or(start, Start::from);
-    let signals = Signals::watch()?;
+    let stop = Stop::watch(settings)?;
     let mut received = 0;
-    let mut stop = pin!(stopped(&signals, settings));
     let subscribed = tokio::select! {
         biased;
-        why = stop.as_mut() => Err(End::Stopped(why)),
+        why = stop.wait() => Err(End::Stopped(why)),
         subscribed = subscribe(&options, settings, start) => subscribed.map_err(End::Error),
     };
     let end = match subscribed {
         Ok((client, subscription)) => {
-            let run = Run {
-                options: &options,
-                signals: &signals,
-                subscription,
-                kept: kept.as_mut(),
-                received: &mut received,
-            };
-            let end = run.receive(&client, settings, stop).await;
-            close(&client).await;
+            let printing = Printing::new(&options, &stop, subscription, kept.as_mut());
+            let end;
+            (end, received) = printing.run(&client, settings).await;
             end
         }
         Err(end) => end,
@@ -130,7 +118,8 @@ pub(crate) async fn run(options: Options, settings: &Settings) -> Result<Status>
         End::Count | End::Pipe => Ok(Status::Done),
         End::Stopped(Stopped::Signal) if options.count.is_none() => Ok(Status::Done),
         End::Stopped(Stopped::Signal) => {
-            eprintln!("qsse: interrupted after {}", so_far());
+            let so_far = so_far();
+            console::message(Level::INFO, format_args!("interrupted after {so_far}"));
             Ok(Status::Interrupted)
         }
         End::Stopped(Stopped::Timeout) => Err(fail(
@@ -180,148 +169,10 @@ async fn subscribe(
         (_, Some(Outcome::Reset)) => format!(", reset: {at} is not of the server's log"),
         _ => String::new(),
     };
-    eprintln!(
+    console::tell(format_args!(
         "subscribed to {} at {}{began}",
         subscription.filter(),
         settings.text("server")
-    );
+    ));
     Ok((client, subscription))
-}
-
-/// A subscription that is printed.
-struct Run<'r> {
-    options: &'r Options,
-    signals: &'r Signals,
-    subscription: Subscription,
-    kept: Option<&'r mut CursorFile>,
-    received: &'r mut u64,
-}
-
-impl Run<'_> {
-    /// Prints until something ends it.
-    async fn receive(
-        mut self,
-        client: &Client,
-        settings: &Settings,
-        stop: Pin<&mut impl Future<Output = Stopped>>,
-    ) -> End {
-        let reporter = client.clone();
-        let reporter = tokio::spawn(async move { report(&reporter).await });
-        let out = BufWriter::with_capacity(BUFFER_BYTES, io::stdout().lock());
-        let mut output = Output::new(self.options.format(settings), out);
-        let end = tokio::select! {
-            biased;
-            why = stop => Ok(End::Stopped(why)),
-            end = self.print(&mut output) => end,
-        };
-        reporter.abort();
-        let end = match (end, output.flush()) {
-            (Ok(end), Ok(())) => self.flushed().err().map_or(end, End::Error),
-            (Err(error), _) | (_, Err(error)) if error.kind() == ErrorKind::BrokenPipe => End::Pipe,
-            (Err(error), _) | (_, Err(error)) => {
-                End::Error(anyhow!(error).context("cannot write to standard output"))
-            }
-        };
-        match (end, self.kept.map_or(Ok(()), CursorFile::save)) {
-            (End::Error(error), _) | (_, Err(error)) => End::Error(error),
-            (end, Ok(())) => end,
-        }
-    }
-
-    async fn print<W: io::Write>(&mut self, output: &mut Output<W>) -> io::Result<End> {
-        loop {
-            if self.is_due() {
-                output.flush()?;
-                if let Err(error) = self.flushed() {
-                    return Ok(End::Error(error));
-                }
-            }
-            let item = match now(self.subscription.next()).await {
-                Some(item) => item,
-                None => {
-                    output.flush()?;
-                    if let Err(error) = self.flushed() {
-                        return Ok(End::Error(error));
-                    }
-                    let due = self.kept.as_ref().map(|kept| kept.due());
-                    tokio::select! {
-                        biased;
-                        item = self.subscription.next() => item,
-                        // What moves the position need not be an event.
-                        () = reached(due) => continue,
-                    }
-                }
-            };
-            match item {
-                Some(Ok(event)) => {
-                    output.event(&event)?;
-                    *self.received += 1;
-                    if self.options.count == Some(*self.received) {
-                        return Ok(End::Count);
-                    }
-                    if self.signals.raised() {
-                        return Ok(End::Stopped(Stopped::Signal));
-                    }
-                }
-                Some(Err(news)) if !news.is_terminal() => {
-                    output.news(&news)?;
-                    if self.options.fail_on_gap && news.is_loss() {
-                        return Ok(End::Error(self.missed(&news)));
-                    }
-                }
-                Some(Err(SubscriptionError::Lagged)) => return Ok(End::Error(self.lagged())),
-                Some(Err(error)) => return Ok(End::Error(error.into())),
-                None => return Ok(End::Error(anyhow!("the subscription has ended"))),
-            }
-        }
-    }
-
-    fn is_due(&self) -> bool {
-        (self.kept.as_ref()).is_some_and(|kept| Instant::now() >= kept.due())
-    }
-
-    /// All that was printed is flushed.
-    fn flushed(&mut self) -> Result<()> {
-        match &mut self.kept {
-            Some(kept) => kept.flushed(self.subscription.cursor()),
-            None => Ok(()),
-        }
-    }
-
-    fn missed(&self, news: &SubscriptionError) -> anyhow::Error {
-        let received = *self.received;
-        let unmet = self.options.count.map_or_else(String::new, |count| {
-            format!("; only {received} of {count} events came before")
-        });
-        fail(Status::Gap, format!("events were missed: {news}{unmet}"))
-    }
-
-    fn lagged(&self) -> anyhow::Error {
-        let how = match &self.options.cursor {
-            Some(_) => "the same command goes on".into(),
-            None => format!("go on with --after {}", self.subscription.cursor()),
-        };
-        fail(
-            Status::Unreachable,
-            format!("the subscription fell behind and was cut off, as --on-lag says: {how}"),
-        )
-    }
-}
-
-/// Waits until then; for ever if there is no such time.
-async fn reached(due: Option<Instant>) {
-    match due {
-        Some(due) => sleep_until(due).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// What `work` gives if it need not wait.
-async fn now<T>(work: impl Future<Output = T>) -> Option<T> {
-    let mut work = pin!(work);
-    std::future::poll_fn(|cx| match work.as_mut().poll(cx) {
-        Poll::Ready(done) => Poll::Ready(Some(done)),
-        Poll::Pending => Poll::Ready(None),
-    })
-    .await
 }

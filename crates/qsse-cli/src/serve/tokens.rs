@@ -17,7 +17,9 @@ use qsse_server::{Action, Authenticator, Authorizer, Credentials, Denied, Princi
 use qsse_topic::{Filter, Pattern, PatternRef};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use tracing::Level;
 
+use crate::console::message;
 use crate::exit::usage;
 
 /// The longest token that clients can send.
@@ -171,9 +173,10 @@ fn warn_if_readable_by_others(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
     let open = std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0);
     if open {
-        eprintln!(
-            "qsse: other users may read {0}: chmod 600 {0}",
-            path.display()
+        let path = path.display();
+        message(
+            Level::WARN,
+            format_args!("other users may read {path}: chmod 600 {path}"),
         );
     }
 }

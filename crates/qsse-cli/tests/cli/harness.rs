@@ -11,7 +11,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 /// Far beyond what anything here takes; only a failure waits for it.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A user's home: two of them share no certificate.
 pub(crate) struct Home(tempfile::TempDir);
@@ -123,8 +123,8 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) fn start(command: &mut Command) -> Self {
         let mut child = command.spawn().unwrap();
-        let out = Lines::of(child.stdout.take().unwrap());
-        let err = Lines::of(child.stderr.take().unwrap());
+        let out = child.stdout.take().map_or_else(Lines::none, Lines::of);
+        let err = child.stderr.take().map_or_else(Lines::none, Lines::of);
         Self { child, out, err }
     }
 
@@ -228,6 +228,11 @@ impl Lines {
             lines,
             seen: String::new(),
         }
+    }
+
+    /// Those of an output that goes elsewhere.
+    fn none() -> Self {
+        Self::of(std::io::empty())
     }
 
     #[track_caller]

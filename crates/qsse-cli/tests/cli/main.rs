@@ -5,12 +5,14 @@ mod harness;
 
 mod access;
 mod bench;
+mod closing;
 mod config;
 mod connection;
 mod cursor;
 mod dialect;
 mod lag;
 mod output;
+mod outputs;
 mod publish;
 mod serve;
 mod starts;

@@ -207,16 +207,3 @@ fn a_closed_pipe_ends_it_quietly() {
         "only `subscribed` on standard error: {done:?}"
     );
 }
-
-#[cfg(target_os = "linux")]
-#[test]
-fn an_output_that_is_full_is_told() {
-    let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
-    let output = Home::new()
-        .command(&["check-config"])
-        .stdout(full.unwrap())
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert!(!output.stderr.is_empty(), "it says why");
-}

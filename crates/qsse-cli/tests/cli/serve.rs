@@ -173,3 +173,17 @@ fn with_several_shards_it_serves_refuses_a_second_and_drains() {
     home.run(&["serve", "--listen", &server.address, "--shards", "2"])
         .expect(8, &[&server.address, "in use by another program"]);
 }
+
+#[test]
+fn sighup_is_told_to_change_nothing_and_does_not_end_the_server() {
+    let home = Home::new();
+    let mut server = home.serve(&[]);
+    server.running.signal("HUP");
+    server
+        .running
+        .error_line("reloading the configuration is not supported yet; nothing was changed");
+    home.run(&["ping", "-n1", "-s", &server.address])
+        .expect(0, &[]);
+    server.running.signal("TERM");
+    server.running.done().expect(0, &["draining"]);
+}

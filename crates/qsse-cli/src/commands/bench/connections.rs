@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
-use futures_util::future::join_all;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use qsse_client::{Client, Dialect, PublishError, Subscription};
 
@@ -15,9 +13,6 @@ use crate::settings::{Settings, client_config};
 
 /// Handshakes at a time: fewer than a server asks to prove their address.
 const AT_ONCE: usize = 32;
-
-/// How long the end waits for the server to learn of it.
-const GOODBYE: Duration = Duration::from_millis(500);
 
 /// All that is connected.
 pub(super) struct Connections {
@@ -72,13 +67,6 @@ impl Connections {
     /// How often one was connected again.
     pub(super) fn reconnects(&self) -> u64 {
         self.reconnects.load(Ordering::Relaxed)
-    }
-
-    /// Closes all, and gives the server time to learn of it.
-    pub(super) async fn close(&self) {
-        self.clients.iter().for_each(Client::close);
-        let closed = join_all(self.clients.iter().map(Client::closed));
-        let _ = tokio::time::timeout(GOODBYE, closed).await;
     }
 }
 

@@ -1,6 +1,5 @@
 //! One run: starts publishers and subscribers, ends them, and sums up.
 
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,7 +18,8 @@ use super::plan::Plan;
 use super::publishing::{self, AllSent, Load};
 use super::receiving::{self, Received, Reception, Tally};
 use super::report::{Delivered, Published, Report};
-use crate::commands::Stopped;
+use crate::commands::{Stop, Stopped};
+use crate::console;
 use crate::exit::{Status, fail};
 use crate::text::thousands;
 
@@ -44,7 +44,7 @@ pub(super) async fn measure(
     options: &Options,
     plan: Arc<Plan>,
     mut connections: Connections,
-    stop: Pin<&mut impl Future<Output = Stopped>>,
+    stop: &Stop,
 ) -> Result<(Report, End)> {
     let run: u64 = random();
     let clock = Clock::start(options.warmup.into(), options.duration.into());
@@ -86,7 +86,7 @@ pub(super) async fn measure(
     let mut sent = AllSent::new();
     let mut end = tokio::select! {
         biased;
-        why = stop => End::Stopped(why),
+        why = stop.wait() => End::Stopped(why),
         error = first_failure(&mut publishers, &mut sent) => End::Failed(error),
         Some(ended) = subscribers.join_next() => End::Failed(subscription_ended(ended)),
         () = tokio::time::sleep(clock.whole()) => End::Done,
@@ -167,7 +167,6 @@ pub(super) async fn measure(
         published: (!options.subscribe_only).then(published),
         delivered: (!options.publish_only).then(delivered),
     };
-    connections.close().await;
     Ok((report, end))
 }
 
@@ -177,12 +176,12 @@ async fn tell(load: &Load, reception: &Reception) {
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        eprintln!(
+        console::tell(format_args!(
             "{:>4} s: {} published, {} delivered",
             load.clock.elapsed().as_secs(),
             thousands(load.acknowledged.load(Ordering::Relaxed)),
             thousands(reception.total.load(Ordering::Relaxed)),
-        );
+        ));
     }
 }
 

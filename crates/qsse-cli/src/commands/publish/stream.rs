@@ -1,18 +1,18 @@
 //! Many events: one a line of standard input, sent without waiting for each acknowledgement.
 
-use std::pin::Pin;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use qsse_client::{Client, Kind, PublishError, Publisher};
 use serde::Deserialize;
+use tracing::Level;
 
 use super::lines::{Line, Lines};
-use super::{Options, Outcome, READ_BYTES, Stopped, ended};
+use super::{Options, Outcome, READ_BYTES, Stop, Stopped, ended};
+use crate::console;
 use crate::exit::{Status, fail, status_of, usage_because};
 use crate::settings::Settings;
-use crate::text;
 
 /// How long an interrupted `pub` waits for what is in flight.
 const FLUSH: Duration = Duration::from_secs(2);
@@ -53,7 +53,7 @@ pub(super) async fn publish(
     client: &Client,
     options: &Options,
     settings: &Settings,
-    mut stop: Pin<&mut impl Future<Output = Stopped>>,
+    stop: &Stop,
 ) -> Outcome {
     let mut sink = Sink {
         client,
@@ -67,7 +67,7 @@ pub(super) async fn publish(
     let mut error = None;
     let stopped = tokio::select! {
         biased;
-        why = stop.as_mut() => Some(why),
+        why = stop.wait() => Some(why),
         result = sink.publish_lines(options) => {
             error = result.err();
             None
@@ -101,13 +101,13 @@ pub(super) async fn publish(
 }
 
 /// When to give up what is in flight: soon after a first stop, else at one.
-async fn late(stop: Pin<&mut impl Future<Output = Stopped>>, stopped: Option<Stopped>) -> Stopped {
+async fn late(stop: &Stop, stopped: Option<Stopped>) -> Stopped {
     match stopped {
         Some(why) => {
             tokio::time::sleep(FLUSH).await;
             why
         }
-        None => stop.await,
+        None => stop.wait().await,
     }
 }
 
@@ -149,7 +149,7 @@ impl Sink<'_> {
             let sent = match draft {
                 Ok(draft) => self.send(&draft).await,
                 Err(problem) => {
-                    refused(number, &problem);
+                    refused(number, &problem).await;
                     continue;
                 }
             };
@@ -160,7 +160,7 @@ impl Sink<'_> {
                     error @ (PublishError::TooLarge { .. }
                     | PublishError::Topic(_)
                     | PublishError::Kind(_)),
-                ) => refused(number, &error.to_string()),
+                ) => refused(number, &error.to_string()).await,
                 Err(error) => return Err(error.into()),
             }
         }
@@ -236,11 +236,11 @@ impl Sink<'_> {
     }
 }
 
-fn refused(number: u64, problem: &str) {
-    eprintln!(
-        "qsse: line {number} is not published: {}",
-        text::one_line(problem)
-    );
+/// Tells of a line that is not published, at the pace at which standard error is read.
+async fn refused(number: u64, problem: &str) {
+    let text = format!("line {number} is not published: {problem}");
+    console::message(Level::WARN, text);
+    console::told().await;
 }
 
 /// The event of a JSON line; `None` for what is no event.

@@ -1,0 +1,244 @@
+//! [`Printing`]: a subscription that is printed.
+
+use std::collections::VecDeque;
+use std::io;
+use std::pin::pin;
+use std::task::Poll;
+
+use anyhow::{Result, anyhow};
+use qsse_client::{Client, Cursor, Subscription, SubscriptionError};
+use tokio::time::{Instant, sleep_until};
+use tracing::Level;
+
+use super::{CursorFile, End, Options, Stop, Stopped};
+use crate::connect::report;
+use crate::console::{self, OutputError, Pipe};
+use crate::exit::{Status, fail};
+use crate::output::Output;
+use crate::settings::Settings;
+use crate::text::counted;
+
+/// Output is handed over from here on, and whenever no further event is ready.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// A subscription that is printed.
+pub(super) struct Printing<'r> {
+    options: &'r Options,
+    stop: &'r Stop,
+    subscription: Subscription,
+    received: u64,
+    pipe: &'static Pipe,
+    kept: Option<Kept<'r>>,
+}
+
+/// The position that is kept in a file.
+struct Kept<'r> {
+    file: &'r mut CursorFile,
+    /// Where the subscription stood when standard output had so many bytes, for what is not written yet.
+    marks: VecDeque<(u64, Cursor)>,
+    /// Everything up to here is written.
+    written: Cursor,
+}
+
+impl<'r> Printing<'r> {
+    pub(super) fn new(
+        options: &'r Options,
+        stop: &'r Stop,
+        subscription: Subscription,
+        file: Option<&'r mut CursorFile>,
+    ) -> Self {
+        let written = subscription.cursor();
+        let kept = |file| Kept {
+            file,
+            marks: VecDeque::new(),
+            written,
+        };
+        Self {
+            options,
+            stop,
+            subscription,
+            received: 0,
+            pipe: console::stdout(),
+            kept: file.map(kept),
+        }
+    }
+
+    /// Prints until something ends it, and counts the events.
+    pub(super) async fn run(mut self, client: &Client, settings: &Settings) -> (End, u64) {
+        let reporter = client.clone();
+        let reporter = tokio::spawn(async move { report(&reporter).await });
+        let mut output = Output::new(self.options.format(settings));
+        let stop = self.stop;
+        let end = tokio::select! {
+            biased;
+            why = stop.wait() => Ok(End::Stopped(why)),
+            end = self.print(&mut output) => end,
+        };
+        reporter.abort();
+        let end = match self.write_rest(end, &mut output).await {
+            Ok(end) => end,
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => End::Pipe,
+            Err(error) => End::Error(OutputError::from(error).into()),
+        };
+        let settled = self.settle(&output);
+        let saved = self.kept.map_or(Ok(()), |kept| kept.file.save());
+        let end = match (end, settled.and(saved)) {
+            (End::Error(error), _) | (_, Err(error)) => End::Error(error),
+            (end, Ok(())) => end,
+        };
+        (end, self.received)
+    }
+
+    async fn print(&mut self, output: &mut Output) -> io::Result<End> {
+        loop {
+            if output.buffer.len() >= BUFFER_BYTES {
+                self.pipe.write(&mut output.buffer).await?;
+            }
+            if self.is_due()
+                && let Err(error) = self.settle(output)
+            {
+                return Ok(End::Error(error));
+            }
+            let item = match now(self.subscription.next()).await {
+                Some(item) => item,
+                None => {
+                    if !output.buffer.is_empty() {
+                        self.pipe.try_write(&mut output.buffer)?;
+                    }
+                    let due = self.kept.as_ref().map(|kept| kept.file.due());
+                    tokio::select! {
+                        biased;
+                        item = self.subscription.next() => item,
+                        written = self.pipe.write(&mut output.buffer), if !output.buffer.is_empty() => {
+                            written?;
+                            continue;
+                        }
+                        error = self.pipe.failed() => return Err(error),
+                        // What moves the position need not be an event.
+                        () = reached(due) => continue,
+                    }
+                }
+            };
+            match item {
+                Some(Ok(event)) => {
+                    output.event(&event);
+                    self.received += 1;
+                    self.mark(output);
+                    if self.options.count == Some(self.received) {
+                        return Ok(End::Count);
+                    }
+                    if self.stop.is_signalled() {
+                        return Ok(End::Stopped(Stopped::Signal));
+                    }
+                }
+                Some(Err(news)) if !news.is_terminal() => {
+                    if let Some(text) = output.news(&news) {
+                        // In its place among the events, where both go to a terminal.
+                        self.pipe.write(&mut output.buffer).await?;
+                        self.pipe.written().await?;
+                        console::message(Level::WARN, text);
+                    }
+                    if self.options.fail_on_gap && news.is_loss() {
+                        return Ok(End::Error(self.missed(&news)));
+                    }
+                }
+                Some(Err(SubscriptionError::Lagged)) => return Ok(End::Error(self.lagged())),
+                Some(Err(error)) => return Ok(End::Error(error.into())),
+                None => return Ok(End::Error(anyhow!("the subscription has ended"))),
+            }
+        }
+    }
+
+    /// Waits until what was printed is written; once it is stopped, only for a reader that still reads.
+    async fn write_rest(&self, end: io::Result<End>, output: &mut Output) -> io::Result<End> {
+        let mut end = end?;
+        if !matches!(end, End::Stopped(_)) {
+            let all = async {
+                self.pipe.write(&mut output.buffer).await?;
+                self.pipe.written().await
+            };
+            tokio::select! {
+                biased;
+                written = all => {
+                    written?;
+                    return Ok(end);
+                }
+                why = self.stop.wait() => end = End::Stopped(why),
+            }
+        }
+        self.pipe.try_write(&mut output.buffer)?;
+        let left = self.pipe.written_soon(console::STUCK, console::SLOW).await;
+        let left = left + output.buffer.len() as u64;
+        if left > 0 {
+            let left = counted(left, "byte");
+            let text = format!("standard output is not read: {left} of it could not be written");
+            console::message(Level::WARN, text);
+        }
+        Ok(end)
+    }
+
+    /// Remembers which position the end of the output stands for.
+    fn mark(&mut self, output: &Output) {
+        if let Some(kept) = &mut self.kept {
+            let end = self.pipe.handed() + output.buffer.len() as u64;
+            kept.marks.push_back((end, self.subscription.cursor()));
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        (self.kept.as_ref()).is_some_and(|kept| Instant::now() >= kept.file.due())
+    }
+
+    /// Tells the file how far the output is written.
+    fn settle(&mut self, output: &Output) -> Result<()> {
+        let Some(kept) = &mut self.kept else {
+            return Ok(());
+        };
+        let done = self.pipe.done();
+        while let Some((_, cursor)) = kept.marks.front().filter(|(end, _)| *end <= done) {
+            kept.written = *cursor;
+            kept.marks.pop_front();
+        }
+        if kept.marks.is_empty() && output.buffer.is_empty() {
+            kept.written = self.subscription.cursor();
+        }
+        kept.file.flushed(kept.written)
+    }
+
+    fn missed(&self, news: &SubscriptionError) -> anyhow::Error {
+        let unmet = self.options.count.map_or_else(String::new, |count| {
+            let count = counted(count, "event");
+            format!("; only {} of {count} came before", self.received)
+        });
+        fail(Status::Gap, format!("events were missed: {news}{unmet}"))
+    }
+
+    fn lagged(&self) -> anyhow::Error {
+        let how = match &self.options.cursor {
+            Some(_) => "the same command goes on".into(),
+            None => format!("go on with --after {}", self.subscription.cursor()),
+        };
+        fail(
+            Status::Unreachable,
+            format!("the subscription fell behind and was cut off, as --on-lag says: {how}"),
+        )
+    }
+}
+
+/// Waits until then; for ever if there is no such time.
+async fn reached(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What `work` gives if it need not wait.
+async fn now<T>(work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    std::future::poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
