@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until};
 
 use crate::console::{self, OutputError};
-use crate::exit::Status;
+use crate::exit::{Status, fail};
 use crate::settings::{self, Settings};
 use crate::signals::Signals;
 use crate::{args, logging, text};
@@ -137,6 +137,17 @@ impl Stop {
     fn is_signalled(&self) -> bool {
         self.signals.raised()
     }
+}
+
+/// Time was up before there was a connection.
+fn never_connected(settings: &Settings) -> anyhow::Error {
+    let server = settings.text("server");
+    fail(
+        Status::Unreachable,
+        format!(
+            "time is up, and there was no connection to {server}: is a qsse server running there?"
+        ),
+    )
 }
 
 /// Prints the result of a command. One that nobody reads any more changes nothing, and one that is not read when the command is stopped

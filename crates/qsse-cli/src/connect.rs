@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
+use qsse_client::tls::ClientTls;
 use qsse_client::{Client, Connect, ConnectionState, Dialect, ServerUrl};
 use tracing::Level;
 
@@ -54,6 +55,19 @@ pub(crate) fn another(settings: &Settings) -> Result<Connect> {
         }
         None => connect,
     })
+}
+
+/// Looks at the files that the settings of a client name.
+///
+/// # Errors
+/// What is wrong with one, or with which of them are set.
+pub(crate) fn check_files(settings: &Settings) -> Result<()> {
+    let _ = another(settings)?;
+    if settings.is_set("ca") {
+        let ca = ClientTls::roots_pem_file(settings.text("ca"));
+        ca.map_err(|error| usage_because("cannot use --ca", error))?;
+    }
+    Ok(())
 }
 
 /// Refuses what the Go library's protocol lacks, where the settings ask for that protocol.

@@ -14,6 +14,7 @@ use crate::text;
 pub(crate) enum Format {
     Text {
         colours: bool,
+        ids: bool,
     },
     Json,
     /// Data, and this byte.
@@ -61,7 +62,7 @@ impl Output {
                     encoding,
                 });
             }
-            Format::Text { colours } => {
+            Format::Text { colours, ids } => {
                 let (dim, strong, off) = if colours {
                     ("\x1b[2m", "\x1b[36m", "\x1b[0m")
                 } else {
@@ -69,7 +70,11 @@ impl Output {
                 };
                 let line = &mut self.line;
                 line.clear();
-                let _ = write!(line, "{dim}{}{off} {strong}", event.time());
+                let _ = write!(line, "{dim}{}", event.time());
+                if ids {
+                    let _ = write!(line, " {}", event.id());
+                }
+                let _ = write!(line, "{off} {strong}");
                 text::push_visible(line, event.topic().as_str().as_bytes());
                 line.push_str(off);
                 if !event.kind().is_message() {
@@ -219,10 +224,7 @@ mod tests {
                 SubscriptionError::Lost(Loss::Told),
                 "{\"lost\":{\"reason\":\"the server says",
             ),
-            (
-                unusable,
-                "{\"lost\":{\"reason\":\"an event of 1 bytes came on \\\"a..b",
-            ),
+            (unusable, "{\"lost\":{\"reason\":\"an event of 1 byte"),
             (
                 refused,
                 "{\"error\":{\"code\":1,\"message\":\"the server refused ride.*",
@@ -242,11 +244,16 @@ mod tests {
     fn raw_is_the_data_and_text_is_safe() {
         assert_eq!(written(Format::Raw(b'\n'), "k", b"\xff\x1b"), b"\xff\x1b\n");
         assert_eq!(written(Format::Raw(0), "k", b"a\nb"), b"a\nb\0");
-        let plain = Format::Text { colours: false };
-        let line = text(plain, "made", b"\x1b[2J\r\nx\xff");
+        let plain = |ids| Format::Text {
+            colours: false,
+            ids,
+        };
+        let line = text(plain(false), "made", b"\x1b[2J\r\nx\xff");
         assert_eq!(
             line,
             "1970-01-01T00:00:00.000005Z ride.7 (made)  \\u{1b}[2J\\r\\nx\\xff\n"
         );
+        let line = text(plain(true), "message", b"x");
+        assert_eq!(line, "1970-01-01T00:00:00.000005Z 1-7 ride.7  x\n");
     }
 }

@@ -87,6 +87,22 @@ impl Setting {
         format!("QSSE_{}", self.key.replace('.', "_").to_uppercase())
     }
 
+    /// Whether an empty value is a mistake: taken as none, it would open a server, trust or show another identity, or keep nothing.
+    pub(crate) fn is_never_empty(&self) -> bool {
+        [
+            "ca",
+            "cert",
+            "fingerprint",
+            "key",
+            "store",
+            "token",
+            "token_file",
+            "tokens",
+            "topics",
+        ]
+        .contains(&self.key)
+    }
+
     /// The setting of this key.
     pub(crate) fn find(key: &str) -> Option<&'static Self> {
         TABLE.iter().find(|setting| setting.key == key)

@@ -8,7 +8,7 @@ use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use qsse_client::{Pattern, Topic};
 
-use super::{Stop, Stopped, print_result};
+use super::{Stop, Stopped, never_connected, print_result};
 use crate::connect::lacking_in_go;
 use crate::console;
 use crate::exit::{Status, fail};
@@ -100,7 +100,7 @@ pub(crate) async fn run(options: Options, settings: &Settings) -> Result<Status>
         biased;
         why = stop.wait() => return match why {
             Stopped::Signal => Ok(Status::Interrupted),
-            Stopped::Timeout => Err(fail(Status::Unreachable, "time is up before all were connected")),
+            Stopped::Timeout => Err(never_connected(settings)),
         },
         opened = Connections::open(&plan, options.per_connection as usize, settings) => opened?,
     };

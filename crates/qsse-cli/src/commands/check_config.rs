@@ -1,17 +1,25 @@
 //! `qsse check-config`: what is in effect, and why.
 
+use std::io::ErrorKind;
+use std::path::Path;
+
 use anyhow::Result;
 use clap::Args;
+use tracing::Level;
 
-use crate::console::print_blocking;
-use crate::exit::Status;
+use super::serve::certificate;
+use crate::connect;
+use crate::console::{OutputError, message, print_blocking};
+use crate::exit::{Status, usage, usage_because};
+use crate::serve::access::Access;
 use crate::settings::{Settings, Shape, TABLE, document};
 use crate::text;
 
 /// Show the effective settings and where each came from
 #[derive(Args)]
 #[command(after_help = "\
-Takes the flags of serve, sub and pub, so that a command line can be checked before it is used.
+Takes the flags of serve, sub and pub, so that a command line can be checked before it is used. Looks also at the files that
+the settings name: certificate, key, tokens, store, authorities. What is wrong there is told on standard error, with status 2.
 
 Examples:
   qsse check-config
@@ -26,13 +34,54 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options, settings: &Settings) -> Result<Status> {
-    let out = if options.document {
-        document::document()
-    } else {
-        lines(options.json, settings)
-    };
-    print_blocking(&out)?;
-    Ok(Status::Done)
+    if options.document {
+        print_blocking(&document::document())?;
+        return Ok(Status::Done);
+    }
+    print_blocking(&lines(options.json, settings)).or_else(OutputError::unless_closed)?;
+    let problems = problems(settings);
+    for problem in &problems {
+        message(Level::ERROR, format_args!("{problem:#}"));
+    }
+    Ok(match problems.is_empty() {
+        true => Status::Done,
+        false => Status::Usage,
+    })
+}
+
+/// What is wrong with the files that the settings name, and with settings that do not go together.
+fn problems(settings: &Settings) -> Vec<anyhow::Error> {
+    let checks = [
+        Access::from_settings(settings).err(),
+        certificate(settings).err(),
+        store(settings.text("store")).err(),
+        connect::check_files(settings).err(),
+    ];
+    checks.into_iter().flatten().collect()
+}
+
+/// A store may be absent, then it is made in a folder that is there.
+fn store(path: &str) -> Result<()> {
+    if path.is_empty() {
+        return Ok(());
+    }
+    match std::fs::read_dir(path) {
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => {
+            let what = format_args!("cannot use {path} as a store");
+            return Err(usage_because(what, error));
+        }
+    }
+    let above = Path::new(path).ancestors().skip(1);
+    let mut above = above.filter(|folder| !folder.as_os_str().is_empty());
+    match above.find(|folder| folder.exists()) {
+        Some(folder) if !folder.is_dir() => Err(usage(format!(
+            "cannot make the store {path}: {} is no folder",
+            folder.display()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn lines(json: bool, settings: &Settings) -> String {

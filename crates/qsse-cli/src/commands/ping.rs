@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use qsse_client::Dialect;
+use qsse_client::{Client, Dialect};
 
-use super::{Stop, Stopped};
+use super::{Stop, Stopped, never_connected};
 use crate::connect::connect;
 use crate::console::print;
 use crate::exit::{Status, fail};
@@ -29,20 +29,32 @@ pub(crate) struct Options {
 
 pub(crate) async fn run(options: Options, settings: &Settings) -> Result<Status> {
     let stop = Stop::watch(settings)?;
+    let begun = Instant::now();
+    let client = tokio::select! {
+        biased;
+        why = stop.wait() => return match why {
+            Stopped::Signal => Ok(Status::Interrupted),
+            Stopped::Timeout => Err(never_connected(settings)),
+        },
+        client = connect(settings)? => client?,
+    };
     tokio::select! {
         biased;
         why = stop.wait() => match why {
             Stopped::Signal => Ok(Status::Interrupted),
             Stopped::Timeout => Err(fail(Status::Unreachable, "time is up before every answer came")),
         },
-        done = measure(&options, settings) => done.map(|()| Status::Done),
+        done = report(&client, begun.elapsed(), &options, settings) => done.map(|()| Status::Done),
     }
 }
 
-async fn measure(options: &Options, settings: &Settings) -> Result<()> {
-    let begun = Instant::now();
-    let client = connect(settings)?.await?;
-    let took = shown(begun.elapsed());
+async fn report(
+    client: &Client,
+    connected: Duration,
+    options: &Options,
+    settings: &Settings,
+) -> Result<()> {
+    let took = shown(connected);
     let server = settings.text("server");
     print(format_args!("connected to {server} in {took}")).await?;
     if client.dialect() == Dialect::Go {
@@ -55,15 +67,12 @@ async fn measure(options: &Options, settings: &Settings) -> Result<()> {
         }
         return Ok(());
     }
-    let mut times = Vec::new();
-    for number in 1..=options.count {
-        if number > 1 {
-            tokio::time::sleep(options.interval.into()).await;
-        }
-        let time = client.ping().await?;
+    let ask = async || Ok(client.ping().await?);
+    let tell = async |number, time| {
         print(format_args!("answer {number} in {}", shown(time))).await?;
-        times.push(time);
-    }
+        Ok(())
+    };
+    let times = measure(options.count, options.interval.into(), ask, tell).await?;
     let (Some(min), Some(max)) = (times.iter().min(), times.iter().max()) else {
         return Ok(());
     };
@@ -79,6 +88,55 @@ async fn measure(options: &Options, settings: &Settings) -> Result<()> {
     Ok(())
 }
 
+/// Asks `count` times, and once before that: what both sides do for the first time only is none of the way between them.
+async fn measure(
+    count: u64,
+    interval: Duration,
+    ask: impl AsyncFn() -> Result<Duration>,
+    tell: impl AsyncFn(u64, Duration) -> Result<()>,
+) -> Result<Vec<Duration>> {
+    ask().await?;
+    let mut times = Vec::new();
+    for number in 1..=count {
+        if number > 1 {
+            tokio::time::sleep(interval).await;
+        }
+        let time = ask().await?;
+        tell(number, time).await?;
+        times.push(time);
+    }
+    Ok(times)
+}
+
 fn shown(time: Duration) -> String {
     format!("{:.2} ms", time.as_secs_f64() * 1e3)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_first_question_is_not_counted() {
+        let asked = Cell::new(0);
+        let ask = async || {
+            asked.set(asked.get() + 1);
+            Ok(Duration::from_millis(if asked.get() == 1 {
+                900
+            } else {
+                2
+            }))
+        };
+        let told = RefCell::new(Vec::new());
+        let tell = async |number, time| {
+            told.borrow_mut().push((number, time));
+            Ok(())
+        };
+        let time = Duration::from_millis(2);
+        let times = measure(2, Duration::ZERO, ask, tell).await.unwrap();
+        assert_eq!(times, [time, time]);
+        assert_eq!(told.into_inner(), [(1, time), (2, time)]);
+    }
 }

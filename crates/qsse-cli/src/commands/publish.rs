@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use qsse_client::{Client, Dialect, EventId, Key, Kind, Pattern, PublishError, Topic};
 
-use super::{Stop, Stopped, print_result};
+use super::{Stop, Stopped, never_connected, print_result};
 use crate::connect::{connect, lacking_in_go, report};
 use crate::exit::{Status, fail, usage, usage_because};
 use crate::settings::Settings;
@@ -89,12 +89,18 @@ pub(crate) async fn run(options: Options, settings: &Settings) -> Result<Status>
     let stop = Stop::watch(settings)?;
     let one = tokio::select! {
         biased;
-        why = stop.wait() => return before_publishing(why, "the input has not ended"),
+        why = stop.wait() => return match why {
+            Stopped::Signal => Ok(Status::Interrupted),
+            Stopped::Timeout => Err(fail(Status::Unreachable, "time is up, and the input has not ended")),
+        },
         one = options.one_event() => one?,
     };
     let client = tokio::select! {
         biased;
-        why = stop.wait() => return before_publishing(why, "there is no connection"),
+        why = stop.wait() => return match why {
+            Stopped::Signal => Ok(Status::Interrupted),
+            Stopped::Timeout => Err(never_connected(settings)),
+        },
         client = connect(settings)? => client?,
     };
     if client.dialect() == Dialect::Go {
@@ -116,17 +122,6 @@ pub(crate) async fn run(options: Options, settings: &Settings) -> Result<Status>
         Some(error) => Err(error),
         None if outcome.unacknowledged > 0 => Ok(Status::Unacknowledged),
         None => Ok(Status::Done),
-    }
-}
-
-/// Nothing was published.
-fn before_publishing(why: Stopped, because: &str) -> Result<Status> {
-    match why {
-        Stopped::Signal => Ok(Status::Interrupted),
-        Stopped::Timeout => Err(fail(
-            Status::Unreachable,
-            format!("time is up, and {because}"),
-        )),
     }
 }
 

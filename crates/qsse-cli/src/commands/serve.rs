@@ -2,17 +2,17 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use clap::Args;
 use qsse_client::ServerUrl;
-use qsse_server::transport::tls::{Fingerprint, ServerTls, dev_cert};
+use qsse_server::transport::tls::{Fingerprint, ServerTls, TlsError, dev_cert};
 use qsse_server::{Server, UdpBuffers};
 use tokio::net::TcpListener;
 use tracing::Level;
 
 use super::cert::expiry;
 use crate::console;
-use crate::exit::{Status, fail, usage};
+use crate::exit::{Status, fail, usage, usage_because};
 use crate::serve::access::Access;
 use crate::serve::http;
 use crate::settings::{Settings, server_config};
@@ -115,19 +115,13 @@ struct Certificate {
 
 impl Certificate {
     fn from_settings(settings: &Settings) -> Result<Self> {
-        let (cert, key) = (settings.text("cert"), settings.text("key"));
-        let tls = match (cert, key) {
-            ("", "") => ServerTls::dev_cert(),
-            // One file may hold both.
-            (cert, "") => ServerTls::pem_files(cert, cert),
-            ("", _) => return Err(usage("--key without --cert: give both")),
-            (cert, key) => ServerTls::pem_files(cert, key),
+        let given = certificate(settings)?;
+        let is_development = given.is_none();
+        let tls = match given {
+            Some(tls) => tls,
+            None => ServerTls::dev_cert().map_err(unusable)?,
         };
-        let tls = tls
-            .context("cannot use the certificate")
-            .map_err(as_configuration)?;
         let fingerprint = tls.fingerprint();
-        let is_development = cert.is_empty();
         Ok(Self {
             tls,
             fingerprint,
@@ -159,9 +153,23 @@ impl Certificate {
     }
 }
 
-/// The error as one of the configuration, whatever its source is.
-fn as_configuration(error: anyhow::Error) -> anyhow::Error {
-    usage(format!("{error:#}"))
+/// The certificate and key that the settings name; `None` if they name none.
+///
+/// # Errors
+/// When the files cannot be read, or do not go together.
+pub(super) fn certificate(settings: &Settings) -> Result<Option<ServerTls>> {
+    let tls = match (settings.text("cert"), settings.text("key")) {
+        ("", "") => return Ok(None),
+        // One file may hold both.
+        (cert, "") => ServerTls::pem_files(cert, cert),
+        ("", _) => return Err(usage("--key without --cert: give both")),
+        (cert, key) => ServerTls::pem_files(cert, key),
+    };
+    tls.map(Some).map_err(unusable)
+}
+
+fn unusable(error: TlsError) -> anyhow::Error {
+    usage_because("cannot use the certificate", error)
 }
 
 /// How to subscribe and publish, to be pasted.

@@ -8,7 +8,7 @@ use clap::{Args, ValueHint};
 use qsse_client::{Client, Dialect, Filter, Outcome, Pattern, Start, Subscription};
 use tracing::Level;
 
-use super::{Stop, Stopped};
+use super::{Stop, Stopped, never_connected};
 use crate::connect::{connect, lacking_in_go};
 use crate::console;
 use crate::exit::{Status, fail, usage};
@@ -50,6 +50,9 @@ pub(crate) struct Options {
     /// Print the data and a newline
     #[arg(long)]
     raw: bool,
+    /// Print each event's id too
+    #[arg(long, conflicts_with_all = ["json", "raw"])]
+    ids: bool,
     /// With --raw, a NUL instead of the newline
     #[arg(short = '0', long = "null", requires = "raw")]
     null: bool,
@@ -96,7 +99,19 @@ pub(crate) async fn run(options: Options, settings: &Settings) -> Result<Status>
     let subscribed = tokio::select! {
         biased;
         why = stop.wait() => Err(End::Stopped(why)),
-        subscribed = subscribe(&options, settings, start) => subscribed.map_err(End::Error),
+        client = connect(settings)? => Ok(client?),
+    };
+    let subscribed = match subscribed {
+        Err(End::Stopped(Stopped::Timeout)) => Err(End::Error(never_connected(settings))),
+        Err(end) => Err(end),
+        Ok(client) => tokio::select! {
+            biased;
+            why = stop.wait() => Err(match why {
+                Stopped::Timeout => End::Error(not_confirmed(settings)),
+                Stopped::Signal => End::Stopped(why),
+            }),
+            subscribed = subscribe(client, &options, settings, start) => subscribed.map_err(End::Error),
+        },
     };
     let end = match subscribed {
         Ok((client, subscription)) => {
@@ -139,19 +154,28 @@ impl Options {
         } else {
             Format::Text {
                 colours: text::coloured(settings, &io::stdout()),
+                ids: self.ids,
             }
         }
     }
 }
 
-/// Connects, subscribes, and says how that began.
+fn not_confirmed(settings: &Settings) -> anyhow::Error {
+    let server = settings.text("server");
+    fail(
+        Status::Unreachable,
+        format!("time is up: {server} has not answered whether it takes the subscription"),
+    )
+}
+
+/// Subscribes, and says how that began.
 async fn subscribe(
+    client: Client,
     options: &Options,
     settings: &Settings,
     start: Start,
 ) -> Result<(Client, Subscription)> {
     let filter = Filter::new(options.patterns.iter().cloned())?;
-    let client = connect(settings)?.await?;
     if options.cursor.is_some() && client.dialect() == Dialect::Go {
         return Err(usage(
             "--cursor: the server speaks the Go library's protocol, which has no positions",
@@ -161,11 +185,15 @@ async fn subscribe(
     let mut subscription = subscribe.on_lag(options.on_lag.into()).await?;
     let outcome = subscription.outcome().await;
     let at = subscription.cursor();
+    let from = match start {
+        Start::After(_) => "resumed",
+        _ => "beginning",
+    };
     let began = match (client.dialect(), outcome) {
         (Dialect::Go, _) => ", as far as the Go library's protocol tells".into(),
         (_, Some(Outcome::Live)) => ", live".into(),
-        (_, Some(Outcome::Resumed)) => format!(", resumed after {at}"),
-        (_, Some(Outcome::Gap)) => format!(", resumed after {at} with a gap"),
+        (_, Some(Outcome::Resumed)) => format!(", {from} after {at}"),
+        (_, Some(Outcome::Gap)) => format!(", {from} after {at} with a gap"),
         (_, Some(Outcome::Reset)) => format!(", reset: {at} is not of the server's log"),
         _ => String::new(),
     };

@@ -22,6 +22,8 @@ use tracing::Level;
 use crate::console::message;
 use crate::exit::usage;
 
+mod problem;
+
 /// The longest token that clients can send.
 const TOKEN_BYTES: usize = 4096;
 
@@ -72,13 +74,7 @@ pub(crate) fn read(path: &Path) -> Result<Tokens> {
 
 /// The messages tell places, never a token.
 fn parse(text: &str) -> Result<Tokens, String> {
-    let file: File = toml::from_str(text).map_err(|error| {
-        let line = error
-            .span()
-            .map(|span| text[..span.start].matches('\n').count() + 1);
-        let place = line.map_or_else(String::new, |line| format!("line {line}: "));
-        format!("{place}{}", error.message())
-    })?;
+    let file: File = toml::from_str(text).map_err(|error| problem::describe(text, &error))?;
     if file.token.is_empty() {
         return Err("there is no [[token]] in it: nobody could connect".into());
     }
@@ -245,6 +241,29 @@ mod tests {
                 "line 3: unknown field `publsh`",
             ),
             ("[[token]]\ntoken = sesame", "line 2"),
+            ("[[token]]\ntoken = 'sesame", "line 2"),
+            (
+                "[[token]]\ntoken = ['sesame']",
+                "line 2: a wrong type, expected a string",
+            ),
+            (
+                "token = 'sesame'",
+                "line 1: a wrong type, expected a sequence",
+            ),
+            ("['sesame']", "line 1: unknown field, expected `token`"),
+            (
+                "[[token]]\nsesame = 'x'",
+                "line 2: unknown field, expected one of",
+            ),
+            (
+                "[[token]]\ntoken = 'sesame'\nsubscribe = 'sesame, expected sesame'",
+                "line 3: a wrong type, expected a sequence",
+            ),
+            (
+                "[[token]]\ntoken = 'x'\ntoken = 'sesame'\npublish = ['a']",
+                "line 3",
+            ),
+            ("[[token]]\npublish = ['sesame']", "missing field `token`"),
             (&long, "token 1 has more than 4096 bytes"),
         ] {
             let problem = parse(file).err().unwrap();

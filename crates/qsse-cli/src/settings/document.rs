@@ -13,8 +13,10 @@ Settings of the program `qsse`. This page is printed by `qsse check-config --doc
 A flag goes before an environment variable, a variable before the file, the file before the default. The file is the one named by
 `--config FILE` or `QSSE_CONFIG`; there is no other. `qsse check-config` shows what is in effect and where each value came from.
 
-- A key of the file that is not listed here is an error that names the nearest one. Variables that are not listed are ignored, and an
-  empty one counts as not set.
+- A key of the file that is not listed here is an error that names the nearest one. Variables that are not listed are ignored. An
+  empty one counts as not set, except where that would open a server, trust somebody else or keep nothing: `QSSE_CONFIG`,
+  `QSSE_CA`, `QSSE_CERT`, `QSSE_FINGERPRINT`, `QSSE_KEY`, `QSSE_STORE`, `QSSE_TOKEN`, `QSSE_TOKEN_FILE`, `QSSE_TOKENS` and
+  `QSSE_TOPICS` are refused when they are empty.
 - Durations are a number and a unit: `500ms`, `5s`, `2m`. Sizes too: `64 KiB`, `4 MiB`. In the file both stand in quotes.
 - Several values stand in an array in the file, and are separated by commas in a flag or variable.
 - Relative paths start at the folder in which `qsse` is run.

@@ -22,10 +22,13 @@ pub(crate) fn load(
     matches: &ArgMatches,
     environment: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Settings> {
-    // An empty variable counts as none: many ways to start a program cannot leave one out.
-    let environment = |name: &str| environment(name).filter(|value| !value.is_empty());
-    let path = matches.get_one::<PathBuf>("config").cloned();
-    let path = path.or_else(|| environment("QSSE_CONFIG").map(PathBuf::from));
+    let path = match matches.get_one::<PathBuf>("config") {
+        Some(path) => Some(path.clone()),
+        None => match environment("QSSE_CONFIG") {
+            Some(path) if path.is_empty() => return Err(empty("QSSE_CONFIG")),
+            path => path.map(PathBuf::from),
+        },
+    };
     let mut file = match &path {
         Some(path) => read(path)?,
         None => BTreeMap::new(),
@@ -42,7 +45,7 @@ pub(crate) fn load(
         }
         let value = match from_flag(setting, matches)? {
             Some(value) => value,
-            None => match from_environment(setting, environment)? {
+            None => match from_environment(setting, &environment)? {
                 Some(value) => value,
                 None => from_file.unwrap_or_else(|| default(setting)),
             },
@@ -89,8 +92,12 @@ fn from_environment(
     environment: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Option<Value>> {
     let name = setting.variable();
-    let Some(text) = environment(&name) else {
-        return Ok(None);
+    let text = match environment(&name) {
+        None => return Ok(None),
+        Some(text) if text.is_empty() && setting.is_never_empty() => return Err(empty(&name)),
+        // Elsewhere it counts as none: many ways to start a program cannot leave one out.
+        Some(text) if text.is_empty() => return Ok(None),
+        Some(text) => text,
     };
     let source = Source::Environment(name);
     let text = utf8(text, &source)?;
@@ -100,6 +107,12 @@ fn from_environment(
         _ => vec![text],
     };
     Ok(Some(Value { texts, source }))
+}
+
+fn empty(variable: &str) -> anyhow::Error {
+    usage(format!(
+        "environment {variable} is empty: give it a value, or unset it to do without"
+    ))
 }
 
 /// The usual ways to say yes and no in a variable.
@@ -213,6 +226,9 @@ fn texts(setting: &Setting, value: toml::Value) -> Result<Vec<String>, &'static 
     match (setting.shape, value) {
         (Shape::Switch | Shape::Negated(_), Boolean(on)) => Ok(vec![on.to_string()]),
         (Shape::Switch | Shape::Negated(_), _) => Err("true or false"),
+        (Shape::Many(_), Array(all)) if all.is_empty() && setting.is_never_empty() => {
+            Err("an array with something in it, or be left out")
+        }
         (Shape::Many(_), Array(all)) => all
             .into_iter()
             .map(|one| match one {

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, UdpSocket};
 
-use crate::harness::Home;
+use crate::harness::{Home, Running};
 
 const TOKENS: &str = r#"
 [[token]]
@@ -97,4 +97,44 @@ fn own_address() -> Option<IpAddr> {
     socket.connect("192.0.2.1:9").ok()?;
     let own = socket.local_addr().ok()?.ip();
     (!own.is_loopback() && !own.is_unspecified()).then_some(own)
+}
+
+#[test]
+fn an_empty_variable_never_opens_the_server() {
+    let home = Home::new();
+    for variable in ["QSSE_TOKENS", "QSSE_TOPICS", "QSSE_CONFIG", "QSSE_STORE"] {
+        let mut command = home.command(&["serve", "--listen", "127.0.0.1:0"]);
+        Running::start(command.env(variable, ""))
+            .done()
+            .expect(2, &[variable, "is empty"]);
+    }
+    let done = home.run(&["serve", "--listen", "127.0.0.1:0", "--tokens", ""]);
+    done.expect(2, &["--tokens", "empty"]);
+    let mut command = home.command(&["sub", "a"]);
+    Running::start(command.env("QSSE_TOKEN", ""))
+        .done()
+        .expect(2, &["QSSE_TOKEN", "is empty"]);
+}
+
+#[test]
+fn errors_of_the_tokens_file_show_no_token() {
+    let home = Home::new();
+    for text in [
+        "[[token]]\ntoken = sesame\n",
+        "[[token]]\ntoken = ['sesame']\n",
+        "[[token]]\nsesame = 'x'\n",
+        "token = 'sesame'\n",
+        "[[token]]\ntoken = 'sesame'\npublish = ['a']\n[[token]]\ntoken = 'sesame'\npublish = ['b']\n",
+    ] {
+        home.file("tokens.toml", text);
+        let done = home.run(&[
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--tokens",
+            "tokens.toml",
+        ]);
+        done.expect(2, &["the tokens file tokens.toml: "]);
+        assert!(!done.err.contains("sesame"), "{done:?}");
+    }
 }

@@ -155,3 +155,63 @@ fn the_development_certificate_is_made_once_and_shown() {
     home.run(&["cert", "--file", "none.pem"])
         .expect(2, &["no certificate in none.pem"]);
 }
+
+#[test]
+fn check_config_looks_at_the_files() {
+    let (home, other) = (Home::new(), Home::new());
+    for home in [&home, &other] {
+        home.run(&["cert"]).expect(0, &[]);
+    }
+    let pem = std::fs::read(other.path().join("state/dev-cert.pem")).unwrap();
+    home.file("other.pem", pem);
+    home.file(
+        "tokens.toml",
+        "[[token]]\ntoken = 'sesame'\npublish = 'a'\n",
+    );
+    home.file(
+        "good.toml",
+        "[[token]]\ntoken = 'sesame'\npublish = ['a']\n",
+    );
+    home.file("file", "");
+    let (cert, key) = ("--cert", "--key");
+    let own = "state/dev-cert.pem";
+    for (flags, parts) in [
+        (&[cert, "no.pem", key, "no.key"][..], &["no.pem"][..]),
+        (&[cert, own, key, "no.key"], &["no.key"]),
+        (&[cert, own, key, "other.pem"], &["other.pem"]),
+        (&[cert, "file"], &["no certificate in file"]),
+        (&[key, own], &["--key without --cert"]),
+        (&["--tokens", "no.toml"], &["no.toml"]),
+        (&["--tokens", "tokens.toml"], &["tokens.toml: line 3"]),
+        (&["--tokens", "good.toml", "--open"], &["contradict"]),
+        (&["--store", "file"], &["cannot use file as a store"]),
+        (&["--store", "file/store"], &["file"]),
+        (&["--ca", "no.pem"], &["no.pem"]),
+        (&["--ca", "file"], &["file"]),
+        (&["--token-file", "no"], &["cannot read the token file no"]),
+        (&["--token-file", "file"], &["the token file file is empty"]),
+        // All at once.
+        (&["--store", "file", "--ca", "no.pem"], &["file", "no.pem"]),
+    ] {
+        let done = home.run(&[&["check-config"], flags].concat());
+        done.expect(2, parts);
+        assert!(!done.err.contains("sesame"), "{done:?}");
+        assert!(
+            done.out.contains("listen"),
+            "the settings are shown: {done:?}"
+        );
+    }
+    let good = [cert, own, key, own, "--tokens", "good.toml"];
+    let more = [
+        "--store",
+        "new/store",
+        "--ca",
+        own,
+        "--token-file",
+        "good.toml",
+    ];
+    home.run(&[&["check-config"], &good[..], &more].concat())
+        .expect(0, &[]);
+    home.run(&["check-config", cert, own]).expect(0, &[]);
+    assert!(!home.path().join("new").exists(), "it makes nothing");
+}

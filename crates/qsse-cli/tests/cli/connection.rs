@@ -21,6 +21,12 @@ fn no_server_is_said_with_what_to_check() {
         .expect(3, &["nobody.invalid", "is the name right"]);
     let args = ["sub", "a", "-s", &silent, "--retry", "--timeout", "300ms"];
     home.run(&args).expect(3, &["time is up"]);
+    let never = format!("time is up, and there was no connection to {silent}");
+    for command in ["sub a", "sub -n1 a", "pub a x", "ping", "bench"] {
+        let mut args: Vec<_> = command.split(' ').collect();
+        args.extend(["-s", &silent, "--timeout", "100ms"]);
+        home.run(&args).expect(3, &[&never]);
+    }
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn each_start_begins_where_it_says() {
     };
 
     let done = sub(&["--earliest", "-n5"]);
-    done.expect(0, &[&format!("resumed after {log}-0\n")]);
+    done.expect(0, &[&format!(", beginning after {log}-0\n")]);
     assert_eq!(done.out, "a1\nb1\na2\nb2\na3\n");
 
     let done = sub(&["--after", &first, "-n4"]);
@@ -30,7 +30,7 @@ fn each_start_begins_where_it_says() {
     assert_eq!(done.out, "b1\na2\nb2\na3\n");
 
     let done = sub(&["--last", "1", "-n2"]);
-    assert_eq!(done.expect(0, &["resumed after"]).out, "b2\na3\n");
+    assert_eq!(done.expect(0, &[", beginning after"]).out, "b2\na3\n");
     let done = sub(&["--last", "2", "-n4"]);
     assert_eq!(done.expect(0, &[]).out, "b1\na2\nb2\na3\n");
 

@@ -147,6 +147,12 @@ fn mistakes_name_their_place_and_what_was_meant() {
             &["--timeout", "5s"],
         ),
         (
+            "topics = []",
+            &["serve"],
+            &[],
+            &["topics must be an array with something in it"],
+        ),
+        (
             "",
             &["sub", "--log-level", "loud", "a"],
             &[],
@@ -157,6 +163,28 @@ fn mistakes_name_their_place_and_what_was_meant() {
         for part in parts {
             assert!(error.contains(part), "{error:?} lacks {part:?}");
         }
+    }
+}
+
+#[test]
+fn an_empty_value_never_opens_anything() {
+    for setting in TABLE.iter().filter(|setting| setting.is_never_empty()) {
+        let variable = setting.variable();
+        let error = with_file("", &["serve"], &[(&variable, "")]).unwrap_err();
+        assert!(error.to_string().contains(&variable), "{error}");
+    }
+    let error = load(&matches(&["serve"]), |name| {
+        (name == "QSSE_CONFIG").then(OsString::new)
+    });
+    assert!(error.unwrap_err().to_string().contains("QSSE_CONFIG"));
+    for flag in [
+        "--tokens=",
+        "--cert=",
+        "--store=",
+        "--topics=",
+        "--topics=,",
+    ] {
+        assert!(with_file("", &["serve", flag], &[]).is_err(), "{flag}");
     }
 }
 
