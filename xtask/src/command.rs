@@ -3,7 +3,7 @@
 use std::{
     env,
     path::Path,
-    process::{Command, Stdio},
+    process::{Command, ExitStatus, Stdio},
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -74,16 +74,21 @@ impl Shown {
     }
 
     /// Runs it with its output passed through; an error unless it succeeds.
-    pub(crate) fn run(mut self) -> Result<()> {
-        println!("$ {}", self.line);
-        let status = self
-            .command
-            .status()
-            .with_context(|| format!("cannot run {}", self.line))?;
+    pub(crate) fn run(self) -> Result<()> {
+        let line = self.line.clone();
+        let status = self.status()?;
         if !status.success() {
-            bail!("`{}` failed ({status})", self.line);
+            bail!("`{line}` failed ({status})");
         }
         Ok(())
+    }
+
+    /// Runs it with its output passed through, and returns how it ended.
+    pub(crate) fn status(mut self) -> Result<ExitStatus> {
+        println!("$ {}", self.line);
+        self.command
+            .status()
+            .with_context(|| format!("cannot run {}", self.line))
     }
 
     /// Runs it and returns what it prints on standard output; an error unless it succeeds.

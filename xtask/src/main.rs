@@ -12,6 +12,7 @@ mod endure;
 mod examples;
 mod interop;
 mod matcher;
+mod mutants;
 mod no_std;
 mod sim;
 mod tidy;
@@ -53,6 +54,8 @@ enum Task {
     Replay(endure::Args),
     /// Measure synced publishing, against the store alone (takes a minute)
     Synced(endure::Args),
+    /// Change the code line by line and see that a test notices (a slice takes minutes, everything a day)
+    Mutants(mutants::Args),
     /// Run servers and clients against Go, live
     Interop(interop::Args),
     /// Build qsse-topic where the standard library must not be
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         Task::Stalled(args) => endure::run("stalled", &args),
         Task::Replay(args) => endure::run("replay", &args),
         Task::Synced(args) => endure::run("synced", &args),
+        Task::Mutants(args) => mutants::run(&args),
         Task::Interop(args) => interop::run(&args),
         Task::NoStd(args) => no_std::run(&args),
         Task::Sim(args) => sim::run(&args),

@@ -138,3 +138,16 @@ impl From<Code> for u64 {
         code.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_number_is_a_code_and_back() {
+        for number in [0, 1, Code::LAGGED.get(), u64::MAX] {
+            assert_eq!(Code::from(number), Code::new(number));
+            assert_eq!(u64::from(Code::from(number)), number);
+        }
+    }
+}

@@ -200,6 +200,11 @@ mod tests {
     #[test]
     fn ends_of_the_range() {
         assert_eq!(EventId::new(Epoch::new(0), 0).to_string(), "0-0");
+        assert_eq!("0-0".parse(), Ok(EventId::new(Epoch::new(0), 0)));
+        assert_eq!(
+            format!("{:?}", EventId::new(Epoch::new(0), 7)),
+            "EventId(0-7)"
+        );
         let last = EventId::new(Epoch::new(u64::MAX), u64::MAX);
         assert_eq!(last.to_string(), "LygHa16AHYF-18446744073709551615");
         assert_eq!(last.to_string().parse(), Ok(last));
@@ -218,6 +223,7 @@ mod tests {
             "1-+1",
             "1--1",
             "1-a",
+            "1-A",
             "é-1",
             "1-1 ",
             " 1-1",

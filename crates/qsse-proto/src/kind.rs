@@ -169,4 +169,29 @@ mod tests {
         );
         assert!(serde_json::from_str::<Kind>("\"\"").is_err());
     }
+
+    #[test]
+    fn text_goes_in_and_out() {
+        for text in ["message", "created"] {
+            let kind = Kind::new(text).unwrap();
+            assert_eq!(text.parse(), Ok(kind.clone()));
+            assert_eq!(Kind::try_from(text), Ok(kind.clone()));
+            let json = format!("\"{text}\"");
+            assert_eq!(serde_json::from_str::<Kind>(&json).unwrap(), kind);
+            assert_eq!(serde_json::to_string(&kind).unwrap(), json);
+            assert_eq!(
+                (kind.to_string(), format!("{kind:>9}")),
+                (text.into(), format!("{text:>9}"))
+            );
+            assert_eq!(format!("{kind:?}"), format!("Kind(\"{text}\")"));
+            assert_eq!(kind.as_ref(), text);
+            assert!(kind == text && kind == *text);
+            assert!(kind != "other" && kind != *"other");
+        }
+        assert_eq!("".parse::<Kind>(), Err(KindError::Empty));
+        assert_eq!(
+            Kind::try_from("a\0"),
+            Err(KindError::ControlCharacter { offset: 1 })
+        );
+    }
 }

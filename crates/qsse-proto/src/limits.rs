@@ -61,3 +61,17 @@ pub const MATCHING_TOPICS: usize = 1000;
 pub const fn event_frame_bytes(max_event_bytes: usize) -> usize {
     max_event_bytes.saturating_add(FRAME_OVERHEAD)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_those_of_the_document() {
+        assert_eq!((EVENT_BYTES, BATCH_BYTES), (1_048_576, 65_536));
+        assert_eq!((CONTROL_FRAME_BYTES, HELLO_FRAME_BYTES), (16_384, 8_192));
+        assert_eq!((FRAME_OVERHEAD, TOKEN_BYTES), (65_536, 4_096));
+        assert_eq!(event_frame_bytes(100), 65_636);
+        assert_eq!(event_frame_bytes(usize::MAX), usize::MAX);
+    }
+}

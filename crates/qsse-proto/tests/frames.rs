@@ -108,6 +108,17 @@ fn a_large_frame_in_small_pieces_is_linear() {
 }
 
 #[test]
+fn a_length_alone_reserves_no_more_than_64_kib() {
+    let max = limits::event_frame_bytes(limits::EVENT_BYTES);
+    let bytes = frame(0x31, vec![7; max - 1]).encode();
+    let mut decoder = Decoder::new(max);
+    decoder.push(bytes.slice(..10));
+    assert_eq!(decoder.next(), Ok(None));
+    let reserved = decoder.effort().1;
+    assert!((65_536..66_000).contains(&reserved), "{reserved}");
+}
+
+#[test]
 fn a_skipped_frame_is_not_kept() {
     let bytes = frame(0x80, vec![0; 60_000]).encode();
     let mut decoder = Decoder::new(100_000);

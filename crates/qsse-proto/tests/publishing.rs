@@ -126,3 +126,51 @@ fn how_many_events_were_acknowledged() {
         [1, 5, 0, 0]
     );
 }
+
+#[test]
+fn room_for_a_publish_is_made_once() {
+    let (data, key) = ([7; 300], Key::new("key").unwrap());
+    let room = 8 + "ride.7".len() + "created".len() + data.len();
+
+    let mut out = BytesMut::new();
+    publish::write(&mut out, true, "ride.7", "created", &data);
+    assert_eq!((out.capacity(), out.len()), (room, room));
+
+    let mut out = BytesMut::new();
+    let keyed = (&key, None);
+    publish::write_keyed(&mut out, false, "ride.7", "created", keyed, &data);
+    // The longest key, with its length, and the longest mark of a retry.
+    assert_eq!(out.capacity(), room + 1 + 64 + 2 * 10);
+
+    let kind = Kind::new("created").unwrap();
+    let publish = Publish::new(false, "ride.7", &kind, Bytes::copy_from_slice(&data));
+    let frame = publish.encode().try_into_mut().unwrap();
+    assert_eq!((frame.capacity(), frame.len()), (room, room));
+}
+
+// QP-8.1
+#[test]
+fn a_publisher_has_a_name_of_at_most_64_bytes() {
+    for (len, is_read) in [(0, true), (64, true), (65, false)] {
+        let open = PublisherFrame::OpenPublisher(publish::OpenPublisher {
+            ordered: true,
+            name: "n".repeat(len),
+        });
+        let mut decoder = frame::Decoder::new(1_000);
+        decoder.push(open.encode());
+        let frame = decoder.next().unwrap().unwrap();
+        let read = PublisherFrame::decode(frame);
+        assert_eq!(read == Ok(open), is_read, "{len}: {read:?}");
+    }
+}
+
+#[test]
+fn a_topic_without_a_length_is_the_callers_mistake() {
+    let long = "t".repeat(256);
+    for topic in ["", &long] {
+        let made = || Publish::new(false, topic, &Kind::MESSAGE, Bytes::new());
+        assert!(std::panic::catch_unwind(made).is_err());
+        let written = || publish::write(&mut BytesMut::new(), false, topic, "message", b"");
+        assert!(std::panic::catch_unwind(written).is_err());
+    }
+}

@@ -25,3 +25,24 @@ mod imp {
 }
 
 pub(crate) use imp::{Map, MapIter, shrink};
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_given_back_once_less_than_a_quarter_is_used() {
+        let mut map: Map<usize, ()> = (0..1_000).map(|key| (key, ())).collect();
+        let capacity = map.capacity();
+        let mut keep = |most: usize| {
+            map.retain(|key, ()| *key < most);
+            shrink(&mut map);
+            map.capacity()
+        };
+        assert_eq!(keep(capacity / 2), capacity);
+        assert_eq!(keep(capacity / 4), capacity, "a quarter is enough");
+        let less = keep(capacity / 4 - 1);
+        assert!((capacity / 4..capacity).contains(&less), "{less}");
+        assert_eq!(keep(0), 0);
+    }
+}

@@ -231,6 +231,17 @@ fn filters_come_from_many_things() {
 }
 
 #[test]
+fn a_filter_yields_its_patterns() {
+    let filter = Filter::new([pattern("a.*"), pattern("b")]).unwrap();
+    let mut yielded = Vec::new();
+    for pattern in &filter {
+        yielded.push(pattern.clone());
+    }
+    assert_eq!(yielded, filter.patterns());
+    assert_eq!(yielded.len(), 2);
+}
+
+#[test]
 fn things_can_be_shown_and_sent() {
     fn shareable<T: Send + Sync + Clone + std::fmt::Debug + 'static>() {}
     shareable::<Topic>();
@@ -288,6 +299,8 @@ mod serde {
             .to_string();
         assert!(error.starts_with("filter is empty"), "{error}");
         assert!(serde_json::from_str::<Filter>(r#"["a*"]"#).is_err());
-        assert!(serde_json::from_str::<Filter>("{}").is_err());
+        let error = serde_json::from_str::<Filter>("{}").unwrap_err();
+        let wanted = "a pattern or a sequence of patterns";
+        assert!(error.to_string().contains(wanted), "{error}");
     }
 }

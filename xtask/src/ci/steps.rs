@@ -7,8 +7,8 @@ use anyhow::Result;
 
 use super::package;
 use crate::{
-    artifacts, command::cargo, docs, endure, examples, interop, no_std, sim, tidy,
-    workspace::Metadata,
+    artifacts, command::cargo, docs, endure, examples, interop, mutants, no_std, sim,
+    tidy, workspace::Metadata,
 };
 
 /// One step.
@@ -53,6 +53,11 @@ pub(super) static STEPS: &[Step] = &[
         "crash",
         "nothing acknowledged is lost when the server is killed",
         run_crash,
+    ),
+    step(
+        "mutants",
+        "a few changed lines, changed again, are noticed by a test",
+        mutants::sample,
     ),
     step(
         "package",

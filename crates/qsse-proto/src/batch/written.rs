@@ -159,3 +159,25 @@ fn write(buf: &mut Vec<u8>, name: &[u8]) -> u32 {
     buf.extend_from_slice(name);
     at
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_a_round_of_generations_ago_are_not_those_of_this_batch() {
+        let mut names = TopicNames {
+            generation: u32::MAX,
+            ..TopicNames::default()
+        };
+        // A slot that was never written says that its name is at 0, and is of generation 0.
+        let mut buf = b"\x01c".to_vec();
+        for topic in [b"a", b"b"] {
+            assert_eq!(names.find(&buf, topic), None);
+            names.add(&mut buf, topic);
+        }
+        assert_eq!(names.find(&buf, b"c"), None);
+        assert_eq!(names.find(&buf, b"a"), Some(1));
+        assert_eq!(names.find(&buf, b"b"), Some(2));
+    }
+}

@@ -76,3 +76,20 @@ impl Visitor<'_> for Secret {
         Token::new(text).map_err(E::custom)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_what_was_wanted_and_not_what_came() {
+        let error = serde_json::from_str::<Token>("true").unwrap_err();
+        let wanted = "a token of at most 4096 bytes";
+        assert!(error.to_string().contains(wanted), "{error}");
+
+        let secret = "s3cret".repeat(1_000);
+        let text = serde_json::to_string(&secret).unwrap();
+        let error = serde_json::from_str::<Token>(&text).unwrap_err();
+        assert!(!error.to_string().contains("s3cret"), "{error}");
+    }
+}

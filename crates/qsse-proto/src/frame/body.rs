@@ -49,3 +49,24 @@ const fn describe(error: &Error) -> &'static str {
         _ => "a value is not allowed",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_value_is_named() {
+        for (error, named) in [
+            (Error::DeserializeBadVarint, "number"),
+            (Error::DeserializeBadBool, "flag"),
+            (Error::DeserializeBadOption, "presence"),
+            (Error::DeserializeBadEnum, "choice"),
+            (Error::DeserializeBadUtf8, "UTF-8"),
+            (Error::DeserializeBadChar, "UTF-8"),
+            (Error::SerdeDeCustom, "not allowed"),
+        ] {
+            let text = describe(&error);
+            assert!(text.contains(named), "{error:?}: {text}");
+        }
+    }
+}

@@ -170,3 +170,51 @@ proptest! {
         prop_assert!(Offer::parse(&line[..cut]).is_err());
     }
 }
+
+#[test]
+fn an_error_says_what_it_is_about() {
+    let lost = ErrorData::parse(&ErrorData::lost().to_json()).unwrap();
+    assert!(lost.is_lost());
+    assert_eq!((lost.code(), lost.topic()), (Code::UNKNOWN, None));
+    let other = ErrorData::new(Code::UNKNOWN).with_topic("ride.7");
+    let other = ErrorData::parse(&other.to_json()).unwrap();
+    assert!(!other.is_lost());
+    assert_eq!(other.topic(), Some("ride.7"));
+}
+
+#[test]
+fn an_offer_shows_its_topics_and_not_its_token() {
+    let offer = Offer::new("secret", ["people", "ride.*"]);
+    assert_eq!(offer.topics(), ["people", "ride.*"]);
+    let shown = format!("{offer:?}");
+    assert!(
+        shown.contains("ride.*") && !shown.contains("secret"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn brackets_side_by_side_are_not_deep() {
+    let siblings = vec!["[{}]"; 4 * DEPTH].join(",");
+    let line = format!(r#"{{"token":"t","other":[{siblings}]}}"#);
+    assert_eq!(
+        Offer::parse(line.as_bytes()),
+        Ok(Offer::new("t", [] as [&str; 0]))
+    );
+}
+
+#[test]
+fn room_for_a_line_is_made_once() {
+    let mut out = Vec::new();
+    write_event(&mut out, "people", &[7; 301]);
+    // 101 groups of three bytes, the topic, and what stands around them.
+    assert_eq!(out.capacity(), 404 + 6 + 32);
+    let line = EventLine::parse(&out).unwrap();
+    assert_eq!(line, EventLine::new("people", vec![7; 301]));
+}
+
+#[test]
+fn limits_are_those_of_the_document() {
+    assert_eq!(OFFER_BYTES, 32_768);
+    assert_eq!(EVENT_LINE_BYTES, 1_398_104 + 4_096);
+}

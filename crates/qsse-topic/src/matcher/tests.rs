@@ -249,3 +249,51 @@ fn a_node_that_was_crowded_gives_its_memory_back() {
     assert_eq!((list.len(), list.capacity()), (1, 1));
     assert_eq!(work(&matcher, &topic("0.x")), (1, 2));
 }
+
+#[test]
+fn few_children_are_a_list_and_many_a_map() {
+    let is_list = |children: &Children<()>| matches!(children, Children::Few(_));
+    let names: Vec<String> = (0..9).map(|n| format!("child{n}")).collect();
+    let mut children = Children::new();
+    for name in &names[..8] {
+        children.get_or_insert(name);
+        assert!(is_list(&children));
+    }
+    children.get_or_insert(&names[0]);
+    assert!(is_list(&children), "it is one of them");
+    children.get_or_insert(&names[8]);
+    assert!(!is_list(&children));
+    for name in &names[5..] {
+        assert!(!is_list(&children));
+        children.remove(name);
+        children.remove(name);
+    }
+    assert_eq!(children.iter().count(), 5);
+    children.remove(&names[4]);
+    assert!(is_list(&children));
+    assert!(names[..4].iter().all(|name| children.get(name).is_some()));
+}
+
+#[test]
+fn names_are_ordered_by_their_bytes() {
+    use super::name::Name;
+    let long = "b".repeat(40);
+    for (less, more) in [("a", "b"), ("a", "aa"), ("a", &long), ("B", "a")] {
+        assert!(Name::new(less) < Name::new(more), "{less} {more}");
+    }
+}
+
+#[test]
+fn an_iterator_knows_how_many_entries_are_left() {
+    let texts = ["a", "b.c", "a.*", "*"];
+    let matcher: Matcher<()> = texts.map(|text| (pattern(text), ())).into_iter().collect();
+    let mut entries = matcher.iter();
+    for left in (0..4).rev() {
+        assert!(entries.next().is_some());
+        assert_eq!(
+            (entries.len(), entries.size_hint()),
+            (left, (left, Some(left)))
+        );
+    }
+    assert!(entries.next().is_none());
+}

@@ -131,3 +131,29 @@ fn an_insert_keeps_one_entry() {
     assert_eq!((map.len(), map.order.len()), (0, 0));
     assert_eq!(format!("{map:?}"), "{}");
 }
+
+#[test]
+fn a_map_and_its_entries_can_be_shown() {
+    let map: TopicMap<u8> = [(topic("a.b"), 7)].into_iter().collect();
+    assert_eq!(format!("{map:?}"), format!("{:?}", map.iter()));
+    let shown = format!("{:?}", map.iter());
+    assert!(shown.contains("a.b") && shown.contains('7'), "{shown}");
+    let pattern = Pattern::new("a.*").unwrap();
+    assert_eq!(format!("{:?}", map.matching(&pattern)), shown);
+}
+
+#[test]
+fn a_clone_of_a_query_goes_on_from_where_it_is() {
+    let texts = ["a.b", "a.c", "a.d", "b"];
+    let map: TopicMap<()> = texts.map(|text| (topic(text), ())).into_iter().collect();
+    let pattern = Pattern::new("a.*").unwrap();
+    let mut matching = map.matching(&pattern);
+    matching.next();
+    let rest = |matching: Matching<'_, '_, ()>| {
+        matching
+            .map(|(topic, ())| topic.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(rest(matching.clone()), [topic("a.c"), topic("a.d")]);
+    assert_eq!(rest(matching), [topic("a.c"), topic("a.d")]);
+}
