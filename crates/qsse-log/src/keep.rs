@@ -9,7 +9,7 @@ use std::time::Duration;
 use qsse_topic::TopicRef;
 
 use crate::feed::Incoming;
-use crate::log::Log;
+use crate::log::{Asked, Log};
 use crate::pending::Group;
 use crate::storage::{Acknowledge, Entry, Storage, StorageError};
 use crate::time::Now;
@@ -33,7 +33,7 @@ impl Log {
         };
         let mut gathering = Gathering::default();
         loop {
-            if let Err(error) = self.reserve(&*storage).await {
+            if let Err(error) = self.reserve(&*storage, &now).await {
                 let done = error.is_final();
                 self.refuse(error);
                 if done {
@@ -123,8 +123,8 @@ impl Log {
         shared.storage.is_some() && shared.config.acknowledge != Acknowledge::Memory
     }
 
-    /// Whether publishing works, as far as the storage goes: it is well, and no event has waited for it for 10 s, which
-    /// [`sweep`](Self::sweep) watches.
+    /// Whether publishing works, as far as the storage goes: it is well, and nothing has waited for its answer for 10 s,
+    /// which [`sweep`](Self::sweep) watches.
     ///
     /// # Errors
     /// Why not.
@@ -141,7 +141,11 @@ impl Log {
     }
 
     /// Keeps enough seqs reserved where they are told before they are written.
-    async fn reserve(&self, storage: &dyn Storage) -> Result<(), StorageError> {
+    async fn reserve(
+        &self,
+        storage: &dyn Storage,
+        now: &impl Fn() -> Now,
+    ) -> Result<(), StorageError> {
         let shared = self.shared();
         if shared.config.acknowledge == Acknowledge::Synced {
             return Ok(());
@@ -153,7 +157,10 @@ impl Log {
         if head + AHEAD / 2 < reserved {
             return Ok(());
         }
-        let reserved = storage.reserve(head + AHEAD).await?;
+        let reserved = {
+            let _asked = Asking::since(self, now().monotonic, |asked| &mut asked.reserve);
+            storage.reserve(head + AHEAD).await?
+        };
         shared.state.lock().reserved = reserved;
         shared.stored.notify_waiters();
         Ok(())
@@ -264,11 +271,15 @@ impl Log {
         state.refusing.as_ref().is_some_and(StorageError::is_final)
     }
 
-    /// Lets the storage let go of what is not to be kept. Call it about once a second.
+    /// Lets the storage let go of what is not to be kept. Call it about once a second, one call at a time.
+    ///
+    /// It waits for the storage, so call [`sweep`](Self::sweep) beside it and not behind it. Cancel-safe.
     pub async fn retain(&self, now: Now) {
-        if let Some(storage) = self.storage()
-            && let Err(error) = storage.retain(now).await
-        {
+        let Some(storage) = self.storage() else {
+            return;
+        };
+        let _asked = Asking::since(self, now.monotonic, |asked| &mut asked.retain);
+        if let Err(error) = storage.retain(now).await {
             tracing::warn!(%error, "the store could not let go of old events");
         }
     }
@@ -276,5 +287,24 @@ impl Log {
     /// Where the events are kept, if anywhere.
     pub(crate) fn storage(&self) -> Option<&Arc<dyn Storage>> {
         self.shared().storage.as_ref()
+    }
+}
+
+/// A call to the storage that [`Log::sweep`] watches until this is dropped.
+struct Asking<'l> {
+    log: &'l Log,
+    call: fn(&mut Asked) -> &mut Option<Duration>,
+}
+
+impl<'l> Asking<'l> {
+    fn since(log: &'l Log, now: Duration, call: fn(&mut Asked) -> &mut Option<Duration>) -> Self {
+        *call(&mut log.shared().state.lock().asked) = Some(now);
+        Self { log, call }
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        *(self.call)(&mut self.log.shared().state.lock().asked) = None;
     }
 }

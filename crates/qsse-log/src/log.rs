@@ -22,7 +22,7 @@ use crate::storage::{Acknowledge, Storage, StorageError};
 use crate::time::Now;
 use crate::topics::Topics;
 
-/// A storage that takes nothing for this long is told by [`Log::health`].
+/// A storage that answers nothing for this long is told by [`Log::health`].
 const STALLED: Duration = Duration::from_secs(10);
 
 /// A log of events. Clones are handles of the same log.
@@ -65,10 +65,19 @@ pub(crate) struct State {
     pub(crate) refusing: Option<StorageError>,
     /// The oldest event that the storage had not taken at the last sweep, and since when.
     waiting: Option<(u64, Duration)>,
+    /// Since when the storage has been asked to reserve seqs, and to let go of old events.
+    pub(crate) asked: Asked,
     /// How long the storage has taken nothing, when that was too long at the last sweep.
     pub(crate) stalled: Option<Duration>,
     /// Nothing is appended any more.
     pub(crate) closed: bool,
+}
+
+/// Calls to the storage that are not answered yet, beside the group that it writes.
+#[derive(Default)]
+pub(crate) struct Asked {
+    pub(crate) reserve: Option<Duration>,
+    pub(crate) retain: Option<Duration>,
 }
 
 /// What a log holds at one moment.
@@ -317,6 +326,7 @@ impl State {
             reserved: 0,
             refusing: None,
             waiting: None,
+            asked: Asked::default(),
             stalled: None,
             closed: false,
         }
@@ -331,7 +341,10 @@ impl State {
             _ => now,
         };
         self.waiting = oldest.map(|first| (first, since(first)));
-        let waited = self.waiting.map(|(_, since)| now.saturating_sub(since));
+        let event = self.waiting.map(|(_, since)| since);
+        let since = [event, self.asked.reserve, self.asked.retain];
+        let longest = since.into_iter().flatten().min();
+        let waited = longest.map(|since| now.saturating_sub(since));
         self.stalled = waited.filter(|waited| *waited >= STALLED);
     }
 }

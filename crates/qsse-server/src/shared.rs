@@ -9,7 +9,7 @@ use qsse_transport::ServerEndpoint;
 use qsse_transport::tls::Fingerprint;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::auth::{Authenticator, Authorizer};
 use crate::clock::Clock;
@@ -88,8 +88,9 @@ impl Shared {
 /// How often retention, idle feeds and metrics are looked after.
 const UPKEEP: Duration = Duration::from_secs(1);
 
-/// Looks after the log until the server ends.
+/// Looks after the log until the server ends. It never waits for the storage, which it watches.
 pub(crate) async fn upkeep(shared: Arc<Shared>) {
+    let mut retention: Option<AbortOnDropHandle<()>> = None;
     let mut ticks = tokio::time::interval(UPKEEP);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -102,7 +103,14 @@ pub(crate) async fn upkeep(shared: Arc<Shared>) {
         let tick = u64::try_from(now.monotonic.as_micros()).unwrap_or(u64::MAX);
         shared.tick.store(tick, Ordering::Relaxed);
         shared.log.sweep(now);
-        shared.log.retain(now).await;
+        if retention
+            .as_ref()
+            .is_none_or(AbortOnDropHandle::is_finished)
+        {
+            let log = shared.log.clone();
+            let retain = tokio::spawn(async move { log.retain(now).await });
+            retention = Some(AbortOnDropHandle::new(retain));
+        }
         shared.collect();
     }
 }

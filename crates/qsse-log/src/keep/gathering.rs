@@ -14,6 +14,15 @@ use crate::time::Now;
 /// The part of the last group's time that the next one may wait.
 const PART: u32 = 2;
 
+/// The longest that a group waits: a storage that once hung for a minute must not delay the next group by half of that.
+const LONGEST: Duration = Duration::from_millis(10);
+
+/// How fine a timer is. A longer wait uses one and needs no processor.
+const TIMER: Duration = Duration::from_millis(1);
+
+/// After so many turns in which the clock stood still it is a paused one, which only a timer moves.
+const STILL: u32 = 64;
+
 /// Groups that do not wait after one that waited in vain, doubling up to so many.
 const MOST_SKIPPED: u32 = 64;
 
@@ -40,6 +49,7 @@ impl Gathering {
             return;
         }
         let shared = log.shared();
+        let (mut seen, mut still) = (Duration::MAX, 0);
         loop {
             {
                 let state = shared.state.lock();
@@ -49,11 +59,22 @@ impl Gathering {
                     return;
                 }
             }
-            if now().monotonic >= self.until {
+            let at = now().monotonic;
+            let left = self.until.saturating_sub(at);
+            if left.is_zero() {
                 break;
             }
-            // No timer is that fine; the publishers run meanwhile.
-            give_way().await;
+            still = if at == seen { still + 1 } else { 0 };
+            seen = at;
+            let wait = match left {
+                left if still >= STILL => Some(left),
+                left => left.checked_sub(TIMER).filter(|wait| *wait >= TIMER),
+            };
+            match wait {
+                Some(wait) => drop(tokio::time::timeout(wait, shared.appended.notified()).await),
+                // The publishers run meanwhile.
+                None => give_way().await,
+            }
         }
         self.skipped = (2 * self.skipped).clamp(1, MOST_SKIPPED);
         self.skip = self.skipped;
@@ -66,7 +87,8 @@ impl Gathering {
             // What is not synced is quick, and what is in memory is acknowledged before.
             _ => 0,
         };
-        self.until = ended + ended.saturating_sub(begun) / PART;
+        let part = ended.saturating_sub(begun) / PART;
+        self.until = ended + part.min(LONGEST);
     }
 }
 
