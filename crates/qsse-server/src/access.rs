@@ -3,19 +3,33 @@
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use parking_lot::Mutex;
 use qsse_proto::batch::Batch;
 use qsse_topic::{Filter, Pattern, PatternRef, Topic, TopicRef};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::auth::{Action, Principal, Scope};
 use crate::shared::Shared;
+
+/// Questions that one connection has open at a time; further ones wait, which counts as part of the authorizer's time.
+const IN_FLIGHT: usize = 32;
+
+/// How long a topic is denied without a question after one that was not answered. It doubles up to [`LONGEST_DENIED`].
+const DENIED: Duration = Duration::from_secs(5);
+
+/// The longest that a topic is denied without a question.
+const LONGEST_DENIED: Duration = Duration::from_secs(60);
 
 /// One connection's permissions.
 pub(crate) struct Access {
     shared: Arc<Shared>,
     state: Mutex<State>,
+    asking: Semaphore,
 }
 
 struct State {
@@ -23,7 +37,40 @@ struct State {
     /// Grows with each new principal, so that an answer about an older one is not kept.
     generation: u64,
     /// Bounded; emptied when full. Never a reason to allow what was not answered.
-    decisions: HashMap<(Action, Topic), bool>,
+    decisions: HashMap<(Action, Topic), Decision>,
+}
+
+/// What came of a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Yes,
+    No,
+    /// The authorizer was late, or it panicked: a no for what waited, but not for good.
+    Missing,
+}
+
+/// What is remembered of a question.
+#[derive(Clone, Copy)]
+enum Decision {
+    Answered(bool),
+    /// It was not answered: a no up to this time, and then another question.
+    Missing {
+        until: Instant,
+        denied: Duration,
+    },
+}
+
+/// What there is to do for an answer.
+enum Known {
+    Answer(Answer),
+    /// Ask, on behalf of the principal of this generation; the last time it was denied for so long.
+    Ask(Arc<Principal>, u64, Option<Duration>),
+}
+
+impl From<bool> for Answer {
+    fn from(allowed: bool) -> Self {
+        if allowed { Self::Yes } else { Self::No }
+    }
 }
 
 impl Access {
@@ -37,6 +84,7 @@ impl Access {
         Self {
             shared,
             state: Mutex::new(state),
+            asking: Semaphore::new(IN_FLIGHT),
         }
     }
 
@@ -63,11 +111,12 @@ impl Access {
             && filter.patterns().iter().any(|pattern| !pattern.is_exact())
     }
 
-    /// The first pattern of a subscription that is denied as a whole.
-    pub(crate) async fn denied<'f>(&self, filter: &'f Filter) -> Option<&'f Pattern> {
+    /// The first pattern of a subscription that is not allowed as a whole, and the answer.
+    pub(crate) async fn denied<'f>(&self, filter: &'f Filter) -> Option<(&'f Pattern, Answer)> {
         for pattern in filter {
-            if !self.allows_pattern(pattern).await {
-                return Some(pattern);
+            match self.allows_pattern(pattern).await {
+                Answer::Yes => {}
+                answer => return Some((pattern, answer)),
             }
         }
         None
@@ -75,69 +124,102 @@ impl Access {
 
     /// Whether the principal may subscribe to this pattern; under a wildcard, an authorizer that knows names only is
     /// asked when topics come.
-    pub(crate) async fn allows_pattern(&self, pattern: &Pattern) -> bool {
+    pub(crate) async fn allows_pattern(&self, pattern: &Pattern) -> Answer {
         if !pattern.is_exact() && self.shared.authorizer.scope() == Scope::Names {
-            return true;
+            return Answer::Yes;
         }
         let principal = self.principal();
         self.ask(&principal, Action::Subscribe, pattern.as_pattern_ref())
             .await
     }
 
-    /// Whether the principal may do this on a topic, asking at most once for each.
-    pub(crate) async fn allows(&self, action: Action, topic: TopicRef<'_>) -> bool {
-        let (principal, generation) = {
-            let state = self.state.lock();
-            if let Some(known) = state.decisions.get(&(action, topic.to_topic())) {
-                return *known;
+    /// Whether the principal may do this on a topic, asking at most once for each, and again after a while where there was no answer.
+    pub(crate) async fn allows(&self, action: Action, topic: TopicRef<'_>) -> Answer {
+        loop {
+            let (principal, generation, denied) = match self.known(action, topic) {
+                Known::Answer(answer) => return answer,
+                Known::Ask(principal, generation, denied) => (principal, generation, denied),
+            };
+            let answer = self.ask(&principal, action, topic.into()).await;
+            let mut state = self.state.lock();
+            // What an older token allowed, the newer one may not.
+            if state.generation == generation {
+                if state.decisions.len() >= self.shared.config.max_decisions {
+                    state.decisions.clear();
+                }
+                let decision = Decision::of(answer, denied);
+                state.decisions.insert((action, topic.to_topic()), decision);
+                return answer;
             }
-            (Arc::clone(&state.principal), state.generation)
-        };
-        let allowed = self.ask(&principal, action, topic.into()).await;
-        let mut state = self.state.lock();
-        if state.generation == generation {
-            if state.decisions.len() >= self.shared.config.max_decisions {
-                state.decisions.clear();
-            }
-            state.decisions.insert((action, topic.to_topic()), allowed);
         }
-        allowed
     }
 
     /// What of a batch the principal may read by name.
     pub(crate) async fn readable(&self, batch: Batch) -> Option<Batch> {
-        let mut denied: Vec<Topic> = Vec::new();
+        let (mut denied, mut unknown) = (Vec::new(), Vec::new());
         for name in batch.topics() {
             let Ok(topic) = TopicRef::new(name) else {
                 continue;
             };
-            if !self.allows(Action::Subscribe, topic).await {
-                denied.push(topic.to_topic());
+            match self.known(Action::Subscribe, topic) {
+                Known::Answer(Answer::Yes) => {}
+                Known::Answer(_) => denied.push(topic.to_topic()),
+                Known::Ask(..) => unknown.push(topic.to_topic()),
             }
         }
+        // Together: where nobody answers, it takes the time of one question, or of a few.
+        let mut asking: FuturesUnordered<_> = unknown
+            .into_iter()
+            .map(|topic| self.denies(topic))
+            .collect();
+        while let Some(topic) = asking.next().await {
+            denied.extend(topic);
+        }
+        drop(asking);
         if denied.is_empty() {
             return Some(batch);
         }
-        batch.retain(|topic| !denied.iter().any(|denied| denied.as_str() == topic))
+        batch.retain(|topic| !denied.iter().any(|denied: &Topic| denied.as_str() == topic))
     }
 
-    /// The authorizer's answer; late or panicking means no.
-    async fn ask(&self, principal: &Principal, action: Action, what: PatternRef<'_>) -> bool {
+    /// The topic, unless the principal may read it.
+    async fn denies(&self, topic: Topic) -> Option<Topic> {
+        let answer = self.allows(Action::Subscribe, topic.as_topic_ref()).await;
+        (answer != Answer::Yes).then_some(topic)
+    }
+
+    /// What is known of a question already.
+    fn known(&self, action: Action, topic: TopicRef<'_>) -> Known {
+        let state = self.state.lock();
+        let denied = match state.decisions.get(&(action, topic.to_topic())) {
+            Some(Decision::Answered(allowed)) => return Known::Answer((*allowed).into()),
+            Some(Decision::Missing { until, .. }) if Instant::now() < *until => {
+                return Known::Answer(Answer::Missing);
+            }
+            Some(Decision::Missing { denied, .. }) => Some(*denied),
+            None => None,
+        };
+        Known::Ask(Arc::clone(&state.principal), state.generation, denied)
+    }
+
+    /// The authorizer's answer.
+    async fn ask(&self, principal: &Principal, action: Action, what: PatternRef<'_>) -> Answer {
         let answer = AssertUnwindSafe(async {
+            let _permit = self.asking.acquire().await;
             self.shared
                 .authorizer
                 .authorize(principal, action, what)
                 .await
         });
         match tokio::time::timeout(self.shared.config.auth_timeout, answer.catch_unwind()).await {
-            Ok(Ok(allowed)) => allowed,
+            Ok(Ok(allowed)) => allowed.into(),
             Ok(Err(_)) => {
                 tracing::error!(
                     principal = principal.name(),
                     ?action,
                     "the authorizer panicked, which denies"
                 );
-                false
+                Answer::Missing
             }
             Err(_) => {
                 tracing::warn!(
@@ -145,8 +227,21 @@ impl Access {
                     ?action,
                     "the authorizer did not answer in time, which denies"
                 );
-                false
+                Answer::Missing
             }
         }
+    }
+}
+
+impl Decision {
+    /// `denied` is for how long the topic was denied before, if the question was not answered the last time either.
+    fn of(answer: Answer, denied: Option<Duration>) -> Self {
+        if answer != Answer::Missing {
+            return Self::Answered(answer == Answer::Yes);
+        }
+        let longer = |denied: Duration| (2 * denied).min(LONGEST_DENIED);
+        let denied = denied.map_or(DENIED, longer);
+        let until = Instant::now() + denied;
+        Self::Missing { until, denied }
     }
 }

@@ -134,8 +134,10 @@ pub enum Scope {
 /// Decides what a principal may do.
 ///
 /// Unclear means no: an answer that takes longer than [`auth_timeout`](crate::Config::auth_timeout)
-/// denies, and so does a panic. Answers about the topics of events are kept for the connection, up to a bound, and end
-/// with its token; each subscription is asked about anew.
+/// denies, and so does a panic. That holds for what waited: the same topic is asked about again after 5 s, and after each further question
+/// without an answer after twice as long, up to a minute. A publish, and a subscription that is resumed, are refused as busy then, so that the
+/// client may try again. Answers about the topics of events are kept for the connection, up to a bound, and end
+/// with its token; each subscription is asked about anew. A connection has at most 32 questions open at a time.
 #[async_trait]
 pub trait Authorizer: Send + Sync + 'static {
     /// Which questions it understands.

@@ -4,17 +4,18 @@
 mod support;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use qsse_proto::Code;
 use qsse_proto::control::{RefreshToken, ServerFrame, Start, Token};
 use qsse_proto::publish::AckFrame;
+use qsse_proto::{Code, Epoch, EventId};
 use qsse_server::{Action, Authorizer, Config, Principal, Scope};
 use qsse_topic::{Filter, Pattern, PatternRef};
 use qsse_transport::ReadError;
 use support::{RawClient, server};
+use tokio::sync::watch;
 
 // QP-5.9: a wildcard never yields what may not be read by name.
 #[tokio::test]
@@ -243,4 +244,218 @@ async fn a_topic_is_asked_for_once_and_a_subscription_each_time() {
     authorizer.revoked.store(true, Ordering::SeqCst);
     let (code, _) = client.refused(3, &["a"], Start::Live).await;
     assert_eq!(code, Code::NOT_AUTHORISED);
+}
+
+async fn soon<F: Future>(future: F) -> F::Output {
+    let patience = Duration::from_secs(20);
+    tokio::time::timeout(patience, future)
+        .await
+        .expect("it came in time")
+}
+
+/// Moves the clock, while real sockets go on.
+async fn later(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
+const ANSWERS: u8 = 0;
+const HANGS: u8 = 1;
+const PANICS: u8 = 2;
+
+/// Allows everything when it answers; about `fine` it always does.
+#[derive(Clone, Default)]
+struct Unwell {
+    mode: Arc<AtomicU8>,
+    asked: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl Authorizer for Unwell {
+    fn scope(&self) -> Scope {
+        Scope::Names
+    }
+
+    async fn authorize(&self, _: &Principal, _: Action, what: PatternRef<'_>) -> bool {
+        if what.as_str() == "fine" {
+            return true;
+        }
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        match self.mode.load(Ordering::SeqCst) {
+            HANGS => std::future::pending().await,
+            PANICS => panic!("a bug"),
+            _ => true,
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_answer_denies_what_waited_and_is_no_answer_for_ever() {
+    for fault in [HANGS, PANICS] {
+        let authorizer = Unwell::default();
+        let asked = || authorizer.asked.load(Ordering::SeqCst);
+        let config = Config::default().auth_timeout(Duration::from_millis(100));
+        let server = server().config(config).authorizer(authorizer.clone());
+        let server = server.await.unwrap();
+        let mut client = RawClient::connect(&server).await;
+        let mut all = client.subscribe(1, &["*"], Start::Live).await;
+        let mut publisher = client.publisher(false).await;
+        let publish = async || {
+            for topic in ["a", "fine"] {
+                server.publish(topic, "x").await.unwrap();
+            }
+        };
+        authorizer.mode.store(fault, Ordering::SeqCst);
+        publish().await;
+        assert_eq!(soon(all.topics(1)).await, ["fine"]);
+        publisher.queue("b", false, b"x");
+        let refused = |frame| match frame {
+            AckFrame::PublishRefused(refused) => refused.code,
+            other => panic!("a refusal, not {other:?}"),
+        };
+        assert_eq!(refused(soon(publisher.next()).await), Code::BUSY);
+        assert_eq!(asked(), 2);
+
+        // It is not asked for each event, and neither is a stream held up by each.
+        publish().await;
+        assert_eq!(soon(all.topics(1)).await, ["fine"]);
+        publisher.queue("b", false, b"x");
+        assert_eq!(refused(soon(publisher.next()).await), Code::BUSY);
+        assert_eq!(asked(), 2);
+
+        // A subscription that comes back is not ended by it.
+        let resumed = Start::After(EventId::new(Epoch::new(1), 1));
+        assert_eq!(client.refused(2, &["a"], resumed).await.0, Code::BUSY);
+        let new = client.refused(3, &["a"], Start::Live).await;
+        assert_eq!(new.0, Code::NOT_AUTHORISED);
+
+        // Still without an answer, it takes twice as long to the next question.
+        later(Duration::from_secs(6)).await;
+        publish().await;
+        assert_eq!(soon(all.topics(1)).await, ["fine"]);
+        assert_eq!(asked(), 5);
+        authorizer.mode.store(ANSWERS, Ordering::SeqCst);
+        later(Duration::from_secs(6)).await;
+        publish().await;
+        assert_eq!(soon(all.topics(1)).await, ["fine"]);
+        later(Duration::from_secs(5)).await;
+        publish().await;
+        assert_eq!(soon(all.topics(2)).await, ["a", "fine"]);
+        publisher.queue("b", false, b"x");
+        let taken = soon(publisher.next()).await;
+        assert!(matches!(taken, AckFrame::Acknowledged(_)), "{taken:?}");
+    }
+}
+
+#[tokio::test]
+async fn topics_of_one_batch_are_asked_about_together() {
+    let authorizer = Unwell::default();
+    authorizer.mode.store(HANGS, Ordering::SeqCst);
+    let timeout = Duration::from_secs(1);
+    let config = Config::default().auth_timeout(timeout);
+    let server = server().config(config).authorizer(authorizer.clone());
+    let server = server.await.unwrap();
+    let mut client = RawClient::connect(&server).await;
+    let mut all = client.subscribe(1, &["*"], Start::Live).await;
+    let names: Vec<_> = (0..20).map(|n| format!("t.{n}")).collect();
+    let mut events: Vec<_> = names.iter().map(|name| (name.as_str(), "x")).collect();
+    events.push(("fine", "x"));
+    let began = std::time::Instant::now();
+    server.publish_all(&events).await.unwrap();
+    assert_eq!(soon(all.topics(1)).await, ["fine"]);
+    assert!(began.elapsed() < 5 * timeout, "{:?}", began.elapsed());
+}
+
+/// Allows the topics that the token lists. About `a` it answers a principal of the token `old` once it may.
+#[derive(Clone)]
+struct Listed {
+    may: watch::Sender<bool>,
+    asked: watch::Sender<bool>,
+}
+
+impl Listed {
+    fn new(may: bool) -> Self {
+        Self {
+            may: watch::Sender::new(may),
+            asked: watch::Sender::new(false),
+        }
+    }
+}
+
+#[async_trait]
+impl Authorizer for Listed {
+    fn scope(&self) -> Scope {
+        Scope::Names
+    }
+
+    async fn authorize(&self, who: &Principal, _: Action, what: PatternRef<'_>) -> bool {
+        let token = who.token().unwrap_or_default();
+        if what.as_str() == "a" && token.starts_with("old") {
+            self.asked.send_replace(true);
+            let mut may = self.may.subscribe();
+            may.wait_for(|may| *may).await.unwrap();
+        }
+        token.split(' ').any(|topic| topic == what.as_str())
+    }
+}
+
+async fn refresh(client: &mut RawClient, token: &str) {
+    let token = Token::new(token).unwrap();
+    client.send(RefreshToken { token }).await;
+    let accepted = soon(client.next()).await;
+    assert!(
+        matches!(accepted, ServerFrame::TokenAccepted(_)),
+        "{accepted:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_an_older_token_could_read_is_forgotten_with_it() {
+    let server = server().authorizer(Listed::new(true)).await.unwrap();
+    let (mut client, _) = RawClient::connect_with(&server, Some("old a b")).await;
+    let mut all = client.subscribe(1, &["*"], Start::Live).await;
+    let publish = async || {
+        for topic in ["a", "b"] {
+            server.publish(topic, "x").await.unwrap();
+        }
+    };
+    publish().await;
+    assert_eq!(soon(all.topics(2)).await, ["a", "b"]);
+    refresh(&mut client, "new b").await;
+    publish().await;
+    publish().await;
+    assert_eq!(soon(all.topics(2)).await, ["b", "b"]);
+}
+
+#[tokio::test]
+async fn an_answer_about_an_older_token_is_worth_nothing_for_the_newer_one() {
+    let authorizer = Listed::new(false);
+    let server = server().authorizer(authorizer.clone()).await.unwrap();
+    let (mut client, _) = RawClient::connect_with(&server, Some("old a b")).await;
+    let mut all = client.subscribe(1, &["*"], Start::Live).await;
+    client.ask(2, &["a"], Start::Live).await;
+    let publish = async || {
+        for topic in ["a", "b"] {
+            server.publish(topic, "x").await.unwrap();
+        }
+    };
+    publish().await;
+    let mut asked = authorizer.asked.subscribe();
+    soon(asked.wait_for(|asked| *asked)).await.unwrap();
+    refresh(&mut client, "new b").await;
+    authorizer.may.send_replace(true);
+    publish().await;
+    assert_eq!(soon(all.topics(2)).await, ["b", "b"]);
+    // It was let in on the older token's behalf, if at all.
+    let refused = async {
+        loop {
+            match client.next().await {
+                ServerFrame::Refused(refused) if refused.id == 2 => return refused.code,
+                ServerFrame::Subscribed(_) => {}
+                other => panic!("a refusal, not {other:?}"),
+            }
+        }
+    };
+    assert_eq!(soon(refused).await, Code::NOT_AUTHORISED);
 }

@@ -11,7 +11,7 @@ use qsse_proto::control::{
     ClientFrame, Goodbye, RefreshToken, Refused, Subscribe, Subscribed, TokenAccepted, Unsubscribe,
 };
 use qsse_proto::{Code, EventId, Frame};
-use qsse_topic::{Filter, Pattern};
+use qsse_topic::Filter;
 use qsse_transport::{ConnectionError, RecvStream, SendStream};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -111,8 +111,8 @@ enum Answer {
     /// What came of it, and the generation of the principal that it was asked for.
     Subscription(u32, u64, Result<Box<Delivery>, Refusal>),
     Token(Result<Principal, End>),
-    /// The pattern that a newer principal may not read, if any.
-    Recheck(u32, Option<Pattern>),
+    /// Why a newer principal may not read it, if so.
+    Recheck(u32, Option<Refusal>),
 }
 
 /// What waits for an authorizer, an authenticator or a stream; mostly nothing.
@@ -217,11 +217,11 @@ impl Control<'_> {
         match answer {
             Answer::Subscription(id, generation, opened) => self.opened(id, generation, opened),
             Answer::Token(principal) => self.refreshed(principal?),
-            Answer::Recheck(id, Some(pattern)) => {
+            Answer::Recheck(id, Some(refusal)) => {
                 if let Some(held) = self.subscriptions.remove(id) {
                     held.ends.cancel();
                 }
-                self.refuse(id, Refusal::denied(&pattern))
+                self.refuse(id, refusal)
             }
             Answer::Recheck(_, None) => Ok(()),
         }
@@ -307,8 +307,9 @@ impl Control<'_> {
     fn recheck(&mut self, id: u32, filter: Filter) {
         let session = self.session;
         self.opening.add(Box::pin(async move {
-            let denied = session.access.denied(&filter).await.cloned();
-            Answer::Recheck(id, denied)
+            let denied = session.access.denied(&filter).await;
+            let refusal = denied.map(|(pattern, answer)| Refusal::of(answer, pattern));
+            Answer::Recheck(id, refusal)
         }));
     }
 

@@ -10,6 +10,7 @@ use qsse_proto::{Code, DecodeError, limits};
 use qsse_topic::TopicRef;
 use qsse_transport::{FrameError, FrameReader, FrameWriter, RecvStream, SendStream};
 
+use crate::access::Answer as Allowed;
 use crate::auth::{Action, Principal};
 use crate::publish::PublishError;
 use crate::scope;
@@ -159,11 +160,20 @@ impl Publishing<'_> {
     }
 
     async fn authorize(&self, topic: TopicRef<'_>) -> Result<(), (Code, String)> {
-        if self.session.access.allows(Action::Publish, topic).await {
-            return Ok(());
+        let name = topic.as_str();
+        match self.session.access.allows(Action::Publish, topic).await {
+            Allowed::Yes => Ok(()),
+            Allowed::No => Err((
+                Code::NOT_AUTHORISED,
+                format!("not allowed to publish on {name}"),
+            )),
+            Allowed::Missing => Err((
+                Code::BUSY,
+                format!(
+                    "the server cannot tell whether publishing on {name} is allowed: try again"
+                ),
+            )),
         }
-        let message = format!("not allowed to publish on {}", topic.as_str());
-        Err((Code::NOT_AUTHORISED, message))
     }
 
     /// QP-8.4: in an ordered stream a refusal refuses all behind it.

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use qsse_proto::control::Subscribe;
+use qsse_proto::control::{Start, Subscribe};
 use qsse_proto::{Code, limits};
 use qsse_topic::{Filter, Pattern};
 use qsse_transport::SendStream;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Answer;
 use crate::session::Session;
 use crate::session::delivery::Delivery;
 use crate::session::encoding::StreamForm;
@@ -32,6 +33,15 @@ impl Refusal {
     pub(crate) fn denied(pattern: &Pattern) -> Self {
         let message = format!("not allowed to subscribe to {pattern}");
         Self::about(Code::NOT_AUTHORISED, message, pattern.as_str())
+    }
+
+    /// The authorizer said no, or nothing, of a subscription that was let in before. After nothing the client is to ask again.
+    pub(crate) fn of(answer: Answer, pattern: &Pattern) -> Self {
+        if answer != Answer::Missing {
+            return Self::denied(pattern);
+        }
+        let message = format!("the server cannot tell whether {pattern} is allowed: ask again");
+        Self::about(Code::BUSY, message, pattern.as_str())
     }
 
     fn about(code: Code, message: impl Into<String>, subject: &str) -> Self {
@@ -63,8 +73,9 @@ pub(crate) async fn open(
     let parsed: Result<Vec<_>, _> = patterns.iter().map(|text| parse(&session, text)).collect();
     let filter = Filter::new(parsed?)
         .map_err(|error| Refusal::new(Code::INVALID_TOPIC, error.to_string()))?;
+    let resumes = matches!(start, Start::After(_));
     for pattern in &filter {
-        check(&session, pattern).await?;
+        check(&session, pattern, resumes).await?;
     }
     // Before the stream is opened: one that was opened must carry a header.
     let reader = session.shared.log.open(&filter, start, on_lag).await;
@@ -90,7 +101,14 @@ pub(crate) fn parse(session: &Session, text: &str) -> Result<Pattern, Refusal> {
 }
 
 /// Whether the server has such topics, and the client may read them.
-pub(crate) async fn check(session: &Session, pattern: &Pattern) -> Result<(), Refusal> {
+///
+/// Without an answer of the authorizer a new subscription is denied, and one that `resumes` is told to ask again: to be denied
+/// would end it for good.
+pub(crate) async fn check(
+    session: &Session,
+    pattern: &Pattern,
+    resumes: bool,
+) -> Result<(), Refusal> {
     let topics = &session.shared.topics;
     if !topics.has(pattern) {
         let nearest = topics.nearest(pattern.as_str());
@@ -99,10 +117,11 @@ pub(crate) async fn check(session: &Session, pattern: &Pattern) -> Result<(), Re
         let code = Code::TOPIC_NOT_AVAILABLE;
         return Err(Refusal::about(code, message, pattern.as_str()));
     }
-    if !session.access.allows_pattern(pattern).await {
-        return Err(Refusal::denied(pattern));
+    match session.access.allows_pattern(pattern).await {
+        Answer::Yes => Ok(()),
+        answer if resumes => Err(Refusal::of(answer, pattern)),
+        _ => Err(Refusal::denied(pattern)),
     }
-    Ok(())
 }
 
 /// Opens a stream to the client; one that allows no more of them is not waited for long.
