@@ -204,6 +204,8 @@ impl Client {
             tokio::select! {
                 biased;
                 () = session.drained() => {}
+                // Its runtime may end meanwhile, and with it the timer.
+                _ = core.wait_closed() => {}
                 () = core.sleep(deadline) => {}
             }
         }

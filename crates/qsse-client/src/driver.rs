@@ -227,11 +227,16 @@ fn skipped(command: Command) {
     }
 }
 
-/// Tells everybody when the task is dropped with its runtime.
+/// Tells everybody when the task panics, or is dropped with its runtime.
 pub(crate) struct Finishing(pub(crate) Arc<Core>);
 
 impl Drop for Finishing {
     fn drop(&mut self) {
-        self.0.finish(CloseReason::RuntimeEnded);
+        let panicked = std::thread::panicking();
+        self.0.finish(if panicked {
+            CloseReason::Panicked
+        } else {
+            CloseReason::RuntimeEnded
+        });
     }
 }

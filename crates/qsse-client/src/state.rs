@@ -141,6 +141,8 @@ pub enum CloseReason {
     Failed(ConnectError),
     /// The tokio runtime in which the client ran has ended.
     RuntimeEnded,
+    /// A task of the client panicked, which is a bug.
+    Panicked,
 }
 
 impl fmt::Display for CloseReason {
@@ -150,6 +152,7 @@ impl fmt::Display for CloseReason {
             Self::Lost(reason) => write!(f, "{reason}"),
             Self::Failed(error) => write!(f, "{}", Chain(error)),
             Self::RuntimeEnded => f.write_str("the tokio runtime has ended"),
+            Self::Panicked => f.write_str("a task of the client panicked, which is a bug"),
         }
     }
 }

@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_core::future::BoxFuture;
+use futures_util::FutureExt;
 use qsse_proto::control::{Token, TokenTooLong};
 
 use crate::ConnectError;
@@ -31,7 +33,7 @@ impl TokenSource {
         Self(Kind::None)
     }
 
-    /// An async function, asked before each attempt to connect; for tokens that expire.
+    /// An async function, asked before each attempt to connect; for tokens that expire. A panic counts as an error.
     pub fn function<F, Fut, T, E>(function: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -50,10 +52,15 @@ impl TokenSource {
         let token = match &self.0 {
             Kind::None => return Ok(None),
             Kind::Value(token) => token.clone(),
-            Kind::Function(function) => match function().await {
-                Ok(token) => Token::new(token),
-                Err(error) => return Err(ConnectError::Token(Arc::new(error))),
-            },
+            Kind::Function(function) => {
+                // Its panic is the failure of an attempt, not the end of the client.
+                let token = AssertUnwindSafe(async { function().await });
+                let panicked = |_| Err(Boxed::from("the function that gives it panicked"));
+                match token.catch_unwind().await.unwrap_or_else(panicked) {
+                    Ok(token) => Token::new(token),
+                    Err(error) => return Err(ConnectError::Token(Arc::new(error))),
+                }
+            }
         };
         Ok(Some(token?))
     }
@@ -122,6 +129,18 @@ mod tests {
                 .unwrap()
                 .is_none()
         );
+    }
+
+    #[tokio::test]
+    async fn a_function_that_panics_fails_an_attempt_and_no_more() {
+        for at_once in [true, false] {
+            let source = TokenSource::function(move || {
+                assert!(!at_once, "no token");
+                async { panic!("no token") as Result<String, Boxed> }
+            });
+            let error = source.get().await.unwrap_err();
+            assert!(error.is_retryable(), "{error}");
+        }
     }
 
     #[tokio::test]

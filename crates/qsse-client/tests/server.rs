@@ -236,3 +236,38 @@ async fn values_travel_as_json() {
     let error = client.publish_json("a", &value).await.unwrap_err();
     assert!(matches!(error, PublishError::Json(_)), "{error}");
 }
+
+#[tokio::test]
+async fn a_client_finds_a_test_server_again_that_cut_it_off_or_restarted() {
+    let mut server = TestServer::start_with(|server| server.topics(["a"]))
+        .await
+        .unwrap();
+    let client = Client::connect(server.url()).await.unwrap();
+    let mut events = client.subscribe("a").await.unwrap();
+    let refused = client.subscribe("b").await;
+    assert!(refused.is_err(), "it has its settings");
+    for round in 0..3 {
+        match round {
+            0 => {}
+            1 => server.cut_connections(),
+            _ => {
+                let before = server.url();
+                server.restart().await.unwrap();
+                assert_eq!(server.url(), before);
+            }
+        }
+        server.publish("a", format!("{round}")).await.unwrap();
+        let text = soon(async {
+            loop {
+                match events.next().await.unwrap() {
+                    Ok(event) => return event.text().unwrap().to_owned(),
+                    // Its log is a new one.
+                    Err(error) => assert!(error.is_loss(), "{error}"),
+                }
+            }
+        });
+        assert_eq!(text.await, format!("{round}"));
+    }
+    let refused = server.publish("b", "x").await;
+    assert!(refused.is_err(), "it has its settings again");
+}

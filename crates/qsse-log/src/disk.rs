@@ -169,17 +169,20 @@ impl Disk {
     }
 
     /// Asks the reader, off the caller's thread where writing is.
-    async fn ask<T: Default + Send + 'static>(
+    async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&qsse_store::Reader) -> T + Send + 'static,
-    ) -> T {
+    ) -> Result<T, StorageError> {
         let reader = self.reader.clone();
         match &self.writer {
-            Writer::Caller(_) => question(&reader),
+            Writer::Caller(_) => Ok(question(&reader)),
             Writer::Thread(_) => {
                 let answer = tokio::task::spawn_blocking(move || question(&reader));
                 // Only a panic or the runtime's end leaves a question without an answer.
-                answer.await.unwrap_or_default()
+                let failed = |error: tokio::task::JoinError| {
+                    StorageError::unread(format!("reading did not end: {error}"))
+                };
+                answer.await.map_err(failed)
             }
         }
     }
@@ -215,7 +218,13 @@ impl Storage for Disk {
         .await
     }
 
-    async fn read(&self, filter: Filter, after: u64, upto: u64, budget: usize) -> Stored {
+    async fn read(
+        &self,
+        filter: Filter,
+        after: u64,
+        upto: u64,
+        budget: usize,
+    ) -> Result<Stored, StorageError> {
         let read = move |reader: &qsse_store::Reader| {
             let read = reader.read(&filter, after, upto, budget);
             Stored {
@@ -240,11 +249,16 @@ impl Storage for Disk {
         self.reader.oldest()
     }
 
-    async fn seq_at(&self, time: Timestamp) -> u64 {
+    async fn seq_at(&self, time: Timestamp) -> Result<u64, StorageError> {
         self.ask(move |reader| reader.seq_at(time)).await
     }
 
-    async fn tail(&self, filter: Filter, n: u64, upto: u64) -> Vec<(Topic, u64)> {
+    async fn tail(
+        &self,
+        filter: Filter,
+        n: u64,
+        upto: u64,
+    ) -> Result<Vec<(Topic, u64)>, StorageError> {
         self.ask(move |reader| reader.tail(&filter, n, upto)).await
     }
 

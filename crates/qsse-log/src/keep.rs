@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use qsse_topic::TopicRef;
 
+use crate::contained::contained;
 use crate::feed::Incoming;
 use crate::log::{Asked, Log};
 use crate::pending::Group;
@@ -26,11 +27,13 @@ impl Log {
     /// Gives the storage what is appended, until the future is dropped or the storage has ended; without one it waits for ever.
     ///
     /// To be run by one task. While a group is written the next one gathers: that is what makes one sync do for many
-    /// publishers. Dropping the future leaves a group in doubt, so drop it only at the end, after [`flush`](Self::flush).
+    /// publishers. Dropping the future leaves a group in doubt and ends publishing, so drop it only at the end, after
+    /// [`flush`](Self::flush). However it ends, whoever waits for the storage is told.
     pub async fn keep(&self, now: impl Fn() -> Now) {
         let Some(storage) = self.shared().storage.clone() else {
             return std::future::pending().await;
         };
+        let _keeping = Keeping(self);
         let mut gathering = Gathering::default();
         loop {
             if let Err(error) = self.reserve(&*storage, &now).await {
@@ -42,19 +45,19 @@ impl Log {
                 // Nobody waits for seqs that may not come.
                 tokio::time::sleep(PATIENCE).await;
                 let mut state = self.shared().state.lock();
-                state.refusing = None;
+                state.accept_again();
                 if state.pending.is_empty() {
                     continue;
                 }
+            }
+            if self.is_ended() {
+                return;
             }
             if !self.shared().state.lock().pending.is_empty() {
                 gathering.gather(self, &now).await;
                 let begun = now().monotonic;
                 let in_flight = self.keep_pending(&*storage, &now).await;
                 gathering.kept(self, in_flight, begun, now().monotonic);
-                if self.is_ended() {
-                    return;
-                }
                 continue;
             }
             self.shared().appended.notified().await;
@@ -114,7 +117,7 @@ impl Log {
                 break (flushed, state.head);
             }
         };
-        flushed.and(storage.close(head).await)
+        flushed.and(contained(storage.close(head)).await)
     }
 
     /// Whether events are shown to readers only once a storage has them.
@@ -132,8 +135,13 @@ impl Log {
         let Some(storage) = &self.shared().storage else {
             return Ok(());
         };
+        let state = self.shared().state.lock();
+        let (ended, stalled) = (state.end().cloned(), state.stalled);
+        drop(state);
+        if let Some(ended) = ended {
+            return Err(ended);
+        }
         storage.health()?;
-        let stalled = self.shared().state.lock().stalled;
         match stalled {
             Some(waited) => Err(StorageError::stalled(waited)),
             None => Ok(()),
@@ -159,7 +167,7 @@ impl Log {
         }
         let reserved = {
             let _asked = Asking::since(self, now().monotonic, |asked| &mut asked.reserve);
-            storage.reserve(head + AHEAD).await?
+            contained(storage.reserve(head + AHEAD)).await?
         };
         shared.state.lock().reserved = reserved;
         shared.stored.notify_waiters();
@@ -176,7 +184,8 @@ impl Log {
             (entries, group)
         };
         let acknowledge = shared.config.acknowledge;
-        let mut kept = storage.append(entries.clone(), acknowledge).await;
+        let append = || contained(storage.append(entries.clone(), acknowledge));
+        let mut kept = append().await;
         if acknowledge == Acknowledge::Memory {
             // Readers have them already. They are tried again and nothing else is taken meanwhile.
             while let Err(error) = &kept
@@ -185,9 +194,9 @@ impl Log {
                 shared.state.lock().refusing = Some(error.clone());
                 tracing::error!(%error, "events are not kept yet, and publishing is refused");
                 tokio::time::sleep(PATIENCE).await;
-                kept = storage.append(entries.clone(), acknowledge).await;
+                kept = append().await;
             }
-            shared.state.lock().refusing = None;
+            shared.state.lock().accept_again();
         }
         // Before anybody hears of it: who does may publish again at once.
         let in_flight = group.len() + shared.state.lock().pending.len();
@@ -240,7 +249,7 @@ impl Log {
             // Nobody was told of these seqs.
             state.head = first.first() - 1;
         }
-        if error.is_final() {
+        if error.is_final() && state.end().is_none() {
             state.refusing = Some(error.clone());
         }
         state.writing = None;
@@ -266,9 +275,9 @@ impl Log {
         self.shared().stored.notify_waiters();
     }
 
-    fn is_ended(&self) -> bool {
-        let state = self.shared().state.lock();
-        state.refusing.as_ref().is_some_and(StorageError::is_final)
+    /// Whether the storage takes no more events.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.shared().state.lock().end().is_some()
     }
 
     /// Lets the storage let go of what is not to be kept. Call it about once a second, one call at a time.
@@ -279,14 +288,45 @@ impl Log {
             return;
         };
         let _asked = Asking::since(self, now.monotonic, |asked| &mut asked.retain);
-        if let Err(error) = storage.retain(now).await {
-            tracing::warn!(%error, "the store could not let go of old events");
+        let Err(error) = contained(storage.retain(now)).await else {
+            return;
+        };
+        tracing::warn!(%error, "the store could not let go of old events");
+        let mut state = self.shared().state.lock();
+        if error.is_final() && !state.closed && state.end().is_none() {
+            state.refusing = Some(error);
+            // Whoever keeps tells those who wait.
+            self.shared().appended.notify_one();
         }
     }
 
     /// Where the events are kept, if anywhere.
     pub(crate) fn storage(&self) -> Option<&Arc<dyn Storage>> {
         self.shared().storage.as_ref()
+    }
+}
+
+/// Tells everybody who waits for the storage when nobody keeps any more: its task has ended, was dropped with its runtime, or panicked.
+struct Keeping<'l>(&'l Log);
+
+impl Drop for Keeping<'_> {
+    fn drop(&mut self) {
+        let shared = self.0.shared();
+        let mut state = shared.state.lock();
+        let ended = || StorageError::ended("nothing is given to it any more");
+        let error = state.end().cloned().unwrap_or_else(ended);
+        // What is in doubt is neither shown nor forgotten, and its seqs are not given to others.
+        let groups = [
+            state.writing.take(),
+            (!state.pending.is_empty()).then(|| state.pending.take().1),
+        ];
+        state.refusing = Some(error.clone());
+        drop(state);
+        for group in groups.into_iter().flatten() {
+            group.finish(Err(error.clone()));
+        }
+        shared.stored.notify_waiters();
+        shared.pace.moved();
     }
 }
 

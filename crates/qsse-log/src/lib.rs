@@ -40,6 +40,7 @@
 
 mod append;
 mod config;
+mod contained;
 mod dedup;
 #[cfg(feature = "disk")]
 pub mod disk;

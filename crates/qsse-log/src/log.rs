@@ -332,6 +332,16 @@ impl State {
         }
     }
 
+    /// Why the storage takes no more events, if that is so.
+    pub(crate) fn end(&self) -> Option<&StorageError> {
+        self.refusing.as_ref().filter(|error| error.is_final())
+    }
+
+    /// The storage takes events again, unless it has ended.
+    pub(crate) fn accept_again(&mut self) {
+        self.refusing.take_if(|error| !error.is_final());
+    }
+
     /// Notes how long the storage has owed an answer for the same event.
     fn watch_storage(&mut self, now: Duration) {
         let pending = (!self.pending.is_empty()).then(|| self.pending.group());

@@ -17,6 +17,7 @@ use crate::feed::{Feed, Taken};
 use crate::history::Selected;
 use crate::log::Log;
 use crate::pace::Progress;
+use crate::storage::StorageError;
 use crate::waiters::Place;
 
 mod start;
@@ -58,6 +59,8 @@ pub struct Reader {
     since: Option<HashMap<Topic, u64>>,
     /// What came from the storage and was not handed out yet.
     fetched: Fetched,
+    /// Why nothing came, to be told next.
+    failed: Option<StorageError>,
     progress: Arc<Progress>,
     /// Among those who wait for the feed.
     place: Option<Place>,
@@ -74,6 +77,11 @@ pub enum Step {
     Looking,
     /// What follows is in the storage: call [`Reader::fetch`] and then ask again.
     Stored,
+    /// The storage did not give what follows: a further step asks for it again.
+    Unreadable {
+        /// What it said.
+        reason: String,
+    },
     /// The reader lags, and [`OnLag::Disconnect`] was asked for: it is of no more use.
     Lagged,
     /// Everything up to this event has been handed out: wait for [`Reader::ready`].
@@ -106,6 +114,11 @@ impl Reader {
         self.lagging
     }
 
+    /// True while the reader lags and was in its feed before: it has fallen behind. One that begins in the history has not.
+    pub fn has_fallen_behind(&self) -> bool {
+        self.lagging && self.caught_up
+    }
+
     /// The next step, adding to `out` batches of about `budget` bytes.
     ///
     /// Never waits. One call looks at a bounded part of the history.
@@ -121,6 +134,10 @@ impl Reader {
     }
 
     fn next(&mut self, budget: usize, out: &mut Vec<Batch>) -> Step {
+        if let Some(error) = self.failed.take() {
+            let reason = error.to_string();
+            return Step::Unreadable { reason };
+        }
         if !self.fetched.items.is_empty() {
             return self.take_fetched(budget, out);
         }

@@ -14,7 +14,8 @@ use crate::time::Now;
 
 /// A place that outlasts the process. Its calls are per batch, never per event.
 ///
-/// A log appends from one task at a time; everything else may be called at any time.
+/// A log appends from one task at a time; everything else may be called at any time. A call that panics counts as an error: for
+/// writing a final one.
 #[async_trait]
 pub trait Storage: Send + Sync + 'static {
     /// What was there when it was opened.
@@ -38,7 +39,16 @@ pub trait Storage: Send + Sync + 'static {
     async fn reserve(&self, upto: u64) -> Result<u64, StorageError>;
 
     /// The events in (after, upto] that `filter` admits, about `budget` bytes of them.
-    async fn read(&self, filter: Filter, after: u64, upto: u64, budget: usize) -> Stored;
+    ///
+    /// # Errors
+    /// [`StorageError`]: nothing is known of that range. What is damaged is no error, but [`Stored::lost`].
+    async fn read(
+        &self,
+        filter: Filter,
+        after: u64,
+        upto: u64,
+        budget: usize,
+    ) -> Result<Stored, StorageError>;
 
     /// The topics that `filter` admits and that have an event here, in order.
     fn topics(&self, filter: &Filter) -> Vec<Topic>;
@@ -50,10 +60,21 @@ pub trait Storage: Send + Sync + 'static {
     fn oldest(&self) -> u64;
 
     /// The first seq whose event is of `time` or later, or the one after the newest.
-    async fn seq_at(&self, time: Timestamp) -> u64;
+    ///
+    /// # Errors
+    /// [`StorageError`]: it is not known.
+    async fn seq_at(&self, time: Timestamp) -> Result<u64, StorageError>;
 
     /// For each topic that `filter` admits, the seq of its `n`th last event at or below `upto`, or of its first.
-    async fn tail(&self, filter: Filter, n: u64, upto: u64) -> Vec<(Topic, u64)>;
+    ///
+    /// # Errors
+    /// [`StorageError`]: they are not known.
+    async fn tail(
+        &self,
+        filter: Filter,
+        n: u64,
+        upto: u64,
+    ) -> Result<Vec<(Topic, u64)>, StorageError>;
 
     /// Lets go of what is not to be kept. Called about once a second.
     ///
@@ -163,6 +184,19 @@ impl StorageError {
     /// It takes no more events, for a reason of the log's own.
     pub(crate) fn ended(why: &'static str) -> Self {
         Self::Ended(Box::<dyn std::error::Error + Send + Sync>::from(why).into())
+    }
+
+    /// A call of it panicked. Nobody knows what it did.
+    pub(crate) fn panicked(what: &str) -> Self {
+        Self::Ended(
+            Box::<dyn std::error::Error + Send + Sync>::from(format!("it panicked: {what}")).into(),
+        )
+    }
+
+    /// It did not read.
+    #[cfg(feature = "disk")]
+    pub(crate) fn unread(why: String) -> Self {
+        Self::Failed(Box::<dyn std::error::Error + Send + Sync>::from(why).into())
     }
 
     /// It has not answered for so long.

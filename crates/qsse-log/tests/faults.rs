@@ -6,7 +6,12 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use qsse_log::{Acknowledge, Config, Log, Now};
+use qsse_log::{
+    Acknowledge, AppendError, Config, Log, NewEvent, Now, OnLag, Start, StartError, Step,
+    StorageError,
+};
+use qsse_proto::Timestamp;
+use qsse_topic::{Filter, TopicRef};
 use support::{Fault, Faulty, Memory, Shared};
 
 fn start(faulty: &Arc<Faulty>, acknowledge: Acknowledge) -> Log {
@@ -55,4 +60,144 @@ async fn a_storage_that_hangs_while_nothing_is_published_is_not_well() {
     log.room().await;
     log.sweep(at(12));
     log.health().unwrap();
+}
+
+/// Publishes an event, and waits for the promise.
+async fn publish(log: &Log) -> Result<u64, StorageError> {
+    let (id, receipt) = {
+        let mut appender = log.appender(Now::default());
+        appender.ready().map_err(|error| match error {
+            AppendError::Storage(error) => error,
+            other => panic!("{other}"),
+        })?;
+        let topic = TopicRef::new("a").unwrap();
+        let id = appender.push(NewEvent::new(topic, b"x")).unwrap();
+        (id.seq(), appender.receipt())
+    };
+    receipt.kept().await.map(|()| id)
+}
+
+/// Within a time that nothing here takes unless it hangs.
+async fn soon<F: Future>(future: F) -> F::Output {
+    let patience = Duration::from_secs(20);
+    tokio::time::timeout(patience, future)
+        .await
+        .expect("it came in time")
+}
+
+#[tokio::test]
+async fn a_storage_that_panics_is_told_to_all_who_wait_and_is_not_well() {
+    for call in ["append", "reserve", "retain"] {
+        let storage = Faulty::new(Memory::default());
+        let acknowledge = match call {
+            "reserve" => Acknowledge::Written,
+            _ => Acknowledge::Synced,
+        };
+        storage.set("append", Fault::Hang);
+        storage.set("reserve", Fault::Hang);
+        let log = start(&storage, acknowledge);
+        let spawn = |log: &Log| {
+            let log = log.clone();
+            tokio::spawn(async move { publish(&log).await })
+        };
+        let first = spawn(&log);
+        storage
+            .begun(if call == "reserve" { call } else { "append" }, 1)
+            .await;
+        // Behind the group that is being written.
+        let second = spawn(&log);
+        let flushed = tokio::spawn({
+            let log = log.clone();
+            async move { log.flush().await }
+        });
+        while log.stats().head < 2 {
+            tokio::task::yield_now().await;
+        }
+        tokio::task::yield_now().await;
+        if call == "retain" {
+            storage.set("retain", Fault::Panic);
+            soon(log.retain(at(1))).await;
+            storage.clear("append");
+            soon(first).await.unwrap().unwrap();
+        } else {
+            storage.set(call, Fault::Panic);
+            assert!(soon(first).await.unwrap().unwrap_err().is_final());
+        }
+        let error = soon(second).await.unwrap().unwrap_err();
+        assert!(
+            error.is_final() && error.to_string().contains("panic"),
+            "{call}: {error}"
+        );
+        assert!(soon(flushed).await.unwrap().is_err());
+        soon(log.room()).await;
+        assert!(soon(publish(&log)).await.unwrap_err().is_final());
+        assert!(log.health().is_err(), "{call}");
+    }
+}
+
+#[tokio::test]
+async fn when_nobody_keeps_any_more_all_who_wait_are_told() {
+    let storage = Faulty::new(Memory::default());
+    storage.set("append", Fault::Hang);
+    let shared = Arc::new(Shared(Arc::clone(&storage)));
+    let log = Log::stored(shared, Config::default(), Now::default());
+    let keeper = log.clone();
+    let keeping = tokio::spawn(async move { keeper.keep(Now::default).await });
+    let waiting: Vec<_> = (0..2)
+        .map(|_| {
+            let log = log.clone();
+            tokio::spawn(async move { publish(&log).await })
+        })
+        .collect();
+    storage.begun("append", 1).await;
+    // As when its runtime ends, or its task panics.
+    keeping.abort();
+    for publish in waiting {
+        assert!(soon(publish).await.unwrap().unwrap_err().is_final());
+    }
+    soon(log.flush()).await.unwrap();
+    assert!(log.health().is_err());
+    assert!(soon(publish(&log)).await.unwrap_err().is_final());
+}
+
+#[tokio::test]
+async fn a_read_that_panics_is_told_and_not_taken_for_nothing_there() {
+    let storage = Faulty::new(Memory::default());
+    let config = Config::default().history_bytes(0).feed_bytes(0);
+    let shared = Arc::new(Shared(Arc::clone(&storage)));
+    let log = Log::stored(shared, config, Now::default());
+    let keeper = log.clone();
+    tokio::spawn(async move { keeper.keep(Now::default).await });
+    for _ in 0..3 {
+        publish(&log).await.unwrap();
+    }
+    let filter: Filter = "*".parse().unwrap();
+    for call in ["read", "tail", "seq_at"] {
+        storage.set(call, Fault::Panic);
+    }
+    let open = async |start| soon(log.open(&filter, start, OnLag::CatchUp)).await;
+    let since = Start::Since(Timestamp::default());
+    for start in [Start::Last(2), since] {
+        let error = open(start).await.err();
+        assert!(
+            matches!(error, Some(StartError::Unreadable { .. })),
+            "{error:?}"
+        );
+    }
+    let mut reader = open(Start::Earliest).await.unwrap();
+    let mut batches = Vec::new();
+    assert_eq!(reader.step(1 << 20, &mut batches), Step::Stored);
+    soon(reader.fetch(1 << 20)).await;
+    let step = reader.step(1 << 20, &mut batches);
+    assert!(matches!(step, Step::Unreadable { .. }), "{step:?}");
+    // It is where it was, and goes on when the storage does.
+    for call in ["read", "tail", "seq_at"] {
+        storage.clear(call);
+    }
+    assert_eq!(reader.step(1 << 20, &mut batches), Step::Stored);
+    soon(reader.fetch(1 << 20)).await;
+    reader.step(1 << 20, &mut batches);
+    let seqs: Vec<_> = batches.iter().flat_map(|batch| batch.iter()).collect();
+    assert_eq!(seqs.len(), 3);
+    assert!(log.health().is_ok(), "writing works");
 }

@@ -38,7 +38,7 @@ fn read(reader: &mut Reader) -> Vec<u64> {
         match reader.step(1 << 20, &mut batches) {
             Step::Idle(_) => return seqs,
             Step::Gap(gap) => panic!("an unexpected gap: {gap:?}"),
-            Step::Lagged | Step::Stored => panic!("an unexpected step"),
+            Step::Lagged | Step::Stored | Step::Unreadable { .. } => panic!("an unexpected step"),
             Step::Batches | Step::Looking => {}
         }
         let events = batches.drain(..).flat_map(|batch| batch.events(EPOCH));

@@ -270,6 +270,7 @@ impl World {
                 true
             }
             Step::Stored => panic!("there is no storage"),
+            Step::Unreadable { reason } => panic!("{reason}"),
             Step::Lagged => {
                 assert_eq!((*on_lag, *live), (OnLag::Disconnect, true));
                 // As a client that comes back.

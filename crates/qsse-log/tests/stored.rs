@@ -102,7 +102,13 @@ impl Storage for Fake {
         Ok(upto)
     }
 
-    async fn read(&self, filter: Filter, after: u64, upto: u64, _: usize) -> Stored {
+    async fn read(
+        &self,
+        filter: Filter,
+        after: u64,
+        upto: u64,
+        _: usize,
+    ) -> Result<Stored, StorageError> {
         self.reads.fetch_add(1, Ordering::Relaxed);
         let mut stored = Stored::default();
         let kept = self.kept.lock().unwrap();
@@ -122,7 +128,7 @@ impl Storage for Fake {
         stored
             .lost
             .extend(Some(lost).filter(|(from, to)| from < to));
-        stored
+        Ok(stored)
     }
 
     fn topics(&self, filter: &Filter) -> Vec<Topic> {
@@ -143,14 +149,19 @@ impl Storage for Fake {
         0
     }
 
-    async fn seq_at(&self, time: Timestamp) -> u64 {
+    async fn seq_at(&self, time: Timestamp) -> Result<u64, StorageError> {
         let kept = self.kept.lock().unwrap();
         let mut events = kept.iter().flat_map(|batch| batch.iter());
         let at = events.find(|event| event.time() >= time);
-        at.map_or(u64::MAX, |event| event.seq())
+        Ok(at.map_or(u64::MAX, |event| event.seq()))
     }
 
-    async fn tail(&self, filter: Filter, n: u64, upto: u64) -> Vec<(Topic, u64)> {
+    async fn tail(
+        &self,
+        filter: Filter,
+        n: u64,
+        upto: u64,
+    ) -> Result<Vec<(Topic, u64)>, StorageError> {
         let mut tail: Vec<(Topic, u64)> = Vec::new();
         let mut counts: Vec<(Topic, u64)> = Vec::new();
         for (seq, topic) in self.admitted(&filter).into_iter().rev() {
@@ -168,7 +179,7 @@ impl Storage for Fake {
                 tail[at].1 = seq;
             }
         }
-        tail
+        Ok(tail)
     }
 
     async fn retain(&self, _: Now) -> Result<(), StorageError> {
@@ -232,6 +243,7 @@ async fn read(reader: &mut Reader) -> (Vec<u64>, Vec<GapReason>) {
             Step::Idle(_) => return (seqs, gaps),
             Step::Gap(gap) => gaps.push(gap.reason),
             Step::Stored => reader.fetch(1 << 20).await,
+            Step::Unreadable { reason } => panic!("{reason}"),
             Step::Lagged => panic!("an unexpected lag"),
             Step::Batches | Step::Looking => {}
         }

@@ -283,6 +283,8 @@ impl Builder {
             authenticator: self.authenticator.unwrap_or_else(|| Arc::new(AcceptAll)),
             authorizer: self.authorizer.unwrap_or_else(|| Arc::new(SubscribeOnly)),
             sessions: TaskTracker::new(),
+            #[cfg(feature = "testing")]
+            connections: parking_lot::Mutex::new(None),
             draining: CancellationToken::new(),
             leaving: AtomicBool::new(false),
             tick: AtomicU64::new(0),

@@ -102,7 +102,7 @@ impl Metrics {
             lagging: gauge("lagging", "Subscriptions that are behind their feed"),
             lag_total: counter(
                 "lag_total",
-                "Times that a subscription fell behind its feed",
+                "Times that a subscription fell behind its live feed",
             ),
             gaps: counter("gaps", "Gaps told to subscribers"),
             delivered_events: counter("delivered_events", "Events written to subscribers"),

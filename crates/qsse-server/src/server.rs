@@ -14,7 +14,7 @@ use crate::builder::Builder;
 use crate::publish::{Publish, PublishError, Published};
 use crate::session;
 use crate::shards::Shards;
-use crate::shared::{self, Shared};
+use crate::shared::{self, LAST_TRIES, Shared, spawn_essential};
 use crate::subscription::Subscribe;
 
 /// A running server. Clones are handles of the same one; the last one dropped closes it at once.
@@ -37,7 +37,14 @@ pub enum Closed {
     Dropped,
     /// Its endpoint failed, or the thread of a shard ended.
     EndpointFailed,
+    /// The tokio runtime that it was started on ended.
+    RuntimeEnded,
+    /// A task of its own panicked, which is a bug.
+    Panicked,
 }
+
+/// How long the last packets of a server may take.
+const CLOSING: Duration = Duration::from_millis(500);
 
 impl Server {
     /// A server at this address, such as `"127.0.0.1:4242"`; port 0 takes a free one. It listens once this is awaited.
@@ -48,9 +55,9 @@ impl Server {
     /// `shards` are the threads of its endpoint, where it has its own.
     pub(crate) fn start(shared: Shared, shards: Option<Shards>) -> Self {
         let shared = Arc::new(shared);
-        tokio::spawn(shared::upkeep(Arc::clone(&shared)));
-        tokio::spawn(shared::keep(Arc::clone(&shared)));
-        tokio::spawn(session::accept(Arc::clone(&shared)));
+        spawn_essential(&shared, "upkeep", shared::upkeep(Arc::clone(&shared)));
+        spawn_essential(&shared, "store", shared::keep(Arc::clone(&shared)));
+        spawn_essential(&shared, "accept", session::accept(Arc::clone(&shared)));
         let open = Arc::new(CloseOnDrop {
             shared: Arc::clone(&shared),
             shards,
@@ -117,7 +124,12 @@ impl Server {
     /// # }
     /// ```
     pub async fn accepted(&self, id: EventId) {
-        self.shared.log.taken(id.seq()).await;
+        tokio::select! {
+            biased;
+            () = self.shared.log.taken(id.seq()) => {}
+            // Nobody is given anything any more.
+            () = self.shared.closing.cancelled() => {}
+        }
     }
 
     /// Publishes on a topic without waiting for anything.
@@ -235,8 +247,12 @@ impl Server {
     }
 
     /// Drains: refuses new connections and publishes, says goodbye to every client, writes each stream up to the newest
-    /// event, then closes; at `deadline` at the latest.
+    /// event, then closes; at `deadline` at the latest, but for a store that hangs or has no room: what was published is
+    /// given 10 s more to get there.
     ///
+    /// Then its port is free: it can be bound again while there are still handles of this server.
+    ///
+    /// It may be awaited on any tokio runtime, also when the one that the server was started on has ended: then it returns at once.
     /// Cancelling it leaves the server draining; a second call waits with its own deadline.
     pub async fn shutdown(&self, deadline: Duration) -> Closed {
         let shared = &self.shared;
@@ -251,14 +267,17 @@ impl Server {
         } else {
             Closed::DeadlinePassed
         };
+        shared.stop();
+        // What was published is kept, whatever the clients do. Its task has the same deadline, if it still runs.
+        let _ = tokio::time::timeout(LAST_TRIES + CLOSING, shared.kept.cancelled()).await;
         shared.close(why);
-        // What was published is kept, whatever the clients do.
-        shared.kept.cancelled().await;
         shared
             .endpoint
             .close(Code::SHUTTING_DOWN, "the server is shutting down");
         // The close has to reach the wire; a peer that does not answer is not waited for.
-        let _ = tokio::time::timeout(Duration::from_millis(500), shared.endpoint.wait_idle()).await;
+        let _ = tokio::time::timeout(CLOSING, shared.endpoint.wait_idle()).await;
+        let _ = tokio::time::timeout(CLOSING, shared.sessions.wait()).await;
+        shared.endpoint.release().await;
         self.closed().await
     }
 

@@ -76,6 +76,9 @@ where
             return tracing::debug!(%error, "a handshake came to nothing");
         }
     };
+    let over = CloseWithIt(&connection);
+    #[cfg(feature = "testing")]
+    shared.note(&connection);
     shared.metrics.connections_total.add(1);
     let _open = shared.metrics.connections.hold();
     let peer = connection.remote_address();
@@ -92,6 +95,17 @@ where
         tracing::debug!(%peer, code = %end.code, reason = end.reason, "a client left");
     }
     connection.close(end.code, &end.reason);
+    drop(over);
+}
+
+/// Closes a connection whose session panicked: its subscriptions would go on, with nobody who minds its token, its requests or a drain.
+struct CloseWithIt<'c>(&'c Connection);
+
+impl Drop for CloseWithIt<'_> {
+    fn drop(&mut self) {
+        // It was closed already, unless by a panic.
+        self.0.close(Code::UNKNOWN, "the server has failed");
+    }
 }
 
 /// One client that speaks `qsse/1`.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use qsse_log::{Log, Now};
+use qsse_proto::Code;
 use qsse_transport::ServerEndpoint;
 use qsse_transport::tls::Fingerprint;
 use tokio::sync::watch;
@@ -35,6 +36,9 @@ pub(crate) struct Shared {
     pub(crate) authorizer: Arc<dyn Authorizer>,
     /// Sessions, one task each.
     pub(crate) sessions: TaskTracker,
+    /// Those that are open, for tests that cut them.
+    #[cfg(feature = "testing")]
+    pub(crate) connections: parking_lot::Mutex<Option<Vec<qsse_transport::Connection>>>,
     /// Draining has begun: no new connections, no publishes, streams end where they are complete.
     pub(crate) draining: CancellationToken,
     /// The same as a flag, for every publish to look at.
@@ -43,7 +47,7 @@ pub(crate) struct Shared {
     pub(crate) tick: AtomicU64,
     /// The end: whatever still runs stops.
     pub(crate) closing: CancellationToken,
-    /// The storage has everything and is closed, or there is none.
+    /// The storage has everything and is closed, or there is none, or nobody gives it anything any more.
     pub(crate) kept: CancellationToken,
     /// Why it ended.
     pub(crate) closed: watch::Sender<Option<Closed>>,
@@ -72,16 +76,75 @@ impl Shared {
         self.metrics.collect(&self.log, &self.topics);
     }
 
-    /// Ends the server at once.
-    pub(crate) fn close(&self, why: Closed) {
+    /// Notes a connection, where a test may want to cut it.
+    #[cfg(feature = "testing")]
+    pub(crate) fn note(&self, connection: &qsse_transport::Connection) {
+        if let Some(open) = &mut *self.connections.lock() {
+            open.retain(|connection| connection.close_reason().is_none());
+            open.push(connection.clone());
+        }
+    }
+
+    /// Ends everything that still runs.
+    pub(crate) fn stop(&self) {
         self.leave();
         self.closing.cancel();
         self.sessions.close();
+    }
+
+    /// Ends the server at once.
+    pub(crate) fn close(&self, why: Closed) {
+        self.stop();
+        #[cfg(feature = "testing")]
+        drop(self.connections.lock().take());
         self.closed.send_if_modified(|closed| {
             let first = closed.is_none();
             closed.get_or_insert(why);
             first
         });
+    }
+}
+
+/// Runs what the server cannot be without until it ends by itself. If its runtime ends before, or if it panics, so does the server: nobody
+/// waits for a task that is no more.
+pub(crate) fn spawn_essential(
+    shared: &Arc<Shared>,
+    name: &'static str,
+    task: impl Future<Output = ()> + Send + 'static,
+) {
+    let essential = Essential {
+        shared: Arc::clone(shared),
+        name,
+        done: false,
+    };
+    tokio::spawn(async move {
+        let mut essential = essential;
+        task.await;
+        essential.done = true;
+    });
+}
+
+struct Essential {
+    shared: Arc<Shared>,
+    name: &'static str,
+    /// It has ended by itself.
+    done: bool,
+}
+
+impl Drop for Essential {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        let why = if std::thread::panicking() {
+            tracing::error!(task = self.name, "a task panicked, which ends the server");
+            Closed::Panicked
+        } else {
+            Closed::RuntimeEnded
+        };
+        self.shared.close(why);
+        let reason = "the server has failed";
+        self.shared.endpoint.close(Code::SHUTTING_DOWN, reason);
     }
 }
 
@@ -115,11 +178,13 @@ pub(crate) async fn upkeep(shared: Arc<Shared>) {
     }
 }
 
-/// How long a store that has no room is waited for at the end.
-const LAST_TRIES: Duration = Duration::from_secs(10);
+/// How long a store that has no room, or hangs, is waited for at the end.
+pub(crate) const LAST_TRIES: Duration = Duration::from_secs(10);
 
 /// Gives the storage what is published, and closes it at the end.
 pub(crate) async fn keep(shared: Arc<Shared>) {
+    // However it ends, nobody waits for the storage any more.
+    let _kept = shared.kept.clone().drop_guard();
     let clock = shared.clock;
     let mut keeping = std::pin::pin!(shared.log.keep(|| clock.now()));
     let ended = tokio::select! {
@@ -141,7 +206,6 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
     match tokio::time::timeout(LAST_TRIES, close).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::error!(%error, "the store was not closed cleanly"),
-        Err(_) => tracing::error!("the store has had no room up to the end: events are lost"),
+        Err(_) => tracing::error!("the store took nothing up to the end: events are lost"),
     }
-    shared.kept.cancel();
 }

@@ -48,6 +48,9 @@ pub enum SubscriptionError {
         /// The new position.
         position: EventId,
     },
+    /// The store did not give what follows; the log says why. Asked for the next event, the subscription asks the store again.
+    #[error("the store could not be read: try again")]
+    Unreadable,
     /// It lagged, and [`OnLag::Disconnect`] was asked for: it has ended, and can be resumed from its cursor.
     #[error("the subscription fell behind and has ended: resume it from its cursor")]
     Lagged,
@@ -200,6 +203,10 @@ impl Subscription {
                 Step::Batches => self.batches.extend(batches),
                 Step::Gap(gap) => return Some(Err(SubscriptionError::Gap(gap))),
                 Step::Looking => {}
+                Step::Unreadable { reason } => {
+                    tracing::error!(filter = %self.filter, reason, "the store could not be read");
+                    return Some(Err(SubscriptionError::Unreadable));
+                }
                 Step::Lagged => {
                     self.lagged = true;
                     return Some(Err(SubscriptionError::Lagged));

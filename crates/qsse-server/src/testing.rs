@@ -1,13 +1,21 @@
 //! [`TestServer`]: a server for the tests of programs that embed a client or a server.
 
+use std::net::SocketAddr;
 use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use qsse_proto::Code;
 use qsse_topic::PatternRef;
+use qsse_transport::tls::ServerTls;
 
 use crate::auth::{Action, Authorizer, Principal, Scope};
-use crate::builder::BindError;
+use crate::builder::{BindError, Builder};
 use crate::server::Server;
+
+/// How long a server that restarts lets its clients read to the end.
+const DRAIN: Duration = Duration::from_secs(5);
 
 /// A server on a free port of loopback, with open topics, on which every client may publish and subscribe.
 ///
@@ -21,8 +29,15 @@ use crate::server::Server;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
-pub struct TestServer(Server);
+#[derive(Clone)]
+pub struct TestServer {
+    server: Server,
+    tls: ServerTls,
+    settings: Arc<Settings>,
+}
+
+/// What is set on top of the defaults.
+type Settings = dyn Fn(Builder) -> Builder + Send + Sync;
 
 impl TestServer {
     /// Starts a server.
@@ -30,10 +45,76 @@ impl TestServer {
     /// # Errors
     /// As [`Server::bind`].
     pub async fn start() -> Result<Self, BindError> {
-        let server = Server::bind("127.0.0.1:0")
-            .authenticator_fn(|_| true)
-            .authorizer(AllowAll);
-        Ok(Self(server.await?))
+        Self::start_with(|builder| builder).await
+    }
+
+    /// Starts a server with settings: limits, an authorizer, a store. They are asked for again by each [`restart`](Self::restart).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = qsse_server::TestServer::start_with(|server| server.topics(["people"])).await?;
+    /// assert!(server.publish("nobody", "hello").await.is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Server::bind`].
+    pub async fn start_with(
+        settings: impl Fn(Builder) -> Builder + Send + Sync + 'static,
+    ) -> Result<Self, BindError> {
+        let tls = ServerTls::self_signed([] as [&str; 0])?;
+        let settings: Arc<Settings> = Arc::new(settings);
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let server = listen(address, &tls, &settings).await?;
+        Ok(Self {
+            server,
+            tls,
+            settings,
+        })
+    }
+
+    /// Drains the server and starts it anew, with the same address, certificate and settings, so that clients that come back find it. Its
+    /// log is a new one, unless the settings name a store.
+    ///
+    /// Clones of this one, and subscriptions in process, stay with the server that has ended.
+    ///
+    /// # Errors
+    /// As [`Server::bind`]; the server has ended then.
+    pub async fn restart(&mut self) -> Result<(), BindError> {
+        let address = self.server.local_addr();
+        self.server.shutdown(DRAIN).await;
+        self.server = listen(address, &self.tls, &self.settings).await?;
+        Ok(())
+    }
+
+    /// Closes every open connection without a goodbye, as if each had been lost. The server goes on, and clients may come back at once.
+    pub fn cut_connections(&self) {
+        let mut connections = self.server.shared().connections.lock();
+        for connection in connections.iter_mut().flat_map(|open| open.drain(..)) {
+            connection.close(Code::UNKNOWN, "the test cut the connection");
+        }
+    }
+}
+
+async fn listen(
+    address: SocketAddr,
+    tls: &ServerTls,
+    settings: &Arc<Settings>,
+) -> Result<Server, BindError> {
+    let builder = Server::bind(address)
+        .tls(tls.clone())
+        .authenticator_fn(|_| true)
+        .authorizer(AllowAll);
+    let server = settings(builder).await?;
+    *server.shared().connections.lock() = Some(Vec::new());
+    Ok(server)
+}
+
+impl std::fmt::Debug for TestServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("TestServer").field(&self.server).finish()
     }
 }
 
@@ -41,7 +122,7 @@ impl Deref for TestServer {
     type Target = Server;
 
     fn deref(&self) -> &Server {
-        &self.0
+        &self.server
     }
 }
 

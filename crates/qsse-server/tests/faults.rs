@@ -7,8 +7,11 @@ mod support;
 
 use std::time::Duration;
 
+use qsse_proto::Code;
+use qsse_proto::control::Start;
+use qsse_server::{Closed, PublishError};
 use storage::{Fault, Faulty, Memory, Shared};
-use support::server;
+use support::{RawClient, server};
 use tokio::time::{Instant, sleep};
 
 #[tokio::test(start_paused = true)]
@@ -44,4 +47,151 @@ async fn health_tells_of_a_store_that_hangs_and_upkeep_goes_on() {
     publishing.await.unwrap().unwrap();
     sleep(Duration::from_secs(2)).await;
     server.health().unwrap();
+}
+
+/// Longer than anything here takes unless it hangs.
+async fn soon<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(30), future)
+        .await
+        .expect("it came in time")
+}
+
+#[tokio::test]
+async fn a_store_that_panics_ends_publishing_and_neither_reading_nor_the_drain() {
+    let storage = Faulty::new(Memory::default());
+    let server = server()
+        .storage(Shared(storage.clone()))
+        .authorizer_fn(|_, _| true)
+        .await
+        .unwrap();
+    server.publish("a", "x").await.unwrap();
+    storage.set("append", Fault::Panic);
+    let error = soon(server.publish("a", "y").into_future()).await;
+    assert!(matches!(error, Err(PublishError::Store(_))), "{error:?}");
+    assert!(server.health().is_err());
+    let mut client = RawClient::connect(&server).await;
+    let mut events = client.subscribe(1, &["a"], Start::Earliest).await;
+    assert_eq!(soon(events.topics(1)).await, ["a"]);
+    client.connection.close(Code::NO_ERROR, "");
+    assert_eq!(
+        soon(server.shutdown(Duration::from_secs(10))).await,
+        Closed::Drained
+    );
+}
+
+#[tokio::test]
+async fn a_drain_waits_for_what_is_being_stored() {
+    let storage = Faulty::new(Memory::default());
+    let server = server().storage(Shared(storage.clone())).await.unwrap();
+    storage.set("append", Fault::Hang);
+    let spawn = || {
+        let server = server.clone();
+        tokio::spawn(async move { server.publish("a", "x").await })
+    };
+    let first = spawn();
+    soon(storage.begun("append", 1)).await;
+    // Behind the group that is being written.
+    let second = spawn();
+    while server.log_stats().head < 2 {
+        tokio::task::yield_now().await;
+    }
+    let draining = tokio::spawn({
+        let server = server.clone();
+        async move { server.shutdown(Duration::from_secs(10)).await }
+    });
+    for published in [first, second] {
+        sleep(Duration::from_millis(50)).await;
+        assert!(!draining.is_finished() && !published.is_finished());
+        storage.pass("append");
+        soon(published).await.unwrap().unwrap();
+    }
+    assert_eq!(soon(draining).await.unwrap(), Closed::Drained);
+    soon(storage.begun("close", 1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_gives_up_a_store_that_hangs() {
+    for call in ["append", "close"] {
+        let storage = Faulty::new(Memory::default());
+        let server = server().storage(Shared(storage.clone())).await.unwrap();
+        storage.set(call, Fault::Hang);
+        let publishing = tokio::spawn({
+            let server = server.clone();
+            async move { server.publish("a", "x").await }
+        });
+        storage.begun("append", 1).await;
+        let began = Instant::now();
+        server.shutdown(Duration::from_secs(2)).await;
+        assert!(began.elapsed() < Duration::from_secs(20), "{call}");
+        // Whoever waits for it hears of it.
+        let published = soon(publishing).await.unwrap();
+        assert_eq!(published.is_ok(), call == "close");
+    }
+}
+
+#[test]
+fn a_server_whose_runtime_has_ended_says_so_and_shuts_down_at_once() {
+    let runtime = || tokio::runtime::Runtime::new().unwrap();
+    let first = runtime();
+    let (servers, subscription) = first.block_on(async {
+        let storage = Faulty::new(Memory::default());
+        let server = server().storage(Shared(storage)).await.unwrap();
+        let subscription = server.subscribe("*").await.unwrap();
+        let other = support::server().await.unwrap();
+        ([server, other], subscription)
+    });
+    let publish = servers[0].clone();
+    drop(first);
+    let second = runtime();
+    second.block_on(async {
+        for server in &servers {
+            assert_eq!(soon(server.closed()).await, Closed::RuntimeEnded);
+            let deadline = Duration::from_secs(3_600);
+            assert_eq!(soon(server.shutdown(deadline)).await, Closed::RuntimeEnded);
+        }
+        let published = soon(publish.publish("a", "x").into_future()).await;
+        assert!(published.is_err());
+        let mut subscription = subscription;
+        assert!(soon(subscription.next()).await.is_none());
+    });
+    drop(second);
+    drop((servers, publish));
+}
+
+#[tokio::test]
+async fn a_port_is_free_once_its_server_is_shut_down() {
+    for shards in [1, 2] {
+        if shards > 1 && !cfg!(target_os = "linux") {
+            continue;
+        }
+        let first = server().shards(shards).await.unwrap();
+        let client = RawClient::connect(&first).await;
+        let address = first.local_addr();
+        let waiting = tokio::spawn(async move { client.closed().await });
+        first.shutdown(Duration::ZERO).await;
+        let second = qsse_server::Server::bind(address)
+            .shards(shards)
+            .await
+            .unwrap();
+        assert_eq!(second.local_addr(), address);
+        RawClient::connect(&second).await;
+        soon(waiting).await.unwrap();
+        drop(first);
+    }
+}
+
+#[cfg(feature = "prometheus")]
+#[tokio::test]
+async fn a_start_from_history_is_no_lag() {
+    let log = qsse_server::LogConfig::default().feed_bytes(4 << 10);
+    let config = qsse_server::Config::default().log(log);
+    let server = server().config(config).await.unwrap();
+    for _ in 0..1_000 {
+        server.publish("a", [0; 100]).await.unwrap();
+    }
+    let mut client = RawClient::connect(&server).await;
+    let mut events = client.subscribe(1, &["*"], Start::Earliest).await;
+    soon(events.topics(1_000)).await;
+    let metrics = server.metrics_text();
+    assert!(metrics.contains("qsse_qsse_lag_total 0"), "{metrics}");
 }

@@ -6,6 +6,7 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use qsse_proto::Code;
 use quinn::TokioRuntime;
@@ -27,6 +28,9 @@ use admission::{Admission, Gate};
 use configs::Configs;
 pub use handshake::Handshake;
 use shard::{Placed, Shard};
+
+/// How long a port that is to be free is waited for.
+const RELEASE: Duration = Duration::from_secs(1);
 
 /// A UDP port that accepts connections. Clones are handles to the same one.
 ///
@@ -154,6 +158,7 @@ impl ServerEndpoint {
                 count: count as u8,
             });
             let serves_it = runtime.enter();
+            let held = Arc::downgrade(&socket);
             let endpoint = quinn::Endpoint::new_with_abstract_socket(
                 quic::endpoint(&config, &reset_secret, &randomness, Way::Host, place),
                 // Copies share the keys of tokens, and the sessions of TLS.
@@ -163,7 +168,7 @@ impl ServerEndpoint {
             )
             .map_err(|error| BindError::io(address, error))?;
             drop(serves_it);
-            Ok(Shard::new(endpoint, runtime))
+            Ok(Shard::new(endpoint, runtime, held))
         };
         let shards = sockets.into_iter().enumerate().map(start);
         Ok(Self {
@@ -265,6 +270,24 @@ impl ServerEndpoint {
         for shard in &self.shared.shards {
             shard.endpoint.wait_idle().await;
         }
+    }
+
+    /// Frees the port of an endpoint that was [closed](Self::close), while there are handles of it. After
+    /// [`wait_idle`](Self::wait_idle), else peers may not learn of the close. Cancel-safe.
+    ///
+    /// Returns once the port can be bound again. A connection of it that is still held keeps the port: it is not waited for longer
+    /// than a second.
+    pub async fn release(&self) {
+        let shared = &*self.shared;
+        for shard in &shared.shards {
+            shard.release(shared.address);
+        }
+        let released = async {
+            while !shared.shards.iter().all(Shard::is_released) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let _ = tokio::time::timeout(RELEASE, released).await;
     }
 
     /// Uses another certificate for clients that connect from now on.

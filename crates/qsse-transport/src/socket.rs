@@ -8,6 +8,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 pub(crate) mod merging;
 #[cfg(target_os = "linux")]
 pub(crate) mod options;
+pub(crate) mod released;
 
 /// The kernel buffers of an endpoint's socket, in bytes of payload as the system reports them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

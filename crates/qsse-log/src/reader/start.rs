@@ -9,8 +9,10 @@ use qsse_proto::stream::Outcome;
 use qsse_topic::Filter;
 
 use super::{Fetched, Reader};
+use crate::contained::contained;
 use crate::feed::Feed;
 use crate::log::{Log, State};
+use crate::storage::StorageError;
 
 /// Why a reader could not be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,6 +25,12 @@ pub enum StartError {
     TooMany {
         /// The most that one start may select.
         most: usize,
+    },
+    /// The storage did not tell where that is: it may the next time.
+    #[error("the store could not be read: {reason}")]
+    Unreadable {
+        /// What it said.
+        reason: String,
     },
     /// This version has no such start position.
     #[error("this version does not know that start position")]
@@ -78,6 +86,7 @@ impl Reader {
             selected: begin.selected,
             selected_until: head,
             since: None,
+            failed: None,
             fetched: Fetched::default(),
             progress,
             place: None,
@@ -95,7 +104,7 @@ impl Reader {
                 let in_memory = self.log.shared().state.lock().history.before(time);
                 match in_memory {
                     Some(position) => position,
-                    None => storage.seq_at(time).await.saturating_sub(1),
+                    None => read(storage.seq_at(time)).await?.saturating_sub(1),
                 }
             }
             Start::Last(n) => {
@@ -104,7 +113,7 @@ impl Reader {
                     // What was shown and has left memory may not be written yet. A disk that is full keeps nobody waiting for ever.
                     let _ = tokio::time::timeout(WRITTEN, self.log.flush()).await;
                 }
-                let tail = storage.tail(filter.clone(), u64::from(n), until).await;
+                let tail = read(storage.tail(filter.clone(), u64::from(n), until)).await?;
                 let n = usize::try_from(n).unwrap_or(usize::MAX);
                 let tail = self.with_memory(tail, n, until);
                 if tail.len() > SELECTED {
@@ -123,6 +132,14 @@ impl Reader {
         }
         Ok(())
     }
+}
+
+async fn read<T>(call: impl Future<Output = Result<T, StorageError>>) -> Result<T, StartError> {
+    contained(call)
+        .await
+        .map_err(|error| StartError::Unreadable {
+            reason: error.to_string(),
+        })
 }
 
 /// Where `start` is.

@@ -10,8 +10,9 @@ use qsse_topic::{Filter, Topic};
 
 use super::start::SELECTED;
 use super::{Reader, Step, gap_of};
+use crate::contained::contained;
 use crate::recent::{self, LONG_STRIDE};
-use crate::storage::{Storage, Stored};
+use crate::storage::{Storage, StorageError, Stored};
 
 /// What came from the storage.
 #[derive(Default)]
@@ -31,12 +32,13 @@ pub struct Found(Kind);
 
 enum Kind {
     Nothing,
+    Failed(StorageError),
     Read(Stored),
     Latest(Vec<(Topic, u64)>),
 }
 
 impl Reader {
-    /// Gets what [`Step::Stored`] announced, about `budget` bytes of it.
+    /// Gets what [`Step::Stored`] announced, about `budget` bytes of it. If that fails, the next step is [`Step::Unreadable`].
     ///
     /// Cancel-safe: a fetch that is dropped is as one that was never begun.
     pub async fn fetch(&mut self, budget: usize) {
@@ -55,35 +57,47 @@ impl Reader {
         let latest = self.since.as_ref().is_some_and(HashMap::is_empty);
         let until = self.selected_until;
         async move {
-            Found(match storage {
-                None => Kind::Nothing,
-                Some(storage) if latest => {
-                    // What was shown and has left memory may not be written yet.
-                    let _ = log.flush().await;
-                    Kind::Latest(storage.tail(filter, 1, until).await)
-                }
-                Some(storage) => Kind::Read(match feed.stored.get(after) {
-                    // What retention has let go of since is not shown.
-                    Some(stored) if storage.floor(&filter) <= after => stored,
-                    _ => {
-                        let stored = loop {
-                            let mut more = pin!(log.shared().stored.notified());
-                            more.as_mut().enable();
-                            let stored = read(&*storage, &filter, (after, upto), budget).await;
-                            if stored.through > after || stored.floor > after.max(told) {
-                                break stored;
-                            }
-                            // Shown before it was written, it has left the memory and is not there yet.
-                            more.await;
+            let Some(storage) = storage else {
+                return Found(Kind::Nothing);
+            };
+            if latest {
+                // What was shown and has left memory may not be written yet.
+                let _ = log.flush().await;
+                let tail = contained(storage.tail(filter, 1, until)).await;
+                return Found(tail.map_or_else(Kind::Failed, Kind::Latest));
+            }
+            Found(Kind::Read(match feed.stored.get(after) {
+                // What retention has let go of since is not shown.
+                Some(stored) if storage.floor(&filter) <= after => stored,
+                _ => {
+                    let stored = loop {
+                        let mut more = pin!(log.shared().stored.notified());
+                        more.as_mut().enable();
+                        let ended = log.is_ended();
+                        let read = read(&*storage, &filter, (after, upto), budget);
+                        let mut stored = match contained(read).await {
+                            Ok(stored) => stored,
+                            Err(error) => return Found(Kind::Failed(error)),
                         };
-                        // What retention has let go of is not remembered.
-                        if !stored.batches.is_empty() && storage.floor(&filter) <= after {
-                            feed.stored.insert(after, &stored, most);
+                        if stored.through > after || stored.floor > after.max(told) {
+                            break stored;
                         }
-                        stored
+                        if ended {
+                            // Shown before it was written, and now it never will be.
+                            stored.lost.push((after, upto));
+                            stored.through = upto;
+                            break stored;
+                        }
+                        // Shown before it was written, it has left the memory and is not there yet.
+                        more.await;
+                    };
+                    // What retention has let go of is not remembered.
+                    if !stored.batches.is_empty() && storage.floor(&filter) <= after {
+                        feed.stored.insert(after, &stored, most);
                     }
-                }),
-            })
+                    stored
+                }
+            }))
         }
     }
 
@@ -91,6 +105,7 @@ impl Reader {
     pub fn take_up(&mut self, found: Found) {
         match found.0 {
             Kind::Nothing => {}
+            Kind::Failed(error) => self.failed = Some(error),
             Kind::Read(stored) => self.take_stored(stored),
             Kind::Latest(tail) => self.take_latest(tail),
         }
@@ -211,11 +226,11 @@ async fn read(
     filter: &Filter,
     (after, upto): (u64, u64),
     budget: usize,
-) -> Stored {
+) -> Result<Stored, StorageError> {
     let stride = |after| recent::end(after, upto, LONG_STRIDE);
     let mut read = storage
         .read(filter.clone(), after, stride(after), budget)
-        .await;
+        .await?;
     while read.batches.is_empty()
         && read.through < upto
         && let Some((_, to)) = read.lost.last_mut()
@@ -224,7 +239,7 @@ async fn read(
         let through = read.through;
         let mut more = storage
             .read(filter.clone(), through, stride(through), budget)
-            .await;
+            .await?;
         match more.lost.first() {
             Some((after, further)) if *after == *to => {
                 *to = *further;
@@ -237,5 +252,5 @@ async fn read(
             _ => break,
         }
     }
-    read
+    Ok(read)
 }

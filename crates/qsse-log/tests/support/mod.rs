@@ -44,7 +44,13 @@ impl Storage for Memory {
         Ok(upto)
     }
 
-    async fn read(&self, filter: Filter, after: u64, upto: u64, _: usize) -> Stored {
+    async fn read(
+        &self,
+        filter: Filter,
+        after: u64,
+        upto: u64,
+        _: usize,
+    ) -> Result<Stored, StorageError> {
         let kept = self.0.lock().unwrap();
         let last = kept.last().map_or(0, Batch::last_seq);
         let wanted = |seq: u64, topic: &str| {
@@ -56,7 +62,7 @@ impl Storage for Memory {
         let mut stored = Stored::default();
         stored.batches = batches.collect();
         stored.through = upto.min(last);
-        stored
+        Ok(stored)
     }
 
     fn topics(&self, filter: &Filter) -> Vec<Topic> {
@@ -75,11 +81,16 @@ impl Storage for Memory {
         0
     }
 
-    async fn seq_at(&self, _: Timestamp) -> u64 {
-        0
+    async fn seq_at(&self, _: Timestamp) -> Result<u64, StorageError> {
+        Ok(1)
     }
 
-    async fn tail(&self, filter: Filter, n: u64, upto: u64) -> Vec<(Topic, u64)> {
+    async fn tail(
+        &self,
+        filter: Filter,
+        n: u64,
+        upto: u64,
+    ) -> Result<Vec<(Topic, u64)>, StorageError> {
         let mut tail: Vec<(Topic, Vec<u64>)> = Vec::new();
         for (seq, topic) in self.all().into_iter().rev() {
             if seq > upto || !filter.matches(&topic) {
@@ -94,7 +105,7 @@ impl Storage for Memory {
         let firsts = tail
             .into_iter()
             .map(|(topic, seqs)| (topic, *seqs.last().unwrap()));
-        firsts.collect()
+        Ok(firsts.collect())
     }
 
     async fn retain(&self, _: Now) -> Result<(), StorageError> {
@@ -229,8 +240,14 @@ impl Storage for Shared {
         self.0.inner.reserve(upto).await
     }
 
-    async fn read(&self, filter: Filter, after: u64, upto: u64, budget: usize) -> Stored {
-        let _ = self.0.meet("read").await;
+    async fn read(
+        &self,
+        filter: Filter,
+        after: u64,
+        upto: u64,
+        budget: usize,
+    ) -> Result<Stored, StorageError> {
+        self.0.meet("read").await?;
         self.0.inner.read(filter, after, upto, budget).await
     }
 
@@ -249,13 +266,18 @@ impl Storage for Shared {
         self.0.inner.oldest()
     }
 
-    async fn seq_at(&self, time: Timestamp) -> u64 {
-        let _ = self.0.meet("seq_at").await;
+    async fn seq_at(&self, time: Timestamp) -> Result<u64, StorageError> {
+        self.0.meet("seq_at").await?;
         self.0.inner.seq_at(time).await
     }
 
-    async fn tail(&self, filter: Filter, n: u64, upto: u64) -> Vec<(Topic, u64)> {
-        let _ = self.0.meet("tail").await;
+    async fn tail(
+        &self,
+        filter: Filter,
+        n: u64,
+        upto: u64,
+    ) -> Result<Vec<(Topic, u64)>, StorageError> {
+        self.0.meet("tail").await?;
         self.0.inner.tail(filter, n, upto).await
     }
 

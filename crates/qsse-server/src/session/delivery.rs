@@ -44,6 +44,8 @@ pub(crate) enum Ended {
     Unsubscribed,
     /// It lagged, and asked to be ended then.
     Lagged,
+    /// The store does not give what follows.
+    Unreadable,
     /// The server drained, and everything was written.
     Drained,
     /// The connection is gone.
@@ -110,6 +112,8 @@ impl Delivery {
     /// Writes events until the subscription ends.
     pub(crate) async fn deliver(mut self: Box<Self>) -> Ended {
         let (ends, stopped) = (self.ends.clone(), self.stream.stopped());
+        // Also after a panic: the stream is reset then, and its place is free.
+        let _over = ends.clone().drop_guard();
         let unsubscribed = {
             let ends = ends.clone();
             Rarely::new(async move {
@@ -129,9 +133,10 @@ impl Delivery {
             Ended::Drained => self.stream.finish(),
             Ended::Unsubscribed => self.stream.reset(Code::UNSUBSCRIBED),
             Ended::Lagged => self.stream.reset(Code::LAGGED),
+            // The client asks again from where it is, later each time.
+            Ended::Unreadable => self.stream.reset(Code::BUSY),
             Ended::Gone => {}
         }
-        ends.cancel();
         end
     }
 
@@ -164,8 +169,8 @@ impl Delivery {
                 return Ended::Drained;
             }
             let step = reader.step(TURN, &mut batches);
-            if reader.is_lagging() != lagging.is_some() {
-                lagging = reader.is_lagging().then(|| metrics.lagging.hold());
+            if reader.has_fallen_behind() != lagging.is_some() {
+                lagging = reader.has_fallen_behind().then(|| metrics.lagging.hold());
                 if lagging.is_some() {
                     metrics.lag_total.add(1);
                     tracing::info!(
@@ -196,6 +201,10 @@ impl Delivery {
                 Step::Looking => tokio::task::yield_now().await,
                 // In a box, as most subscriptions never need the room for it.
                 Step::Stored => Box::pin(reader.fetch(STORED_TURN)).await,
+                Step::Unreadable { reason } => {
+                    tracing::error!(%filter, reason, "the store could not be read, which ends a subscription for now");
+                    return Ended::Unreadable;
+                }
                 Step::Lagged => return Ended::Lagged,
                 // What was accepted before the drain is shown once it is kept.
                 Step::Idle(_) if session.shared.is_leaving() && !kept => {

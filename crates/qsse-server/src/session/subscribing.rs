@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use qsse_log::StartError;
 use qsse_proto::control::{Start, Subscribe};
 use qsse_proto::{Code, limits};
 use qsse_topic::{Filter, Pattern};
@@ -79,7 +80,13 @@ pub(crate) async fn open(
     }
     // Before the stream is opened: one that was opened must carry a header.
     let reader = session.shared.log.open(&filter, start, on_lag).await;
-    let reader = reader.map_err(|error| Refusal::new(Code::UNSUPPORTED, error.to_string()))?;
+    let reader = reader.map_err(|error| {
+        let code = match error {
+            StartError::Unreadable { .. } => Code::BUSY,
+            _ => Code::UNSUPPORTED,
+        };
+        Refusal::new(code, error.to_string())
+    })?;
     let stream = open_stream(&session).await?;
     let form = StreamForm::Frames { id };
     let delivery = Delivery::new(session, filter, reader, form, stream, ends);

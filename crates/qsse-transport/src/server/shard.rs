@@ -1,13 +1,14 @@
 //! [`Shard`]: a socket of a server, and the runtime that serves it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use quinn::{AsyncUdpSocket, TokioRuntime};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
 
 use crate::socket::merging::Merging;
+use crate::socket::released::Released;
 use crate::{BindError, ServerEndpoint, UdpBuffers, socket};
 
 const LIMIT: usize = ServerEndpoint::MAX_SHARDS;
@@ -19,16 +20,36 @@ pub(super) struct Shard {
     pub(super) runtime: Handle,
     /// Handshakes that may begin at once.
     pub(super) turns: Arc<Semaphore>,
+    /// Tells whether the endpoint or a connection still has it.
+    socket: Weak<dyn AsyncUdpSocket>,
 }
 
 impl Shard {
-    pub(super) fn new(endpoint: quinn::Endpoint, runtime: Handle) -> Self {
+    pub(super) fn new(
+        endpoint: quinn::Endpoint,
+        runtime: Handle,
+        socket: Weak<dyn AsyncUdpSocket>,
+    ) -> Self {
         let turns = Arc::new(Semaphore::new(runtime.metrics().num_workers()));
         Self {
             endpoint,
             runtime,
             turns,
+            socket,
         }
+    }
+
+    /// Gives up the socket of an endpoint that was closed.
+    pub(super) fn release(&self, address: SocketAddr) {
+        // The library keeps the one before for late packets.
+        for _ in 0..2 {
+            let _ = self.endpoint.rebind_abstract(Arc::new(Released(address)));
+        }
+    }
+
+    /// Whether nobody has the socket any more.
+    pub(super) fn is_released(&self) -> bool {
+        self.socket.strong_count() == 0
     }
 }
 

@@ -1,0 +1,28 @@
+//! [`contained`]: a call of a storage whose panic is an error.
+
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
+
+use crate::storage::StorageError;
+
+/// What a call of a storage comes to, where a panic is an error like another, so that whoever waits for it is told.
+///
+/// Unwind safety is the storage's business: after a panic of a call that writes, it is not written to any more.
+pub(crate) async fn contained<T>(
+    call: impl Future<Output = Result<T, StorageError>>,
+) -> Result<T, StorageError> {
+    let mut call = pin!(call);
+    poll_fn(|cx| {
+        let poll = AssertUnwindSafe(|| call.as_mut().poll(cx));
+        catch_unwind(poll).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<&str>().copied();
+            let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+            Poll::Ready(Err(StorageError::panicked(
+                text.unwrap_or("it did not say why"),
+            )))
+        })
+    })
+    .await
+}
