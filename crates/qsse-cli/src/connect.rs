@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use qsse_client::tls::ClientTls;
-use qsse_client::{Client, Connect, ConnectionState, Dialect, ServerUrl};
+use qsse_client::{Client, Config, Connect, ConnectionState, Dialect, ServerUrl};
 use tracing::Level;
 
 use crate::console::message;
@@ -32,8 +32,25 @@ pub(crate) fn warn(settings: &Settings) {
 /// # Errors
 /// What is wrong with the settings.
 pub(crate) fn another(settings: &Settings) -> Result<Connect> {
+    with(settings, client_config(settings))
+}
+
+/// [`connect`] for one that publishes under this name, unless it has a token: what the token stands for may publish from anywhere.
+///
+/// # Errors
+/// What is wrong with the settings.
+pub(crate) fn publisher(settings: &Settings, name: impl FnOnce() -> String) -> Result<Connect> {
+    warn(settings);
+    let mut config = client_config(settings);
+    if settings.either("token", "token_file")?.is_none() {
+        config.publisher_name = name();
+    }
+    with(settings, config)
+}
+
+fn with(settings: &Settings, config: Config) -> Result<Connect> {
     let url: ServerUrl = settings.need("server");
-    let mut connect = Client::connect(url).config(client_config(settings));
+    let mut connect = Client::connect(url).config(config);
     if settings.on("insecure") {
         connect = connect.insecure();
     } else if settings.is_set("ca") {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use qsse_proto::Epoch;
 use qsse_proto::control::Welcome;
+use qsse_proto::publish::KeyScope;
 use qsse_transport::Connection;
 
 use crate::DisconnectReason;
@@ -18,6 +19,8 @@ use crate::publish::{Entry, Pipe};
 pub(crate) struct Session {
     pub(crate) connection: Connection,
     pub(crate) epoch: Epoch,
+    /// Whom the server takes the client for.
+    pub(crate) identity: u64,
     pub(crate) max_event_bytes: usize,
     /// How long the server knows the key of a publish; zero if not at all.
     pub(crate) dedup_window: Duration,
@@ -31,8 +34,8 @@ pub(crate) struct Session {
 /// The publishing streams of a connection.
 #[derive(Default)]
 struct Pipes {
-    /// Those that all single publishes share, one for each publisher's name; made by the first.
-    shared: Vec<(String, Arc<Pipe>)>,
+    /// Those that all single publishes share, one for each scope of keys; made by the first.
+    shared: Vec<Arc<Pipe>>,
     all: Vec<Weak<Pipe>>,
 }
 
@@ -45,6 +48,7 @@ impl Session {
         Self {
             connection,
             epoch: welcome.epoch,
+            identity: welcome.identity,
             max_event_bytes: welcome.max_event_bytes as usize,
             dedup_window: Duration::from_millis(millis.into()),
             over: AtomicBool::new(false),
@@ -83,17 +87,17 @@ impl Session {
         !self.dedup_window.is_zero()
     }
 
-    /// The stream that all single publishes of a publisher's name share.
-    pub(crate) fn shared_pipe(self: &Arc<Self>, core: &Arc<Core>, name: &str) -> Arc<Pipe> {
+    /// The stream that all single publishes of a scope of keys share.
+    pub(crate) fn shared_pipe(self: &Arc<Self>, core: &Arc<Core>, scope: &KeyScope) -> Arc<Pipe> {
         let mut pipes = self.pipes.lock();
-        let known = pipes.shared.iter().find(|(known, _)| known == name);
-        if let Some((_, pipe)) = known.filter(|(_, pipe)| pipe.is_open()) {
+        let known = pipes.shared.iter().find(|pipe| pipe.scope() == scope);
+        if let Some(pipe) = known.filter(|pipe| pipe.is_open()) {
             return pipe.clone();
         }
-        let pipe = Pipe::shared(core, self, name);
+        let pipe = Pipe::shared(core, self, scope.clone());
         pipes.add(&pipe);
-        pipes.shared.retain(|(known, _)| known != name);
-        pipes.shared.push((name.to_owned(), pipe.clone()));
+        pipes.shared.retain(|pipe| pipe.scope() != scope);
+        pipes.shared.push(pipe.clone());
         pipe
     }
 
@@ -113,9 +117,7 @@ impl Session {
     /// A pipe has ended: without this, it and the session would keep each other.
     pub(crate) fn forget(&self, pipe: &Pipe) {
         let mut pipes = self.pipes.lock();
-        pipes
-            .shared
-            .retain(|(_, shared)| !std::ptr::eq(&**shared, pipe));
+        pipes.shared.retain(|shared| !std::ptr::eq(&**shared, pipe));
         pipes
             .all
             .retain(|other| !std::ptr::eq(other.as_ptr(), pipe));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use qsse_client::{Client, Code, ConnectError, Epoch, Kind, PublishError, UnknownOutcome};
-use qsse_proto::publish::Publish;
+use qsse_proto::publish::{KeyScope, Publish};
 use support::*;
 
 /// What the publishes are recognised by: data, key, and whether they are marked as retries.
@@ -46,15 +46,15 @@ async fn a_publish_whose_acknowledgement_was_lost_is_sent_again_under_its_key() 
         soon(client.publish("a", "x").kind("k").into_future()),
         async {
             let mut first = peer.publisher().await;
-            let name = first.open.name.clone();
-            assert_eq!(name.len(), 16, "a random name");
+            let scope = first.open.scope.clone();
+            assert!(matches!(scope, KeyScope::Own { .. }), "an id of its own");
             let publish = first.next().await.unwrap();
             assert!(publish.retry().is_none());
             peer.kill();
             let mut peer = server.accept().await;
             peer.welcome().await;
             let mut second = peer.publisher().await;
-            assert_eq!(second.open.name, name);
+            assert_eq!(second.open.scope, scope);
             let again = second.next().await.unwrap();
             let retry = again.retry().expect("a mark");
             assert_eq!(retry.epoch, EPOCH);
@@ -191,6 +191,45 @@ async fn a_server_that_knows_no_keys_gets_none() {
     assert!(matches!(error, PublishError::AckLost { .. }), "{error}");
 }
 
+// QP-8.15: the server knows its clients by their tokens, and the token changes with each connection.
+#[tokio::test]
+async fn only_a_key_of_its_own_is_sent_again_as_somebody_else() {
+    for given in [false, true] {
+        let server = FakeServer::start();
+        let (client, peer) = server.pair().await;
+        let publish = match client.publish("a", "x") {
+            publish if given => publish.key("order 1"),
+            publish => publish,
+        };
+        let (result, _held) = tokio::join!(soon(publish.into_future()), async {
+            let mut first = peer.publisher().await;
+            first.next().await.unwrap();
+            peer.kill();
+            let mut peer = server.accept().await;
+            peer.identity = 2;
+            peer.welcome().await;
+            if given {
+                return (peer, None);
+            }
+            let mut second = peer.publisher().await;
+            assert_eq!(second.open.scope, first.open.scope);
+            assert!(second.next().await.unwrap().retry().is_some());
+            second.ack(0, 40, 40).await;
+            (peer, Some(second))
+        });
+        match result {
+            Ok(published) => assert!(!given && published == id(40)),
+            Err(error) => {
+                let (_, why) = why(error);
+                assert!(
+                    given && matches!(why, UnknownOutcome::OtherPrincipal),
+                    "{why}"
+                );
+            }
+        }
+    }
+}
+
 // QP-8.11
 #[tokio::test]
 async fn a_key_of_the_caller_goes_under_the_name_of_the_configuration() {
@@ -202,7 +241,9 @@ async fn a_key_of_the_caller_goes_under_the_name_of_the_configuration() {
         soon(client.publish("a", "x").key("order 1").into_future()),
         async {
             let mut stream = peer.publisher().await;
-            assert_eq!(stream.open.name, "billing");
+            assert!(
+                matches!(&stream.open.scope, KeyScope::Named { name, .. } if name == "billing")
+            );
             assert_eq!(
                 stream.next().await.unwrap().key().unwrap().as_bytes(),
                 b"order 1"

@@ -17,7 +17,7 @@ use bytes::Bytes;
 
 pub use acknowledged::Acknowledged;
 pub use key::{Key, KeyError, Retry};
-pub use open_publisher::OpenPublisher;
+pub use open_publisher::{KeyScope, OpenPublisher, PublisherId};
 pub use publish_refused::PublishRefused;
 pub use single::{Publish, write, write_keyed};
 

@@ -8,7 +8,8 @@ use qsse_proto::control::{
     Subscribed, Token, TokenAccepted, Unsubscribe, Welcome,
 };
 use qsse_proto::publish::{
-    AckFrame, Acknowledged, Key, OpenPublisher, Publish, PublishRefused, PublisherFrame, Retry,
+    AckFrame, Acknowledged, Key, KeyScope, OpenPublisher, Publish, PublishRefused, PublisherFrame,
+    PublisherId, Retry,
 };
 use qsse_proto::stream::{Gap, GapReason};
 use qsse_proto::{Code, DecodeError, Epoch, EventId, Frame, Kind, Timestamp, frame, limits};
@@ -83,8 +84,8 @@ fn client_frame() -> impl Strategy<Value = ClientFrame> {
 
 fn server_frame() -> impl Strategy<Value = ServerFrame> {
     prop_oneof![
-        (any::<(u64, u64)>(), text(), any::<[u32; 6]>()).prop_map(
-            |((features, epoch), agent, n)| {
+        (any::<(u64, u64, u64)>(), text(), any::<[u32; 6]>()).prop_map(
+            |((features, epoch, identity), agent, n)| {
                 let [
                     max_event_bytes,
                     max_subscriptions,
@@ -104,6 +105,7 @@ fn server_frame() -> impl Strategy<Value = ServerFrame> {
                     idle_timeout_ms,
                     dedup_window_ms,
                     dedup_keys,
+                    identity,
                 }
                 .into()
             }
@@ -141,13 +143,18 @@ fn server_frame() -> impl Strategy<Value = ServerFrame> {
     ]
 }
 
+fn scope() -> impl Strategy<Value = KeyScope> {
+    let id = || any::<[u8; 16]>().prop_map(PublisherId::new);
+    prop_oneof![
+        (id(), "[a-z0-9]{0,64}").prop_map(|(id, name)| KeyScope::Named { id, name }),
+        id().prop_map(|id| KeyScope::Own { id }),
+    ]
+}
+
 fn publisher_frame() -> impl Strategy<Value = PublisherFrame> {
     prop_oneof![
-        (any::<bool>(), "[a-z0-9]{0,64}").prop_map(|(ordered, name)| OpenPublisher {
-            ordered,
-            name
-        }
-        .into()),
+        (any::<bool>(), scope())
+            .prop_map(|(ordered, scope)| OpenPublisher { ordered, scope }.into()),
         (
             any::<bool>(),
             "[^\0]{1,60}",
@@ -374,6 +381,7 @@ fn marks_and_choices_that_are_not_listed_are_refused() {
         (0x02, &[1, 1, 1, b'a', 5, 0]),
         (0x02, &[1, 1, 1, b'a', 0, 4]),
         (0x30, &[2]),
+        (0x30, &[1, 9]),
     ] {
         let body = Bytes::from_static(body);
         let frame = Frame { kind, body };

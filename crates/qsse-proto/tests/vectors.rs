@@ -4,7 +4,7 @@
 use bytes::{Bytes, BytesMut};
 use qsse_proto::batch::{Batch, Builder};
 use qsse_proto::control::{ClientFrame, ServerFrame};
-use qsse_proto::publish::{AckFrame, PublisherFrame, Retry};
+use qsse_proto::publish::{AckFrame, KeyScope, PublisherFrame, Retry};
 use qsse_proto::stream::{self, Item};
 use qsse_proto::{Code, DecodeError, Event, Frame, frame, limits};
 use std::collections::BTreeSet;
@@ -193,7 +193,8 @@ fn describe_server(frame: &ServerFrame) -> String {
     match frame {
         ServerFrame::Welcome(welcome) => format!(
             "Welcome features {} agent {:?} epoch {} max_event_bytes {} max_subscriptions {} \
-             heartbeat_ms {} idle_timeout_ms {} dedup_window_ms {} dedup_keys {}",
+             heartbeat_ms {} idle_timeout_ms {} dedup_window_ms {} dedup_keys {} \
+             identity {}",
             welcome.features,
             welcome.agent,
             welcome.epoch,
@@ -202,7 +203,8 @@ fn describe_server(frame: &ServerFrame) -> String {
             welcome.heartbeat_ms,
             welcome.idle_timeout_ms,
             welcome.dedup_window_ms,
-            welcome.dedup_keys
+            welcome.dedup_keys,
+            welcome.identity
         ),
         ServerFrame::Subscribed(done) => {
             format!("Subscribed id {} position {}", done.id, done.position)
@@ -254,10 +256,15 @@ fn describe_item(item: &Item) -> String {
 
 fn describe_publisher(frame: &PublisherFrame) -> String {
     match frame {
-        PublisherFrame::OpenPublisher(open) => format!(
-            "OpenPublisher ordered {} name {:?}",
-            open.ordered, open.name
-        ),
+        PublisherFrame::OpenPublisher(open) => {
+            let scope = match &open.scope {
+                KeyScope::Named { id, name } => {
+                    format!("named {name:?} id {}", describe_data(id.as_bytes()))
+                }
+                KeyScope::Own { id } => format!("own id {}", describe_data(id.as_bytes())),
+            };
+            format!("OpenPublisher ordered {} {scope}", open.ordered)
+        }
         PublisherFrame::Publish(publish) => {
             let what = if publish.is_matching() {
                 "matching"

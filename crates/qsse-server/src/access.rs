@@ -91,7 +91,7 @@ impl Access {
     /// Replaces the principal: its token was refreshed. All answers are forgotten.
     pub(crate) fn replace(&self, principal: Principal) {
         let mut state = self.state.lock();
-        state.principal = Arc::new(principal);
+        state.principal = Arc::new(principal.after(&state.principal));
         state.generation += 1;
         state.decisions.clear();
     }

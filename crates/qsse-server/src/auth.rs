@@ -7,6 +7,8 @@ use async_trait::async_trait;
 use qsse_topic::PatternRef;
 use qsse_transport::rustls::pki_types::CertificateDer;
 
+use crate::scope;
+
 /// What a client shows of itself.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
@@ -49,19 +51,43 @@ impl Denied {
 }
 
 /// Somebody who was authenticated.
+///
+/// A principal is also what the keys of publishes belong to ([`Publish::key`](crate::Publish::key) of a client): two principals that
+/// are the same to a server share them, so that a publish under a key that the other one used counts as a repetition. Principals are the
+/// same if they were made by [`new`](Self::new) with the same name, or by [`of_token`](Self::of_token) with the same token.
 #[derive(Clone)]
 pub struct Principal {
     name: String,
+    identity: Identity,
     token: Option<String>,
     address: Option<SocketAddr>,
     valid_for: Option<Duration>,
 }
 
 impl Principal {
-    /// A principal by name. The name appears in logs: it must not be a secret.
+    /// A principal by name, which must be of this principal alone, and stay the same from token to token. The name appears in logs: it must
+    /// not be a secret.
     pub fn new(name: impl Into<String>) -> Self {
+        let name = name.into();
+        Self::of(Identity::Name(name.clone()), name)
+    }
+
+    /// A principal of which nothing is known but its token: another token is another principal, also if the name is the same. Of the token
+    /// only a hash is kept for this. The name appears in logs: it must not be a secret.
+    pub fn of_token(name: impl Into<String>, token: &str) -> Self {
+        Self::of(Identity::Token(scope::of_token(token)), name.into())
+    }
+
+    /// A client of which nothing is known. Keys of such clients belong to the publisher name that a client has set, or else to that client
+    /// alone.
+    pub fn anonymous() -> Self {
+        Self::of(Identity::Anonymous, "anonymous".into())
+    }
+
+    fn of(identity: Identity, name: String) -> Self {
         Self {
-            name: name.into(),
+            name,
+            identity,
             token: None,
             address: None,
             valid_for: None,
@@ -95,11 +121,36 @@ impl Principal {
         self.valid_for
     }
 
+    /// What its keys belong to.
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// With the identity of the principal `before` it on the same connection, if neither is more than a token: whoever has shown one
+    /// token, and refreshes it, is the same publisher.
+    pub(crate) fn after(mut self, before: &Self) -> Self {
+        if let (Identity::Token(_), Identity::Token(_)) = (&before.identity, &self.identity) {
+            self.identity = before.identity.clone();
+        }
+        self
+    }
+
     pub(crate) fn seen(mut self, credentials: Credentials<'_>) -> Self {
         self.token = credentials.token.map(str::to_owned);
         self.address = Some(credentials.address);
         self
     }
+}
+
+/// What makes two principals the same publisher.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Identity {
+    /// The authenticator knows it by this name.
+    Name(String),
+    /// The hash of its token.
+    Token([u8; 32]),
+    /// Nothing.
+    Anonymous,
 }
 
 impl std::fmt::Debug for Principal {
@@ -159,7 +210,7 @@ pub(crate) struct AcceptAll;
 #[async_trait]
 impl Authenticator for AcceptAll {
     async fn authenticate(&self, _: Credentials<'_>) -> Result<Principal, Denied> {
-        Ok(Principal::new("anonymous"))
+        Ok(Principal::anonymous())
     }
 }
 
@@ -183,10 +234,11 @@ pub(crate) struct TokenFn<F>(pub(crate) F);
 #[async_trait]
 impl<F: Fn(&str) -> bool + Send + Sync + 'static> Authenticator for TokenFn<F> {
     async fn authenticate(&self, credentials: Credentials<'_>) -> Result<Principal, Denied> {
-        if (self.0)(credentials.token.unwrap_or_default()) {
-            Ok(Principal::new("token"))
-        } else {
-            Err(Denied::new("the token was refused"))
+        let token = credentials.token.unwrap_or_default();
+        match (self.0)(token) {
+            true if token.is_empty() => Ok(Principal::anonymous()),
+            true => Ok(Principal::of_token("token", token)),
+            false => Err(Denied::new("the token was refused")),
         }
     }
 }

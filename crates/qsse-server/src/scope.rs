@@ -1,19 +1,50 @@
-//! Within what a key of a publish counts: who publishes, and under which name (QP-8.11).
+//! Within what a key of a publish counts: who publishes, and as what (`QP-8.11`).
 
+use qsse_proto::publish::KeyScope;
 use sha2::{Digest, Sha256};
 
-/// The keys of a client's publishers of one name.
-pub(crate) fn of_publisher(principal: &str, publisher: &str) -> [u8; 16] {
-    scope(&[principal, publisher])
+use crate::auth::Identity;
+
+/// Begins the hash of a token, so that it is of no use where others hash tokens.
+const TOKEN: &[u8] = b"qsse publisher token\0";
+
+/// The keys of a publishing stream.
+pub(crate) fn of_stream(identity: &Identity, scope: &KeyScope) -> [u8; 16] {
+    match scope {
+        KeyScope::Named { id, name } => match identity {
+            Identity::Name(who) => hash(&[b"name", who.as_bytes(), name.as_bytes()]),
+            Identity::Token(who) => hash(&[b"token", who, name.as_bytes()]),
+            Identity::Anonymous if name.is_empty() => hash(&[b"anyone by id", id.as_bytes()]),
+            Identity::Anonymous => hash(&[b"anyone by name", name.as_bytes()]),
+        },
+        KeyScope::Own { id } => hash(&[b"own", id.as_bytes()]),
+    }
 }
 
 /// The keys of the server's own process.
 pub(crate) fn of_server() -> [u8; 16] {
-    scope(&[])
+    hash(&[])
+}
+
+/// The hash of a token that stands for its owner.
+pub(crate) fn of_token(token: &str) -> [u8; 32] {
+    let hash = Sha256::new().chain_update(TOKEN).chain_update(token);
+    hash.finalize().into()
+}
+
+/// What `Welcome` tells of an identity (`QP-8.15`).
+pub(crate) fn number(identity: &Identity) -> u64 {
+    let hash = match identity {
+        Identity::Name(who) => hash(&[b"name", who.as_bytes()]),
+        Identity::Token(who) => hash(&[b"token", who]),
+        Identity::Anonymous => return 0,
+    };
+    // Half of it will do: it is only compared with another one.
+    (u128::from_le_bytes(hash) as u64).max(1)
 }
 
 /// The first 16 bytes of SHA-256 over the fields, each behind its length, so that no two lists give the same text.
-fn scope(fields: &[&str]) -> [u8; 16] {
+fn hash(fields: &[&[u8]]) -> [u8; 16] {
     let mut hash = Sha256::new();
     for field in fields {
         hash.update((field.len() as u64).to_le_bytes());
@@ -28,19 +59,78 @@ fn scope(fields: &[&str]) -> [u8; 16] {
 mod tests {
     use std::collections::HashSet;
 
+    use qsse_proto::publish::PublisherId;
+
     use super::*;
+
+    fn named(id: u8, name: &str) -> KeyScope {
+        KeyScope::Named {
+            id: PublisherId::new([id; 16]),
+            name: name.into(),
+        }
+    }
+
+    fn name(name: &str) -> Identity {
+        Identity::Name(name.into())
+    }
+
+    fn token(token: &str) -> Identity {
+        Identity::Token(of_token(token))
+    }
 
     #[test]
     fn no_two_publishers_share_a_scope() {
-        let pairs = [("", ""), ("ab", "c"), ("a", "bc"), ("abc", ""), ("", "abc")];
-        let mut scopes: HashSet<_> = pairs.map(|(who, name)| of_publisher(who, name)).into();
+        let id = PublisherId::new([1; 16]);
+        let streams = [
+            (name(""), named(1, "")),
+            (name("ab"), named(1, "c")),
+            (name("a"), named(1, "bc")),
+            (name("abc"), named(1, "")),
+            (name(""), named(1, "abc")),
+            (token("abc"), named(1, "")),
+            (token("abd"), named(1, "")),
+            (token("abc"), named(1, "c")),
+            (Identity::Anonymous, named(1, "")),
+            (Identity::Anonymous, named(2, "")),
+            (Identity::Anonymous, named(1, "c")),
+            (Identity::Anonymous, KeyScope::Own { id }),
+        ];
+        let mut scopes: HashSet<_> = streams
+            .iter()
+            .map(|(identity, scope)| of_stream(identity, scope))
+            .collect();
         assert!(scopes.insert(of_server()));
-        assert_eq!(scopes.len(), pairs.len() + 1);
+        assert_eq!(scopes.len(), streams.len() + 1);
+    }
+
+    // QP-8.11
+    #[test]
+    fn a_scope_is_the_same_whatever_does_not_count() {
+        for (one, other) in [
+            ((name("ada"), named(1, "x")), (name("ada"), named(2, "x"))),
+            ((token("t"), named(1, "x")), (token("t"), named(2, "x"))),
+            (
+                (Identity::Anonymous, named(1, "x")),
+                (Identity::Anonymous, named(2, "x")),
+            ),
+        ] {
+            assert_eq!(of_stream(&one.0, &one.1), of_stream(&other.0, &other.1));
+        }
+        let own = KeyScope::Own {
+            id: PublisherId::new([1; 16]),
+        };
+        assert_eq!(
+            of_stream(&token("old"), &own),
+            of_stream(&token("new"), &own)
+        );
     }
 
     #[test]
     fn a_scope_is_the_beginning_of_the_hash_of_its_fields_with_their_lengths() {
-        let text = b"\x03\0\0\0\0\0\0\0ada\x01\0\0\0\0\0\0\x001";
-        assert_eq!(of_publisher("ada", "1"), Sha256::digest(text)[..16]);
+        let text = b"\x04\0\0\0\0\0\0\0name\x03\0\0\0\0\0\0\0ada\x01\0\0\0\0\0\0\x001";
+        assert_eq!(
+            of_stream(&name("ada"), &named(1, "1")),
+            Sha256::digest(text)[..16]
+        );
     }
 }

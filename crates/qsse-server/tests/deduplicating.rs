@@ -8,7 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use qsse_proto::control::{RefreshToken, ServerFrame, Token};
-use qsse_proto::publish::{AckFrame, Key, OpenPublisher, Publish, PublisherFrame};
+use qsse_proto::publish::{
+    AckFrame, Key, KeyScope, OpenPublisher, Publish, PublisherFrame, PublisherId,
+};
 use qsse_proto::{Code, Frame, Kind};
 use qsse_server::{
     Action, Authenticator, Authorizer, Builder, Config, Credentials, Denied, LogConfig, Principal,
@@ -217,6 +219,94 @@ async fn a_key_belongs_to_a_principal_and_a_publisher_name() {
     }
 }
 
+/// Lets everybody publish.
+struct Everybody;
+
+#[async_trait]
+impl Authorizer for Everybody {
+    fn scope(&self) -> Scope {
+        Scope::Patterns
+    }
+
+    async fn authorize(&self, _: &Principal, _: Action, _: PatternRef<'_>) -> bool {
+        true
+    }
+}
+
+// QP-8.11
+#[tokio::test]
+async fn tokens_that_a_closure_accepts_do_not_share_keys() {
+    let server = support::server().authorizer(Everybody);
+    let server = server.authenticator_fn(|_| true).await.unwrap();
+    let mut seq = 0;
+    for token in [Some("driver"), Some("office"), None, None, Some("")] {
+        let client = RawClient::connect_with(&server, token).await.0;
+        for repeated in [false, true] {
+            let mut publisher = client.publisher(repeated).await;
+            publisher.queue_keyed("1", None, "");
+            seq += u64::from(!repeated);
+            assert_eq!(acknowledged(&mut publisher).await, (0, seq, seq));
+        }
+    }
+    // The same token, or without one the same name, is the same publisher over another connection.
+    for (token, name, seqs) in [
+        (Some("office"), "", [2, 2]),
+        (Some("office"), "x", [6, 6]),
+        (None, "x", [7, 7]),
+    ] {
+        for seq in seqs {
+            let client = RawClient::connect_with(&server, token).await.0;
+            let mut publisher = client.publisher_named(name, false).await;
+            publisher.queue_keyed("1", None, "");
+            assert_eq!(acknowledged(&mut publisher).await, (0, seq, seq), "{name}");
+        }
+    }
+}
+
+// QP-8.11: one that connects again, perhaps with another token.
+#[tokio::test]
+async fn a_client_is_known_by_its_own_id_whatever_its_token() {
+    let server = support::server().authorizer(Everybody);
+    let server = server.authenticator_fn(|_| true).await.unwrap();
+    let id = PublisherId::new([7; 16]);
+    for token in [Some("old"), Some("new"), None] {
+        let client = RawClient::connect_with(&server, token).await.0;
+        for scope in [KeyScope::Own { id }, KeyScope::Own { id: client.id }] {
+            let (own, seq) = (scope == KeyScope::Own { id }, server.log_stats().head);
+            let mut publisher = client.publisher_as(scope, false).await;
+            publisher.queue_keyed("1", None, "");
+            let seq = if own { 1 } else { seq + 1 };
+            assert_eq!(acknowledged(&mut publisher).await, (0, seq, seq));
+        }
+    }
+}
+
+// QP-8.15
+#[tokio::test]
+async fn the_welcome_tells_whether_keys_count_as_they_did() {
+    let server = support::server().authorizer(Everybody);
+    let server = server.authenticator_fn(|_| true).await.unwrap();
+    let mut seen = Vec::new();
+    for token in [Some("old"), Some("new"), Some("old"), None] {
+        let (client, welcome) = RawClient::connect_with(&server, token).await;
+        seen.push((client, welcome.identity));
+    }
+    let [(mut old, first), (_, new), (_, again), (_, nobody)] = seen.try_into().ok().unwrap();
+    assert_eq!((first, nobody), (again, 0));
+    assert!(first != new && ![first, new].contains(&0));
+    // Who refreshes its token stays who it is.
+    let token = Token::new("new").unwrap();
+    old.send(RefreshToken { token }).await;
+    assert!(matches!(old.next().await, ServerFrame::TokenAccepted(_)));
+    let mut publisher = old.publisher(false).await;
+    publisher.queue_keyed("1", None, "");
+    assert_eq!(acknowledged(&mut publisher).await, (0, 1, 1));
+    let (client, _) = RawClient::connect_with(&server, Some("old")).await;
+    let mut publisher = client.publisher(false).await;
+    publisher.queue_keyed("1", None, "");
+    assert_eq!(acknowledged(&mut publisher).await, (0, 1, 1));
+}
+
 // QP-8.11
 #[tokio::test]
 async fn a_duplicate_on_a_topic_that_is_closed_to_the_client_is_refused() {
@@ -258,7 +348,10 @@ async fn keys_and_names_that_are_none_end_the_connection() {
     let name = "x".repeat(64);
     let longest = PublisherFrame::from(OpenPublisher {
         ordered: false,
-        name,
+        scope: KeyScope::Named {
+            id: PublisherId::default(),
+            name,
+        },
     });
     let client = RawClient::connect(&server).await;
     let (send, _recv) = client.connection.open_bi().await.unwrap();

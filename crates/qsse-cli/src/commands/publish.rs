@@ -8,12 +8,13 @@ use clap::Args;
 use qsse_client::{Client, Dialect, EventId, Key, Kind, Pattern, PublishError, Topic};
 
 use super::{Stop, Stopped, never_connected, print_result};
-use crate::connect::{connect, lacking_in_go, report};
+use crate::connect::{connect, lacking_in_go, publisher, report};
 use crate::exit::{Status, fail, usage, usage_because};
 use crate::settings::Settings;
 use crate::text;
 
 mod lines;
+mod name;
 mod stream;
 
 /// The most that is read of one event: what a server takes is far less, and it says so.
@@ -95,13 +96,17 @@ pub(crate) async fn run(options: Options, settings: &Settings) -> Result<Status>
         },
         one = options.one_event() => one?,
     };
+    let connect = match options.event_key {
+        Some(_) => publisher(settings, name::of_this_user)?,
+        None => connect(settings)?,
+    };
     let client = tokio::select! {
         biased;
         why = stop.wait() => return match why {
             Stopped::Signal => Ok(Status::Interrupted),
             Stopped::Timeout => Err(never_connected(settings)),
         },
-        client = connect(settings)? => client?,
+        client = connect => client?,
     };
     if client.dialect() == Dialect::Go {
         // Before anything is taken from the input.

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use async_trait::async_trait;
-use qsse_server::{Action, Authorizer, Builder, Principal, Scope};
+use qsse_server::{
+    Action, Authenticator, Authorizer, Builder, Credentials, Denied, Principal, Scope,
+};
 use qsse_topic::PatternRef;
 
 use super::tokens::{self, Tokens};
@@ -71,12 +73,20 @@ impl Access {
     /// A server on which this holds.
     pub(crate) fn guard(self, builder: Builder) -> Builder {
         match self {
-            Self::Local => builder
-                .authenticator_fn(|_| true)
-                .authorizer(LocalPublishers),
-            Self::Open => builder.authenticator_fn(|_| true).authorizer(Everybody),
+            Self::Local => builder.authenticator(Anybody).authorizer(LocalPublishers),
+            Self::Open => builder.authenticator(Anybody).authorizer(Everybody),
             Self::Tokens(_, tokens) => builder.authenticator(tokens.clone()).authorizer(tokens),
         }
+    }
+}
+
+/// Everybody may connect, and is nobody in particular, whatever token they show.
+struct Anybody;
+
+#[async_trait]
+impl Authenticator for Anybody {
+    async fn authenticate(&self, _: Credentials<'_>) -> Result<Principal, Denied> {
+        Ok(Principal::anonymous())
     }
 }
 

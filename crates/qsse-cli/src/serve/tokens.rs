@@ -2,6 +2,7 @@
 //!
 //! ```toml
 //! [[token]]
+//! name = "drivers"
 //! token = "…"
 //! subscribe = ["ride.*"]
 //! publish = ["ride.7.start"]
@@ -27,6 +28,9 @@ mod problem;
 /// The longest token that clients can send.
 const TOKEN_BYTES: usize = 4096;
 
+/// The longest name of a token.
+const NAME_BYTES: usize = 64;
+
 /// What each token may do. Clones share it.
 ///
 /// Tokens are kept and looked up by their SHA-256 only: how long a comparison takes tells nothing about a token.
@@ -36,7 +40,9 @@ pub(crate) struct Tokens(Arc<HashMap<[u8; 32], Grant>>);
 /// What one token may do; `None` is nothing.
 struct Grant {
     /// For logs, as the token must not be there.
-    name: String,
+    shown: String,
+    /// As the file names it. Without a name the keys of its publishes belong to its token.
+    name: Option<String>,
     subscribe: Option<Filter>,
     publish: Option<Filter>,
 }
@@ -51,6 +57,7 @@ struct File {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
+    name: Option<String>,
     token: String,
     #[serde(default)]
     subscribe: Vec<String>,
@@ -79,29 +86,50 @@ fn parse(text: &str) -> Result<Tokens, String> {
         return Err("there is no [[token]] in it: nobody could connect".into());
     }
     let mut grants = HashMap::new();
+    let mut names = HashMap::new();
     for (i, entry) in file.token.into_iter().enumerate() {
-        let name = format!("token {}", i + 1);
+        let place = format!("token {}", i + 1);
         match entry.token.len() {
-            0 => return Err(format!("{name} is empty")),
+            0 => return Err(format!("{place} is empty")),
             1..=TOKEN_BYTES => {}
-            _ => return Err(format!("{name} has more than {TOKEN_BYTES} bytes")),
+            _ => return Err(format!("{place} has more than {TOKEN_BYTES} bytes")),
+        }
+        if let Some(name) = &entry.name {
+            check_name(&place, name, &entry.token)?;
+            if let Some(other) = names.insert(name.clone(), place.clone()) {
+                return Err(format!("{place} has the same name as {other}: {name:?}"));
+            }
         }
         let grant = Grant {
-            subscribe: filter(&name, "subscribe", entry.subscribe)?,
-            publish: filter(&name, "publish", entry.publish)?,
-            name,
+            subscribe: filter(&place, "subscribe", entry.subscribe)?,
+            publish: filter(&place, "publish", entry.publish)?,
+            shown: entry.name.clone().unwrap_or_else(|| place.clone()),
+            name: entry.name,
         };
         if grant.subscribe.is_none() && grant.publish.is_none() {
             return Err(format!(
-                "{} may do nothing: give it subscribe or publish",
-                grant.name
+                "{place} may do nothing: give it subscribe or publish"
             ));
         }
         if let Some(other) = grants.insert(digest(&entry.token), grant) {
-            return Err(format!("token {} is the same as {}", i + 1, other.name));
+            return Err(format!("{place} is the same as {}", other.shown));
         }
     }
     Ok(Tokens(Arc::new(grants)))
+}
+
+/// The name is shown in logs, so it must be fit for one, and no secret.
+fn check_name(place: &str, name: &str, token: &str) -> Result<(), String> {
+    let good = !name.is_empty() && name.len() <= NAME_BYTES && !name.contains(char::is_control);
+    if name.contains(token) {
+        return Err(format!("the name of {place} contains its token"));
+    }
+    match good {
+        true => Ok(()),
+        false => Err(format!(
+            "the name of {place} must have 1 to {NAME_BYTES} bytes and no control character"
+        )),
+    }
 }
 
 fn filter(name: &str, what: &str, patterns: Vec<String>) -> Result<Option<Filter>, String> {
@@ -140,9 +168,14 @@ impl Tokens {
 #[async_trait]
 impl Authenticator for Tokens {
     async fn authenticate(&self, credentials: Credentials<'_>) -> Result<Principal, Denied> {
-        match self.grant(credentials.token) {
-            Some(grant) => Ok(Principal::new(&grant.name)),
-            None if credentials.token.is_none() => Err(Denied::new("this server wants a token")),
+        let Some(token) = credentials.token else {
+            return Err(Denied::new("this server wants a token"));
+        };
+        match self.grant(Some(token)) {
+            Some(Grant {
+                name: Some(name), ..
+            }) => Ok(Principal::new(name)),
+            Some(grant) => Ok(Principal::of_token(&grant.shown, token)),
             None => Err(Denied::new("this server does not know the token")),
         }
     }
@@ -265,6 +298,18 @@ mod tests {
             ),
             ("[[token]]\npublish = ['sesame']", "missing field `token`"),
             (&long, "token 1 has more than 4096 bytes"),
+            (
+                "[[token]]\nname = 'x'\ntoken = 'sesame'\npublish = ['a']\n[[token]]\nname = 'x'\ntoken = 'sesame 2'\npublish = ['a']",
+                "token 2 has the same name as token 1: \"x\"",
+            ),
+            (
+                "[[token]]\nname = ''\ntoken = 'sesame'\npublish = ['a']",
+                "the name of token 1 must have 1 to 64 bytes",
+            ),
+            (
+                "[[token]]\nname = 'my sesame'\ntoken = 'sesame'\npublish = ['a']",
+                "the name of token 1 contains its token",
+            ),
         ] {
             let problem = parse(file).err().unwrap();
             assert!(problem.contains(part), "{problem:?} lacks {part:?}");

@@ -165,6 +165,11 @@ pub enum UnknownOutcome {
     /// The server has another log now.
     #[error("the server has another log now")]
     OtherLog,
+    /// The server takes the client for somebody else than before, as its token has changed: it would not recognise the key.
+    #[error(
+        "the server tells the client by its token, which has changed since: let the server name its principals"
+    )]
+    OtherPrincipal,
     /// The server refused what was sent again: with [`Code::OUTCOME_UNKNOWN`] because it does not know the event any more.
     #[error("sent again, it was refused: {code}{}", in_brackets(message))]
     Refused {

@@ -1,39 +1,43 @@
 //! Under which keys a client publishes on its own account, and what it remembers so that it can try again.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use qsse_proto::Epoch;
-use qsse_proto::publish::{Key, Retry};
+use qsse_proto::publish::{Key, KeyScope, PublisherId, Retry};
 use tokio::time::Instant;
 
 use crate::core::Core;
 use crate::session::Session;
 use crate::{PublishError, UnknownOutcome};
 
-/// The keys of one client's own: numbers under a publisher's name that no other client has.
+/// The keys of one client's own: numbers under an id that no other client has.
 #[derive(Debug)]
 pub(crate) struct Keys {
-    name: String,
+    id: PublisherId,
     next: AtomicU64,
 }
 
 impl Keys {
     pub(crate) fn new() -> Self {
-        // Every `RandomState` has keys of its own.
-        let random = RandomState::new().build_hasher().finish();
         Self {
-            name: format!("{random:016x}"),
+            id: random_id(),
             next: AtomicU64::new(0),
         }
     }
 
-    /// The publisher's name that the keys belong to.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
+    /// As whom the client publishes under keys that it draws.
+    pub(crate) fn own(&self) -> KeyScope {
+        KeyScope::Own { id: self.id }
+    }
+
+    /// As whom the client publishes under keys of the application.
+    pub(crate) fn named(&self, name: &str) -> KeyScope {
+        let (id, name) = (self.id, name.to_owned());
+        KeyScope::Named { id, name }
     }
 
     /// A key that was not given out before, as short as it can be.
@@ -44,10 +48,18 @@ impl Keys {
     }
 }
 
-/// When, and for which log, a publish was first on its way.
+/// An id that nobody else has, nor can guess.
+fn random_id() -> PublisherId {
+    // Every `RandomState` has keys of its own, which nobody sees.
+    let [high, low] = [0, 1].map(|half| u128::from(RandomState::new().hash_one(half)));
+    PublisherId::new((high << 64 | low).to_le_bytes())
+}
+
+/// When, for which log and as whom, a publish was first on its way.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct First {
     epoch: Epoch,
+    identity: u64,
     at: Instant,
     /// Until when it may be tried again: half of the server's window, so that the server still knows what it took.
     until: Instant,
@@ -59,9 +71,15 @@ impl First {
         let at = Instant::now();
         Self {
             epoch: session.epoch,
+            identity: session.identity,
             at,
             until: at + session.dedup_window / 2,
         }
+    }
+
+    /// Whether the server would take the same key for another one over this connection (`QP-8.15`).
+    pub(super) fn is_somebody_else(&self, session: &Session) -> bool {
+        self.identity != session.identity
     }
 
     /// The mark of a further attempt that may be `held` up before it is on its way.
@@ -132,9 +150,11 @@ mod tests {
     }
 
     #[test]
-    fn two_clients_have_names_of_their_own() {
+    fn two_clients_have_ids_of_their_own_that_nothing_shows() {
         let (one, two) = (Keys::new(), Keys::new());
-        assert_ne!(one.name(), two.name());
-        assert_eq!(one.name().len(), 16);
+        assert_ne!(one.id, two.id);
+        let bytes = one.id.as_bytes();
+        assert_ne!(bytes[..8], bytes[8..]);
+        assert!(format!("{one:?}").contains("PublisherId(..)"));
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use parking_lot::Mutex;
-use qsse_proto::publish::{self, Key};
+use qsse_proto::publish::{self, Key, KeyScope};
 use qsse_proto::{Code, Kind};
 use tokio::sync::{Notify, Semaphore};
 
@@ -31,8 +31,8 @@ const EVENT_OVERHEAD: usize = 128;
 pub(crate) struct Pipe {
     pub(super) session: Arc<Session>,
     pub(super) ordered: bool,
-    /// The publisher's name.
-    pub(super) name: String,
+    /// As what it publishes.
+    pub(super) scope: KeyScope,
     /// Where keys come from, if what is sent without one gets one.
     keys: Option<Arc<Keys>>,
     /// How long opening the stream may take.
@@ -79,8 +79,8 @@ pub(super) struct State {
 
 impl Pipe {
     /// A stream that single publishes share; opened at once by a task of its own.
-    pub(crate) fn shared(core: &Arc<Core>, session: &Arc<Session>, name: &str) -> Arc<Self> {
-        Self::open(core, session, (false, name.to_owned()), None)
+    pub(crate) fn shared(core: &Arc<Core>, session: &Arc<Session>, scope: KeyScope) -> Arc<Self> {
+        Self::open(core, session, (false, scope), None)
     }
 
     /// A stream in which the order is kept. With `again`, what has no answer when its connection is lost is sent again, beginning with
@@ -90,14 +90,13 @@ impl Pipe {
         session: &Arc<Session>,
         again: Option<VecDeque<Entry>>,
     ) -> Arc<Self> {
-        let name = core.keys.name().to_owned();
-        Self::open(core, session, (true, name), again)
+        Self::open(core, session, (true, core.keys.own()), again)
     }
 
     fn open(
         core: &Arc<Core>,
         session: &Arc<Session>,
-        (ordered, name): (bool, String),
+        (ordered, scope): (bool, KeyScope),
         again: Option<VecDeque<Entry>>,
     ) -> Arc<Self> {
         let room_bytes = core.config.publish_in_flight_bytes.max(1);
@@ -111,7 +110,7 @@ impl Pipe {
         let pipe = Arc::new(Self {
             session: session.clone(),
             ordered,
-            name,
+            scope,
             keys: again.is_some().then(|| core.keys.clone()),
             wait: core.config.publish_wait,
             room: Semaphore::new(room),
@@ -142,6 +141,11 @@ impl Pipe {
             pipe.end(result);
         });
         pipe
+    }
+
+    /// As what it publishes.
+    pub(crate) fn scope(&self) -> &KeyScope {
+        &self.scope
     }
 
     /// Puts an event into the buffer once there is room. Cancel-safe: before that nothing has happened.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use qsse_proto::Kind;
-use qsse_proto::publish::{Key, KeyError};
+use qsse_proto::publish::{Key, KeyError, KeyScope};
 use tokio::sync::oneshot;
 
 use super::keys::{First, connected, unknown};
@@ -13,7 +13,7 @@ use super::ledger::Failure;
 use super::pipe::Event;
 use super::{Published, check_size};
 use crate::core::Handle;
-use crate::{CloseReason, PublishError};
+use crate::{CloseReason, PublishError, UnknownOutcome};
 
 /// One publish that waits for its answer.
 pub(super) struct Request {
@@ -57,9 +57,9 @@ impl Request {
         let core = &self.handle.core;
         let (name, kind) = (self.name?, self.kind?);
         let given = self.key.transpose()?;
-        let publisher = match given {
-            Some(_) => &core.config.publisher_name,
-            None => core.keys.name(),
+        let scope = match given {
+            Some(_) => core.keys.named(&core.config.publisher_name),
+            None => core.keys.own(),
         };
         let mut key = given;
         let mut first: Option<First> = None;
@@ -73,8 +73,14 @@ impl Request {
                 Some(_) => unknown(error),
                 None => error,
             };
+            if let (Some(first), KeyScope::Named { .. }) = (&first, &scope)
+                && first.is_somebody_else(&session)
+            {
+                let why = UnknownOutcome::OtherPrincipal;
+                return Err(PublishError::outcome_unknown(why));
+            }
             check_size(self.data.len(), &session).map_err(judged)?;
-            let pipe = session.shared_pipe(core, publisher);
+            let pipe = session.shared_pipe(core, &scope);
             let (done, answer) = oneshot::channel();
             let event = Event {
                 name: &name,

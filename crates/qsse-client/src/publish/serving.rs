@@ -28,7 +28,7 @@ impl Pipe {
         let mut answers = FrameReader::new(recv, CONTROL_FRAME_BYTES);
         let open = PublisherFrame::from(OpenPublisher {
             ordered: self.ordered,
-            name: self.name.clone(),
+            scope: self.scope.clone(),
         });
         let mut queue = VecDeque::from([open.encode()]);
         let mut finished = false;

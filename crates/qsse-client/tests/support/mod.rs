@@ -129,6 +129,7 @@ impl FakeServer {
             hello,
             epoch: EPOCH,
             dedup_window_ms: 120_000,
+            identity: 1,
         }
     }
 
@@ -155,6 +156,7 @@ pub(crate) struct Peer {
     pub(crate) epoch: Epoch,
     /// For how long it says that it knows keys.
     pub(crate) dedup_window_ms: u32,
+    pub(crate) identity: u64,
 }
 
 impl Peer {
@@ -169,6 +171,7 @@ impl Peer {
             idle_timeout_ms: 30_000,
             dedup_window_ms: self.dedup_window_ms,
             dedup_keys: 100_000,
+            identity: self.identity,
         })
         .await;
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// ```text
 /// 0x11 | features v | agent text | epoch v | max event bytes v |
 ///      | max subscriptions v | heartbeat ms v | idle timeout ms v |
-///      | dedup window ms v | dedup keys v |
+///      | dedup window ms v | dedup keys v | identity v |
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {
@@ -32,4 +32,7 @@ pub struct Welcome {
     pub dedup_window_ms: u32,
     /// How many keys it knows at most, of all publishers together; the oldest are forgotten first.
     pub dedup_keys: u32,
+    /// Who the client is, as far as the keys of its application go: a number that is another one when those keys count within something
+    /// else (`QP-8.15`).
+    pub identity: u64,
 }

@@ -1,22 +1,75 @@
-//! `OpenPublisher`: what sort of publishing follows.
+//! `OpenPublisher`: what sort of publishing follows, and who publishes.
 
 use crate::limits::PUBLISHER_NAME_BYTES;
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// The first frame of a publishing stream (`QP-8.1`).
 ///
 /// ```text
-/// 0x30 | ordered u8, 0 or 1 | name text |
+/// 0x30 | ordered u8, 0 or 1 | scope |
+///
+/// scope: 0 named: id 16 bytes, name text
+///      | 1 own: id 16 bytes
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenPublisher {
     /// Whether a refused publish refuses all behind it, so that none is taken out of turn.
     pub ordered: bool,
-    /// Who publishes, as far as keys go: a key stands for one publish of a principal under one name. May be empty.
-    /// At most 64 bytes: a longer one is refused when it is read.
-    #[serde(deserialize_with = "name")]
-    pub name: String,
+    /// Within what its keys count.
+    pub scope: KeyScope,
+}
+
+/// Within what the keys of a publishing stream count (`QP-8.11`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeyScope {
+    /// Keys that the application chose: they count within the principal and this name. For a client that the server cannot tell from
+    /// others they count within the name or, if that is empty, within the id.
+    Named {
+        /// The client.
+        id: PublisherId,
+        /// May be empty. At most 64 bytes: a longer one is refused when it is read.
+        #[serde(deserialize_with = "name")]
+        name: String,
+    },
+    /// Keys that the client's library draws: they count within the id alone, whoever the principal is.
+    Own {
+        /// Of no other client.
+        id: PublisherId,
+    },
+}
+
+/// 16 random bytes that no other publisher has.
+///
+/// Whoever knows them can pass for the publisher, so they are shown to nobody but the server: `Debug` leaves them out.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PublisherId([u8; 16]);
+
+impl PublisherId {
+    /// An id of these bytes, which must be random.
+    pub const fn new(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PublisherId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PublisherId(..)")
+    }
+}
+
+impl Default for KeyScope {
+    fn default() -> Self {
+        Self::Own {
+            id: PublisherId::default(),
+        }
+    }
 }
 
 /// Reads a name that is not too long (`QP-8.1`).

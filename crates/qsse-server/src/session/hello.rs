@@ -10,6 +10,7 @@ use qsse_transport::{Connection, FrameReader, FrameWriter};
 
 use crate::access::Access;
 use crate::auth::{Credentials, Denied, Principal};
+use crate::scope;
 use crate::session::{End, Session};
 use crate::shared::Shared;
 
@@ -31,7 +32,7 @@ pub(crate) async fn receive(
     let principal = authenticate(shared, connection, token).await?;
     let _ = streams
         .replies
-        .send(ServerFrame::from(welcome(shared)).encode())
+        .send(ServerFrame::from(welcome(shared, &principal)).encode())
         .await;
     streams.frames.set_max_len(limits::CONTROL_FRAME_BYTES);
     let access = Access::new(Arc::clone(shared), principal);
@@ -93,7 +94,7 @@ async fn first_frame(connection: &Connection) -> Result<(Hello, Box<ControlStrea
     Ok((hello, Box::new(ControlStreams { frames, replies })))
 }
 
-fn welcome(shared: &Shared) -> Welcome {
+fn welcome(shared: &Shared, principal: &Principal) -> Welcome {
     let millis = |time: std::time::Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
     Welcome {
         features: 0,
@@ -105,5 +106,6 @@ fn welcome(shared: &Shared) -> Welcome {
         idle_timeout_ms: millis(shared.config.transport.idle_timeout),
         dedup_window_ms: millis(shared.config.log.dedup_window),
         dedup_keys: u32::try_from(shared.config.log.dedup_keys).unwrap_or(u32::MAX),
+        identity: scope::number(principal.identity()),
     }
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use qsse_log::{AppendError, Key, Receipt};
 use qsse_proto::frame::kind;
-use qsse_proto::publish::{AckFrame, OpenPublisher, Publish, PublishRefused, PublisherFrame};
+use qsse_proto::publish::{
+    AckFrame, KeyScope, OpenPublisher, Publish, PublishRefused, PublisherFrame,
+};
 use qsse_proto::{Code, DecodeError, limits};
 use qsse_topic::TopicRef;
 use qsse_transport::{FrameError, FrameReader, FrameWriter, RecvStream, SendStream};
@@ -33,7 +35,7 @@ pub(crate) async fn run(session: Arc<Session>, send: SendStream, recv: RecvStrea
         session: &session,
         acks: FrameWriter::new(send),
         ordered: false,
-        name: String::new(),
+        publisher: KeyScope::default(),
         scope: None,
         taken: 0,
         refused: false,
@@ -61,8 +63,8 @@ struct Publishing<'s> {
     session: &'s Arc<Session>,
     acks: FrameWriter,
     ordered: bool,
-    /// The publisher's name.
-    name: String,
+    /// As what it publishes.
+    publisher: KeyScope,
     /// Within what its keys count, and for whom that was found: a new token may make it somebody else.
     scope: Option<(Arc<Principal>, [u8; 16])>,
     /// Publishes read so far: the number of the next one.
@@ -76,10 +78,10 @@ impl Publishing<'_> {
         let Some(first) = self.next(frames).await? else {
             return Ok(());
         };
-        let PublisherFrame::OpenPublisher(OpenPublisher { ordered, name }) = first else {
+        let PublisherFrame::OpenPublisher(OpenPublisher { ordered, scope }) = first else {
             return Err(misplaced(kind::PUBLISH));
         };
-        (self.ordered, self.name) = (ordered, name);
+        (self.ordered, self.publisher) = (ordered, scope);
         let mut ready = Vec::new();
         while let Some(frame) = self.next(frames).await? {
             self.take(frame, &mut ready).await?;
@@ -190,7 +192,7 @@ impl Publishing<'_> {
         let scope = match &self.scope {
             Some((whose, scope)) if Arc::ptr_eq(whose, &principal) => *scope,
             _ => {
-                let scope = scope::of_publisher(principal.name(), &self.name);
+                let scope = scope::of_stream(principal.identity(), &self.publisher);
                 self.scope = Some((principal, scope));
                 scope
             }

@@ -2,11 +2,15 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 #![allow(dead_code, reason = "each test program uses its own part")]
 
+use std::hash::{BuildHasher, RandomState};
+
 use bytes::Bytes;
 use qsse_proto::control::{
     ClientFrame, Hello, OnLag, ServerFrame, Start, Subscribe, Token, Welcome,
 };
-use qsse_proto::publish::{AckFrame, Key, OpenPublisher, Publish, PublisherFrame, Retry};
+use qsse_proto::publish::{
+    AckFrame, Key, KeyScope, OpenPublisher, Publish, PublisherFrame, PublisherId, Retry,
+};
 use qsse_proto::stream::{Decoder, Item, StreamHeader};
 use qsse_proto::{Code, Epoch, Event, Kind};
 use qsse_server::{Builder, Server};
@@ -25,6 +29,8 @@ pub(crate) struct RawClient {
     pub(crate) connection: Connection,
     pub(crate) writer: FrameWriter,
     pub(crate) reader: FrameReader,
+    /// As what it publishes.
+    pub(crate) id: PublisherId,
     _endpoint: ClientEndpoint,
 }
 
@@ -58,6 +64,7 @@ impl RawClient {
             connection,
             writer,
             reader,
+            id: random_id(),
             _endpoint: endpoint,
         };
         let token = token.map(|token| Token::new(token).unwrap());
@@ -149,12 +156,23 @@ impl RawClient {
     }
 
     pub(crate) async fn publisher_named(&self, name: &str, ordered: bool) -> RawPublisher {
+        let (id, name) = (self.id, name.to_owned());
+        self.publisher_as(KeyScope::Named { id, name }, ordered)
+            .await
+    }
+
+    pub(crate) async fn publisher_as(&self, scope: KeyScope, ordered: bool) -> RawPublisher {
         let (send, recv) = self.connection.open_bi().await.unwrap();
         let (mut writer, reader) = (FrameWriter::new(send), FrameReader::new(recv, 1 << 20));
-        let name = name.to_owned();
-        writer.queue(PublisherFrame::from(OpenPublisher { ordered, name }).encode());
+        writer.queue(PublisherFrame::from(OpenPublisher { ordered, scope }).encode());
         RawPublisher { writer, reader }
     }
+}
+
+/// An id of no other client.
+fn random_id() -> PublisherId {
+    let random = RandomState::new().hash_one("a publisher");
+    PublisherId::new((u128::from(random) << 64).to_le_bytes())
 }
 
 /// Waits for the close: its code.

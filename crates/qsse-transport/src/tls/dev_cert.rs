@@ -27,7 +27,12 @@ const FILE: &str = "dev-cert.pem";
 
 /// Where the development certificate is or would be; `None` when the user has no home folder.
 pub fn path() -> Option<PathBuf> {
-    folder(|name| std::env::var_os(name), std::env::home_dir()).map(path_in)
+    state_folder().map(path_in)
+}
+
+/// The folder in which a user's programs keep what they remember; `None` when the user has no home folder.
+pub fn state_folder() -> Option<PathBuf> {
+    folder(|name| std::env::var_os(name), std::env::home_dir())
 }
 
 /// Where it would be in `folder`.
