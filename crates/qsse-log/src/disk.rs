@@ -42,6 +42,8 @@ pub struct Disk {
     reader: qsse_store::Reader,
     opened: Opened,
     rules: Arc<qsse_store::Retention>,
+    /// Floors that were raised and not told yet.
+    raised: Arc<Mutex<Vec<(Topic, u64)>>>,
     /// When ages were first asked for, by the monotonic clock, and how long it had been closed then.
     began: Mutex<Option<(Duration, Duration)>>,
 }
@@ -49,12 +51,19 @@ pub struct Disk {
 /// The longest that a store is believed to have been closed: a wall clock that has jumped does not wipe everything at once.
 const LONGEST_CLOSED: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// A store with a limit has at least so many segments when it is full.
+const SEGMENTS: u64 = 8;
+
+/// What a topic's floor takes in its file, about.
+const FLOOR_BYTES: u64 = 40;
+
 /// What a [`Disk`] keeps. Each bound that is set holds by itself; without any it keeps everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Kept {
-    /// Most bytes of files.
+    /// Most bytes of all files together, which are freed by whole segments: between two calls of
+    /// [`retain`](Storage::retain) it is passed by what is published, and after one only if the newest segment alone does.
     pub max_bytes: Option<u64>,
     /// Most events of all topics together.
     pub max_events: Option<u64>,
@@ -76,9 +85,21 @@ type Job = Box<dyn FnOnce(&mut Option<Store>) + Send>;
 impl Disk {
     /// Opens the store in a directory, which is made if there is none.
     ///
+    /// With [`Kept::max_bytes`] segments are no longer than an eighth of it, from 64 KiB to 64 MiB: that is how much goes at
+    /// once. The floors of topics without events get as much.
+    ///
     /// # Errors
     /// [`OpenError`], which says what to do.
-    pub fn open(path: impl AsRef<Path>, options: Options, kept: Kept) -> Result<Self, OpenError> {
+    pub fn open(
+        path: impl AsRef<Path>,
+        mut options: Options,
+        kept: Kept,
+    ) -> Result<Self, OpenError> {
+        if let Some(most) = kept.max_bytes {
+            options.segment_bytes = options.segment_bytes.min(segment_bytes(most));
+            let floors = usize::try_from(most / SEGMENTS / FLOOR_BYTES).unwrap_or(usize::MAX);
+            options.max_idle_floors = options.max_idle_floors.min(floors);
+        }
         let (store, recovered) = Store::open_dir(path, options)?;
         let reader = store.reader();
         let (jobs, work) = mpsc::channel::<Job>();
@@ -114,6 +135,7 @@ impl Disk {
             reader,
             opened,
             rules: Arc::new(retention(kept)),
+            raised: Arc::default(),
             began: Mutex::new(None),
         }
     }
@@ -241,8 +263,8 @@ impl Storage for Disk {
         self.reader.topics_matching(filter)
     }
 
-    fn floor(&self, filter: &Filter) -> u64 {
-        self.reader.floor(filter)
+    fn floor(&self, filter: &Filter, above: u64) -> u64 {
+        self.reader.floor_above(filter, above)
     }
 
     fn oldest(&self) -> u64 {
@@ -262,15 +284,19 @@ impl Storage for Disk {
         self.ask(move |reader| reader.tail(&filter, n, upto)).await
     }
 
-    async fn retain(&self, now: Now) -> Result<(), StorageError> {
+    async fn retain(&self, now: Now) -> Result<Vec<(Topic, u64)>, StorageError> {
         let rules = Arc::clone(&self.rules);
+        let raised = Arc::clone(&self.raised);
         let age = self.age(now);
-        self.with(move |store| {
+        let done = self.with(move |store| {
             // What was acknowledged before it was synced is not left to the system for long.
             store.sync()?;
-            store.retain(&rules, age).map(drop)
-        })
-        .await
+            let trimmed = store.retain(&rules, age);
+            raised.lock().append(&mut store.take_raised());
+            trimmed.map(drop)
+        });
+        done.await?;
+        Ok(std::mem::take(&mut *self.raised.lock()))
     }
 
     async fn close(&self, given_out: u64) -> Result<(), StorageError> {
@@ -326,6 +352,11 @@ fn retention(kept: Kept) -> qsse_store::Retention {
     });
     rules.topics = topics.collect();
     rules
+}
+
+/// How long the segments of a store are that keeps this many bytes.
+fn segment_bytes(max_bytes: u64) -> u64 {
+    (max_bytes / SEGMENTS).clamp(64 << 10, 64 << 20)
 }
 
 /// A store's options for a log that acknowledges like this.

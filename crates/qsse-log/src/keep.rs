@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use qsse_topic::TopicRef;
+use qsse_topic::{Topic, TopicRef};
 
 use crate::contained::contained;
 use crate::feed::Incoming;
@@ -280,16 +280,18 @@ impl Log {
         self.shared().state.lock().end().is_some()
     }
 
-    /// Lets the storage let go of what is not to be kept. Call it about once a second, one call at a time.
+    /// Lets the storage let go of what is not to be kept, and memory of the same. Call it about once a second, one call at a time.
     ///
-    /// It waits for the storage, so call [`sweep`](Self::sweep) beside it and not behind it. Cancel-safe.
+    /// What readers have in their feeds stays there: who has been live sees every event, however few are kept. It waits for
+    /// the storage, so call [`sweep`](Self::sweep) beside it and not behind it. Cancel-safe.
     pub async fn retain(&self, now: Now) {
         let Some(storage) = self.storage() else {
             return;
         };
         let _asked = Asking::since(self, now.monotonic, |asked| &mut asked.retain);
-        let Err(error) = contained(storage.retain(now)).await else {
-            return;
+        let error = match contained(storage.retain(now)).await {
+            Ok(lost) => return self.let_go(lost),
+            Err(error) => error,
         };
         tracing::warn!(%error, "the store could not let go of old events");
         let mut state = self.shared().state.lock();
@@ -298,6 +300,19 @@ impl Log {
             // Whoever keeps tells those who wait.
             self.shared().appended.notify_one();
         }
+    }
+
+    /// Lets memory go of what the storage has let go of.
+    fn let_go(&self, floors: Vec<(Topic, u64)>) {
+        let shared = self.shared();
+        let state = &mut *shared.state.lock();
+        state.let_go.extend(floors);
+        for (topic, floor) in &state.let_go {
+            state.topics.let_go(topic.as_topic_ref(), *floor);
+        }
+        // The storage has events earlier than memory: those that come yet go with the next call.
+        let visible = shared.visible.load(Ordering::Acquire);
+        state.let_go.retain(|(_, floor)| *floor > visible);
     }
 
     /// Where the events are kept, if anywhere.

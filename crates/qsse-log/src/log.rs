@@ -61,6 +61,8 @@ pub(crate) struct State {
     pub(crate) writing: Option<Group>,
     /// Seqs up to here may be told before they are written.
     pub(crate) reserved: u64,
+    /// What the storage has let go of, up to these seqs, as far as memory may have it yet.
+    pub(crate) let_go: Vec<(Topic, u64)>,
     /// Why nothing may be appended, while that is so.
     pub(crate) refusing: Option<StorageError>,
     /// The oldest event that the storage had not taken at the last sweep, and since when.
@@ -109,8 +111,8 @@ impl Log {
 
     /// A log that keeps its events in a storage as well, and goes on after those that are there.
     ///
-    /// Retention is the storage's then, and [`Config::retention`] has no effect. The events get there only while
-    /// [`keep`](Self::keep) runs.
+    /// Retention is the storage's then, and [`Config::retention`] has no effect: memory serves nothing that
+    /// [`retain`](Self::retain) has let go of. The events get there only while [`keep`](Self::keep) runs.
     pub fn stored(storage: Arc<dyn Storage>, config: Config, now: Now) -> Self {
         let opened = storage.opened();
         let mut state = State::new(Topics::new(&[]), &config);
@@ -302,7 +304,7 @@ impl Log {
     /// The newest event that `filter` admits and that is kept nowhere any more; at most `above` if there is none above that.
     pub(crate) fn lost(&self, state: &State, filter: &Filter, above: u64) -> u64 {
         match self.storage() {
-            Some(storage) => storage.floor(filter).max(above),
+            Some(storage) => storage.floor(filter, above).max(above),
             None => state.topics.lost(filter, above),
         }
     }
@@ -324,6 +326,7 @@ impl State {
             pending: Pending::default(),
             writing: None,
             reserved: 0,
+            let_go: Vec::new(),
             refusing: None,
             waiting: None,
             asked: Asked::default(),

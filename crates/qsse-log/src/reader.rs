@@ -50,6 +50,8 @@ pub struct Reader {
     /// It has been inside its feed: from now on, being below it is lag.
     caught_up: bool,
     lagging: bool,
+    /// Up to here the history is read, also where the feed has it: a start in the past gets what is kept.
+    past_until: u64,
     /// Up to here a gap has told what is missing.
     told: u64,
     /// Single events to hand out before going on after `selected_until`.
@@ -156,7 +158,13 @@ impl Reader {
     fn step_in_memory(&mut self, budget: usize, out: &mut Vec<Batch>) -> Step {
         // QP-7.5, QP-7.8: nothing beyond what is complete is shown. Read before the feed: what the feed then lacks does not match, up to here.
         let visible = self.log.visible();
-        match self.feed.take(self.position, budget, out) {
+        let taken = if self.position < self.past_until {
+            let floor = self.past_until;
+            Taken::Below { floor }
+        } else {
+            self.feed.take(self.position, budget, out)
+        };
+        match taken {
             Taken::Batches => {
                 (self.lagging, self.caught_up) = (false, true);
                 self.position = out.last().map_or(self.position, Batch::last_seq);
@@ -281,8 +289,8 @@ impl Reader {
                 return Step::Stored;
             }
         }
-        // With a storage, memory lacks nothing that is newer than its floor.
         let lost = match self.log.storage() {
+            // It is asked below.
             Some(_) => after,
             None => state.topics.lost(filter, after).min(feed_floor),
         };
@@ -306,6 +314,15 @@ impl Reader {
                 read
             }
         };
+        drop(state);
+        if let Some(storage) = self.log.storage() {
+            // What it has let go of, memory may lack. Memory follows it, so it is asked after memory was read.
+            let lost = storage.floor(filter, after).min(feed_floor);
+            if lost > after {
+                self.told = lost;
+                return gap(after, lost, self.lost_reason());
+            }
+        }
         self.position = read.through;
         match read.batch {
             Some(batch) => {

@@ -53,8 +53,8 @@ pub trait Storage: Send + Sync + 'static {
     /// The topics that `filter` admits and that have an event here, in order.
     fn topics(&self, filter: &Filter) -> Vec<Topic>;
 
-    /// The newest event that `filter` admits and that was let go; 0 if none was.
-    fn floor(&self, filter: &Filter) -> u64;
+    /// The newest event that `filter` admits and that was let go, if it is above this seq; otherwise any seq that is not.
+    fn floor(&self, filter: &Filter, above: u64) -> u64;
 
     /// The position before the oldest event kept.
     fn oldest(&self) -> u64;
@@ -78,9 +78,13 @@ pub trait Storage: Send + Sync + 'static {
 
     /// Lets go of what is not to be kept. Called about once a second.
     ///
+    /// Tells which topics have lost events since the last call that succeeded, each with the newest one lost; a topic may come
+    /// more than once. [`floor`](Self::floor) says the same from then on, and the log no longer serves those events from memory
+    /// either.
+    ///
     /// # Errors
     /// [`StorageError`]; a later call goes on.
-    async fn retain(&self, now: Now) -> Result<(), StorageError>;
+    async fn retain(&self, now: Now) -> Result<Vec<(Topic, u64)>, StorageError>;
 
     /// Ends cleanly. `given_out` is the last seq that anybody was told.
     ///

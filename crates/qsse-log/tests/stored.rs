@@ -29,6 +29,8 @@ struct Fake {
     reads: AtomicUsize,
     /// Seqs that are lost.
     hole: Mutex<(u64, u64)>,
+    /// What the next retention lets go of.
+    let_go: Mutex<Vec<(Topic, u64)>>,
 }
 
 impl Fake {
@@ -51,6 +53,7 @@ impl Fake {
             closed: Mutex::default(),
             reads: AtomicUsize::new(0),
             hole: Mutex::default(),
+            let_go: Mutex::default(),
         })
     }
 
@@ -141,7 +144,7 @@ impl Storage for Fake {
         names
     }
 
-    fn floor(&self, _: &Filter) -> u64 {
+    fn floor(&self, _: &Filter, _: u64) -> u64 {
         0
     }
 
@@ -182,8 +185,8 @@ impl Storage for Fake {
         Ok(tail)
     }
 
-    async fn retain(&self, _: Now) -> Result<(), StorageError> {
-        Ok(())
+    async fn retain(&self, _: Now) -> Result<Vec<(Topic, u64)>, StorageError> {
+        Ok(std::mem::take(&mut *self.let_go.lock().unwrap()))
     }
 
     async fn close(&self, given_out: u64) -> Result<(), StorageError> {
@@ -534,6 +537,21 @@ async fn topics_that_only_the_storage_has_are_reached_by_patterns() {
     };
     assert_eq!(matching("*"), ["a.new", "a.old", "b"]);
     assert_eq!(matching("a.*"), ["a.new", "a.old"]);
+}
+
+#[tokio::test]
+async fn memory_lets_go_of_what_it_shows_later_too() {
+    let fake = Fake::new();
+    let log = log(&fake, Config::default());
+    publish(&log, "a").await.unwrap();
+    // The storage lets go of events that it has and that readers have not seen yet.
+    fake.let_go.lock().unwrap().push(("a".parse().unwrap(), 2));
+    log.retain(Now::default()).await;
+    publish(&log, "a").await.unwrap();
+    publish(&log, "a").await.unwrap();
+    log.retain(Now::default()).await;
+    let mut reader = open(&log, "a", Start::After(EventId::new(EPOCH, 0))).await;
+    assert_eq!(read(&mut reader).await.0, [3]);
 }
 
 #[tokio::test]

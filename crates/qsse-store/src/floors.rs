@@ -15,7 +15,7 @@ use qsse_topic::Topic;
 use std::io;
 
 const MAGIC: &[u8; 8] = b"qsse.flo";
-const NAME: &str = "floors";
+pub(crate) const NAME: &str = "floors";
 /// More than four million of the longest names.
 const LIMIT: u64 = 1 << 30;
 

@@ -20,7 +20,7 @@ use std::io;
 use std::sync::Arc;
 
 const MAGIC: &[u8; 8] = b"qsse.key";
-const NAME: &str = "keys";
+pub(crate) const NAME: &str = "keys";
 /// Ten million of the longest.
 const LIMIT: u64 = 1 << 30;
 

@@ -17,7 +17,7 @@ use std::io;
 use std::sync::Arc;
 
 const MAGIC: &[u8; 8] = b"qsse.met";
-const NAMES: [&str; 2] = ["meta.0", "meta.1"];
+pub(crate) const NAMES: [&str; 2] = ["meta.0", "meta.1"];
 const CHECKED: usize = PROLOGUE + 7 * 8 + 4;
 
 /// What the files say.

@@ -18,7 +18,7 @@ pub struct Options {
     /// What a second one that wants to open the directory is told, such as `qsse serve, process 12`.
     pub purpose: String,
     /// A segment is closed when it has grown to this many bytes. Default 64 MiB, at least 4 KiB, at
-    /// most 1 GiB. The last append may go past it.
+    /// most 1 GiB. Only a single entry that is longer goes past it.
     pub segment_bytes: u64,
     /// How many seqs are leased ahead at once: the size of the gap after an unclean end. Default
     /// 1,048,576, at most 2^30.
@@ -120,8 +120,8 @@ impl Options {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Retention {
-    /// Most bytes of files. Whole segments go, the oldest first; the one that is written to stays, so
-    /// make this several times [`Options::segment_bytes`].
+    /// Most bytes of all files together: segments, their indexes, floors, keys and meta files. Whole segments go, the oldest
+    /// first; the one that is written to stays, so make this several times [`Options::segment_bytes`].
     pub max_bytes: Option<u64>,
     /// Most events of all topics together.
     pub max_events: Option<u64>,

@@ -43,8 +43,9 @@ impl Reader {
         self.floor_above(filter, 0)
     }
 
-    /// The floor, or something not above `after` if the floor is not.
-    pub(crate) fn floor_above(&self, filter: &Filter, after: u64) -> u64 {
+    /// The [`floor`](Reader::floor) if it is above `after`; otherwise any seq that is not. It is quicker, where nothing was
+    /// removed above.
+    pub fn floor_above(&self, filter: &Filter, after: u64) -> u64 {
         let state = self.shared.state.read();
         let topics = &state.topics;
         if topics.max_floor() <= after {

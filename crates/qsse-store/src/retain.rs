@@ -8,7 +8,7 @@ use crate::error::{Health, StoreError};
 use crate::floors;
 use crate::index::{Index, Stat};
 use crate::keys;
-use crate::meta::State as MetaState;
+use crate::meta::{self, State as MetaState};
 use crate::options::{Age, Retention};
 use crate::segment::{Segment, index_name, segment_name};
 use crate::store::Store;
@@ -46,7 +46,9 @@ impl Store {
     /// Limits on count and age, and those of topics, are exact: what goes is no longer given out, and
     /// [`floor`](crate::Reader::floor) tells it for the topics that lost something. Files are freed when all
     /// events in them are gone, and written anew, at most one a call, when most are. Bytes are
-    /// freed by whole segments. It needs no room on the disk, except for writing anew.
+    /// freed by whole segments: after it all files together have at most
+    /// [`max_bytes`](Retention::max_bytes), or there is only the segment that is written to. It needs no
+    /// room on the disk, except for writing anew.
     ///
     /// What was removed and is still in the files comes back, until the next call, after an unclean end.
     ///
@@ -54,6 +56,7 @@ impl Store {
     /// A part may be done then; the next call goes on. [`StoreError::Failed`] stays until the store is
     /// opened anew.
     pub fn retain(&mut self, rules: &Retention, age: Age) -> Result<Trimmed, StoreError> {
+        self.raised.clear();
         self.usable()?;
         let events = self.reader().events();
         self.ages.note(age, self.head());
@@ -78,6 +81,12 @@ impl Store {
         let now = self.reader().events();
         trimmed.events = events.saturating_sub(now);
         Ok(trimmed)
+    }
+
+    /// Takes what the last call of [`retain`](Store::retain) let go of, also one that failed: topics, each with the seq up to
+    /// which its events are no longer given out. A topic may come more than once.
+    pub fn take_raised(&mut self) -> Vec<(Topic, u64)> {
+        std::mem::take(&mut self.raised)
     }
 
     /// Removes all events through `seq`.
@@ -170,19 +179,29 @@ impl Store {
         Ok(seqs)
     }
 
-    /// Removes the oldest segments until the others have at most `most` bytes.
+    /// Removes the oldest segments until all files together have at most `most` bytes.
     fn trim_bytes(&mut self, most: u64) -> Result<(), StoreError> {
         let segments = self.shared.state.read().segments.clone();
-        let mut bytes: u64 = segments.iter().map(|segment| segment.len()).sum();
+        let files = &self.shared.files;
+        let sizes: Vec<u64> = segments.iter().map(|segment| segment.size(files)).collect();
+        let mut bytes = sizes.iter().sum::<u64>() + self.side_bytes();
         let closed = segments.len().saturating_sub(1);
-        for segment in segments.into_iter().take(closed) {
+        for (segment, size) in segments.into_iter().zip(sizes).take(closed) {
             if bytes <= most {
                 break;
             }
-            bytes -= segment.len();
+            bytes -= size;
             self.trim_through(segment.end())?;
         }
         Ok(())
+    }
+
+    /// Bytes of the files beside the segments and their indexes.
+    fn side_bytes(&self) -> u64 {
+        let io = &*self.shared.files.io;
+        let len = |name| io.open(name).and_then(|file| file.len()).unwrap_or(0);
+        let names = [floors::NAME, keys::NAME].into_iter().chain(meta::NAMES);
+        names.map(len).sum()
     }
 
     /// Takes the first segments off the disk if nothing in them is kept.
@@ -330,6 +349,7 @@ impl Store {
             state
                 .topics
                 .raise(topic, gone.floor, gone.count, gone.bytes);
+            self.raised.push((gone.topic, gone.floor));
         }
     }
 

@@ -34,6 +34,8 @@ pub(crate) struct Segment {
     index: RwLock<Option<Index>>,
     /// The index is in memory alone.
     pinned: AtomicBool,
+    /// The length of the index's file; 0 while it is not known.
+    index_len: AtomicU64,
 }
 
 /// The name of the segment that begins with that seq.
@@ -104,11 +106,22 @@ impl Segment {
             last_time: AtomicU64::new(index.last_time()),
             index: RwLock::new(Some(index)),
             pinned: AtomicBool::new(true),
+            index_len: AtomicU64::new(0),
         }
     }
 
     pub(crate) fn len(&self) -> u64 {
         self.len.load(Ordering::Acquire)
+    }
+
+    /// Its bytes with those of its index's file.
+    pub(crate) fn size(&self, files: &Files) -> u64 {
+        if !self.pinned.load(Ordering::Acquire) && self.index_len.load(Ordering::Acquire) == 0 {
+            let file = files.io.open(&index_name(self.first));
+            let len = file.and_then(|file| file.len()).unwrap_or(0);
+            self.index_len.store(len, Ordering::Release);
+        }
+        self.len() + self.index_len.load(Ordering::Acquire)
     }
 
     pub(crate) fn end(&self) -> u64 {

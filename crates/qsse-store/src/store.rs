@@ -6,13 +6,14 @@ use crate::OpenError;
 use crate::entry::Entry;
 use crate::error::{Health, StoreError};
 use crate::floors;
-use crate::io::{Io, StdIo, write_all};
+use crate::io::{Io, StdIo};
 use crate::meta::{Meta, State as MetaState, WriteError};
 use crate::options::Options;
 use crate::read::Reader;
 use crate::recover::{self, Recovered};
 use crate::retain::Ages;
 use crate::state::Shared;
+use qsse_topic::Topic;
 use std::any::Any;
 use std::io;
 use std::path::Path;
@@ -42,6 +43,8 @@ pub struct Store {
     pub(crate) may_be_dead: bool,
     /// Segments that begin before this were looked at for that.
     pub(crate) looked_through: u64,
+    /// Floors that the last call of `retain` raised.
+    pub(crate) raised: Vec<(Topic, u64)>,
     /// Given back when the store is dropped.
     _lock: Box<dyn Any + Send + Sync>,
 }
@@ -55,9 +58,6 @@ pub(crate) struct Opened {
     pub(crate) last_time: u64,
     pub(crate) known: u64,
 }
-
-/// A larger buffer is not kept for the next append.
-const KEPT_BUFFER: usize = 4 << 20;
 
 impl Store {
     /// Opens the store in `io`, or makes it if there is none.
@@ -96,6 +96,7 @@ impl Store {
             floors_changed: false,
             may_be_dead: true,
             looked_through: 0,
+            raised: Vec::new(),
             _lock: opened.lock,
         }
     }
@@ -148,7 +149,7 @@ impl Store {
     ///
     /// They last only after the next [`sync`](Store::sync). Seqs must rise from entry to entry and be above
     /// [`head`](Store::head); ones left out are told as lost. It reserves what was not reserved. When
-    /// a segment is full it is synced and the next one begun.
+    /// a segment is full it is synced and the next one begun, also in the middle of the entries.
     ///
     /// # Errors
     /// [`StoreError::Full`] without room: nothing remains, and the same append succeeds when there is
@@ -161,22 +162,12 @@ impl Store {
         };
         self.check(entries)?;
         self.lease(last.batch.last_seq())?;
-        let size = entries.iter().map(|entry| record_of(entry, 0).len()).sum();
-        let segment = self.segment_for(entries, size)?;
-
-        let begin = segment.len();
-        let mut buf = std::mem::take(&mut self.buf);
-        let records = self.encode(entries, begin, &mut buf);
-        let written = write_all(&*segment.file, &buf, begin);
-        buf.clear();
-        if buf.capacity() <= KEPT_BUFFER {
-            self.buf = buf;
-        }
-        if let Err(error) = written {
-            return Err(self.cut_back(&segment, begin, error));
+        let mut parts = Vec::new();
+        if let Err(error) = self.write_parts(entries, &mut parts) {
+            return Err(self.take_back(parts, error));
         }
         self.dirty = true;
-        self.publish(&segment, entries, records);
+        self.show(parts);
         *self.shared.health.lock() = Health::Good;
         Ok(())
     }

@@ -288,6 +288,65 @@ fn floors_of_topics_that_are_gone_are_bounded() {
 }
 
 #[test]
+fn all_files_together_stay_within_the_limit() {
+    const LIMIT: u64 = 60_000;
+    let io = MemIo::new();
+    let options = options().keys(100, seconds(120)).max_idle_floors(100);
+    let (mut store, _) = Store::open(Arc::new(io.clone()), options).unwrap();
+    let rules = Retention::default().max_bytes(LIMIT);
+    for first in (1..4_000).step_by(20) {
+        // Each on a topic of its own and with a key: floors, keys and indexes are a good part of the files.
+        let events = first..first + 20;
+        let events: Vec<Event> = events
+            .map(|seq| named(&format!("once.{seq}"), seq))
+            .collect();
+        let mut entry = entry(&events);
+        entry.keys = vec![(first, key(&format!("key {first}")))];
+        store.append(&[entry]).unwrap();
+        store.sync().unwrap();
+        store.retain(&rules, Age::default()).unwrap();
+        // It goes by whole segments.
+        assert!(io.used() <= LIMIT + 4_096, "{} bytes at {first}", io.used());
+    }
+    let events = store.reader().events();
+    assert!(events > 150, "{events} events in {} bytes", io.used());
+}
+
+#[test]
+fn what_is_gone_is_told_wherever_the_machine_stops() {
+    let whole = MemIo::new();
+    let mut store = open_without_keys(&whole);
+    let events = fill(&mut store, 1, 200, 7, 5);
+    drop(store);
+    let rules = Retention::default().max_bytes(8_000);
+    let mut stops = 0;
+    loop {
+        let mut is_done = false;
+        for seed in 0..4 {
+            let io = whole.snapshot();
+            let mut store = open_without_keys(&io);
+            io.power_off_at(io.operations() + stops);
+            is_done = store.retain(&rules, Age::default()).is_ok();
+            drop(store);
+            io.crash(seed);
+            let store = open_without_keys(&io);
+            let found = read(&store.reader(), "*").events;
+            assert!(!is_done || found.len() < 100, "{} events", found.len());
+            for event in &events {
+                let floor = store.reader().floor(&filter(&event.topic));
+                let told = found.contains(event) || floor >= event.seq;
+                assert!(told, "{event:?} after {stops} operations, seed {seed}");
+            }
+        }
+        if is_done {
+            break;
+        }
+        stops += 1;
+    }
+    assert!(stops > 5, "{stops}");
+}
+
+#[test]
 fn readers_never_wait_and_never_see_a_hole() {
     let dir = tempfile::tempdir().unwrap();
     let options = Options::new(EPOCH)

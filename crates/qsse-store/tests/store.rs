@@ -189,6 +189,37 @@ fn a_full_disk_refuses_events_reads_on_and_recovers() {
 }
 
 #[test]
+fn one_append_is_laid_into_as_many_segments_as_it_needs() {
+    let io = MemIo::new();
+    let (mut store, _) = open(&io);
+    let before = fill(&mut store, 1, 20, 7, 3);
+    let events: Vec<Event> = (21..=400).map(|seq| event(seq, 3)).collect();
+    let entries: Vec<_> = events.chunks(9).map(entry).collect();
+    // Without room it leaves nothing, wherever it ends.
+    let (used, head) = (io.used(), store.head());
+    for room in (0..28_000).step_by(512) {
+        io.set_capacity(Some(used + room));
+        let error = store.append(&entries).unwrap_err();
+        assert!(matches!(error, StoreError::Full { .. }), "{error:?}");
+        assert_eq!((store.head(), io.used()), (head, used), "with {room} bytes");
+        assert_eq!(read(&store.reader(), "*").events, before);
+    }
+    io.set_capacity(None);
+    store.append(&entries).unwrap();
+    store.sync().unwrap();
+    let all = [before, events].concat();
+    assert_eq!(read(&store.reader(), "*").events, all);
+    let names = qsse_store::Io::list(&io).unwrap();
+    let segments = names.iter().filter(|name| name.ends_with(".seg"));
+    let lengths: Vec<usize> = segments.map(|name| io.read(name).unwrap().len()).collect();
+    assert!(lengths.len() > 5, "{lengths:?}");
+    assert!(lengths.iter().all(|len| *len <= 4_096), "{lengths:?}");
+    drop(store);
+    let (store, _) = open(&io);
+    assert_eq!(read(&store.reader(), "*").events, all);
+}
+
+#[test]
 fn keys_are_told_again_within_their_window() {
     let io = MemIo::new();
     let (mut store, _) = open(&io);

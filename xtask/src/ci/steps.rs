@@ -7,8 +7,8 @@ use anyhow::Result;
 
 use super::package;
 use crate::{
-    artifacts, command::cargo, docs, endure, examples, interop, mutants, no_std, sim,
-    tidy, workspace::Metadata,
+    artifacts, command::cargo, docs, endure, examples, interop, mutants, no_std, sim, tidy,
+    workspace::Metadata,
 };
 
 /// One step.

@@ -50,7 +50,12 @@ const SECTIONS: &[(Group, &str, &str)] = &[
     (
         Group::Limits,
         "Limits of the server",
-        "For `serve`, in the file under `[limits]`. They have no flags.",
+        "For `serve`, in the file under `[limits]`. They have no flags.
+
+With a store, what is kept is looked after once a second: until then a topic may have more events than `limits.retain` says, events may be
+older, and files larger by what was published meanwhile. What has gone then is served neither from the files nor from memory. Only
+subscribers that are live still get every event. `limits.store` counts all files (events, indexes, what has gone by topic, keys) and frees
+them in pieces of an eighth of it, from 64 KiB to 64 MiB: as much may be there beside it, or one event if that is longer.",
     ),
 ];
 

@@ -68,7 +68,7 @@ table! {
     Limits "limits.history_events" One("COUNT"), "", parses::<u64>, "Most past events";
     Limits "limits.history_age" One("DURATION"), "", duration, "Greatest age of past events";
     Limits "limits.retain" Many("RULE"), "", |v| retention(v).map(drop), "What each topic of a pattern may keep, such as 'position.* events=1' or 'ride.* age=1h bytes=1MiB'; the first rule that matches a topic counts";
-    Limits "limits.store" One("SIZE"), "10 GiB", size, "Files of the store; the oldest events go first";
+    Limits "limits.store" One("SIZE"), "10 GiB", size, "Most bytes of all files of the store; the oldest events go first, by an eighth of this at a time (64 KiB to 64 MiB)";
     Limits "limits.store_events" One("COUNT"), "", parses::<u64>, "Most events in the store";
     Limits "limits.store_age" One("DURATION"), "", duration, "Greatest age of events in the store";
     Limits "limits.pending" One("SIZE"), "8 MiB", size, "Events on their way to the store; publishers wait beyond that";

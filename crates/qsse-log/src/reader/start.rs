@@ -48,6 +48,8 @@ struct Begin {
     position: u64,
     outcome: Outcome,
     selected: VecDeque<u64>,
+    /// Up to here the feed is not looked at: it still has what rules have let go of.
+    past_until: u64,
 }
 
 impl Reader {
@@ -82,6 +84,7 @@ impl Reader {
             on_lag,
             caught_up: false,
             lagging: false,
+            past_until: begin.past_until,
             told: 0,
             selected: begin.selected,
             selected_until: head,
@@ -113,6 +116,8 @@ impl Reader {
                     // What was shown and has left memory may not be written yet. A disk that is full keeps nobody waiting for ever.
                     let _ = tokio::time::timeout(WRITTEN, self.log.flush()).await;
                 }
+                // What is gone already is not among the last ones, so it is not missing.
+                self.told = storage.floor(&filter, 0);
                 let tail = read(storage.tail(filter.clone(), u64::from(n), until)).await?;
                 let n = usize::try_from(n).unwrap_or(usize::MAX);
                 let tail = self.with_memory(tail, n, until);
@@ -127,8 +132,12 @@ impl Reader {
         };
         self.position = position.min(self.selected_until);
         self.started = EventId::new(self.log.epoch(), self.position);
-        if matches!(start, Start::Since(_)) && storage.floor(&filter) > self.position {
-            self.outcome = Outcome::Gap;
+        if matches!(start, Start::Since(_)) {
+            self.past_until = self.selected_until;
+            let lost = storage.floor(&filter, self.position);
+            if lost.min(self.past_until) > self.position {
+                self.outcome = Outcome::Gap;
+            }
         }
         Ok(())
     }
@@ -159,29 +168,36 @@ fn begin(
         position,
         outcome,
         selected: VecDeque::new(),
+        past_until: 0,
     };
     let known = |id: EventId| id.epoch() == log.epoch() && id.seq() <= head;
-    // Whether a matching event behind this position is gone.
-    let after = |position| {
+    // Whether a matching event behind this position is gone, where the feed is looked at from `feed_floor` on.
+    let until = |position, feed_floor| {
         let lost = log.lost(state, filter, position).min(feed_floor);
-        at(
-            position,
-            if lost > position {
-                Outcome::Gap
-            } else {
-                Outcome::Resumed
-            },
-        )
+        let outcome = match lost > position {
+            true => Outcome::Gap,
+            false => Outcome::Resumed,
+        };
+        at(position, outcome)
+    };
+    // Who goes on gets what the feed has, who begins in the past what is kept.
+    let after = |position| until(position, feed_floor);
+    let past = |position| Begin {
+        past_until: head,
+        ..until(position, head)
     };
     Ok(match start {
         Start::Live => at(head, Outcome::Live),
-        Start::Earliest => at(floor, Outcome::Resumed),
-        Start::After(id) if !known(id) => at(floor, Outcome::Reset),
+        Start::Earliest => past(floor),
+        Start::After(id) if !known(id) => Begin {
+            outcome: Outcome::Reset,
+            ..past(floor)
+        },
         Start::After(id) => after(id.seq()),
         // The storage is asked later.
         Start::Since(_) | Start::Last(_) if log.storage().is_some() => at(head, Outcome::Resumed),
         Start::Since(time) => match state.history.before(time) {
-            Some(position) => after(position),
+            Some(position) => past(position),
             // Some of that time are gone. How many is not known any more, unless the feed reaches back to before them.
             None => after(feed.before(time).unwrap_or_default()),
         },
@@ -196,6 +212,7 @@ fn begin(
                 position,
                 outcome: Outcome::Resumed,
                 selected,
+                past_until: 0,
             }
         }
         _ => return Err(StartError::Unknown),

@@ -68,7 +68,7 @@ impl Reader {
             }
             Found(Kind::Read(match feed.stored.get(after) {
                 // What retention has let go of since is not shown.
-                Some(stored) if storage.floor(&filter) <= after => stored,
+                Some(stored) if storage.floor(&filter, after) <= after => stored,
                 _ => {
                     let stored = loop {
                         let mut more = pin!(log.shared().stored.notified());
@@ -92,7 +92,7 @@ impl Reader {
                         more.await;
                     };
                     // What retention has let go of is not remembered.
-                    if !stored.batches.is_empty() && storage.floor(&filter) <= after {
+                    if !stored.batches.is_empty() && storage.floor(&filter, after) <= after {
                         feed.stored.insert(after, &stored, most);
                     }
                     stored

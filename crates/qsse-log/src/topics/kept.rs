@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::collections::vec_deque::Iter;
 
-use qsse_topic::{Filter, Topic};
+use qsse_topic::{Filter, Topic, TopicRef};
 
 use super::{TopicId, Topics};
 
@@ -25,18 +25,37 @@ impl Topics {
     /// Notes that the topic's oldest events are kept no more, if these are the `count` from seq `first` on; several only of a topic without
     /// a rule.
     pub(crate) fn release(&mut self, id: TopicId, first: u64, count: usize, bytes: usize) {
-        let entry = self.entry_mut(id);
-        if entry.kept.front() != Some(&first) {
-            // A rule has let go of it before.
-            return;
+        let kept = self.kept(id);
+        if kept.front() == Some(&first) {
+            return self.drop_oldest(id, count, bytes);
         }
-        entry.kept.drain(..count);
-        entry.kept_bytes -= bytes;
-        let seq = first + count as u64 - 1;
+        // A rule, or the storage, has let go of some before, or of all.
+        let last = first + count as u64 - 1;
+        let rest = kept.partition_point(|seq| *seq <= last);
+        self.drop_oldest(id, rest, bytes);
+    }
+
+    /// Notes that the topic's events up to a seq are kept no more, because the storage has let go of them.
+    pub(crate) fn let_go(&mut self, topic: TopicRef<'_>, floor: u64) {
+        if let Some(&id) = self.by_name.get(topic) {
+            let id = TopicId(id);
+            let gone = self.kept(id).partition_point(|seq| *seq <= floor);
+            self.drop_oldest(id, gone, 0);
+        }
+    }
+
+    /// Drops the topic's `count` oldest events, of so many bytes; those count only where a rule does.
+    fn drop_oldest(&mut self, id: TopicId, count: usize, bytes: usize) {
+        let entry = self.entry_mut(id);
+        let Some(seq) = entry.kept.drain(..count).next_back() else {
+            return;
+        };
         entry.lost = seq;
+        entry.kept_bytes = entry.kept_bytes.saturating_sub(bytes);
         let before = entry.kept.capacity();
         if entry.kept.is_empty() {
             entry.kept = VecDeque::new();
+            entry.kept_bytes = 0;
         } else if entry.kept.len() < before / 4 {
             entry.kept.shrink_to(before / 2);
         }

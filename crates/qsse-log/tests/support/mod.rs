@@ -73,7 +73,7 @@ impl Storage for Memory {
         topics
     }
 
-    fn floor(&self, _: &Filter) -> u64 {
+    fn floor(&self, _: &Filter, _: u64) -> u64 {
         0
     }
 
@@ -108,8 +108,8 @@ impl Storage for Memory {
         Ok(firsts.collect())
     }
 
-    async fn retain(&self, _: Now) -> Result<(), StorageError> {
-        Ok(())
+    async fn retain(&self, _: Now) -> Result<Vec<(Topic, u64)>, StorageError> {
+        Ok(Vec::new())
     }
 
     async fn close(&self, _: u64) -> Result<(), StorageError> {
@@ -256,9 +256,9 @@ impl Storage for Shared {
         self.0.inner.topics(filter)
     }
 
-    fn floor(&self, filter: &Filter) -> u64 {
+    fn floor(&self, filter: &Filter, above: u64) -> u64 {
         let _ = self.0.meet_now("floor");
-        self.0.inner.floor(filter)
+        self.0.inner.floor(filter, above)
     }
 
     fn oldest(&self) -> u64 {
@@ -281,7 +281,7 @@ impl Storage for Shared {
         self.0.inner.tail(filter, n, upto).await
     }
 
-    async fn retain(&self, now: Now) -> Result<(), StorageError> {
+    async fn retain(&self, now: Now) -> Result<Vec<(Topic, u64)>, StorageError> {
         self.0.meet("retain").await?;
         self.0.inner.retain(now).await
     }

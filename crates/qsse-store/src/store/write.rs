@@ -12,40 +12,74 @@ use std::sync::Arc;
 
 /// A segment has at most about this many events, so that its index stays small.
 const SEGMENT_EVENTS: u64 = 1 << 20;
-/// A segment is never longer: places in it have 32 bits.
-const MAX_SEGMENT: u64 = 3 << 30;
+/// A larger buffer is not kept for the next append.
+const KEPT_BUFFER: usize = 4 << 20;
+
+/// Entries in the segment that takes them, written and not shown yet.
+pub(super) struct Part<'e> {
+    segment: Arc<Segment>,
+    /// The segment was made for them.
+    is_new: bool,
+    /// Where they begin in the file.
+    begin: u64,
+    entries: &'e [Entry],
+    records: Vec<Record>,
+}
+
 impl Store {
-    /// The segment that takes these entries: the last one, or a new one.
-    pub(super) fn segment_for(
+    /// Writes entries: as many as fit to the last segment, the others to new ones.
+    ///
+    /// After an error `parts` has what is to be taken back.
+    pub(super) fn write_parts<'e>(
         &mut self,
-        entries: &[Entry],
-        size: u64,
-    ) -> Result<Arc<Segment>, StoreError> {
-        let active = self.shared.state.read().active().cloned();
-        let bounds = entries.first().zip(entries.last());
-        let (first, last) = bounds.map_or((1, 1), |(first, last)| {
-            (first.batch.first_seq(), last.batch.last_seq())
-        });
-        if size > MAX_SEGMENT {
-            let what = "one append is longer than 3 GiB";
-            return Err(StoreError::Entry { what });
-        }
-        if let Some(active) = active {
-            let events = active.index(&self.shared.files, Index::events);
-            let events = events.map_err(StoreError::io("read an index"))?;
-            let empty = events == 0;
-            let full = active.len() + size > self.options.segment_bytes || events >= SEGMENT_EVENTS;
-            let far = last.saturating_sub(active.first) > u64::from(u32::MAX);
-            if !far && (empty || !full) {
-                return Ok(active);
+        mut entries: &'e [Entry],
+        parts: &mut Vec<Part<'e>>,
+    ) -> Result<(), StoreError> {
+        while let Some(first) = entries.first() {
+            let mut part = match parts.last() {
+                None => self.first_part(first)?,
+                Some(before) => {
+                    let synced = before.segment.file.sync_data();
+                    synced.map_err(|error| self.fail("a sync", &error))?;
+                    self.new_part(first)?
+                }
+            };
+            let count = self.fitting(&part, entries);
+            let (taken, rest) = entries.split_at(count);
+            (part.entries, entries) = (taken, rest);
+            let mut buf = std::mem::take(&mut self.buf);
+            part.records = self.encode(taken, part.begin, &mut buf);
+            let written = write_all(&*part.segment.file, &buf, part.begin);
+            buf.clear();
+            if buf.capacity() <= KEPT_BUFFER {
+                self.buf = buf;
             }
-            self.sync()?;
+            parts.push(part);
+            written.map_err(|error| self.noted(StoreError::io("write events")(error)))?;
         }
-        self.begin_segment(first)
+        Ok(())
     }
 
-    fn begin_segment(&mut self, first: u64) -> Result<Arc<Segment>, StoreError> {
+    /// The part of the last segment, if that takes the entry, or of a new one.
+    fn first_part<'e>(&mut self, first: &Entry) -> Result<Part<'e>, StoreError> {
+        let Some(active) = self.shared.state.read().active().cloned() else {
+            return self.new_part(first);
+        };
+        let events = active.index(&self.shared.files, Index::events);
+        let events = events.map_err(StoreError::io("read an index"))?;
+        let len = active.len() + record_of(first, 0).len();
+        let full = len > self.options.segment_bytes || events >= SEGMENT_EVENTS;
+        if is_far(&active, first) || (events > 0 && full) {
+            self.sync()?;
+            return self.new_part(first);
+        }
+        Ok(Part::of(active, false))
+    }
+
+    /// The part of a segment that is made for it.
+    fn new_part<'e>(&mut self, first: &Entry) -> Result<Part<'e>, StoreError> {
         let files = &self.shared.files;
+        let first = first.batch.first_seq();
         let header = SegmentHeader {
             epoch: self.shared.epoch,
             first,
@@ -60,9 +94,11 @@ impl Store {
         let file = match made {
             Ok(file) => file,
             Err(error) => {
-                // If it stays it is empty, and in nobody's way.
-                let _ = files.io.remove(&name);
-                return Err(self.noted(StoreError::io("begin a segment")(error)));
+                let error = self.noted(StoreError::io("begin a segment")(error));
+                return Err(match self.remove_segment(first) {
+                    Ok(()) => error,
+                    Err(second) => self.fail("undoing a failed write", &second),
+                });
             }
         };
         let synced = file.sync_data().and_then(|()| files.io.sync_dir());
@@ -70,14 +106,51 @@ impl Store {
             return Err(self.fail("a sync of a new segment", &error));
         }
         let segment = Arc::new(Segment::new(file, 0, Index::new(first)));
-        let closed = {
-            let mut state = self.shared.state.write();
-            segment.follow(state.active().map_or(0, |before| before.last_time()));
-            state.segments.push(Arc::clone(&segment));
-            state.segments.len() - 1
+        Ok(Part::of(segment, true))
+    }
+
+    /// How many of these entries the part's segment has room for: the first one always.
+    fn fitting(&self, part: &Part<'_>, entries: &[Entry]) -> usize {
+        let (mut len, mut events) = (part.begin, 0);
+        let fits = |entry: &&Entry| {
+            len += record_of(entry, 0).len();
+            events += u64::from(entry.batch.count());
+            let full = len > self.options.segment_bytes || events > SEGMENT_EVENTS;
+            !full && !is_far(&part.segment, entry)
         };
-        self.keep_indexes(closed);
-        Ok(segment)
+        entries.iter().take_while(fits).count().max(1)
+    }
+
+    /// Takes back what was written, the newest first, so that a crash meanwhile leaves the older; the error to return.
+    pub(super) fn take_back(&mut self, parts: Vec<Part<'_>>, error: StoreError) -> StoreError {
+        if self.usable().is_err() {
+            return error;
+        }
+        for part in parts.into_iter().rev() {
+            let undone = if part.is_new {
+                self.remove_segment(part.segment.first)
+            } else {
+                // Synced too, lest a crash brings back events that were refused.
+                let cut = part.segment.file.truncate(part.begin);
+                cut.and_then(|()| part.segment.file.sync_data())
+            };
+            if let Err(second) = undone {
+                return self.fail("undoing a failed write", &second);
+            }
+            // The segment before a new one was synced.
+            self.dirty = false;
+        }
+        error
+    }
+
+    /// Removes a segment that nobody has seen.
+    fn remove_segment(&self, first: u64) -> io::Result<()> {
+        let io = &self.shared.files.io;
+        match io.remove(&segment_name(first)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => io.sync_dir(),
+        }
     }
 
     /// Writes the indexes of closed segments that are only in memory, of the newest at least.
@@ -113,37 +186,49 @@ impl Store {
         records
     }
 
-    /// Takes a failed write back; the error to return.
-    pub(super) fn cut_back(
-        &mut self,
-        segment: &Segment,
-        begin: u64,
-        error: io::Error,
-    ) -> StoreError {
-        // Synced too, lest a crash brings back events that were refused.
-        let cut = segment.file.truncate(begin);
-        match cut.and_then(|()| segment.file.sync_data()) {
-            Ok(()) => {
-                self.dirty = false;
-                self.noted(StoreError::io("write events")(error))
+    /// Shows readers what was written.
+    pub(super) fn show(&self, parts: Vec<Part<'_>>) {
+        let begun = parts.iter().any(|part| part.is_new);
+        let mut state = self.shared.state.write();
+        for part in parts {
+            let segment = part.segment;
+            if part.is_new {
+                segment.follow(state.active().map_or(0, |before| before.last_time()));
+                state.segments.push(Arc::clone(&segment));
             }
-            Err(second) => self.fail("undoing a failed write", &second),
+            let topics = &mut state.topics;
+            segment.update(|index| {
+                for (entry, record) in part.entries.iter().zip(part.records) {
+                    index.add(record, Some(&entry.batch), |topic, seq, bytes| {
+                        topics.add(topic, (seq, seq), 1, u64::from(bytes));
+                    });
+                }
+            });
+            state.known = state.known.max(segment.end());
+        }
+        let closed = state.segments.len().saturating_sub(1);
+        drop(state);
+        if begun {
+            self.keep_indexes(closed);
         }
     }
+}
 
-    /// Shows readers what was written.
-    pub(super) fn publish(&self, segment: &Segment, entries: &[Entry], records: Vec<Record>) {
-        let mut state = self.shared.state.write();
-        let topics = &mut state.topics;
-        segment.update(|index| {
-            for (entry, record) in entries.iter().zip(records) {
-                index.add(record, Some(&entry.batch), |topic, seq, bytes| {
-                    topics.add(topic, (seq, seq), 1, u64::from(bytes));
-                });
-            }
-        });
-        state.known = state.known.max(segment.end());
+impl Part<'_> {
+    fn of(segment: Arc<Segment>, is_new: bool) -> Self {
+        Self {
+            begin: segment.len(),
+            segment,
+            is_new,
+            entries: &[],
+            records: Vec::new(),
+        }
     }
+}
+
+/// Whether the entry is too far behind the segment's first seq for the 32 bits of its places.
+fn is_far(segment: &Segment, entry: &Entry) -> bool {
+    entry.batch.last_seq().saturating_sub(segment.first) > u64::from(u32::MAX)
 }
 
 /// The record of an entry that stands at `offset`.

@@ -59,8 +59,8 @@ impl Storage for Slow {
         self.disk.read(filter, after, upto, budget).await
     }
 
-    fn floor(&self, filter: &Filter) -> u64 {
-        self.disk.floor(filter)
+    fn floor(&self, filter: &Filter, above: u64) -> u64 {
+        self.disk.floor(filter, above)
     }
 
     fn oldest(&self) -> u64 {
@@ -80,7 +80,7 @@ impl Storage for Slow {
         self.disk.tail(filter, n, upto).await
     }
 
-    async fn retain(&self, now: Now) -> Result<(), StorageError> {
+    async fn retain(&self, now: Now) -> Result<Vec<(Topic, u64)>, StorageError> {
         self.disk.retain(now).await
     }
 

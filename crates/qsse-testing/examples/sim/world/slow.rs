@@ -83,8 +83,8 @@ impl Storage for Slow {
         self.disk.topics(filter)
     }
 
-    fn floor(&self, filter: &Filter) -> u64 {
-        self.disk.floor(filter)
+    fn floor(&self, filter: &Filter, above: u64) -> u64 {
+        self.disk.floor(filter, above)
     }
 
     fn oldest(&self) -> u64 {
@@ -99,7 +99,7 @@ impl Storage for Slow {
         self.reading().await.tail(filter, n, upto).await
     }
 
-    async fn retain(&self, now: Now) -> Result<(), StorageError> {
+    async fn retain(&self, now: Now) -> Result<Vec<(Topic, u64)>, StorageError> {
         let work = move |disk: Arc<Disk>| async move { disk.retain(now).await };
         self.write(work).await
     }
