@@ -120,6 +120,7 @@ pub(crate) fn is_quiet(error: &anyhow::Error) -> bool {
 fn connecting(error: &ConnectError) -> Status {
     match error {
         ConnectError::Url(_)
+        | ConnectError::Setting(_)
         | ConnectError::Tls(_)
         | ConnectError::NobodyTrusted
         | ConnectError::TokenTooLong { .. }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use qsse_proto::limits::SettingError;
 use qsse_transport::TransportConfig;
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +27,7 @@ mod human;
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Config {
-    /// Deadline of one attempt to connect, from looking up the name to the server's welcome. Default 5 s.
+    /// Deadline of one attempt to connect, from looking up the name to the server's welcome. Default 5 s, at least 10 ms.
     #[serde(with = "human")]
     pub connect_timeout: Duration,
     /// Whether and how often the *first* connection is tried again. Default: not at all.
@@ -49,7 +50,7 @@ pub struct Config {
     /// principal share keys if they share this. Default empty.
     pub publisher_name: String,
     /// How long the first bytes of a subscription's stream may take from the moment it is opened. A connection on which they do not
-    /// come is of no use and is replaced. Default 10 s.
+    /// come is of no use and is replaced. Default 10 s, at least 10 ms.
     #[serde(with = "human")]
     pub stream_timeout: Duration,
     /// Which protocol to speak: `auto` (the default), `qsse` or `go`. Some things are not to be had in that of the Go library, see
@@ -76,6 +77,25 @@ impl Default for Config {
             agent: concat!("qsse-client/", env!("CARGO_PKG_VERSION")).into(),
             transport: TransportConfig::default(),
         }
+    }
+}
+
+impl Config {
+    /// Whether a client can work with these settings; one that connects asks too.
+    ///
+    /// # Errors
+    /// The first setting that is out of its range.
+    pub fn check(&self) -> Result<(), SettingError> {
+        let time = Duration::from_millis(10)..=Duration::MAX;
+        let streams = self.transport.max_remote_uni_streams.unwrap_or(1);
+        SettingError::duration("connect_timeout", self.connect_timeout, time.clone())?;
+        SettingError::duration("stream_timeout", self.stream_timeout, time)?;
+        let transport = self.transport.check();
+        // Each subscription has one.
+        let streams = SettingError::number("max_remote_uni_streams", streams.into(), 1..=16_384);
+        transport
+            .and(streams)
+            .map_err(|error| error.within("transport"))
     }
 }
 

@@ -190,6 +190,7 @@ impl Connect {
             seed,
         } = self;
         let url = url?;
+        config.check()?;
         let bytes = config.publisher_name.len();
         if bytes > PUBLISHER_NAME_BYTES {
             return Err(ConnectError::PublisherName { bytes });

@@ -97,6 +97,7 @@ pub use url::IntoServerUrl;
 pub use qsse_proto::control::{OnLag, Start};
 /// What is wrong with a line of the Go library's protocol; inside [`SubscriptionError`].
 pub use qsse_proto::go::LineError;
+pub use qsse_proto::limits::SettingError;
 pub use qsse_proto::publish::{Key, KeyError};
 pub use qsse_proto::stream::{GapReason, Outcome};
 pub use qsse_proto::{

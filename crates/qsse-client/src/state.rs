@@ -79,7 +79,8 @@ impl fmt::Display for ConnectionState {
                 delay,
                 reason,
             } => {
-                let delay = Duration::from_millis(delay.as_millis() as u64);
+                let delay =
+                    Duration::from_millis(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
                 let delay = humantime::format_duration(delay);
                 write!(f, "{reason}; attempt {attempt} to reconnect in {delay}")
             }

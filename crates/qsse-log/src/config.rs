@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use qsse_proto::limits::SettingError;
 use qsse_topic::Pattern;
 use serde::{Deserialize, Serialize};
 
@@ -32,11 +33,11 @@ pub struct Config {
     pub feeds_bytes: usize,
     /// How long a feed without readers is kept for the next one. Default 10 s.
     pub feed_idle: Duration,
-    /// Largest data of one event. Default 1 MiB.
+    /// Largest data of one event. Default 1 MiB, from 1 byte to 64 MiB.
     pub max_event_bytes: usize,
     /// What the acknowledgement of a publish means. Default `synced`; without a storage everything is in memory.
     pub acknowledge: Acknowledge,
-    /// Most bytes of events on their way to the storage: publishers wait beyond that. Default 8 MiB.
+    /// Most bytes of events on their way to the storage: publishers wait beyond that. Default 8 MiB, at least 1 byte.
     pub pending_bytes: usize,
     /// How long the key of a publish is remembered, so that it is not taken twice. Default 2 min.
     pub dedup_window: Duration,
@@ -125,6 +126,16 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Whether a log can work with these bounds.
+    ///
+    /// # Errors
+    /// The first one that is out of its range.
+    pub fn check(&self) -> Result<(), SettingError> {
+        let (event, pending) = (self.max_event_bytes as u64, self.pending_bytes as u64);
+        SettingError::number("max_event_bytes", event, 1..=64 << 20)?;
+        SettingError::number("pending_bytes", pending, 1..=u64::MAX)
+    }
+
     /// Sets [`history_bytes`](Self::history_bytes).
     #[must_use]
     pub fn history_bytes(mut self, bytes: usize) -> Self {

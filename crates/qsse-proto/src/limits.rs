@@ -6,6 +6,10 @@
 
 use qsse_topic::MAX_TOPIC_BYTES;
 
+mod setting;
+
+pub use setting::{FOREVER, SettingError};
+
 /// Data of one event: 1 MiB. Larger things belong in a store, with an event that names them. A
 /// server's setting, told in `Welcome`.
 pub const EVENT_BYTES: usize = 1024 * 1024;

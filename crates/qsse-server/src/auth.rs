@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use qsse_proto::limits::FOREVER;
 use qsse_topic::PatternRef;
 use qsse_transport::rustls::pki_types::CertificateDer;
 
@@ -94,10 +95,11 @@ impl Principal {
         }
     }
 
-    /// Ends the connection this long after authentication, unless the token is refreshed before.
+    /// Ends the connection this long after authentication, unless the token is refreshed before. More than a hundred years
+    /// count as a hundred.
     #[must_use]
     pub fn valid_for(mut self, time: Duration) -> Self {
-        self.valid_for = Some(time);
+        self.valid_for = Some(time.min(FOREVER));
         self
     }
 

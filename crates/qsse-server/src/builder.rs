@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use metrics::Recorder;
 use qsse_log::{Log, Storage};
 use qsse_proto::Epoch;
+use qsse_proto::limits::{FOREVER, SettingError};
 use qsse_topic::PatternError;
 use qsse_transport::ServerEndpoint;
 use qsse_transport::tls::{ServerTls, TlsError};
@@ -46,6 +47,9 @@ pub enum BindError {
         /// What is wrong with it.
         source: PatternError,
     },
+    /// A setting is out of its range.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     /// The socket or its TLS.
     #[error(transparent)]
     Endpoint(#[from] qsse_transport::BindError),
@@ -232,8 +236,11 @@ impl Builder {
         self
     }
 
-    async fn bind(self) -> Result<Server, BindError> {
+    async fn bind(mut self) -> Result<Server, BindError> {
         let topics = self.topics?;
+        self.config.check()?;
+        // Moments are told by adding to the time.
+        self.config.heartbeat = self.config.heartbeat.min(FOREVER);
         let (endpoint, fingerprint, shards) = match self.endpoint {
             Some(endpoint) => (endpoint, None, None),
             None => {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use qsse_proto::limits::SettingError;
 use qsse_proto::{ALPN, GO_ALPN};
 use qsse_transport::TransportConfig;
 use serde::{Deserialize, Serialize};
@@ -39,17 +40,17 @@ pub struct Config {
     /// every scraper too.
     pub max_topic_labels: usize,
     /// How often a stream without events tells its position, while the log moves. Default 10 s: what a resume after a
-    /// quiet time has to look through.
+    /// quiet time has to look through. At least 10 ms.
     pub heartbeat: Duration,
-    /// Time for the first valid `Hello` after the handshake. Default 5 s: a connection that says nothing holds memory.
+    /// Time for the first valid `Hello` after the handshake. Default 5 s, at least 10 ms: a connection that says nothing holds memory.
     pub hello_timeout: Duration,
-    /// Time for an answer of the authenticator or authorizer; none is a no. Default 5 s.
+    /// Time for an answer of the authenticator or authorizer; none is a no. Default 5 s, at least 10 ms.
     pub auth_timeout: Duration,
-    /// Subscriptions of one connection. Default 128: each is a task and a stream.
+    /// Subscriptions of one connection. Default 128, at least 1: each is a task and a stream.
     pub max_subscriptions: u32,
     /// Wildcards in one pattern of a client. Default 4: what a lookup costs grows with them.
     pub max_wildcards: usize,
-    /// Publishing streams of one connection. Default 64.
+    /// Publishing streams of one connection. Default 64, from 1 to 4,096: each that is permitted costs memory.
     pub max_publishers: u32,
     /// Control frames that may come at once. Default 512.
     pub control_burst: u32,
@@ -59,7 +60,7 @@ pub struct Config {
     pub max_decisions: usize,
     /// Time for streams to finish when the server drains. Default 10 s.
     pub drain_timeout: Duration,
-    /// The delay that clients are told when the server drains. Default 1 s, spread by each client.
+    /// The delay that clients are told when the server drains. Default 1 s, spread by each client; at most a day.
     pub retry_after: Duration,
 }
 
@@ -121,6 +122,36 @@ setters! {
 }
 
 impl Config {
+    /// Whether a server can work with these settings; one that starts asks too.
+    ///
+    /// # Errors
+    /// The first setting that is out of its range.
+    pub fn check(&self) -> Result<(), SettingError> {
+        let (least, most) = (Duration::from_millis(10), Duration::MAX);
+        let day = Duration::from_secs(24 * 3600);
+        let streams = self.transport.max_remote_bidi_streams.unwrap_or(4);
+        self.log.check().map_err(|error| error.within("log"))?;
+        let transport = self.transport.check();
+        // One for control, and one for the first publisher.
+        let streams = SettingError::number("max_remote_bidi_streams", streams.into(), 2..=16_384);
+        transport
+            .and(streams)
+            .map_err(|error| error.within("transport"))?;
+        let all = [
+            SettingError::duration("heartbeat", self.heartbeat, least..=most),
+            SettingError::duration("hello_timeout", self.hello_timeout, least..=most),
+            SettingError::duration("auth_timeout", self.auth_timeout, least..=most),
+            SettingError::duration("retry_after", self.retry_after, Duration::ZERO..=day),
+            SettingError::number(
+                "max_subscriptions",
+                self.max_subscriptions.into(),
+                1..=u64::MAX,
+            ),
+            SettingError::number("max_publishers", self.max_publishers.into(), 1..=4_096),
+        ];
+        all.into_iter().collect()
+    }
+
     /// The protocols (ALPN) that an endpoint has to offer for [`go_dialect`](Self#structfield.go_dialect) to be as set.
     pub fn protocols(&self) -> impl Iterator<Item = &'static [u8]> + use<> {
         [Some(ALPN), self.go_dialect.then_some(GO_ALPN)]

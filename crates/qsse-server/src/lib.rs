@@ -75,6 +75,7 @@ pub use qsse_log::disk::Kept;
 pub use qsse_log::{Acknowledge, Storage, StorageError};
 pub use qsse_log::{Config as LogConfig, Retention, Stats as LogStats};
 pub use qsse_proto::control::{OnLag, Start};
+pub use qsse_proto::limits::SettingError;
 pub use qsse_proto::publish::KeyError;
 pub use qsse_proto::stream::{Gap, GapReason};
 pub use qsse_proto::{Code, Event, EventId, Kind, Timestamp};

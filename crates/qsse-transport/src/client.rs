@@ -158,6 +158,7 @@ impl ClientEndpoint {
                 local: self.address,
             });
         }
+        config.check()?;
         let config = config.clone().for_client();
         let (crypto, verdict) = tls.quic_config()?;
         let mut quinn = quinn::ClientConfig::new(crypto);

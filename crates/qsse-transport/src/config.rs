@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use qsse_proto::limits::{FOREVER, SettingError};
 use serde::{Deserialize, Serialize};
 
 mod human;
@@ -24,35 +25,36 @@ mod human;
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct TransportConfig {
-    /// How long a connection may be silent before it is given up. Default 30 s; values below 10 ms
-    /// count as 10 ms. The smaller one of both sides applies.
+    /// How long a connection may be silent before it is given up. Default 30 s, at least 100 ms. The
+    /// smaller one of both sides applies.
     #[serde(with = "human::duration")]
     pub idle_timeout: Duration,
-    /// How long a side may be silent before it sends a keep-alive; zero turns that off. Default for
+    /// How long a side may be silent before it sends a keep-alive; zero turns that off, and less than
+    /// 10 ms counts as 10 ms. Default for
     /// a client 10 s, shortened by up to a fifth at random so that many clients do not beat
     /// together; for a server 15 s, which only acts for clients that send none. Never longer than a
     /// third (client) or a half (server) of [`idle_timeout`](Self::idle_timeout), so that the side
     /// with the shorter timeout keeps the connection up.
     #[serde(with = "human::optional_duration")]
     pub keep_alive: Option<Duration>,
-    /// Deadline for a handshake, on both sides. Default 5 s.
+    /// Deadline for a handshake, on both sides. Default 5 s, at least 10 ms.
     #[serde(with = "human::duration")]
     pub handshake_timeout: Duration,
     /// Bytes of a connection that may be written and not yet acknowledged: what a slow reader
-    /// costs. Default 256 KiB.
+    /// costs. Default 256 KiB, at least 1 KiB.
     pub send_window: u64,
     /// Bytes that the peer may send ahead on one stream: bounds what an unread stream keeps, and
-    /// its rate (window per round trip). Default for a server 64 KiB, for a client 1 MiB.
+    /// its rate (window per round trip). Default for a server 64 KiB, for a client 1 MiB, at least 1 KiB.
     pub stream_receive_window: Option<u64>,
     /// The same for all streams of a connection together. Default for a server 256 KiB; for a
     /// client unlimited, because one unread subscription must not block the others (its streams are
-    /// bounded one by one).
+    /// bounded one by one). At least 1 KiB.
     pub receive_window: Option<u64>,
     /// Bidirectional streams that the peer may have open. Default for a server 4 (control and
-    /// publishers), for a client 0.
+    /// publishers), for a client 0, at most 16,384.
     pub max_remote_bidi_streams: Option<u32>,
     /// Unidirectional streams that the peer may have open. Default for a server 1, for a client
-    /// 144: 128 subscriptions and 16 to spare. Each permitted stream costs memory, so keep it low.
+    /// 144: 128 subscriptions and 16 to spare. Each permitted stream costs memory, so keep it low; at most 16,384.
     pub max_remote_uni_streams: Option<u32>,
     /// Bytes asked for as the socket's send and as its receive buffer; 0 leaves the system's
     /// default. Default 4 MiB: with Linux's 208 KiB a burst to a thousand subscribers loses
@@ -60,7 +62,7 @@ pub struct TransportConfig {
     /// [`ServerEndpoint::udp_buffers`](crate::ServerEndpoint::udp_buffers).
     pub udp_buffer: usize,
     /// Size in bytes of the first packets' payload, before the path is probed for more. Default
-    /// 1,200, which QUIC guarantees.
+    /// 1,200, which QUIC guarantees and less counts as; at most 1,452.
     pub initial_mtu: u16,
     /// Largest payload in bytes of a packet, where the way to the peer has room: within a machine, and
     /// from one to another through a network with jumbo frames, as Linux tells by its routes. Elsewhere it is
@@ -76,9 +78,9 @@ pub struct TransportConfig {
     /// Default 100.
     pub max_handshakes: usize,
     /// Connection attempts on a server that may wait to be accepted, and handshakes that may be in
-    /// flight, before further ones are turned away. Default 1,024.
+    /// flight, before further ones are turned away. Default 1,024, at least 1.
     pub max_incoming: usize,
-    /// Connections of a server that hold state; one more is refused. Default 10,000. Handshakes count,
+    /// Connections of a server that hold state; one more is refused. Default 10,000, at least 1. Handshakes count,
     /// and so do closed connections for the moment (three round trips, up to some seconds after a
     /// handshake that failed) in which late packets are still answered.
     pub max_connections: usize,
@@ -141,6 +143,61 @@ impl TransportConfig {
         // QP-1.4: the subscriptions of a connection and 16 more.
         self.max_remote_uni_streams.get_or_insert(128 + 16);
         self
+    }
+}
+
+/// Streams that a peer may be permitted: QUIC keeps state for each of them from the beginning of a connection.
+const MOST_STREAMS: u64 = 16_384;
+
+impl TransportConfig {
+    /// Whether an endpoint can work with these settings; the one that is made from them asks too.
+    ///
+    /// Durations may be as long as one likes: a hundred years and more are the same.
+    ///
+    /// # Errors
+    /// The first setting that is out of its range.
+    pub fn check(&self) -> Result<(), SettingError> {
+        let ms = Duration::from_millis;
+        let least = |least| least..=u64::MAX;
+        let count = |count: Option<u32>| u64::from(count.unwrap_or(1));
+        let all = [
+            SettingError::duration("idle_timeout", self.idle_timeout, ms(100)..=Duration::MAX),
+            SettingError::duration(
+                "handshake_timeout",
+                self.handshake_timeout,
+                ms(10)..=Duration::MAX,
+            ),
+            SettingError::number("send_window", self.send_window, least(1024)),
+            SettingError::number(
+                "stream_receive_window",
+                self.stream_receive_window.unwrap_or(UNLIMITED),
+                least(1024),
+            ),
+            SettingError::number(
+                "receive_window",
+                self.receive_window.unwrap_or(UNLIMITED),
+                least(1024),
+            ),
+            SettingError::number(
+                "max_remote_bidi_streams",
+                count(self.max_remote_bidi_streams),
+                0..=MOST_STREAMS,
+            ),
+            SettingError::number(
+                "max_remote_uni_streams",
+                count(self.max_remote_uni_streams),
+                0..=MOST_STREAMS,
+            ),
+            SettingError::number("initial_mtu", self.initial_mtu.into(), 0..=1452),
+            SettingError::number("max_incoming", self.max_incoming as u64, least(1)),
+            SettingError::number("max_connections", self.max_connections as u64, least(1)),
+        ];
+        all.into_iter().collect()
+    }
+
+    /// The deadline for a handshake, as far ahead as a clock tells.
+    pub(crate) fn handshake_time(&self) -> Duration {
+        self.handshake_timeout.min(FOREVER)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
+use qsse_proto::limits::SettingError;
 use qsse_proto::{Code, DecodeError};
 
 use crate::tls::TlsError;
@@ -43,6 +44,9 @@ pub enum BindError {
         /// The address asked for.
         address: SocketAddr,
     },
+    /// A setting is out of its range.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     /// The TLS configuration cannot serve QUIC.
     #[error(transparent)]
     Tls(#[from] TlsError),

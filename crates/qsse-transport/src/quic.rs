@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use qsse_proto::Code;
+use qsse_proto::limits::FOREVER;
 use quinn::{AckFrequencyConfig, EndpointConfig, IdleTimeout, VarInt};
 use quinn_proto::{ConnectionIdGenerator, RandomConnectionIdGenerator};
 
@@ -35,6 +36,12 @@ const MIN_RESET_INTERVAL: Duration = Duration::ZERO;
 /// than their ten milliseconds and some to spare there would be one, at a price for each event.
 const ACK_DELAY: Duration = Duration::from_millis(16);
 
+/// Shortest time between keep-alives.
+const LEAST_KEEP_ALIVE: Duration = Duration::from_millis(10);
+
+/// Largest window: what was received and the window together are a number that QUIC can carry.
+const MOST_WINDOW: u64 = 1 << 61;
+
 /// Which side of a connection a configuration is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
@@ -49,12 +56,10 @@ pub(crate) fn transport(
     way: Way,
     randomness: &Randomness,
 ) -> quinn::TransportConfig {
-    let idle = config.idle_timeout.max(Duration::from_millis(10));
+    let idle = config.idle_timeout.min(FOREVER);
     let mut quinn = quinn::TransportConfig::default();
     quinn
-        .max_idle_timeout(Some(
-            IdleTimeout::try_from(idle).unwrap_or_else(|_| VarInt::MAX.into()),
-        ))
+        .max_idle_timeout(IdleTimeout::try_from(idle).ok())
         .keep_alive_interval(keep_alive(config, idle, side, randomness))
         .send_window(config.send_window)
         .stream_receive_window(window(config.stream_receive_window))
@@ -125,6 +130,7 @@ fn keep_alive(
     randomness: &Randomness,
 ) -> Option<Duration> {
     let interval = config.keep_alive.filter(|interval| !interval.is_zero())?;
+    let interval = interval.max(LEAST_KEEP_ALIVE);
     Some(match side {
         // Up to a fifth shorter, so that clients that came together do not stay in step.
         Side::Client => interval
@@ -135,9 +141,8 @@ fn keep_alive(
 }
 
 fn window(bytes: Option<u64>) -> VarInt {
-    bytes.map_or(VarInt::MAX, |bytes| {
-        VarInt::from_u64(bytes).unwrap_or(VarInt::MAX)
-    })
+    let bytes = bytes.unwrap_or(u64::MAX).min(MOST_WINDOW);
+    VarInt::from_u64(bytes).unwrap_or(VarInt::MAX)
 }
 
 /// A number of streams; QUIC ends at 2^60, far above a u32.

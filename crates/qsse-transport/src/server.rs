@@ -86,6 +86,7 @@ impl ServerEndpoint {
         tls: &ServerTls,
         config: &TransportConfig,
     ) -> Result<Self, BindError> {
+        config.check()?;
         let (sockets, buffers) = shard::bind(address, runtimes, config.udp_buffer)?;
         if buffers.clipped() {
             tracing::warn!(
@@ -141,6 +142,7 @@ impl ServerEndpoint {
         config: &TransportConfig,
         randomness: Randomness,
     ) -> Result<Self, BindError> {
+        config.check()?;
         let config = config.clone().for_server();
         let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
         let (first, _) = sockets.first().expect("a server has a socket");
@@ -233,7 +235,7 @@ impl ServerEndpoint {
                 Admission::Admit => {
                     let ticket = shared.gate.admit();
                     let config = shared.config_for(&incoming);
-                    let timeout = shared.config.handshake_timeout;
+                    let timeout = shared.config.handshake_time();
                     return Some(Handshake::new(incoming, config, ticket, timeout, shard));
                 }
                 Admission::Retry => {

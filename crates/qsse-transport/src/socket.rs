@@ -95,6 +95,8 @@ fn open(address: SocketAddr, buffer: usize) -> io::Result<(Socket, UdpBuffers)> 
         }
     }
     if buffer > 0 {
+        // The system counts it, doubled, in 32 bits with a sign.
+        let buffer = buffer.min(1 << 30);
         // A refusal shows in what is read back.
         let _ = socket.set_send_buffer_size(buffer);
         let _ = socket.set_recv_buffer_size(buffer);

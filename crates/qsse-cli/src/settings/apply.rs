@@ -3,8 +3,48 @@
 use qsse_client::{Config as ClientConfig, ReconnectPolicy, RetryPolicy};
 use qsse_server::{Acknowledge, Config as ServerConfig};
 
+use anyhow::Result;
+
 use super::Settings;
 use super::table::retention;
+use crate::exit::usage;
+
+/// Settings that have a range, and what they are called in the configurations.
+const RANGED: &[(&str, &str)] = &[
+    ("limits.event", "log.max_event_bytes"),
+    ("limits.pending", "log.pending_bytes"),
+    ("limits.connections", "transport.max_connections"),
+    ("limits.idle_timeout", "transport.idle_timeout"),
+    ("limits.send_window", "transport.send_window"),
+    ("limits.subscriptions", "max_subscriptions"),
+    ("limits.publishers", "max_publishers"),
+    ("limits.hello_timeout", "hello_timeout"),
+    ("limits.heartbeat", "heartbeat"),
+    ("limits.retry_after", "retry_after"),
+    ("connect_timeout", "client.connect_timeout"),
+    ("client.idle_timeout", "client.transport.idle_timeout"),
+];
+
+/// Whether server and client can work with the settings.
+///
+/// # Errors
+/// The first setting that is out of its range.
+pub(super) fn check(settings: &Settings) -> Result<()> {
+    let server = server_config(settings).check();
+    let client = client_config(settings).check();
+    let client = client.map_err(|error| error.within("client"));
+    server.and(client).map_err(|error| {
+        let known = RANGED.iter().find(|(_, name)| *name == error.name);
+        let Some((key, _)) = known else {
+            return usage(error.to_string());
+        };
+        let (source, given) = (&settings.value(key).source, settings.text(key));
+        usage(format!(
+            "{source}: {key} is {given}: it must be {}",
+            error.allowed
+        ))
+    })
+}
 
 /// How the client behaves.
 pub(crate) fn client_config(settings: &Settings) -> ClientConfig {

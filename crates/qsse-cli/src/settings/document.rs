@@ -17,6 +17,7 @@ A flag goes before an environment variable, a variable before the file, the file
   empty one counts as not set, except where that would open a server, trust somebody else or keep nothing: `QSSE_CONFIG`,
   `QSSE_CA`, `QSSE_CERT`, `QSSE_FINGERPRINT`, `QSSE_KEY`, `QSSE_STORE`, `QSSE_TOKEN`, `QSSE_TOKEN_FILE`, `QSSE_TOKENS` and
   `QSSE_TOPICS` are refused when they are empty.
+- A value that is out of its setting's range is an error that says what the range is.
 - Durations are a number and a unit: `500ms`, `5s`, `2m`. Sizes too: `64 KiB`, `4 MiB`. In the file both stand in quotes.
 - Several values stand in an array in the file, and are separated by commas in a flag or variable.
 - Relative paths start at the folder in which `qsse` is run.

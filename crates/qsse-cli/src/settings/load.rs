@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 
-use super::{Setting, Settings, Shape, Source, TABLE, Value, nearest};
+use super::{Setting, Settings, Shape, Source, TABLE, Value, apply, nearest};
 use crate::exit::usage;
 
 /// The largest configuration file that is read.
@@ -53,7 +53,9 @@ pub(crate) fn load(
         check(setting, &value)?;
         values.insert(setting.key, value);
     }
-    Ok(Settings { values })
+    let settings = Settings { values };
+    apply::check(&settings)?;
+    Ok(settings)
 }
 
 fn default(setting: &Setting) -> Value {

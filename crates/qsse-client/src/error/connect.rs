@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use qsse_proto::control::TokenTooLong;
+use qsse_proto::limits::SettingError;
 use qsse_proto::{Code, DecodeError};
 use qsse_transport::tls::TlsError;
 use qsse_transport::{BindError, ConnectError as TransportError, ConnectionError, UrlError};
@@ -21,6 +22,9 @@ pub enum ConnectError {
     /// The server's address cannot be read.
     #[error(transparent)]
     Url(#[from] UrlError),
+    /// A setting is out of its range.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     /// The host's name could not be looked up.
     #[error("cannot look up the address of {host}: is the name right, and is there a network?")]
     Resolve {

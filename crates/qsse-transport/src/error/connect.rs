@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use qsse_proto::Code;
+use qsse_proto::limits::SettingError;
 use rustls::CertificateError;
 
 use super::ConnectionError;
@@ -26,6 +27,9 @@ pub enum ConnectError {
         /// was handed in.
         fingerprint: Option<Fingerprint>,
     },
+    /// A setting is out of its range.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     /// Nothing answered, or not to the end.
     #[error(
         "no answer from {address} within {}: is a server running there, and does UDP get through?",

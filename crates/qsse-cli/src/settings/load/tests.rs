@@ -198,3 +198,51 @@ fn of_two_that_exclude_each_other_the_stronger_counts() {
     let settings = with_file("token_file = 'f'\ntoken = 't'", &["sub", "a"], &[]).unwrap();
     assert!(settings.either("token", "token_file").is_err());
 }
+
+#[test]
+fn an_extreme_value_is_taken_or_refused_by_its_key() {
+    let extremes = [
+        "0",
+        "1",
+        "65535",
+        "1000000000",
+        "4294967295",
+        "18446744073709551615",
+        "99999999999 EiB",
+        "0s",
+        "1ns",
+        "1000000000s",
+        "18446744073709551615s",
+        "t events=0 bytes=0 age=0s",
+        "t events=18446744073709551615 bytes=18446744073709551615 age=18446744073709551615s",
+    ];
+    let mut refused = Vec::new();
+    for setting in TABLE {
+        for extreme in extremes {
+            let variable = setting.variable();
+            let loaded = with_file("", &["serve"], &[(&variable, extreme)]);
+            // What is no value of the setting at all names the variable.
+            if let Err(error) = loaded {
+                let error = error.to_string();
+                let named = error.contains(setting.key) || error.contains(&variable);
+                assert!(named, "{} = {extreme}: {error}", setting.key);
+                if error.contains("it must be") {
+                    refused.push(format!("{} = {extreme}", setting.key));
+                }
+            }
+        }
+    }
+    for expected in [
+        "limits.send_window = 0",
+        "limits.publishers = 1000000000",
+        "limits.heartbeat = 0s",
+        "limits.pending = 0",
+        "client.idle_timeout = 1ns",
+        "connect_timeout = 0s",
+    ] {
+        assert!(
+            refused.iter().any(|one| one == expected),
+            "{expected}: {refused:#?}"
+        );
+    }
+}
