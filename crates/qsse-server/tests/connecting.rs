@@ -150,6 +150,45 @@ async fn a_refreshed_token_keeps_the_connection_and_its_subscriptions() {
     assert_eq!(client.closed().await.0, Code::NOT_AUTHORISED);
 }
 
+/// Answers about the token "older" only after it was asked about "newer".
+#[derive(Default)]
+struct Overtaking(tokio::sync::Notify);
+
+#[async_trait]
+impl Authenticator for Overtaking {
+    async fn authenticate(&self, credentials: Credentials<'_>) -> Result<Principal, Denied> {
+        let principal = Principal::new("anyone");
+        match credentials.token {
+            Some("older") => {
+                self.0.notified().await;
+                Ok(principal.valid_for(Duration::from_secs(60)))
+            }
+            Some("newer") => {
+                self.0.notify_one();
+                Ok(principal)
+            }
+            _ => Ok(principal),
+        }
+    }
+}
+
+// QP-4.6, QP-4.8: whoever takes rights away by a newer token must not be left with the older one.
+#[tokio::test]
+async fn the_newest_token_counts_however_long_each_is_looked_at() {
+    let server = server().authenticator(Overtaking::default()).await.unwrap();
+    let mut client = RawClient::connect(&server).await;
+    for token in ["older", "newer"] {
+        let token = Token::new(token).unwrap();
+        client.send(RefreshToken { token }).await;
+    }
+    for expected in [Some(60_000), None] {
+        match client.next().await {
+            ServerFrame::TokenAccepted(accepted) => assert_eq!(accepted.expires_in_ms, expected),
+            other => panic!("an answer, not {other:?}"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_drain_writes_every_stream_to_its_end() {
     let server = server().await.unwrap();

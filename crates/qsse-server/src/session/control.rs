@@ -5,8 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::future::{BoxFuture, OptionFuture};
+use futures_util::stream::{FuturesOrdered, FuturesUnordered, StreamExt};
 use qsse_proto::control::{
     ClientFrame, Goodbye, RefreshToken, Refused, Subscribe, Subscribed, TokenAccepted, Unsubscribe,
 };
@@ -14,7 +14,6 @@ use qsse_proto::{Code, EventId, Frame};
 use qsse_topic::Filter;
 use qsse_transport::{ConnectionError, RecvStream, SendStream};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Principal;
@@ -23,7 +22,7 @@ use crate::session::hello::{self, ControlStreams};
 use crate::session::pace::Pace;
 use crate::session::replies::{Replies, Unread};
 use crate::session::subscribing::{self, Refusal};
-use crate::session::subscriptions::{Held, Subscriptions};
+use crate::session::subscriptions::{Ends, Held, Subscriptions};
 use crate::session::{End, Session, publishing};
 
 /// Serves one client until it leaves, is sent away, or the server has drained. Tells with what to close the connection.
@@ -117,24 +116,36 @@ enum Answer {
 
 /// What waits for an authorizer, an authenticator or a stream; mostly nothing.
 #[derive(Default)]
-struct Opening<'s>(Option<FuturesUnordered<BoxFuture<'s, Answer>>>);
+struct Opening<'s> {
+    any: Option<FuturesUnordered<BoxFuture<'s, Answer>>>,
+    /// QP-4.6: answered in the order of the tokens, so that the newest one counts however long each takes.
+    tokens: Option<Box<FuturesOrdered<BoxFuture<'s, Answer>>>>,
+}
 
 impl<'s> Opening<'s> {
     fn add(&mut self, future: BoxFuture<'s, Answer>) {
-        self.0.get_or_insert_default().push(future);
+        self.any.get_or_insert_default().push(future);
+    }
+
+    fn add_token(&mut self, future: BoxFuture<'s, Answer>) {
+        self.tokens.get_or_insert_default().push_back(future);
     }
 
     fn is_empty(&self) -> bool {
-        self.0.is_none()
+        self.any.is_none() && self.tokens.is_none()
     }
 
     /// The next answer, if there is anything to wait for. Cancel-safe.
     async fn next(&mut self) -> Option<Answer> {
-        let opening = self.0.as_mut()?;
-        let answer = opening.next().await;
-        if opening.is_empty() {
-            self.0 = None;
-        }
+        let Self { any, tokens } = self;
+        let answer = tokio::select! {
+            biased;
+            Some(answer) = OptionFuture::from(tokens.as_mut().map(StreamExt::next)) => answer,
+            Some(answer) = OptionFuture::from(any.as_mut().map(StreamExt::next)) => answer,
+            else => return None,
+        };
+        tokens.take_if(|tokens| tokens.is_empty());
+        any.take_if(|any| any.is_empty());
         answer
     }
 }
@@ -198,7 +209,7 @@ impl Control<'_> {
             let message = format!("a connection has at most {max} subscriptions");
             return self.refuse(id, Refusal::new(Code::TOO_MANY_SUBSCRIPTIONS, message));
         }
-        let ends = CancellationToken::new();
+        let ends = Ends::default();
         let held = Held {
             ends: ends.clone(),
             filter: None,
@@ -219,7 +230,7 @@ impl Control<'_> {
             Answer::Token(principal) => self.refreshed(principal?),
             Answer::Recheck(id, Some(refusal)) => {
                 if let Some(held) = self.subscriptions.remove(id) {
-                    held.ends.cancel();
+                    held.ends.deny();
                 }
                 self.refuse(id, refusal)
             }
@@ -280,7 +291,7 @@ impl Control<'_> {
         let Session {
             shared, connection, ..
         } = &**self.session;
-        self.opening.add(Box::pin(async move {
+        self.opening.add_token(Box::pin(async move {
             Answer::Token(hello::authenticate(shared, connection, Some(token.expose())).await)
         }));
     }

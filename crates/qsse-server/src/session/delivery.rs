@@ -12,12 +12,12 @@ use qsse_proto::{Code, EventId};
 use qsse_topic::Filter;
 use qsse_transport::{SendStream, WriteError};
 use tokio::time::{Instant, timeout_at};
-use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Held;
 use crate::rarely::Rarely;
 use crate::session::Session;
 use crate::session::encoding::StreamForm;
+use crate::session::subscriptions::Ends;
 
 /// Bytes written in one turn, so that a stream that catches up does not starve the others of its connection.
 const TURN: usize = 32 << 10;
@@ -34,7 +34,7 @@ pub(crate) struct Delivery {
     /// What waits to be written.
     queue: VecDeque<Bytes>,
     stream: SendStream,
-    ends: CancellationToken,
+    ends: Ends,
     _counted: Held,
 }
 
@@ -68,7 +68,7 @@ impl Delivery {
         reader: Reader,
         form: StreamForm,
         stream: SendStream,
-        ends: CancellationToken,
+        ends: Ends,
     ) -> Box<Self> {
         let shared = &session.shared;
         let counted = shared.metrics.subscribe(&filter, &shared.topics);
@@ -131,7 +131,7 @@ impl Delivery {
         };
         match end {
             Ended::Drained => self.stream.finish(),
-            Ended::Unsubscribed => self.stream.reset(Code::UNSUBSCRIBED),
+            Ended::Unsubscribed => self.stream.reset(ends.code()),
             Ended::Lagged => self.stream.reset(Code::LAGGED),
             // The client asks again from where it is, later each time.
             Ended::Unreadable => self.stream.reset(Code::BUSY),

@@ -14,12 +14,12 @@ use qsse_proto::go::{ErrorData, EventLine, LineDecoder, LineError, OFFER_BYTES, 
 use qsse_proto::{Code, limits};
 use qsse_topic::{Filter, Pattern};
 use qsse_transport::{Connection, ReadError, SendStream};
-use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
 use crate::session::delivery::{Delivery, Ended};
 use crate::session::encoding::{GO_OPENING, StreamForm};
 use crate::session::subscribing::{check, open_stream, parse};
+use crate::session::subscriptions::Ends;
 use crate::session::{End, Session, Turned, hello};
 use crate::shared::Shared;
 
@@ -98,7 +98,7 @@ async fn deliver(session: &Arc<Session>, topics: &[String]) -> End {
     };
     let ended = match (filter, reader) {
         (Some(filter), Some(Ok(reader))) => {
-            let (session, ends) = (Arc::clone(session), CancellationToken::new());
+            let (session, ends) = (Arc::clone(session), Ends::default());
             let delivery =
                 Delivery::new(session, filter, reader, StreamForm::GoLines, stream, ends);
             delivery.preface(errors).deliver().await

@@ -7,12 +7,12 @@ use qsse_proto::control::{Start, Subscribe};
 use qsse_proto::{Code, limits};
 use qsse_topic::{Filter, Pattern};
 use qsse_transport::SendStream;
-use tokio_util::sync::CancellationToken;
 
 use crate::access::Answer;
 use crate::session::Session;
 use crate::session::delivery::Delivery;
 use crate::session::encoding::StreamForm;
+use crate::session::subscriptions::Ends;
 
 /// Why a subscription was refused.
 pub(crate) struct Refusal {
@@ -58,7 +58,7 @@ impl Refusal {
 pub(crate) async fn open(
     session: Arc<Session>,
     subscribe: Subscribe,
-    ends: CancellationToken,
+    ends: Ends,
 ) -> Result<Box<Delivery>, Refusal> {
     let Subscribe {
         id,

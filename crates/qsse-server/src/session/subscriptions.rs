@@ -1,7 +1,11 @@
 //! [`Subscriptions`]: what a connection is subscribed to.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use qsse_proto::Code;
 use qsse_topic::Filter;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFuture};
 
 /// A connection's subscriptions, in the order of their ids, which only grow.
 ///
@@ -12,9 +16,50 @@ pub(crate) struct Subscriptions(Vec<(u32, Held)>);
 /// A subscription, as the control loop knows it.
 pub(crate) struct Held {
     /// Ends it.
-    pub(crate) ends: CancellationToken,
+    pub(crate) ends: Ends,
     /// What it was let in for; `None` while it waits.
     pub(crate) filter: Option<Filter>,
+}
+
+/// What ends a subscription from outside.
+#[derive(Clone, Default)]
+pub(crate) struct Ends {
+    token: CancellationToken,
+    denied: Arc<AtomicBool>,
+}
+
+impl Ends {
+    /// Ends it as the client asked.
+    pub(crate) fn cancel(&self) {
+        self.token.cancel();
+    }
+
+    /// Ends it because it is not allowed any more.
+    pub(crate) fn deny(&self) {
+        self.denied.store(true, Ordering::Release);
+        self.token.cancel();
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.token.is_cancelled()
+    }
+
+    pub(crate) fn cancelled(&self) -> WaitForCancellationFuture<'_> {
+        self.token.cancelled()
+    }
+
+    /// Ends it when this is dropped.
+    pub(crate) fn drop_guard(self) -> DropGuard {
+        self.token.drop_guard()
+    }
+
+    /// The code with which its stream is reset.
+    pub(crate) fn code(&self) -> Code {
+        match self.denied.load(Ordering::Acquire) {
+            true => Code::NOT_AUTHORISED,
+            false => Code::UNSUBSCRIBED,
+        }
+    }
 }
 
 impl Subscriptions {
