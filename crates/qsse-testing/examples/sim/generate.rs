@@ -36,7 +36,14 @@ pub(crate) fn program(seed: u64) -> Program {
             true => refresh(&mut rng),
             false => op(&mut rng, &setting),
         };
+        // What is repeated under a key, or is being stored, is of interest when the server ends then.
+        let ends = matches!(op, Op::Keyed { .. }) && rng.chance(0.2);
         steps.push(step(&mut rng, op));
+        if ends {
+            let after_ms = rng.below(40);
+            let op = kill(&mut rng);
+            steps.push(Step { after_ms, op });
+        }
     }
     Program {
         seed,
@@ -118,7 +125,8 @@ fn op(rng: &mut Rng, setting: &Setting) -> Op {
             topic: topic(rng),
             size: size(rng),
             key: rng.below(4) as u8,
-            times: *rng.pick(&[1, 1, 2, 3]),
+            times: *rng.pick(&[1, 2, 4]),
+            every_ms: rng.below(20),
         },
         68..=71 => Op::Matching {
             client,
@@ -142,11 +150,7 @@ fn op(rng: &mut Rng, setting: &Setting) -> Op {
         82..=84 => Op::Restart {
             drain_ms: *rng.pick(&[0, 300, 5_000]),
         },
-        85..=90 => Op::Kill {
-            power: rng.chance(0.6),
-            operations: rng.below(12) as usize,
-            down_ms: *rng.pick(&[0, 100, 3_000, 20_000]),
-        },
+        85..=90 => kill(rng),
         91..=92 if stored => Op::Full {
             room: rng.below(3_000),
         },
@@ -195,6 +199,14 @@ fn subscribe(rng: &mut Rng, sub: usize) -> Op {
         ]),
         by: *rng.pick(&[By::Next, By::Next, By::Lend, By::Turns]),
         reads: rng.chance(0.7),
+    }
+}
+
+fn kill(rng: &mut Rng) -> Op {
+    Op::Kill {
+        power: rng.chance(0.6),
+        operations: rng.below(12) as usize,
+        down_ms: *rng.pick(&[0, 100, 3_000, 20_000]),
     }
 }
 

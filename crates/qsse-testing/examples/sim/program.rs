@@ -90,13 +90,14 @@ pub(crate) enum Op {
         size: usize,
         count: usize,
     },
-    /// Publishes under a key of the client's, again and again without waiting for the answer.
+    /// Publishes under a key of the client's, again and again after a while without waiting for the answer.
     Keyed {
         client: usize,
         topic: String,
         size: usize,
         key: u8,
         times: usize,
+        every_ms: u64,
     },
     Matching {
         client: usize,

@@ -340,9 +340,8 @@ impl Actor {
                 self.note(subscription);
                 return Some(Left::Again);
             }
-            // The reset of the stream may come before the word that says why.
             Some(Err(SubscriptionError::Refused {
-                code: Code::NOT_AUTHORISED | Code::UNSUBSCRIBED,
+                code: Code::NOT_AUTHORISED,
                 ..
             })) => {
                 self.note(subscription);

@@ -150,10 +150,12 @@ impl Run {
                 size,
                 key,
                 times,
+                every_ms,
             } => {
                 for _ in 0..times {
                     let to = To::Topic(topic.clone());
                     self.tasks.push(single(&world, client, to, size, Some(key)));
+                    sleep(Duration::from_millis(every_ms)).await;
                 }
             }
             Op::Matching {
@@ -242,9 +244,7 @@ impl Run {
             Op::Refresh { client, rights } => self.tasks.push(world.refresh(client, rights)),
             Op::Hang { ms } => {
                 world.troubled.set(true);
-                if let Some(disk) = &world.disk {
-                    disk.hang(Duration::from_millis(ms));
-                }
+                world.hang(Duration::from_millis(ms));
             }
             Op::Wait { ms } => sleep(Duration::from_millis(ms)).await,
         }

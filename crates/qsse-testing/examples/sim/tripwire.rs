@@ -24,8 +24,8 @@ pub(crate) struct Tripwire {
 struct Plan {
     /// Processes so far.
     processes: AtomicU64,
-    /// Until when nothing is done.
-    hangs: Mutex<Option<Instant>>,
+    /// From when on and until when nothing is done.
+    hangs: Mutex<Option<(Instant, Instant)>>,
     /// Operations until the power goes; `usize::MAX` is never.
     power: AtomicUsize,
     off: AtomicBool,
@@ -62,13 +62,20 @@ impl Tripwire {
 
     /// The disk does nothing for a time.
     pub(crate) fn hang(&self, time: Duration) {
-        *self.plan.hangs.lock() = Some(Instant::now() + time);
+        let now = Instant::now();
+        let since = self.hangs_for().map_or(now, |time| now - time);
+        *self.plan.hangs.lock() = Some((since, now + time));
+    }
+
+    /// For how long the disk has done nothing, if it does nothing now.
+    pub(crate) fn hangs_for(&self) -> Option<Duration> {
+        let (since, until) = (*self.plan.hangs.lock())?;
+        (Instant::now() < until).then(|| since.elapsed())
     }
 
     /// Waits until the disk does something.
     pub(crate) async fn awake(&self) {
-        let hangs = || (*self.plan.hangs.lock()).is_some_and(|until| Instant::now() < until);
-        while hangs() {
+        while self.hangs_for().is_some() {
             sleep(Duration::from_millis(10)).await;
         }
     }

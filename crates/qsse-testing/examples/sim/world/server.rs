@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// After so long a store that does not answer has been noticed: retention asks it every second, and 10 s are given to it.
+const NOTICED: Duration = Duration::from_secs(13);
+
 /// The server.
 impl World {
     pub(crate) async fn start(self: &std::rc::Rc<Self>) {
@@ -123,6 +126,25 @@ impl World {
             }
         }
         self.witnessed.set(last);
+    }
+
+    /// Lets the disk hang for a time. A server whose store has not answered for so long has to say that it is not well.
+    pub(crate) fn hang(self: &std::rc::Rc<Self>, time: Duration) {
+        let Some(disk) = self.disk.clone() else {
+            return;
+        };
+        disk.hang(time);
+        let (world, server) = (self.clone(), self.servers.get());
+        spawn_local(async move {
+            sleep(NOTICED).await;
+            let hangs = disk.hangs_for().is_some_and(|time| time >= NOTICED);
+            let well = (world.server.borrow().as_ref()).is_some_and(|now| now.health().is_ok());
+            if hangs && well && world.servers.get() == server && !disk.is_off() {
+                world.fault(format!(
+                    "the disk has done nothing for {NOTICED:?}, and the server is well"
+                ));
+            }
+        });
     }
 
     /// Drains the server.

@@ -75,7 +75,13 @@ impl Storage for Slow {
         self.write(work).await
     }
 
-    async fn read(&self, filter: Filter, after: u64, upto: u64, budget: usize) -> Stored {
+    async fn read(
+        &self,
+        filter: Filter,
+        after: u64,
+        upto: u64,
+        budget: usize,
+    ) -> Result<Stored, StorageError> {
         self.reading().await.read(filter, after, upto, budget).await
     }
 
@@ -91,11 +97,16 @@ impl Storage for Slow {
         self.disk.oldest()
     }
 
-    async fn seq_at(&self, time: Timestamp) -> u64 {
+    async fn seq_at(&self, time: Timestamp) -> Result<u64, StorageError> {
         self.reading().await.seq_at(time).await
     }
 
-    async fn tail(&self, filter: Filter, n: u64, upto: u64) -> Vec<(Topic, u64)> {
+    async fn tail(
+        &self,
+        filter: Filter,
+        n: u64,
+        upto: u64,
+    ) -> Result<Vec<(Topic, u64)>, StorageError> {
         self.reading().await.tail(filter, n, upto).await
     }
 
