@@ -1,7 +1,9 @@
 //! Publishes: their frames, one behind the other, and what is wrong with some.
 
 use bytes::{Bytes, BytesMut};
-use qsse_proto::publish::{self, Acknowledged, Key, Publish, PublisherFrame, Retry};
+use qsse_proto::publish::{
+    self, Acknowledged, Key, KeyScope, Publish, PublisherFrame, PublisherId, Retry,
+};
 use qsse_proto::{Code, Epoch, Frame, Kind, frame};
 
 #[test]
@@ -154,7 +156,10 @@ fn a_publisher_has_a_name_of_at_most_64_bytes() {
     for (len, is_read) in [(0, true), (64, true), (65, false)] {
         let open = PublisherFrame::OpenPublisher(publish::OpenPublisher {
             ordered: true,
-            name: "n".repeat(len),
+            scope: KeyScope::Named {
+                id: PublisherId::new([7; 16]),
+                name: "n".repeat(len),
+            },
         });
         let mut decoder = frame::Decoder::new(1_000);
         decoder.push(open.encode());
