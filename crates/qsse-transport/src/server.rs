@@ -284,12 +284,7 @@ impl ServerEndpoint {
         for shard in &shared.shards {
             shard.release(shared.address);
         }
-        let released = async {
-            while !shared.shards.iter().all(Shard::is_released) {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        };
-        let _ = tokio::time::timeout(RELEASE, released).await;
+        let _ = tokio::time::timeout(RELEASE, shard::released(&shared.shards)).await;
     }
 
     /// Uses another certificate for clients that connect from now on.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use quinn::{AsyncUdpSocket, TokioRuntime};
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -46,10 +47,14 @@ impl Shard {
             let _ = self.endpoint.rebind_abstract(Arc::new(Released(address)));
         }
     }
+}
 
-    /// Whether nobody has the socket any more.
-    pub(super) fn is_released(&self) -> bool {
-        self.socket.strong_count() == 0
+/// Waits until nobody has a socket of these any more.
+pub(super) async fn released(shards: &[Shard]) {
+    for shard in shards {
+        while shard.socket.strong_count() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 }
 
