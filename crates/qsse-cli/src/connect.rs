@@ -16,15 +16,32 @@ use crate::settings::{Settings, client_config};
 /// # Errors
 /// What is wrong with the settings.
 pub(crate) fn connect(settings: &Settings) -> Result<Connect> {
+    let connect = another(settings)?;
     warn(settings);
-    another(settings)
+    Ok(connect)
 }
 
 /// Says on standard error what is dangerous about the settings.
 pub(crate) fn warn(settings: &Settings) {
-    if settings.on("insecure") {
+    if trusts_anybody(settings).unwrap_or(false) {
         message(Level::WARN, "--insecure: anybody who answers is trusted");
     }
+}
+
+/// Whether `insecure` is on, and nothing stronger says whom to trust.
+///
+/// # Errors
+/// When both are said at the same place.
+fn trusts_anybody(settings: &Settings) -> Result<bool> {
+    if !settings.on("insecure") {
+        return Ok(false);
+    }
+    for other in ["fingerprint", "ca"] {
+        if settings.either("insecure", other)? != Some("insecure") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// [`connect`] without a warning, for one client of many.
@@ -40,24 +57,27 @@ pub(crate) fn another(settings: &Settings) -> Result<Connect> {
 /// # Errors
 /// What is wrong with the settings.
 pub(crate) fn publisher(settings: &Settings, name: impl FnOnce() -> String) -> Result<Connect> {
-    warn(settings);
     let mut config = client_config(settings);
     if settings.either("token", "token_file")?.is_none() {
         config.publisher_name = name();
     }
-    with(settings, config)
+    let connect = with(settings, config)?;
+    warn(settings);
+    Ok(connect)
 }
 
 fn with(settings: &Settings, config: Config) -> Result<Connect> {
     let url: ServerUrl = settings.need("server");
     let mut connect = Client::connect(url).config(config);
-    if settings.on("insecure") {
+    if trusts_anybody(settings)? {
         connect = connect.insecure();
-    } else if settings.is_set("ca") {
-        connect = connect.ca_file(settings.text("ca"));
-    }
-    for fingerprint in settings.all("fingerprint") {
-        connect = connect.fingerprint(fingerprint);
+    } else {
+        if settings.is_set("ca") {
+            connect = connect.ca_file(settings.text("ca"));
+        }
+        for fingerprint in settings.all("fingerprint") {
+            connect = connect.fingerprint(fingerprint);
+        }
     }
     Ok(match settings.either("token", "token_file")? {
         Some("token") => connect.token(settings.text("token")),

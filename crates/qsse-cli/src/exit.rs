@@ -123,6 +123,7 @@ fn connecting(error: &ConnectError) -> Status {
         | ConnectError::Setting(_)
         | ConnectError::Tls(_)
         | ConnectError::NobodyTrusted
+        | ConnectError::InsecureAndFingerprint
         | ConnectError::TokenTooLong { .. }
         | ConnectError::PublisherName { .. }
         | ConnectError::Token(_) => Status::Usage,

@@ -23,10 +23,10 @@ use crate::{Client, Config, ConnectError, Dialect, RetryPolicy, Subscribe, Token
 ///
 /// # How the server is recognised
 ///
-/// By the fingerprints in its address or given by [`fingerprint`](Self::fingerprint), if there are any; else by what
-/// [`ca_file`](Self::ca_file) or [`insecure`](Self::insecure) said; else, as usual, by the root certificates of the operating system (feature
-/// `platform-verifier`), and on this machine also by the development certificate of a server of the same user. A
-/// configuration of one's own given to [`tls`](Self::tls) goes before all of these.
+/// By the fingerprints in its address or given by [`fingerprint`](Self::fingerprint), if there are any; else by the file given to
+/// [`ca_file`](Self::ca_file); else, as usual, by the root certificates of the operating system (feature `platform-verifier`), and on this
+/// machine also by the development certificate of a server of the same user, which is read anew for each connection. A configuration of
+/// one's own given to [`tls`](Self::tls) goes before all of these. [`insecure`](Self::insecure) checks nothing.
 #[derive(Clone)]
 #[must_use = "nothing is connected until this is awaited"]
 pub struct Connect {
@@ -82,7 +82,8 @@ impl Connect {
         self
     }
 
-    /// Trusts the certificates in this PEM file and those signed by them, instead of the system's.
+    /// Trusts the certificates in this PEM file and those signed by them, instead of the system's. The server's own certificate
+    /// may be in it, also a self-signed one.
     pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.trust.choice = Choice::RootsFile(path.into());
         self
@@ -94,7 +95,8 @@ impl Connect {
         self
     }
 
-    /// Trusts anybody who answers, unless there are fingerprints: for tests only.
+    /// Trusts anybody who answers: for tests only. Together with a fingerprint, also one in the address, connecting fails with
+    /// [`ConnectError::InsecureAndFingerprint`].
     pub fn insecure(mut self) -> Self {
         self.trust.choice = Choice::Anybody;
         self
@@ -196,6 +198,7 @@ impl Connect {
             return Err(ConnectError::PublisherName { bytes });
         }
         trust.fingerprints.extend_from_slice(url.fingerprints());
+        trust.check()?;
         let runtime = runtime::Handle::try_current().map_err(|_| ConnectError::NoRuntime)?;
         let backoff = match seed {
             Some(seed) => Backoff::seeded(&config.reconnect, seed),

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use qsse_client::tls::ClientTls;
 use qsse_client::{
-    Client, Code, Connect, ConnectError, ConnectionState, RetryPolicy, ServerUrl, TransportError,
+    Client, Code, Connect, ConnectError, ConnectionState, RetryPolicy, ServerUrl, TransportConfig,
+    TransportError,
 };
 use qsse_transport::ServerEndpoint;
 use qsse_transport::tls::ServerTls;
@@ -125,9 +126,6 @@ async fn a_certificate_of_somebody_else_is_refused_and_says_what_to_do() {
     assert_eq!(fingerprint.as_ref(), server.url().fingerprints().first());
     assert!(error.to_string().contains("fingerprint="), "{error}");
     assert!(!error.is_retryable());
-    // Fingerprints go before `insecure`.
-    let error = refusing(Client::connect(&wrong).insecure()).await;
-    assert!(matches!(error, ConnectError::Certificate(_)), "{error}");
     // As usual, nobody knows a certificate that was made a moment ago.
     let plain = ServerUrl::new("127.0.0.1", server.url().port()).unwrap();
     let error = refusing(Client::connect(&plain)).await;
@@ -163,6 +161,65 @@ async fn localhost_works_with_a_server_on_either_family() {
         let server = FakeServer::on(endpoint, url.clone());
         let (client, _peer) = tokio::join!(Client::connect(url), server.welcome());
         client.unwrap_or_else(|error| panic!("{ip}: {error}"));
+    }
+}
+
+#[tokio::test]
+async fn of_two_addresses_the_one_that_answers_is_told_of() {
+    let certificate = ServerTls::self_signed([] as [&str; 0]).unwrap();
+    let usual = TransportConfig::server;
+    let full = usual().max_connections(0);
+    for (config, pinned, refused_as) in [
+        (full, certificate.fingerprint(), "Refused"),
+        (usual(), Some("00".repeat(32).parse().unwrap()), "NotPinned"),
+        (usual(), certificate.fingerprint(), "NotAuthorised"),
+    ] {
+        let Some((endpoint, _silent)) = beside_silence(&certificate, &config) else {
+            continue; // A machine without IPv6.
+        };
+        let url = ServerUrl::new("localhost", endpoint.local_addr().port()).unwrap();
+        let url = url.with_fingerprint(pinned.unwrap());
+        let serving = tokio::spawn(async move {
+            while let Some(handshake) = endpoint.accept().await {
+                if let Ok(connection) = handshake.complete().await {
+                    connection.close(Code::NOT_AUTHORISED, "no such token");
+                }
+            }
+        });
+        // The silent address alone would take this long.
+        let connect = Client::connect(url).connect_timeout(Duration::from_secs(3600));
+        let error = soon(connect.into_future()).await.unwrap_err();
+        assert!(format!("{error:?}").contains(refused_as), "{error:?}");
+        serving.abort();
+    }
+}
+
+/// An endpoint on one address of `localhost`, and a socket that never answers on the other.
+fn beside_silence(
+    tls: &ServerTls,
+    config: &TransportConfig,
+) -> Option<(ServerEndpoint, UdpSocket)> {
+    let endpoint = ServerEndpoint::bind("127.0.0.1:0".parse().unwrap(), tls, config).unwrap();
+    let silent = UdpSocket::bind(("::1", endpoint.local_addr().port())).ok()?;
+    Some((endpoint, silent))
+}
+
+#[tokio::test]
+async fn trusting_anybody_and_one_certificate_only_is_an_error() {
+    let server = FakeServer::start();
+    let fingerprint = server.url().fingerprints()[0];
+    let plain = ServerUrl::new("127.0.0.1", server.url().port()).unwrap();
+    for connect in [
+        // The address has one in it.
+        server.connect().insecure(),
+        Client::connect(&plain).fingerprint(fingerprint).insecure(),
+    ] {
+        let error = soon(connect.into_future()).await.unwrap_err();
+        assert!(
+            matches!(error, ConnectError::InsecureAndFingerprint),
+            "{error}"
+        );
+        assert!(error.to_string().contains("one of the two"), "{error}");
     }
 }
 

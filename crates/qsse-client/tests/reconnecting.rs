@@ -312,10 +312,7 @@ async fn a_subscription_asked_for_again_just_before_the_goodbye_is_not_waited_fo
 #[tokio::test]
 async fn a_goodbye_may_send_clients_elsewhere() {
     let (old, new) = (FakeServer::start(), FakeServer::start());
-    let connect = old
-        .connect()
-        .insecure()
-        .fingerprint(new.url().fingerprints()[0]);
+    let connect = old.connect().fingerprint(new.url().fingerprints()[0]);
     let (client, mut peer) = tokio::join!(connect, old.welcome());
     let client = client.unwrap();
     let address = Some(format!("127.0.0.1:{}", new.url().port()));

@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 
+mod by_file;
 mod client;
 pub mod dev_cert;
 mod error;
@@ -30,6 +31,7 @@ mod self_signed;
 mod server;
 mod verify;
 
+pub(crate) use by_file::{NotInFile, is_authority};
 pub use client::ClientTls;
 pub use error::TlsError;
 pub use fingerprint::{Fingerprint, FingerprintError};

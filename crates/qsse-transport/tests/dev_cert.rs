@@ -6,7 +6,10 @@ use std::fs;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use qsse_transport::tls::{ServerTls, dev_cert};
+use qsse_transport::tls::{ClientTls, ServerTls, dev_cert};
+use qsse_transport::{ClientEndpoint, ConnectError, ServerEndpoint, TransportConfig};
+
+mod support;
 
 fn only_file(folder: &Path) -> Vec<String> {
     let names = fs::read_dir(folder).unwrap();
@@ -111,4 +114,33 @@ fn an_unwritable_folder_leaves_it_in_memory() {
     let tls = ServerTls::dev_cert_in(&folder).unwrap();
     assert!(tls.fingerprint().is_some());
     assert_eq!(dev_cert::fingerprint_in(&folder), None);
+}
+
+#[tokio::test]
+async fn a_client_follows_a_server_to_its_next_certificate_and_to_no_other() {
+    let home = tempfile::tempdir().unwrap();
+    let trust = ClientTls::local_in(home.path());
+    let client = ClientEndpoint::bind(support::loopback()).unwrap();
+    let config = TransportConfig::client();
+    let connect = async |tls: &ServerTls| {
+        let server =
+            ServerEndpoint::bind(support::loopback(), tls, &TransportConfig::server()).unwrap();
+        support::serve(&server);
+        let attempt = client.connect(server.local_addr(), "localhost", &trust, &config);
+        support::soon("an answer", attempt).await
+    };
+    let refused = |result: Result<_, ConnectError>| {
+        assert!(matches!(
+            result,
+            Err(ConnectError::CertificateRefused { .. })
+        ));
+    };
+    // Trust was set up before there was any.
+    let first = ServerTls::dev_cert_in(home.path()).unwrap();
+    connect(&first).await.unwrap();
+    fs::remove_file(dev_cert::path_in(home.path())).unwrap();
+    refused(connect(&first).await.map(drop));
+    let second = ServerTls::dev_cert_in(home.path()).unwrap();
+    connect(&second).await.unwrap();
+    refused(connect(&first).await.map(drop));
 }

@@ -98,7 +98,13 @@ fn what_is_there_instead_is_told() {
     let der = files.write("key.der", [0x30, 0x82, 0xff, 0x00]);
     let (_, text) = error(&files.certificate, &der);
     assert!(
-        text.contains("not in PEM form") && text.contains("openssl"),
+        text.contains("in DER form") && text.contains("openssl pkey -inform der"),
+        "{text}"
+    );
+    let neither = files.write("notes.txt", "my key is in the drawer\n");
+    let (_, text) = error(&files.certificate, &neither);
+    assert!(
+        text.contains("not in PEM form") && text.contains("give the file of the key"),
         "{text}"
     );
 }
@@ -196,9 +202,25 @@ fn roots_are_read_from_a_file_or_its_fault_is_told() {
         .unwrap_err()
         .to_string();
     assert!(
-        text.contains("key.pem") && text.contains("no certificate"),
+        text.contains("key.pem") && text.contains("no certificate") && text.contains("PRIVATE KEY"),
         "{text}"
     );
+    assert!(text.contains("give the file of the certificate"), "{text}");
+    let der = KeyPair::generate().unwrap();
+    let der = CertificateParams::new(Vec::new())
+        .unwrap()
+        .self_signed(&der)
+        .unwrap();
+    let der = files.write("cert.der", der.der());
+    let text = ClientTls::roots_pem_file(der).unwrap_err().to_string();
+    assert!(
+        text.contains("cert.der") && text.contains("openssl x509 -inform der"),
+        "{text}"
+    );
+    let text = ClientTls::roots_pem_file(files.folder.path())
+        .unwrap_err()
+        .to_string();
+    assert!(text.contains("it is a folder"), "{text}");
     let text = ClientTls::roots_pem_file("/nowhere/ca.pem")
         .unwrap_err()
         .to_string();

@@ -56,6 +56,57 @@ fn a_certificate_of_somebody_else_is_refused_and_can_be_pinned() {
 }
 
 #[test]
+fn what_openssl_makes_is_trusted_by_its_file_and_a_wrong_file_is_named() {
+    let home = Home::new();
+    // What `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -addext
+    // subjectAltName=DNS:localhost,IP:127.0.0.1` makes.
+    let mut params =
+        rcgen::CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])
+            .unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let cert = home.file("cert.pem", params.self_signed(&key).unwrap().pem());
+    let key = home.file("key.pem", key.serialize_pem());
+    let (cert, key) = (cert.to_str().unwrap(), key.to_str().unwrap());
+    let server = home.serve(&["--cert", cert, "--key", key]);
+    let ping = |ca: &str| home.run(&["ping", "-n1", "-s", &server.address, "--ca", ca]);
+    ping(cert).expect(0, &[]);
+    ping(key).expect(2, &[key, "PRIVATE KEY", "give the file of the certificate"]);
+    ping("/nowhere/ca.pem").expect(2, &["/nowhere/ca.pem", "no such file"]);
+    let other = home.path().join("state/dev-cert.pem");
+    home.run(&["cert"]).expect(0, &[]);
+    let other = other.to_str().unwrap();
+    ping(other).expect(4, &["neither in", other]);
+}
+
+#[test]
+fn anybody_and_one_certificate_only_contradict_each_other() {
+    let home = Home::new();
+    let fingerprint = "00".repeat(32);
+    let ping = |flags: &[&str]| home.run(&[&["ping", "-n1", "--insecure"], flags].concat());
+    ping(&["--fingerprint", &fingerprint]).expect(2, &["insecure and fingerprint are both set"]);
+    ping(&["--ca", "ca.pem"]).expect(2, &["insecure and ca are both set"]);
+    let url = format!("qsse://127.0.0.1?fingerprint={fingerprint}");
+    ping(&["-s", &url]).expect(2, &["one of the two"]);
+}
+
+#[test]
+fn a_server_that_starts_with_a_new_development_certificate_is_trusted_while_being_tried() {
+    let home = Home::new();
+    home.run(&["cert"]).expect(0, &[]);
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let args = ["sub", "a", "-s", &address, "--connect-timeout", "1m"];
+    let mut sub = home.start(&args);
+    // The attempt has begun; the server that answers it has a new certificate.
+    silent.recv_from(&mut [0; 2048]).unwrap();
+    std::fs::remove_file(home.path().join("state/dev-cert.pem")).unwrap();
+    drop(silent);
+    let _server = Server::start(&mut home.command(&["serve", "--listen", &address]));
+    sub.error_line("subscribed to");
+}
+
+#[test]
 fn localhost_works_against_either_family() {
     let home = Home::new();
     for address in ["127.0.0.1:0", "[::1]:0"] {

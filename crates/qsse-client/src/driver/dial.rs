@@ -8,7 +8,8 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use qsse_transport::tls::ClientTls;
 use qsse_transport::{
-    ClientEndpoint, ConnectError as TransportError, Connection, ServerUrl, TransportConfig,
+    ClientEndpoint, ConnectError as TransportError, Connection, ConnectionError, ServerUrl,
+    TransportConfig,
 };
 use tokio::net::lookup_host;
 use tokio::time::sleep;
@@ -17,6 +18,9 @@ use crate::ConnectError;
 
 /// How long an address is tried before the next one is tried beside it.
 const STAGGER: Duration = Duration::from_millis(250);
+
+/// How long the silent addresses of a server may still take once another one has said no.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// The sockets that connections are opened from.
 #[derive(Default)]
@@ -75,22 +79,50 @@ impl Endpoints {
 
 /// Connects to the first address of the server that answers.
 ///
-/// `ways` of recognising it are tried in order as long as its certificate is refused.
+/// `heard` is what its addresses have said so far, also when this is cancelled.
 pub(super) async fn dial(
     endpoints: &mut Endpoints,
     url: &ServerUrl,
-    ways: &[ClientTls],
+    tls: &ClientTls,
     config: &TransportConfig,
+    heard: &mut Heard,
 ) -> Result<Connection, ConnectError> {
     let addresses = resolve(url).await?;
-    let mut result = Err(ConnectError::NobodyTrusted);
-    for tls in ways {
-        result = race(endpoints, url, &addresses, tls, config).await;
-        if !matches!(result, Err(ConnectError::Certificate(_))) {
-            break;
+    let connection = race(endpoints, url, &addresses, tls, config, heard).await?;
+    // What the others said no longer counts.
+    *heard = Heard::default();
+    Ok(connection)
+}
+
+/// Of the failures at a server's addresses the one that says most.
+#[derive(Default)]
+pub(super) struct Heard(Option<ConnectError>);
+
+impl Heard {
+    /// Keeps `error` if it says more than what there is: a server that answered is more than silence.
+    fn keep(&mut self, error: ConnectError) {
+        if self.0.as_ref().is_none_or(|kept| says(&error) > says(kept)) {
+            self.0 = Some(error);
         }
     }
-    result
+
+    /// Whether any address has answered.
+    fn answered(&self) -> bool {
+        self.0.as_ref().is_some_and(|kept| says(kept) >= ANSWERED)
+    }
+
+    /// What an attempt has come to that took longer than `after`.
+    pub(super) fn by_deadline(self, url: &ServerUrl, after: Duration) -> ConnectError {
+        if self.answered()
+            && let Some(error) = self.0
+        {
+            return error;
+        }
+        ConnectError::TimedOut {
+            server: format!("{}:{}", url.host(), url.port()),
+            after,
+        }
+    }
 }
 
 /// The server's addresses, IPv6 and IPv4 in turn, beginning with what the system prefers.
@@ -152,61 +184,55 @@ async fn race(
     addresses: &[SocketAddr],
     tls: &ClientTls,
     config: &TransportConfig,
+    heard: &mut Heard,
 ) -> Result<Connection, ConnectError> {
     let mut waiting = addresses.iter();
     let mut running = FuturesUnordered::new();
-    let mut worst = None;
     loop {
         if let Some(address) = waiting.next() {
             match endpoints.reaching(*address, config) {
                 Ok(endpoint) => running
                     .push(async move { endpoint.connect(*address, url.host(), tls, config).await }),
                 // A system without IPv6, for instance.
-                Err(error) => keep(&mut worst, error),
+                Err(error) => heard.keep(error),
             }
         } else if running.is_empty() {
-            return Err(worst.unwrap_or(ConnectError::NoAddress {
+            return Err(heard.0.take().unwrap_or(ConnectError::NoAddress {
                 host: url.host().into(),
             }));
         }
         let more = waiting.len() > 0;
-        let next = sleep(STAGGER);
         tokio::select! {
             biased;
             Some(result) = running.next() => match result {
                 Ok(connection) => return Ok(connection),
-                Err(error) => keep(&mut worst, error.into()),
+                Err(error) => heard.keep(error.into()),
             },
-            () = next, if more => {}
+            () = sleep(STAGGER), if more => {}
             // A server that answered counts more than the silence of its other addresses.
-            () = sleep(STAGGER), if !more && worst.as_ref().is_some_and(|worst| says(worst) == ANSWERED) => {
-                running.clear();
-            }
+            () = sleep(GRACE), if !more && heard.answered() => running.clear(),
             else => {}
         }
     }
 }
 
-/// Of two failures keeps the one that says more: a server that answered is more than silence.
-fn keep(kept: &mut Option<ConnectError>, error: ConnectError) {
-    if kept.as_ref().is_none_or(|kept| says(&error) > says(kept)) {
-        *kept = Some(error);
-    }
-}
-
-/// What an answer says, in [`says`].
-const ANSWERED: u8 = 3;
+/// What an answer says at least, in [`says`].
+const ANSWERED: u8 = 2;
 
 /// How much a failure says of the server.
 fn says(error: &ConnectError) -> u8 {
+    use TransportError as T;
     match error {
         ConnectError::Socket(_) | ConnectError::NoRuntime => 0,
-        ConnectError::Unreachable(
-            TransportError::TimedOut { .. } | TransportError::Failed { .. },
-        ) => 1,
-        ConnectError::Unreachable(TransportError::AlpnMismatch { .. }) => ANSWERED,
-        ConnectError::Unreachable(_) => 2,
-        _ => ANSWERED,
+        ConnectError::Unreachable(T::InvalidAddress { .. } | T::EndpointClosed) => 0,
+        ConnectError::Unreachable(T::TimedOut { .. })
+        | ConnectError::Unreachable(T::Failed {
+            source: ConnectionError::TimedOut,
+            ..
+        }) => 1,
+        // Whoever says "not now" says less than who says "not so".
+        error if error.is_retryable() => ANSWERED,
+        _ => 3,
     }
 }
 
@@ -236,23 +262,47 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_more_than_silence() {
+    fn an_answer_says_more_than_silence_and_outlasts_the_deadline() {
         let address = "127.0.0.1:1".parse().unwrap();
+        let url = ServerUrl::new("localhost", 1).unwrap();
         let after = Duration::from_secs(1);
-        let silence = || TransportError::TimedOut { address, after }.into();
-        let refusal = || TransportError::Refused { address }.into();
-        for (first, second) in [(silence(), refusal()), (refusal(), silence())] {
-            let mut kept = None;
-            keep(&mut kept, first);
-            keep(&mut kept, second);
-            let kept = kept.unwrap();
-            assert!(matches!(
-                kept,
-                ConnectError::Unreachable(TransportError::Refused { .. })
-            ));
+        let silence = || TransportError::TimedOut { address, after };
+        let no_family = || TransportError::InvalidAddress {
+            address,
+            local: address,
+        };
+        let heard = |errors: [TransportError; 3]| {
+            let mut heard = Heard::default();
+            for error in errors {
+                heard.keep(error.into());
+            }
+            heard.by_deadline(&url, after)
+        };
+        let refused = || TransportError::Refused { address };
+        for errors in [
+            [silence(), no_family(), refused()],
+            [refused(), silence(), no_family()],
+        ] {
+            let kept = heard(errors);
+            assert!(
+                matches!(
+                    kept,
+                    ConnectError::Unreachable(TransportError::Refused { .. })
+                ),
+                "{kept:?}"
+            );
         }
         let offered = "qsse/1".into();
-        let other: ConnectError = TransportError::AlpnMismatch { address, offered }.into();
-        assert_eq!(says(&other), ANSWERED, "no need to wait for the silent");
+        let other = TransportError::AlpnMismatch { address, offered };
+        let kept = heard([refused(), other, silence()]);
+        assert!(
+            matches!(
+                kept,
+                ConnectError::Unreachable(TransportError::AlpnMismatch { .. })
+            ),
+            "{kept:?}"
+        );
+        let kept = heard([silence(), no_family(), silence()]);
+        assert!(matches!(kept, ConnectError::TimedOut { .. }), "{kept:?}");
     }
 }

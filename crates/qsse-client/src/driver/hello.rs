@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::asked::AskedFor;
 use super::control::Control;
-use super::dial::{Endpoints, dial};
+use super::dial::{Endpoints, Heard, dial};
 use super::live::Live;
 use super::trust::Trust;
 use crate::backoff::Backoff;
@@ -32,16 +32,15 @@ pub(super) enum Opened {
 }
 
 /// How the server is recognised and offered the dialect, and the settings of a connection to it.
-pub(super) fn ways(
+pub(super) fn set_up(
     core: &Core,
     url: &ServerUrl,
     trust: &mut Trust,
-) -> Result<(Vec<ClientTls>, TransportConfig), ConnectError> {
-    let offered = |tls| core.config.dialect.offered(tls);
-    let ways = trust.ways(url)?.into_iter().map(offered).collect();
+) -> Result<(ClientTls, TransportConfig), ConnectError> {
+    let tls = core.config.dialect.offered(trust.at(url)?);
     let transport = core.config.transport.clone().for_client();
     Ok((
-        ways,
+        tls,
         transport.handshake_timeout(core.config.connect_timeout),
     ))
 }
@@ -59,12 +58,10 @@ pub(super) async fn connect(
     let source = core.token.lock().clone();
     let token = source.get().await?;
     let after = core.config.connect_timeout;
-    let (ways, transport) = ways(core, url, trust)?;
+    let (tls, transport) = set_up(core, url, trust)?;
+    let mut heard = Heard::default();
     let attempt = async {
-        let dialect = core.config.dialect;
-        let connection = dial(endpoints, url, &ways, &transport)
-            .await
-            .map_err(|error| error.with_dialect(dialect))?;
+        let connection = dial(endpoints, url, &tls, &transport, &mut heard).await?;
         if connection.alpn() == GO_ALPN {
             return Ok(Opened::Go(connection));
         }
@@ -73,14 +70,10 @@ pub(super) async fn connect(
         let live = hello(core, connection, token, asked, max_streams, last_id).await?;
         Ok(Opened::Qsse(Box::new(live)))
     };
-    let server = || format!("{}:{}", url.host(), url.port());
     let result = timeout(after, attempt).await;
-    result.unwrap_or_else(|_| {
-        Err(ConnectError::TimedOut {
-            server: server(),
-            after,
-        })
-    })
+    result
+        .unwrap_or_else(|_| Err(heard.by_deadline(url, after)))
+        .map_err(|error| error.with_dialect(core.config.dialect))
 }
 
 /// Says hello, asks for all subscriptions in the same breath, and waits for the welcome.

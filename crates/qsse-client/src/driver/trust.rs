@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use qsse_transport::ServerUrl;
-use qsse_transport::tls::{ClientTls, Fingerprint, dev_cert};
+use qsse_transport::tls::{ClientTls, Fingerprint};
 
 use crate::ConnectError;
 
@@ -11,10 +11,12 @@ use crate::ConnectError;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Trust {
     pub(crate) choice: Choice,
-    /// Given beside the address or in it. They go before every choice but a configuration.
+    /// Given beside the address or in it. They go before a file of roots.
     pub(crate) fingerprints: Vec<Fingerprint>,
     /// The system's roots, once loaded.
     platform: Option<ClientTls>,
+    /// These and the development certificate, for servers on this machine.
+    local: Option<ClientTls>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -28,33 +30,29 @@ pub(crate) enum Choice {
 }
 
 impl Trust {
-    /// What to try, in this order, when a certificate is refused.
-    pub(super) fn ways(&mut self, url: &ServerUrl) -> Result<Vec<ClientTls>, ConnectError> {
-        if let Choice::Given(tls) = &self.choice {
-            return Ok(vec![tls.clone()]);
-        }
-        if !self.fingerprints.is_empty() {
-            return Ok(vec![ClientTls::pinned(self.fingerprints.clone())]);
-        }
-        match &self.choice {
-            Choice::RootsFile(path) => Ok(vec![ClientTls::roots_pem_file(path)?]),
-            Choice::Anybody => Ok(vec![ClientTls::insecure()]),
-            // Read each time: a server started anew may have renewed it.
-            _ => self.usual(url.is_loopback().then(dev_cert::fingerprint).flatten()),
+    /// Refuses to trust anybody and one certificate only.
+    pub(crate) fn check(&self) -> Result<(), ConnectError> {
+        match self.choice {
+            Choice::Anybody if !self.fingerprints.is_empty() => {
+                Err(ConnectError::InsecureAndFingerprint)
+            }
+            _ => Ok(()),
         }
     }
 
-    fn usual(&mut self, dev: Option<Fingerprint>) -> Result<Vec<ClientTls>, ConnectError> {
-        let mut ways: Vec<_> = dev
-            .map(|dev| ClientTls::pinned([dev]))
-            .into_iter()
-            .collect();
-        match self.platform() {
-            Ok(platform) => ways.push(platform),
-            Err(error) if ways.is_empty() => return Err(error),
-            Err(_) => {}
+    /// Whom to trust at this address.
+    pub(super) fn at(&mut self, url: &ServerUrl) -> Result<ClientTls, ConnectError> {
+        match &self.choice {
+            Choice::Given(tls) => Ok(tls.clone()),
+            Choice::Anybody => Ok(ClientTls::insecure()),
+            _ if !self.fingerprints.is_empty() => Ok(ClientTls::pinned(self.fingerprints.clone())),
+            // Read each time: it may have been replaced.
+            Choice::RootsFile(path) => Ok(ClientTls::roots_pem_file(path)?),
+            Choice::Usual if url.is_loopback() => {
+                Ok(self.local.get_or_insert_with(ClientTls::local).clone())
+            }
+            Choice::Usual => self.platform(),
         }
-        Ok(ways)
     }
 
     #[cfg(feature = "platform-verifier")]
@@ -86,15 +84,12 @@ mod tests {
             fingerprints: vec![HEX.parse().unwrap()],
             ..Trust::default()
         };
-        assert!(
-            pinned.clone().ways(&url).is_ok(),
-            "the file is not looked at"
-        );
+        assert!(pinned.clone().at(&url).is_ok(), "the file is not looked at");
         let mut file = Trust {
             fingerprints: Vec::new(),
             ..pinned.clone()
         };
-        let error = file.ways(&url).unwrap_err();
+        let error = file.at(&url).unwrap_err();
         assert!(matches!(error, ConnectError::Tls(_)), "{error}");
         assert!(
             error.to_string().contains("/there/is/no/such/file"),
@@ -105,14 +100,32 @@ mod tests {
             choice: Choice::Given(given),
             ..pinned
         };
-        assert_eq!(given.ways(&url).unwrap()[0].alpn(), [b"mine".to_vec()]);
+        assert_eq!(given.at(&url).unwrap().alpn(), [b"mine".to_vec()]);
     }
 
     #[test]
-    fn the_development_certificate_is_the_first_of_the_usual_ways() {
-        let mut trust = Trust::default();
-        let with = trust.usual(Some(HEX.parse().unwrap())).unwrap().len();
-        let without = trust.usual(None).map(|ways| ways.len()).unwrap_or(0);
-        assert_eq!(with, without + 1);
+    fn anybody_and_a_fingerprint_contradict_each_other() {
+        let fingerprints = vec![HEX.parse().unwrap()];
+        let mut trust = Trust {
+            choice: Choice::Anybody,
+            fingerprints,
+            ..Trust::default()
+        };
+        let error = trust.check().unwrap_err();
+        assert!(matches!(error, ConnectError::InsecureAndFingerprint));
+        trust.choice = Choice::Given(ClientTls::insecure());
+        assert!(trust.check().is_ok(), "a configuration goes before all");
+    }
+
+    #[test]
+    fn only_on_this_machine_the_development_certificate_counts() {
+        let shown = |host| {
+            let at = Trust::default().at(&ServerUrl::new(host, 4242).unwrap());
+            at.map_or_else(|error| error.to_string(), |tls| format!("{tls:?}"))
+        };
+        for host in ["localhost", "127.0.0.1", "::1"] {
+            assert!(shown(host).contains("OrDevCert"), "{}", shown(host));
+        }
+        assert!(!shown("events.example.org").contains("OrDevCert"));
     }
 }

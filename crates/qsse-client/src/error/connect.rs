@@ -57,6 +57,12 @@ pub enum ConnectError {
          `platform-verifier` trusts the system's)"
     )]
     NobodyTrusted,
+    /// A fingerprint was given, perhaps in the server's address, and [`insecure`](crate::Connect::insecure) was called.
+    #[error(
+        "`insecure` trusts anybody and a fingerprint only one certificate: give one of the two (the server's address may \
+         have the fingerprint in it)"
+    )]
+    InsecureAndFingerprint,
     /// The server's certificate is not one that this client trusts.
     #[error(transparent)]
     Certificate(TransportError),

@@ -9,7 +9,7 @@ use qsse_proto::limits::SettingError;
 use rustls::CertificateError;
 
 use super::ConnectionError;
-use crate::tls::{Fingerprint, TlsError};
+use crate::tls::{Fingerprint, NotInFile, TlsError, is_authority};
 
 /// Why a connection could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -127,6 +127,11 @@ impl ConnectError {
 pub enum CertificateProblem {
     /// Nobody that this client trusts has signed it; a self-signed certificate for instance.
     UnknownIssuer,
+    /// The certificates to trust were given in a file: it is not in the file, and none of those there has signed it.
+    NotInFile {
+        /// The file.
+        file: String,
+    },
     /// Fingerprints were given, and its is not among them.
     NotPinned,
     /// It is for other names than the one connected to.
@@ -135,6 +140,11 @@ pub enum CertificateProblem {
         expected: String,
         /// The names in the certificate.
         presented: Vec<String>,
+    },
+    /// It has no names at all. Its subject is not one: names are in the extension subjectAltName.
+    NoNames {
+        /// The name connected to.
+        expected: String,
     },
     /// Its time is over.
     Expired,
@@ -150,6 +160,12 @@ impl fmt::Display for CertificateProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownIssuer => f.write_str("it is not signed by anyone this client trusts"),
+            Self::NotInFile { file } => {
+                write!(
+                    f,
+                    "it is neither in {file} nor signed by a certificate in it"
+                )
+            }
             Self::NotPinned => f.write_str("its fingerprint is not the expected one"),
             Self::WrongName {
                 expected,
@@ -159,6 +175,10 @@ impl fmt::Display for CertificateProblem {
                 expected,
                 presented,
             } => write!(f, "it is for {}, not for {expected}", presented.join(", ")),
+            Self::NoNames { expected } => write!(
+                f,
+                "it is not for {expected}: it has no subjectAltName, and its common name does not count"
+            ),
             Self::Expired => f.write_str("it has expired"),
             Self::NotYetValid => {
                 f.write_str("it is not valid yet (is this machine's clock right?)")
@@ -175,12 +195,21 @@ impl From<&rustls::Error> for CertificateProblem {
         let rustls::Error::InvalidCertificate(error) = error else {
             return Self::Other(error.to_string());
         };
+        if let Some(NotInFile(file)) = NotInFile::of(error) {
+            return Self::NotInFile { file: file.clone() };
+        }
         match error {
             E::UnknownIssuer => Self::UnknownIssuer,
             E::ApplicationVerificationFailure => Self::NotPinned,
             E::NotValidForName => Self::WrongName {
                 expected: "the name connected to".into(),
                 presented: Vec::new(),
+            },
+            E::NotValidForNameContext {
+                expected,
+                presented,
+            } if presented.is_empty() => Self::NoNames {
+                expected: expected.to_str().into_owned(),
             },
             E::NotValidForNameContext {
                 expected,
@@ -192,6 +221,8 @@ impl From<&rustls::Error> for CertificateProblem {
             E::Expired | E::ExpiredContext { .. } => Self::Expired,
             E::NotValidYet | E::NotValidYetContext { .. } => Self::NotYetValid,
             E::Revoked => Self::Revoked,
+            // Nobody need have signed it: an authority signs its own.
+            problem if is_authority(problem) => Self::UnknownIssuer,
             other => Self::Other(super::printable(other.to_string().as_bytes())),
         }
     }
@@ -207,19 +238,27 @@ fn plain_name(name: &str) -> String {
 }
 
 fn advice(problem: &CertificateProblem, fingerprint: &Option<Fingerprint>) -> String {
-    let Some(fingerprint) = fingerprint else {
-        return String::new();
-    };
     let advice = match problem {
-        CertificateProblem::WrongName { .. } => {
-            "connect by a name it has, or, if you trust this server, pin the certificate with"
+        CertificateProblem::NoNames { .. } => {
+            "make one with `openssl req -x509 -addext subjectAltName=DNS:NAME` (IP:ADDRESS for an address)"
         }
-        CertificateProblem::NotPinned => {
-            "if the server's certificate has changed, pin the new one with"
+        CertificateProblem::WrongName { .. } => "connect by a name it has",
+        CertificateProblem::NotPinned => "if the server's certificate has changed, pin the new one",
+        CertificateProblem::NotInFile { .. } => {
+            "give the file of its issuer's certificate or of its own"
         }
-        _ => {
-            "trust its issuer with --ca FILE, or, if you trust this server, pin the certificate with"
-        }
+        CertificateProblem::Expired => "give the server a new one",
+        CertificateProblem::NotYetValid => "set the clock, or give the server a new one",
+        _ => "trust its issuer with --ca FILE",
     };
-    format!("; {advice} fingerprint={}", fingerprint.to_hex())
+    let Some(fingerprint) = fingerprint else {
+        return format!("; {advice}");
+    };
+    let hex = fingerprint.to_hex();
+    match problem {
+        CertificateProblem::NotPinned => format!("; {advice} with fingerprint={hex}"),
+        _ => format!(
+            "; {advice}, or, if you trust this server, pin the certificate with fingerprint={hex}"
+        ),
+    }
 }

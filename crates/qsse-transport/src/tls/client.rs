@@ -1,7 +1,7 @@
 //! [`ClientTls`]: whom a client trusts.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use quinn::crypto::rustls::QuicClientConfig;
@@ -11,6 +11,8 @@ use rustls::pki_types::ServerName;
 use rustls::quic::{ClientConnection, Version};
 use rustls::{ClientConfig, RootCertStore};
 
+use super::by_file::ByFile;
+use super::dev_cert::{self, OrDevCert};
 use super::pem::{self, Source};
 use super::verify::{ByFingerprint, Recording, Verdict};
 use super::{Fingerprint, TlsError, default_alpn};
@@ -38,26 +40,43 @@ impl ClientTls {
         Ok(Self::verified_by(Arc::new(verifier)))
     }
 
-    /// Trusts the certificates in a PEM file and those signed by them.
+    /// Trusts the development certificate of this user (see [`dev_cert`]), and whom the operating system trusts where
+    /// the feature `platform-verifier` and the system's roots are there.
+    ///
+    /// The development certificate is read during each handshake, so that a server that was started again with a new
+    /// one is trusted again.
+    pub fn local() -> Self {
+        Self::local_at(dev_cert::path())
+    }
+
+    /// The same with the development certificate in `folder`.
+    pub fn local_in(folder: impl AsRef<Path>) -> Self {
+        Self::local_at(Some(dev_cert::path_in(folder)))
+    }
+
+    fn local_at(path: Option<PathBuf>) -> Self {
+        #[cfg(feature = "platform-verifier")]
+        let others = Self::platform().ok().and_then(|tls| tls.verifier);
+        #[cfg(not(feature = "platform-verifier"))]
+        let others = None;
+        Self::verified_by(Arc::new(OrDevCert::new(path, others)))
+    }
+
+    /// Trusts the certificates in a PEM file and those signed by them, for the names in them and while they are valid.
+    ///
+    /// A server's own certificate may be in the file, also one that calls itself an authority's, as
+    /// `openssl req -x509` makes it.
     ///
     /// # Errors
     /// When the file cannot be read or holds no usable certificate.
     pub fn roots_pem_file(path: impl AsRef<Path>) -> Result<Self, TlsError> {
         let (origin, pem) = pem::read(path.as_ref())?;
         let source = Source { origin, pem: &pem };
-        let mut roots = RootCertStore::empty();
-        for certificate in pem::certificates(&source)? {
-            roots
-                .add(certificate)
-                .map_err(|error| TlsError::BadCertificate {
-                    origin: source.origin.clone(),
-                    problem: error.to_string(),
-                })?;
-        }
-        Self::roots(roots)
+        Ok(Self::verified_by(Arc::new(ByFile::new(&source)?)))
     }
 
-    /// Trusts these roots and those signed by them.
+    /// Trusts these roots and those signed by them. A server cannot show a root itself: for that, take
+    /// [`roots_pem_file`](Self::roots_pem_file).
     ///
     /// # Errors
     /// When there are none.

@@ -18,9 +18,11 @@ use super::Fingerprint;
 
 #[cfg(feature = "self-signed")]
 mod keep;
+mod trust;
 
 #[cfg(feature = "self-signed")]
 pub(super) use keep::load_or_make;
+pub(super) use trust::OrDevCert;
 
 /// The file's name in the state folder.
 const FILE: &str = "dev-cert.pem";

@@ -25,7 +25,9 @@ pub enum TlsError {
         key: String,
     },
     /// No certificate in the file.
-    #[error("no certificate in {origin}: {found}; expected a section BEGIN CERTIFICATE")]
+    #[error(
+        "no certificate in {origin}: {found}; give the file of the certificate, which has a line BEGIN CERTIFICATE"
+    )]
     NoCertificate {
         /// The file.
         origin: String,
@@ -33,7 +35,9 @@ pub enum TlsError {
         found: String,
     },
     /// No private key in the file.
-    #[error("no private key in {origin}: {found}; expected a section BEGIN PRIVATE KEY")]
+    #[error(
+        "no private key in {origin}: {found}; give the file of the key, which has a line BEGIN PRIVATE KEY"
+    )]
     NoKey {
         /// The file.
         origin: String,
@@ -117,6 +121,7 @@ fn unreadable(kind: io::ErrorKind, message: &str) -> String {
         io::ErrorKind::PermissionDenied => {
             "this user may not read it, check its owner and mode".into()
         }
+        io::ErrorKind::IsADirectory => "it is a folder, give a file in it".into(),
         _ => message.into(),
     }
 }

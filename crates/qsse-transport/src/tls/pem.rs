@@ -39,7 +39,7 @@ pub(super) fn certificates(source: &Source<'_>) -> Result<Vec<CertificateDer<'st
     if certificates.is_empty() {
         return Err(TlsError::NoCertificate {
             origin: source.origin.clone(),
-            found: found(source.pem),
+            found: found(source.pem, "x509"),
         });
     }
     Ok(certificates)
@@ -117,7 +117,7 @@ fn private_key(source: &Source<'_>) -> Result<PrivateKeyDer<'static>, TlsError> 
         }
         Err(pem::Error::NoItemsFound) => Err(TlsError::NoKey {
             origin: source.origin.clone(),
-            found: found(source.pem),
+            found: found(source.pem, "pkey"),
         }),
         Err(error) => Err(damaged(source, &error)),
     }
@@ -135,16 +135,30 @@ fn damaged(source: &Source<'_>, error: &pem::Error) -> TlsError {
     }
 }
 
-/// What the file holds, for someone who expected something else.
-fn found(pem: &[u8]) -> String {
+/// What the file holds, for someone who expected what openssl's command `command` reads.
+fn found(pem: &[u8], command: &str) -> String {
     let mut labels: Vec<_> = labels(pem).collect();
     labels.dedup();
     if pem.trim_ascii().is_empty() {
         "it is empty".into()
+    } else if is_der(pem) {
+        format!(
+            "it is in DER form, convert it with `openssl {command} -inform der -in OLD -out NEW`"
+        )
     } else if labels.is_empty() {
-        "it is not in PEM form (convert DER with `openssl x509 -inform der` or `openssl pkey -inform der`)".into()
+        "it is not in PEM form".into()
     } else {
         format!("it holds {}", labels.join(", "))
+    }
+}
+
+/// Whether these bytes begin as certificates and keys in DER form do: a sequence of more than 127 bytes, or a short one
+/// that is as long as it says.
+fn is_der(bytes: &[u8]) -> bool {
+    match bytes {
+        [0x30, 0x81..=0x84, ..] => true,
+        [0x30, len, rest @ ..] => usize::from(*len) == rest.len(),
+        _ => false,
     }
 }
 

@@ -11,9 +11,9 @@ use tokio::time::{Instant, sleep, timeout};
 use super::board::Board;
 use crate::backoff::Backoff;
 use crate::core::Core;
-use crate::driver::dial::{Endpoints, dial};
+use crate::driver::dial::{Endpoints, Heard, dial};
 use crate::driver::ending::ended_stream;
-use crate::driver::hello::ways;
+use crate::driver::hello::set_up;
 use crate::driver::trust::Trust;
 use crate::subscription::coming::Source;
 use crate::subscription::slot::Slot;
@@ -126,14 +126,15 @@ impl Link {
         // Before the deadline begins: where a token comes from may be far.
         let source = self.core.token.lock().clone();
         let token = source.get().await?;
-        let (ways, transport) = ways(&self.core, &self.url, &mut self.trust)?;
+        let (tls, transport) = set_up(&self.core, &self.url, &mut self.trust)?;
         let token = token.as_ref().map_or("", |token| token.expose());
         let offer = Offer::new(token, self.slot.offered()).to_line();
         let after = self.core.config.connect_timeout;
+        let mut heard = Heard::default();
         let attempt = async {
             let connection = match spare {
                 Some(spare) => spare,
-                None => dial(&mut self.endpoints, &self.url, &ways, &transport).await?,
+                None => dial(&mut self.endpoints, &self.url, &tls, &transport, &mut heard).await?,
             };
             if connection.alpn() != GO_ALPN {
                 connection.close(Code::NO_ERROR, "");
@@ -142,14 +143,10 @@ impl Link {
             write(&connection, offer).await?;
             Ok(Some(connection))
         };
-        let dialect = self.core.config.dialect;
-        match timeout(after, attempt).await {
-            Ok(result) => result.map_err(|error: ConnectError| error.with_dialect(dialect)),
-            Err(_) => Err(ConnectError::TimedOut {
-                server: format!("{}:{}", self.url.host(), self.url.port()),
-                after,
-            }),
-        }
+        let result = timeout(after, attempt).await;
+        result
+            .unwrap_or_else(|_| Err(heard.by_deadline(&self.url, after)))
+            .map_err(|error| error.with_dialect(self.core.config.dialect))
     }
 
     /// Hands the server's stream to the subscription, and waits until the connection ends.
