@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -199,7 +199,8 @@ fn beside_silence(
     tls: &ServerTls,
     config: &TransportConfig,
 ) -> Option<(ServerEndpoint, UdpSocket)> {
-    let endpoint = ServerEndpoint::bind("127.0.0.1:0".parse().unwrap(), tls, config).unwrap();
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let endpoint = ServerEndpoint::bind(any, tls, config).expect("a free port");
     let silent = UdpSocket::bind(("::1", endpoint.local_addr().port())).ok()?;
     Some((endpoint, silent))
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::MutexGuard;
-use qsse_proto::{EventId, Kind, Timestamp};
+use qsse_proto::{Counted, EventId, Kind, Timestamp};
 use qsse_topic::TopicRef;
 
 use crate::config::Config;
@@ -67,7 +67,9 @@ pub struct Appended {
 pub enum AppendError {
     /// Its data is longer than [`max_event_bytes`](crate::Config::max_event_bytes).
     #[error(
-        "an event of {bytes} bytes is over the limit of {limit} bytes: split it or raise the server's limit"
+        "an event of {} is over the limit of {}: split it or raise the server's limit",
+        Counted(*bytes, "byte"),
+        Counted(*limit, "byte")
     )]
     TooLarge {
         /// Length of the data.
@@ -76,7 +78,7 @@ pub enum AppendError {
         limit: usize,
     },
     /// The storage has not kept up: wait for [`Log::room`](crate::Log::room), or publish more slowly.
-    #[error("the store has {bytes} bytes still to write: publish more slowly, or wait")]
+    #[error("the store has {} still to write: publish more slowly, or wait", Counted(*bytes, "byte"))]
     Busy {
         /// How much there is.
         bytes: usize,

@@ -1,7 +1,7 @@
 //! Why bytes could not be read.
 
 use crate::frame::kind;
-use crate::{Code, KindError};
+use crate::{Code, Counted, KindError};
 use qsse_topic::TopicError;
 
 /// Bytes that the protocol does not allow, or that pass a limit.
@@ -12,7 +12,7 @@ use qsse_topic::TopicError;
 #[non_exhaustive]
 pub enum DecodeError {
     /// The length of a frame is over its limit (`QP-3.2`).
-    #[error("frame of {length} bytes where {limit} are allowed")]
+    #[error("frame of {}, over the limit of {}", Counted(*length, "byte"), Counted(*limit, "byte"))]
     FrameTooLarge {
         /// What the length field says.
         length: usize,
@@ -43,7 +43,7 @@ pub enum DecodeError {
         offset: usize,
     },
     /// A frame holds more than it should (`QP-3.4`).
-    #[error("frame of kind {kind:#04x} has {bytes} bytes left over")]
+    #[error("frame of kind {kind:#04x} has {} left over", Counted(*bytes, "byte"))]
     Leftover {
         /// The kind.
         kind: u8,
@@ -65,7 +65,7 @@ pub enum DecodeError {
     #[error("an event has no valid kind")]
     Kind(#[from] KindError),
     /// An event's data is over the limit (`QP-6.7`).
-    #[error("event of {length} bytes where {limit} are allowed")]
+    #[error("event of {}, over the limit of {}", Counted(*length, "byte"), Counted(*limit, "byte"))]
     EventTooLarge {
         /// How long it says it is.
         length: u64,

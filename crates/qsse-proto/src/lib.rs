@@ -67,6 +67,7 @@
 pub mod batch;
 mod code;
 pub mod control;
+mod counted;
 mod error;
 mod event;
 mod event_id;
@@ -83,6 +84,8 @@ mod varint;
 
 pub use batch::Batch;
 pub use code::Code;
+#[doc(hidden)]
+pub use counted::Counted;
 pub use error::DecodeError;
 pub use event::{Event, LentEvent};
 pub use event_id::{Epoch, EventId, ParseEventIdError};

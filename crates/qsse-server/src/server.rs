@@ -1,5 +1,6 @@
 //! [`Server`]: the handle of a running server.
 
+use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,9 +47,24 @@ pub enum Closed {
 /// How long the last packets of a server may take.
 const CLOSING: Duration = Duration::from_millis(500);
 
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Drained => "shut down, every client has read to the end",
+            Self::DeadlinePassed => {
+                "shut down, the deadline passed before every client had read to the end"
+            }
+            Self::Dropped => "the last handle was dropped",
+            Self::EndpointFailed => "its endpoint failed, or the thread of a shard ended",
+            Self::RuntimeEnded => "the tokio runtime that it was started on ended",
+            Self::Panicked => "a task of its own panicked, which is a bug",
+        })
+    }
+}
+
 impl Server {
     /// A server at this address, such as `"127.0.0.1:4242"`; port 0 takes a free one. It listens once this is awaited.
-    pub fn bind(address: impl ToSocketAddrs + std::fmt::Debug) -> Builder {
+    pub fn bind(address: impl ToSocketAddrs + fmt::Debug) -> Builder {
         Builder::new(address)
     }
 

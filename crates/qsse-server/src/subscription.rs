@@ -40,7 +40,7 @@ pub enum SubscribeError {
 #[non_exhaustive]
 pub enum SubscriptionError {
     /// Events may be missing; those that are kept follow.
-    #[error("up to {} events may be missing, up to seq {}", .0.at_most, .0.to)]
+    #[error("{0}")]
     Gap(Gap),
     /// The position asked for is not of this log: it goes on from the oldest event kept, after this position.
     #[error("the position asked for is not of this log: going on from the oldest event kept")]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use qsse_proto::publish::KeyError;
-use qsse_proto::{Code, DecodeError, KindError};
+use qsse_proto::{Code, Counted, DecodeError, KindError};
 use qsse_topic::{ErrorKind, PatternError, TopicError};
 
 use super::in_brackets;
@@ -29,7 +29,8 @@ pub enum PublishError {
     Key(#[from] KeyError),
     /// The event's data is over the server's limit. Nothing was sent.
     #[error(
-        "the event has {len} bytes of data, the server takes at most {max}: split it, or raise the server's limit"
+        "the event has {} of data, the server takes at most {max}: split it, or raise the server's limit",
+        Counted(*len, "byte")
     )]
     TooLarge {
         /// Its length in bytes.
@@ -52,7 +53,8 @@ pub enum PublishError {
     /// The connection was lost before the server acknowledged. The event may have been published or not; it is not sent again: it had no key,
     /// and that could publish it twice.
     #[error(
-        "the connection was lost before the server acknowledged {unacknowledged} events, which may have been published or not: {reason}"
+        "the connection was lost before the server acknowledged {}, which may have been published or not: {reason}",
+        Counted(*unacknowledged, "event")
     )]
     AckLost {
         /// How many events of the same publisher wait in vain.
@@ -63,7 +65,8 @@ pub enum PublishError {
     /// The connection was lost before the server acknowledged, and whether the event was published could not be found out by sending it again
     /// under its key. It was not published twice.
     #[error(
-        "the connection was lost before the server acknowledged {unacknowledged} events, which may have been published or not: {why}"
+        "the connection was lost before the server acknowledged {}, which may have been published or not: {why}",
+        Counted(*unacknowledged, "event")
     )]
     OutcomeUnknown {
         /// How many events of the same publisher wait in vain.
@@ -73,7 +76,8 @@ pub enum PublishError {
     },
     /// The server ended the publishing stream without answering. The event may have been published or not.
     #[error(
-        "the server ended the publishing stream: {code}; {unacknowledged} events may have been published or not"
+        "the server ended the publishing stream: {code}; {} may have been published or not",
+        Counted(*unacknowledged, "event")
     )]
     Ended {
         /// Why, as a number.

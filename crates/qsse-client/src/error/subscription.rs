@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use qsse_proto::go::LineError;
 use qsse_proto::stream::GapReason;
-use qsse_proto::{Code, DecodeError, EventId};
+use qsse_proto::{Code, Counted, DecodeError, EventId};
 use qsse_topic::TopicError;
 
 use super::in_brackets;
@@ -22,7 +22,7 @@ use crate::{CloseReason, ConnectError, DisconnectReason};
 #[non_exhaustive]
 pub enum SubscriptionError {
     /// Some events may be missing here. Not the end.
-    #[error("up to {} events may be missing between {} and {}: {}", .0.at_most, .0.after, .0.to, reason(.0.reason))]
+    #[error("{0}")]
     Gap(Gap),
     /// The server's log is not the one that this subscription came from: the server was replaced, or lost its data. It goes on with
     /// the oldest event of the new log. Not the end.
@@ -54,7 +54,7 @@ pub enum SubscriptionError {
         code: Code,
     },
     /// An event whose topic is none here: it is handed out in this form. Not the end.
-    #[error("an event of {} bytes came on {:?}, which is no topic here: {problem}", data.len(), short(topic))]
+    #[error("an event of {} came on {:?}, which is no topic here: {problem}", Counted(data.len(), "byte"), short(topic))]
     Unusable {
         /// The text in the topic's place.
         topic: String,
@@ -197,16 +197,15 @@ impl Gap {
     }
 }
 
-fn reason(reason: GapReason) -> &'static str {
-    match reason {
-        GapReason::Retention => "the server no longer keeps them",
-        GapReason::Lag => "the subscription fell further behind than the server keeps them",
-        GapReason::Skipped => "the subscription fell behind and skipped them, as asked",
-        GapReason::Latest => {
-            "the subscription fell behind and gets the latest of each topic, as asked"
-        }
-        GapReason::Damaged => "they were damaged in storage",
-        _ => "the server has lost them",
+/// As `up to 6 events may be missing between 4C92-3 and 4C92-9: the server no longer keeps them`.
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (missing, why) = (Counted(self.at_most, "event"), self.reason.meaning());
+        let (after, to) = (self.after, self.to);
+        write!(
+            f,
+            "up to {missing} may be missing between {after} and {to}: {why}"
+        )
     }
 }
 
@@ -225,12 +224,16 @@ mod tests {
         let id = |seq| EventId::new(Epoch::new(1), seq);
         let gap = Gap::new(id(3), id(9), 6, GapReason::Retention);
         assert_eq!(gap.first(), id(4));
-        let gap = SubscriptionError::Gap(gap);
-        assert!(!gap.is_terminal());
+        let shown = gap.to_string();
         assert_eq!(
-            gap.to_string(),
+            shown,
             "up to 6 events may be missing between 1-3 and 1-9: the server no longer keeps them"
         );
+        let one = Gap::new(id(3), id(9), 1, GapReason::Skipped).to_string();
+        assert!(one.starts_with("up to 1 event may be missing"), "{one}");
+        let gap = SubscriptionError::Gap(gap);
+        assert!(!gap.is_terminal());
+        assert_eq!(gap.to_string(), shown);
         let reset = SubscriptionError::Reset {
             after: None,
             position: id(0),

@@ -18,7 +18,7 @@ pub struct Key(Bytes);
 
 /// A key of no bytes, or of more than 64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a key of {bytes} bytes: it must have 1 to {KEY_BYTES}")]
+#[error("a key has 1 to {KEY_BYTES} bytes, this one has {bytes}")]
 pub struct KeyError {
     bytes: usize,
 }

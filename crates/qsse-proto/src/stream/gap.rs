@@ -1,5 +1,6 @@
 //! `Gap`: events that may be missing.
 
+use crate::Counted;
 use crate::frame::{self, kind};
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -33,6 +34,19 @@ impl Gap {
     }
 }
 
+/// For those who read of a server's own log, as `up to 6 events may be missing between 3 and 9: the server no longer keeps
+/// them`.
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (missing, why) = (Counted(self.at_most, "event"), self.reason.meaning());
+        let (after, to) = (self.after, self.to);
+        write!(
+            f,
+            "up to {missing} may be missing between {after} and {to}: {why}"
+        )
+    }
+}
+
 /// Why events may be missing: an open number, whose values have names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -61,6 +75,20 @@ impl GapReason {
             Self::Latest => 3,
             Self::Damaged => 4,
             Self::Other(number) => number,
+        }
+    }
+
+    /// What happened to the events, as a clause: `the server no longer keeps them`.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Retention => "the server no longer keeps them",
+            Self::Lag => "the subscription fell further behind than the server keeps them",
+            Self::Skipped => "the subscription fell behind and skipped them, as asked",
+            Self::Latest => {
+                "the subscription fell behind and gets the latest of each topic, as asked"
+            }
+            Self::Damaged => "they were damaged in storage",
+            Self::Other(_) => "the server has lost them",
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::frame::{self, kind};
 use crate::{Epoch, EventId};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// The first frame of a subscription's stream (`QP-5.6`).
 ///
@@ -36,6 +37,17 @@ pub enum Outcome {
     Gap,
     /// The position asked for is not one of this log: from the oldest event that is kept.
     Reset,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Live => "live",
+            Self::Resumed => "resumed",
+            Self::Gap => "resumed with a gap",
+            Self::Reset => "reset",
+        })
+    }
 }
 
 impl StreamHeader {

@@ -1,9 +1,9 @@
 //! [`PublishError`]: why an event was not published.
 
 use qsse_log::{AppendError, StorageError};
-use qsse_proto::Code;
 use qsse_proto::limits::MATCHING_TOPICS;
 use qsse_proto::publish::KeyError;
+use qsse_proto::{Code, Counted};
 use qsse_topic::{PatternError, TopicError};
 
 /// Why an event was not published.
@@ -46,7 +46,8 @@ pub enum PublishError {
     },
     /// The pattern reaches so many topics that the events would be too much in all.
     #[error(
-        "the pattern reaches {topics} topics: {bytes} bytes on each are over the limit of 64 MiB in all; publish to narrower ones"
+        "the pattern reaches {}: {bytes} bytes on each are over the limit of 64 MiB in all; publish to narrower ones",
+        Counted(*topics, "topic")
     )]
     TooMuch {
         /// How many.
@@ -56,7 +57,9 @@ pub enum PublishError {
     },
     /// The data is over the limit.
     #[error(
-        "an event of {bytes} bytes is over the limit of {limit} bytes: split it or raise the server's limit"
+        "an event of {} is over the limit of {}: split it or raise the server's limit",
+        Counted(*bytes, "byte"),
+        Counted(*limit, "byte")
     )]
     TooLarge {
         /// Length of the data.
@@ -65,7 +68,7 @@ pub enum PublishError {
         limit: usize,
     },
     /// The store is behind, and the publish was not to wait.
-    #[error("the store has {bytes} bytes still to write: publish more slowly, or wait")]
+    #[error("the store has {} still to write: publish more slowly, or wait", Counted(*bytes, "byte"))]
     Busy {
         /// How much there is.
         bytes: usize,

@@ -10,7 +10,7 @@ use futures_util::stream::{FuturesOrdered, FuturesUnordered, StreamExt};
 use qsse_proto::control::{
     ClientFrame, Goodbye, RefreshToken, Refused, Subscribe, Subscribed, TokenAccepted, Unsubscribe,
 };
-use qsse_proto::{Code, EventId, Frame};
+use qsse_proto::{Code, Counted, EventId, Frame};
 use qsse_topic::Filter;
 use qsse_transport::{ConnectionError, RecvStream, SendStream};
 use tokio::time::Instant;
@@ -206,7 +206,7 @@ impl Control<'_> {
         }
         let max = shared.config.max_subscriptions;
         if self.subscriptions.len() >= max as usize {
-            let message = format!("a connection has at most {max} subscriptions");
+            let message = format!("a connection has at most {}", Counted(max, "subscription"));
             return self.refuse(id, Refusal::new(Code::TOO_MANY_SUBSCRIPTIONS, message));
         }
         let ends = Ends::default();

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use qsse_log::Start;
 use qsse_proto::go::{ErrorData, EventLine, LineDecoder, LineError, OFFER_BYTES, Offer};
-use qsse_proto::{Code, limits};
+use qsse_proto::{Code, Counted, limits};
 use qsse_topic::{Filter, Pattern};
 use qsse_transport::{Connection, ReadError, SendStream};
 
@@ -30,7 +30,7 @@ pub(crate) async fn serve(shared: &Arc<Shared>, connection: &Connection) -> Resu
     let offer = first.await.map_err(late)??;
     let most = limits::PATTERNS_PER_SUBSCRIPTION;
     if offer.topics().len() > most {
-        let reason = format!("an offer has at most {most} topics");
+        let reason = format!("an offer has at most {}", Counted(most, "topic"));
         return Err(End::new(Code::PROTOCOL_VIOLATION, reason).into());
     }
     let token = Some(offer.token()).filter(|token| !token.is_empty());

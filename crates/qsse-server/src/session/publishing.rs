@@ -8,7 +8,7 @@ use qsse_proto::frame::kind;
 use qsse_proto::publish::{
     AckFrame, KeyScope, OpenPublisher, Publish, PublishRefused, PublisherFrame,
 };
-use qsse_proto::{Code, DecodeError, limits};
+use qsse_proto::{Code, Counted, DecodeError, limits};
 use qsse_topic::TopicRef;
 use qsse_transport::{FrameError, FrameReader, FrameWriter, RecvStream, SendStream};
 
@@ -146,7 +146,11 @@ impl Publishing<'_> {
         let told = |error: PublishError| (error.code(), error.to_string());
         let (len, max) = (publish.data().len(), shared.config.log.max_event_bytes);
         if len > max {
-            let message = format!("an event of {len} bytes is over the limit of {max} bytes");
+            let message = format!(
+                "an event of {} is over the limit of {}",
+                Counted(len, "byte"),
+                Counted(max, "byte")
+            );
             return Err((Code::EVENT_TOO_LARGE, message));
         }
         if publish.is_matching() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use qsse_log::StartError;
 use qsse_proto::control::{Start, Subscribe};
-use qsse_proto::{Code, limits};
+use qsse_proto::{Code, Counted, limits};
 use qsse_topic::{Filter, Pattern};
 use qsse_transport::SendStream;
 
@@ -68,7 +68,7 @@ pub(crate) async fn open(
     } = subscribe;
     let most = limits::PATTERNS_PER_SUBSCRIPTION;
     if patterns.len() > most {
-        let message = format!("a subscription has at most {most} patterns");
+        let message = format!("a subscription has at most {}", Counted(most, "pattern"));
         return Err(Refusal::new(Code::INVALID_TOPIC, message));
     }
     let parsed: Result<Vec<_>, _> = patterns.iter().map(|text| parse(&session, text)).collect();

@@ -1,0 +1,32 @@
+//! [`Counted`]: a number with its noun.
+
+use std::fmt;
+
+/// A number and what it counts, in messages: `1 event`, `2 events`. For the crates beside this one.
+#[derive(Clone, Copy, Debug)]
+pub struct Counted<N>(
+    /// How many.
+    pub N,
+    /// The noun for one; more of them end in an s.
+    pub &'static str,
+);
+
+impl<N: Copy + TryInto<u64>> fmt::Display for Counted<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A number that does not fit is more than one.
+        let number = self.0.try_into().unwrap_or(u64::MAX);
+        let s = if number == 1 { "" } else { "s" };
+        write!(f, "{number} {}{s}", self.1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_singular() {
+        let shown = [0, 1, 2].map(|number: usize| Counted(number, "event").to_string());
+        assert_eq!(shown, ["0 events", "1 event", "2 events"]);
+    }
+}
