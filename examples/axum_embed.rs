@@ -2,34 +2,44 @@
 //!
 //! ```text
 //! cargo run --example axum_embed -- --http 127.0.0.1:8080
-//! curl -N 'http://127.0.0.1:8080/events?topic=ride.*'            # in one terminal
-//! curl -d 'at the station' 'http://127.0.0.1:8080/publish/ride.7.start?kind=started'
-//! curl http://127.0.0.1:8080/metrics
+//! xdg-open http://127.0.0.1:8080                                 # a page that follows, with the token `reader`
+//! curl -N -H 'Authorization: Bearer reader' 'http://127.0.0.1:8080/events?topic=ride.*'
+//! curl -H 'Authorization: Bearer writer' -d 'at the station' 'http://127.0.0.1:8080/publish/ride.7.start?kind=started'
+//! curl -H 'Authorization: Bearer writer' http://127.0.0.1:8080/metrics
 //! ```
 //!
-//! A browser that reconnects sends `Last-Event-ID` by itself and goes on after that event. Anyone may publish here: a
-//! real service would check that.
+//! A browser that reconnects sends `Last-Event-ID` by itself and goes on after that event. Tokens cross the network in
+//! plain text here: a real service speaks HTTPS, and marks the cookie `Secure`.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::Result;
+use async_trait::async_trait;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use clap::Parser;
 use futures_util::{Stream, StreamExt as _};
-use qsse::client::Client;
-use qsse::server::{PublishError, Subscription, SubscriptionError};
-use qsse::{Event, Kind, Server, Start};
+use qsse::server::{
+    Action, Authenticator, Authorizer, Credentials, Denied, Principal, PublishError, Scope,
+    Subscription, SubscriptionError,
+};
+use qsse::topic::PatternRef;
+use qsse::{Event, Filter, IntoFilter as _, Kind, Server, Start};
 use serde::Deserialize;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
+
+#[path = "axum_embed/self_test.rs"]
+mod self_test;
+
+pub(crate) use self_test::self_test;
 
 /// How long connections may take to end.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -43,6 +53,12 @@ struct Args {
     /// Where qsse clients connect
     #[arg(long, default_value = "127.0.0.1:0")]
     quic: SocketAddr,
+    /// The token that may do everything
+    #[arg(long, default_value = "writer")]
+    writer: String,
+    /// The token that may only look at rides
+    #[arg(long, default_value = "reader")]
+    reader: String,
     /// Try everything over loopback, then end
     #[arg(long)]
     self_test: bool,
@@ -59,10 +75,14 @@ async fn main() -> Result<()> {
         println!("all is well");
         return Ok(());
     }
-    let server = Server::bind(args.quic).await?;
+    let service = Service::start(args.quic, &args.writer, &args.reader).await?;
     let listener = TcpListener::bind(args.http).await?;
-    println!("http://{} and {}", listener.local_addr()?, server.url());
-    serve(server, listener, async {
+    println!(
+        "http://{} and {}",
+        listener.local_addr()?,
+        service.server.url()
+    );
+    serve(service, listener, async {
         if let Err(error) = tokio::signal::ctrl_c().await {
             eprintln!("cannot wait for ctrl-c: {error}");
         }
@@ -70,34 +90,142 @@ async fn main() -> Result<()> {
     .await
 }
 
+/// What the handlers share.
+#[derive(Clone)]
+struct Service {
+    server: Server,
+    grants: Grants,
+}
+
+impl Service {
+    async fn start(quic: SocketAddr, writer: &str, reader: &str) -> Result<Self> {
+        let grants = Grants {
+            writer: writer.into(),
+            reader: reader.into(),
+            readable: "ride.*".into_filter()?,
+        };
+        let server = Server::bind(quic)
+            .authenticator(grants.clone())
+            .authorizer(grants.clone());
+        Ok(Self {
+            server: server.await?,
+            grants,
+        })
+    }
+
+    /// Refuses a request whose token does not allow this.
+    fn check(&self, headers: &HeaderMap, action: Action, what: &str) -> Result<(), Box<Response>> {
+        let Some(who) = token(headers).and_then(|token| self.grants.who(token)) else {
+            return Err(refused(StatusCode::UNAUTHORIZED, "give a valid token"));
+        };
+        let what = PatternRef::new(what)
+            .map_err(|error| Box::new(problem(StatusCode::BAD_REQUEST, &error)))?;
+        match self.grants.may(who, action, what) {
+            true => Ok(()),
+            false => Err(refused(StatusCode::FORBIDDEN, "this token may not do that")),
+        }
+    }
+}
+
+/// Who may do what, over HTTP as over QUIC: the writer everything, the reader only look at rides.
+#[derive(Clone)]
+struct Grants {
+    writer: Arc<str>,
+    reader: Arc<str>,
+    readable: Filter,
+}
+
+impl Grants {
+    fn who(&self, token: &str) -> Option<&'static str> {
+        match token {
+            token if *token == *self.writer => Some("writer"),
+            token if *token == *self.reader => Some("reader"),
+            _ => None,
+        }
+    }
+
+    fn may(&self, who: &str, action: Action, what: PatternRef<'_>) -> bool {
+        who == "writer" || matches!(action, Action::Subscribe) && self.readable.contains(what)
+    }
+}
+
+#[async_trait]
+impl Authenticator for Grants {
+    async fn authenticate(&self, credentials: Credentials<'_>) -> Result<Principal, Denied> {
+        let who = credentials.token.and_then(|token| self.who(token));
+        who.map(Principal::new)
+            .ok_or(Denied::new("give a valid token"))
+    }
+}
+
+#[async_trait]
+impl Authorizer for Grants {
+    fn scope(&self) -> Scope {
+        Scope::Patterns
+    }
+
+    async fn authorize(&self, who: &Principal, action: Action, what: PatternRef<'_>) -> bool {
+        self.may(who.name(), action, what)
+    }
+}
+
 /// Serves until `stop`, then ends both servers as one: draining ends every subscription, and with it every response.
 async fn serve(
-    server: Server,
+    service: Service,
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
+    let server = service.server.clone();
     let draining = server.clone();
     let shutdown = async move {
         stop.await;
         // Beside axum's own: it takes no more requests from here on.
         tokio::spawn(async move { draining.shutdown(DRAIN).await });
     };
-    axum::serve(listener, routes(server.clone()))
+    axum::serve(listener, routes(service))
         .with_graceful_shutdown(shutdown)
         .await?;
-    println!("ended: {:?}", server.closed().await);
+    println!("ended: {}", server.closed().await);
     Ok(())
 }
 
-fn routes(server: Server) -> Router {
+fn routes(service: Service) -> Router {
     Router::new()
+        .route(
+            "/",
+            get(async || Html(include_str!("axum_embed/page.html"))),
+        )
+        .route("/login", post(login))
         .route("/publish/{topic}", post(publish))
         .route("/events", get(events))
-        .route(
-            "/metrics",
-            get(async |State(server): State<Server>| server.metrics_text()),
-        )
-        .with_state(server)
+        .route("/metrics", get(metrics))
+        .with_state(service)
+}
+
+/// `POST /login` with a token as the body: puts it into a cookie.
+async fn login(State(service): State<Service>, token: String) -> Response {
+    if service.grants.who(&token).is_none() {
+        return *refused(StatusCode::UNAUTHORIZED, "give a valid token");
+    }
+    let cookie = format!("token={token}; Path=/; HttpOnly; SameSite=Strict");
+    (StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response()
+}
+
+/// The token of a request: in its header, or in the cookie of [`login`].
+fn token(headers: &HeaderMap) -> Option<&str> {
+    let text = |name| headers.get(name)?.to_str().ok();
+    let bearer = text(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
+    bearer.or_else(|| {
+        let mut cookies = text(header::COOKIE)?.split("; ");
+        cookies.find_map(|cookie| cookie.strip_prefix("token="))
+    })
+}
+
+async fn metrics(State(service): State<Service>, headers: HeaderMap) -> Response {
+    match service.check(&headers, Action::Publish, "*") {
+        Ok(()) => service.server.metrics_text().into_response(),
+        Err(refusal) => *refusal,
+    }
 }
 
 #[derive(Deserialize)]
@@ -107,16 +235,20 @@ struct PublishQuery {
 
 /// `POST /publish/{topic}?kind=…`: the body is the event's data; answers with its id.
 async fn publish(
-    State(server): State<Server>,
+    State(service): State<Service>,
     Path(topic): Path<String>,
     Query(query): Query<PublishQuery>,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    if let Err(refusal) = service.check(&headers, Action::Publish, &topic) {
+        return *refusal;
+    }
     let kind = match query.kind.map(Kind::new).transpose() {
         Ok(kind) => kind.unwrap_or_default(),
         Err(error) => return problem(StatusCode::BAD_REQUEST, &error),
     };
-    match server.publish(topic, body).kind(kind).await {
+    match service.server.publish(topic, body).kind(kind).await {
         Ok(id) => Json(serde_json::json!({ "id": id })).into_response(),
         Err(error) => {
             let status = match &error {
@@ -137,10 +269,14 @@ struct EventsQuery {
 
 /// `GET /events?topic=…`: the events of a topic or pattern, from now on or after `Last-Event-ID`.
 async fn events(
-    State(server): State<Server>,
+    State(service): State<Service>,
     Query(query): Query<EventsQuery>,
     headers: HeaderMap,
 ) -> Response {
+    // A subscription in the server's own process is not checked by the server.
+    if let Err(refusal) = service.check(&headers, Action::Subscribe, &query.topic) {
+        return *refusal;
+    }
     let start = match headers.get("last-event-id").map(|id| id.to_str()) {
         None | Some(Ok("")) => Start::Live,
         Some(id) => match id.unwrap_or_default().parse() {
@@ -148,7 +284,7 @@ async fn events(
             Err(error) => return problem(StatusCode::BAD_REQUEST, &error),
         },
     };
-    match server.subscribe(query.topic).start(start).await {
+    match service.server.subscribe(query.topic).start(start).await {
         Ok(events) => {
             // Proxies that gather a response before they pass it on would hold events back.
             let headers = [(header::CACHE_CONTROL, "no-cache")];
@@ -159,7 +295,7 @@ async fn events(
     }
 }
 
-/// Events as a browser takes them. Data that is no text is shown with replacement characters.
+/// Events as a browser takes them.
 fn relay(events: Subscription) -> impl Stream<Item = Result<SseEvent, Infallible>> {
     events.map(|item| {
         Ok(match item {
@@ -171,131 +307,28 @@ fn relay(events: Subscription) -> impl Stream<Item = Result<SseEvent, Infallible
     })
 }
 
+/// One event, as JSON: browsers drop those without data, and give those that have a name only to listeners for that name.
+/// Data that is no text is shown with replacement characters.
 fn sse(event: &Event) -> SseEvent {
+    let message = serde_json::json!({
+        "topic": event.topic().as_str(),
+        "kind": event.kind().as_str(),
+        "data": String::from_utf8_lossy(event.data()),
+    });
     SseEvent::default()
         .id(event.id().to_string())
-        .event(event.kind().as_str())
-        .data(String::from_utf8_lossy(event.data()))
+        .data(message.to_string())
 }
 
 fn plain(name: &str, news: &SubscriptionError) -> SseEvent {
     SseEvent::default().event(name).data(news.to_string())
 }
 
+fn refused(status: StatusCode, text: &'static str) -> Box<Response> {
+    Box::new((status, format!("{text}\n")).into_response())
+}
+
 fn problem(status: StatusCode, error: &impl std::error::Error) -> Response {
     let source = error.source().map(|source| format!(": {source}"));
     (status, format!("{error}{}\n", source.unwrap_or_default())).into_response()
-}
-
-/// Publishes, relays, resumes, counts and ends, over loopback.
-pub(crate) async fn self_test() -> Result<()> {
-    let server = Server::bind("127.0.0.1:0").await?;
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let http = listener.local_addr()?;
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let client = Client::connect(server.url()).reconnect(false).await?;
-    let mut device = client.subscribe("ride.*").await?;
-    let running = tokio::spawn(serve(server, listener, async { drop(stopped.await) }));
-
-    let mut browser = Http::send(http, "GET /events?topic=ride.* HTTP/1.1", "").await?;
-    browser.until("text/event-stream").await?;
-    let mut published = Http::send(
-        http,
-        "POST /publish/ride.7.start?kind=started HTTP/1.1",
-        "one",
-    )
-    .await?;
-    published.until("\"id\"").await?;
-    let event = device.try_next().await?.context("the server is open")?;
-    ensure!(event.kind().as_str() == "started" && event.text()? == "one");
-    for expected in [
-        "event: started".to_owned(),
-        format!("id: {}", event.id()),
-        "data: one".to_owned(),
-    ] {
-        browser.until(&expected).await?;
-    }
-    drop(browser);
-    Http::send(http, "POST /publish/ride.7.end HTTP/1.1", "two")
-        .await?
-        .until("\"id\"")
-        .await?;
-    Http::send(http, "POST /publish/ride.*.end HTTP/1.1", "no")
-        .await?
-        .until(" 400 ")
-        .await?;
-
-    let resume = format!(
-        "GET /events?topic=ride.* HTTP/1.1\r\nLast-Event-ID: {}",
-        event.id()
-    );
-    let mut browser = Http::send(http, &resume, "").await?;
-    let resumed = browser.until("data: two").await?;
-    ensure!(
-        resumed.contains("event: message") && !resumed.contains("data: one"),
-        "{resumed}"
-    );
-    let counted = r#"qsse_qsse_event_count{topic="ride.7.end"} 1"#;
-    Http::send(http, "GET /metrics HTTP/1.1", "")
-        .await?
-        .until(counted)
-        .await?;
-
-    let event = device.try_next().await?.context("the server is open")?;
-    ensure!(event.text()? == "two");
-
-    // A client leaves once its subscriptions have been read to the end.
-    let last = tokio::spawn(async move { device.next().await });
-    drop(stop);
-    browser.end().await?;
-    tokio::time::timeout(DRAIN, running).await???;
-    ensure!(
-        !matches!(last.await?, Some(Ok(_))),
-        "nothing else was published"
-    );
-    Ok(())
-}
-
-/// As much of an HTTP client as the test needs.
-struct Http {
-    stream: TcpStream,
-    read: String,
-}
-
-impl Http {
-    async fn send(address: SocketAddr, request: &str, body: &str) -> Result<Self> {
-        let mut stream = TcpStream::connect(address).await?;
-        let length = body.len();
-        let request = format!(
-            "{request}\r\nHost: {address}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-        );
-        stream.write_all(request.as_bytes()).await?;
-        Ok(Self {
-            stream,
-            read: String::new(),
-        })
-    }
-
-    /// Reads until `part` has come, and returns all that was read so far.
-    async fn until(&mut self, part: &str) -> Result<&str> {
-        while !self.read.contains(part) {
-            ensure!(self.more().await? > 0, "no {part:?} in {}", self.read);
-        }
-        Ok(&self.read)
-    }
-
-    /// Reads to the end.
-    async fn end(&mut self) -> Result<()> {
-        while self.more().await? > 0 {}
-        Ok(())
-    }
-
-    async fn more(&mut self) -> Result<usize> {
-        let mut chunk = [0; 4096];
-        let read = tokio::time::timeout(DRAIN, self.stream.read(&mut chunk)).await;
-        let count = read.with_context(|| format!("nothing more after {}", self.read))??;
-        self.read
-            .push_str(&String::from_utf8_lossy(&chunk[..count]));
-        Ok(count)
-    }
 }

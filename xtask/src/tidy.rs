@@ -9,6 +9,7 @@ mod code;
 mod duplicates;
 mod layers;
 mod licences;
+mod links;
 mod manifests;
 mod rules;
 mod shape;
@@ -37,6 +38,8 @@ pub(crate) fn run(_: &Args) -> Result<()> {
     problems.extend(shape::stale_exemptions(&rust));
     problems.extend(text.iter().flat_map(rules::check_words));
     problems.extend(clauses::check(&text, &rust));
+    let root = workspace::root();
+    problems.extend(links::check(&text, |path| root.join(path).exists()));
     problems.extend(layers::check(&metadata));
     problems.extend(manifests::check(&metadata)?);
     problems.extend(licences::check(&metadata.packages));

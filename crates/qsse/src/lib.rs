@@ -43,6 +43,7 @@
 //! | `server` | no | `Server` and the module `server` |
 //! | `json` | no | `publish_json`, `Event::json` |
 //! | `prometheus` | no | `Server::metrics_text` |
+//! | `store` | no | `Server::bind(..).store(dir)`: the log in a directory; needs `server` |
 //! | `testing` | no | `TestServer`, for your own tests; includes `server` |
 //! | `aws-lc-rs` | yes | the aws-lc-rs crypto provider; used when both are on |
 //! | `ring` | no | the ring crypto provider |

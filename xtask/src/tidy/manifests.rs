@@ -65,12 +65,12 @@ fn is_inherited(value: &Value) -> bool {
 }
 
 fn check_published(package: &Package) -> Vec<Problem> {
-    let mut missing = Vec::new();
+    let mut missing: Vec<String> = Vec::new();
     if package.description.as_deref().is_none_or(str::is_empty) {
-        missing.push("a description");
+        missing.push("a description".into());
     }
     if package.license.is_none() {
-        missing.push("a licence");
+        missing.push("a licence".into());
     }
     let folder = package
         .manifest_path
@@ -81,11 +81,15 @@ fn check_published(package: &Package) -> Vec<Problem> {
         .as_ref()
         .map(|path| fs::read_to_string(folder.join(path)));
     match readme {
-        None | Some(Err(_)) => missing.push("a README.md"),
+        None | Some(Err(_)) => missing.push("a README.md".into()),
         Some(Ok(text)) if text.len() < SHORTEST_README_BYTES => {
-            missing.push("a README.md that says what the crate is and shows how it is used");
+            missing.push("a README.md that says what the crate is and shows how it is used".into());
         }
-        Some(Ok(_)) => {}
+        Some(Ok(text)) => {
+            let features = package.features.keys().filter(|name| *name != "default");
+            let unnamed = features.filter(|name| !text.contains(&format!("`{name}`")));
+            missing.extend(unnamed.map(|name| format!("its feature `{name}` in README.md")));
+        }
     }
     missing
         .into_iter()
@@ -155,6 +159,10 @@ mod tests {
             let found = check_published(&package(serde_json::json!({ key: value })));
             assert_eq!(found.len(), 1, "{key} {value}");
         }
+        let features = serde_json::json!({ "features": { "default": [], "no-such-feature": [] } });
+        let found = check_published(&package(features));
+        assert_eq!(found.len(), 1);
+        assert!(found[0].to_string().contains("`no-such-feature`"));
         let without_licence = package(serde_json::json!({ "license": null }));
         assert_eq!(check_published(&without_licence).len(), 1);
     }

@@ -1,0 +1,123 @@
+//! The whole example, tried over loopback.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, Result, ensure};
+use qsse::Client;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::{DRAIN, Service, serve};
+
+/// Logs in, publishes, relays, resumes, refuses, counts and ends, over loopback.
+pub(crate) async fn self_test() -> Result<()> {
+    let service = Service::start(([127, 0, 0, 1], 0).into(), "w", "r").await?;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let http = listener.local_addr()?;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let client = Client::connect(service.server.url()).token("r");
+    let client = client.reconnect(false).await?;
+    let mut device = client.subscribe("ride.*").await?;
+    ensure!(client.publish("ride.7", "no").await.is_err());
+    ensure!(client.subscribe("*").await.is_err());
+    let running = tokio::spawn(serve(service, listener, async { drop(stopped.await) }));
+    let send = async |request: &str, body: &str, expected: &str| {
+        let mut http = Http::send(http, request, body).await?;
+        http.until(expected).await?;
+        anyhow::Ok(http)
+    };
+    let publish = async |topic: &str, body: &str, expected: &str| {
+        let request = format!("POST /publish/{topic} HTTP/1.1\r\nAuthorization: Bearer w");
+        send(&request, body, expected).await
+    };
+
+    send("GET / HTTP/1.1", "", "new EventSource(").await?;
+    send("POST /login HTTP/1.1", "x", " 401 ").await?;
+    send("POST /login HTTP/1.1", "r", "set-cookie: token=r; ").await?;
+    let follow = "GET /events?topic=ride.* HTTP/1.1\r\nCookie: a=b; token=r";
+    for (request, status) in [
+        ("GET /events?topic=ride.* HTTP/1.1", " 401 "),
+        ("GET /events?topic=* HTTP/1.1\r\nCookie: token=r", " 403 "),
+        ("POST /publish/ride.7 HTTP/1.1\r\nCookie: token=r", " 403 "),
+        ("GET /metrics HTTP/1.1\r\nCookie: token=r", " 403 "),
+    ] {
+        send(request, "", status).await?;
+    }
+
+    let mut browser = send(follow, "", "text/event-stream").await?;
+    publish("ride.7.start?kind=started", "one", "\"id\"").await?;
+    let event = device.try_next().await?.context("the server is open")?;
+    ensure!(event.kind().as_str() == "started" && event.text()? == "one");
+    browser.until(&format!("id: {}", event.id())).await?;
+    let one = r#"data: {"data":"one","kind":"started","topic":"ride.7.start"}"#;
+    browser.until(one).await?;
+    drop(browser);
+    publish("ride.7.end", "", "\"id\"").await?;
+    publish("ride.*.end", "no", " 400 ").await?;
+
+    let resume = format!("{follow}\r\nLast-Event-ID: {}", event.id());
+    let empty = r#"data: {"data":"","kind":"message","topic":"ride.7.end"}"#;
+    let mut browser = send(&resume, "", empty).await?;
+    ensure!(!browser.read.contains(one), "{}", browser.read);
+    let counted = r#"qsse_qsse_event_count{topic="ride.7.end"} 1"#;
+    let metrics = "GET /metrics HTTP/1.1\r\nAuthorization: Bearer w";
+    send(metrics, "", counted).await?;
+
+    let event = device.try_next().await?.context("the server is open")?;
+    ensure!(event.text()?.is_empty());
+
+    // A client leaves once its subscriptions have been read to the end.
+    let last = tokio::spawn(async move { device.next().await });
+    drop(stop);
+    browser.end().await?;
+    tokio::time::timeout(DRAIN, running).await???;
+    ensure!(
+        !matches!(last.await?, Some(Ok(_))),
+        "nothing else was published"
+    );
+    Ok(())
+}
+
+/// As much of an HTTP client as the test needs.
+struct Http {
+    stream: TcpStream,
+    read: String,
+}
+
+impl Http {
+    async fn send(address: SocketAddr, request: &str, body: &str) -> Result<Self> {
+        let mut stream = TcpStream::connect(address).await?;
+        let length = body.len();
+        let request = format!(
+            "{request}\r\nHost: {address}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        );
+        stream.write_all(request.as_bytes()).await?;
+        Ok(Self {
+            stream,
+            read: String::new(),
+        })
+    }
+
+    /// Reads until `part` has come, and returns all that was read so far.
+    async fn until(&mut self, part: &str) -> Result<&str> {
+        while !self.read.contains(part) {
+            ensure!(self.more().await? > 0, "no {part:?} in {}", self.read);
+        }
+        Ok(&self.read)
+    }
+
+    /// Reads to the end.
+    async fn end(&mut self) -> Result<()> {
+        while self.more().await? > 0 {}
+        Ok(())
+    }
+
+    async fn more(&mut self) -> Result<usize> {
+        let mut chunk = [0; 4096];
+        let read = tokio::time::timeout(DRAIN, self.stream.read(&mut chunk)).await;
+        let count = read.with_context(|| format!("nothing more after {}", self.read))??;
+        self.read
+            .push_str(&String::from_utf8_lossy(&chunk[..count]));
+        Ok(count)
+    }
+}
