@@ -238,6 +238,11 @@ fn plain_name(name: &str) -> String {
 }
 
 fn advice(problem: &CertificateProblem, fingerprint: &Option<Fingerprint>) -> String {
+    // Whoever handed a configuration in knows how it is set.
+    let Some(fingerprint) = fingerprint else {
+        return String::new();
+    };
+    let pinned = format!("qsse://HOST:PORT?fingerprint={}", fingerprint.to_hex());
     let advice = match problem {
         CertificateProblem::NoNames { .. } => {
             "make one with `openssl req -x509 -addext subjectAltName=DNS:NAME` (IP:ADDRESS for an address)"
@@ -251,14 +256,10 @@ fn advice(problem: &CertificateProblem, fingerprint: &Option<Fingerprint>) -> St
         CertificateProblem::NotYetValid => "set the clock, or give the server a new one",
         _ => "trust its issuer with --ca FILE",
     };
-    let Some(fingerprint) = fingerprint else {
-        return format!("; {advice}");
-    };
-    let hex = fingerprint.to_hex();
     match problem {
-        CertificateProblem::NotPinned => format!("; {advice} with fingerprint={hex}"),
+        CertificateProblem::NotPinned => format!("; {advice} in the address, as {pinned}"),
         _ => format!(
-            "; {advice}, or, if you trust this server, pin the certificate with fingerprint={hex}"
+            "; {advice}, or, if you trust this server, pin the certificate in the address, as {pinned}"
         ),
     }
 }
