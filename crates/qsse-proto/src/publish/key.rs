@@ -1,7 +1,7 @@
 //! `Key`: what makes a publish that is sent again the same one.
 
-use crate::Epoch;
 use crate::limits::KEY_BYTES;
+use crate::{Counted, Epoch};
 use bytes::Bytes;
 
 /// What makes two publishes of one publisher the same one (`QP-8.11`): 1 to 64 bytes of any value.
@@ -18,7 +18,7 @@ pub struct Key(Bytes);
 
 /// A key of no bytes, or of more than 64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a key has 1 to {KEY_BYTES} bytes, this one has {bytes}")]
+#[error("a key of {}: it must have 1 to {KEY_BYTES}", Counted(*bytes, "byte"))]
 pub struct KeyError {
     bytes: usize,
 }
