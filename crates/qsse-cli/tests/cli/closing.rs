@@ -22,10 +22,7 @@ fn patient(mut command: Command) -> Command {
 fn wait_for_none(metrics: &str, after: &str) {
     let begun = Instant::now();
     loop {
-        let mut stream = TcpStream::connect(metrics).unwrap();
-        stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
+        let answer = get(metrics).expect("the metrics answer");
         if answer.contains("\nqsse_qsse_connections 0\n") {
             return;
         }
@@ -35,6 +32,14 @@ fn wait_for_none(metrics: &str, after: &str) {
         );
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+fn get(metrics: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(metrics)?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }
 
 #[test]

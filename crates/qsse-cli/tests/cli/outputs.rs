@@ -19,7 +19,7 @@ fn busy(home: &Home) -> (Server, Vec<String>) {
 
 /// Starts it with a standard output that is read by hand.
 fn with_output(home: &Home, args: &[&str]) -> (Running, BufReader<PipeReader>) {
-    let (reader, writer) = std::io::pipe().unwrap();
+    let (reader, writer) = std::io::pipe().expect("the system has pipes");
     let running = Running::start(home.command(args).stdin(Stdio::piped()).stdout(writer));
     (running, BufReader::new(reader))
 }

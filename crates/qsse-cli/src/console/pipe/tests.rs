@@ -19,7 +19,7 @@ impl Write for Scripted {
                 std::thread::park();
             }
         };
-        let len = self.answers.recv().map_or_else(stuck, |answer| answer)?;
+        let len = self.answers.recv().unwrap_or_else(stuck)?;
         let len = len.min(bytes.len());
         self.written
             .lock()
