@@ -301,6 +301,32 @@ mod tests {
     }
 
     #[test]
+    fn what_is_gone_is_told_up_to_the_last_of_it_also_when_the_topic_is_forgotten() {
+        let mut topics = Topics::default();
+        let lost = |topics: &Topics, name: &str| topics.lost(&name.parse().unwrap(), 0);
+        let [late, early] = ["late", "early"].map(|name| topics.resolve(topic(name)));
+        for (id, seq) in [(early, 1), (late, 2), (late, 4)] {
+            topics.keep(id, seq, 10);
+        }
+        topics.release(late, 2, 1, 10);
+        assert!(!topics.is_kept(late, 2) && topics.is_kept(late, 3));
+        assert_eq!((lost(&topics, "late"), lost(&topics, "early")), (2, 0));
+        assert!(topics.keeps_after(2) && !topics.keeps_after(1));
+        topics.release(late, 4, 1, 10);
+        topics.let_go(topic("early"), 3);
+        assert_eq!((lost(&topics, "late"), lost(&topics, "early")), (4, 1));
+        // Both are forgotten, the one that lost less after the other.
+        topics.set_floor(4);
+        for n in 0..2 * IDLE_TOPICS {
+            topics.resolve(topic(&format!("t.{n}")));
+        }
+        assert!(topics.by_name.get(topic("late")).is_none());
+        for name in ["late", "early", "never", "*"] {
+            assert_eq!(lost(&topics, name), 4, "{name}");
+        }
+    }
+
+    #[test]
     fn topics_that_come_and_go_do_not_pile_up() {
         let mut topics = Topics::default();
         for n in 0..3 * IDLE_TOPICS {

@@ -83,6 +83,7 @@ async fn read(reader: &mut Reader, budget: usize) -> Answer {
             }
             Step::Stored => reader.fetch(budget).await,
             Step::Lagged => panic!("an unexpected lag"),
+            Step::Unreadable { .. } => panic!("an unreadable storage"),
             Step::Batches | Step::Looking => {}
         }
         for batch in batches.drain(..) {
