@@ -6,6 +6,9 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use qsse_server::transport::tls::dev_cert;
+use tracing::Level;
+
+use crate::console::message;
 
 /// The file in the state folder.
 const FILE: &str = "publisher";
@@ -21,9 +24,10 @@ pub(super) fn of_this_user() -> String {
         None => Err(io::Error::other("there is no state folder")),
     };
     kept.unwrap_or_else(|error| {
-        eprintln!(
-            "qsse: --key counts for this run only, as the publisher's name cannot be kept ({error}): set QSSE_STATE_DIR"
+        let text = format!(
+            "--key counts for this run only, as the publisher's name cannot be kept ({error}): set QSSE_STATE_DIR"
         );
+        message(Level::WARN, text);
         random()
     })
 }
