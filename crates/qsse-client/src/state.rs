@@ -36,7 +36,7 @@ pub enum ConnectionState {
         address: SocketAddr,
         /// The server's program and version, as it calls itself; empty with the Go library's [`Dialect`](crate::Dialect).
         server: String,
-        /// The epoch of the server's log, 0 with the Go library's dialect. Another one than before means that the old log is gone.
+        /// The epoch of the server's log, 0 with the Go library's dialect. It is another one after each start of the server.
         epoch: Epoch,
     },
     /// The connection was lost; the next attempt is made after `delay`. Subscriptions and publishers wait.

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
-use qsse_proto::stream::{self, Item, Outcome, StreamHeader};
+use qsse_proto::stream::{self, Item, Outcome};
 use qsse_proto::{Code, Epoch, Event, EventId};
 use qsse_topic::Filter;
 use qsse_transport::{ReadError, RecvStream};
@@ -36,7 +36,7 @@ use slot::{End, GO_EPOCH, Slot, Taken};
 ///
 /// It is a [`Stream`] of `Result<Event, SubscriptionError>` with [`next`](Self::next) and [`try_next`](Self::try_next) of its own.
 /// Two errors are news and no end: a [gap](SubscriptionError::Gap), where the server no longer has some events, and a
-/// [reset](SubscriptionError::Reset), where its log is a new one; with a server of the Go library there are
+/// [reset](SubscriptionError::Reset), where its log is another one; with a server of the Go library there are
 /// [some more](SubscriptionError). After any other error comes `None` for ever. A client that is closed
 /// on this side ends its subscriptions quietly, with `None`, once they have read what had come.
 ///
@@ -56,8 +56,8 @@ pub struct Subscription {
     reading: Option<Reading>,
     /// The slot's mark; kept here so that an event needs no lock.
     mark: Option<Arc<Mark>>,
-    /// The epoch of the log last heard of.
-    epoch: Option<Epoch>,
+    /// The epoch of what comes next on the stream.
+    epoch: Epoch,
     /// The event that is lent, unless `reading` has it.
     kept: Option<Event>,
     ended: bool,
@@ -70,7 +70,7 @@ impl Subscription {
             slot,
             reading: None,
             mark: None,
-            epoch: None,
+            epoch: GO_EPOCH,
             kept: None,
             ended: false,
         }
@@ -107,14 +107,15 @@ impl Subscription {
     /// when the subscription has ended: one that starts there goes on where this one stopped.
     ///
     /// An event moves it when it is handed out, and so does a server that says that all up to some position has been; for that the
-    /// subscription must be asked for its next event. A gap or reset does not move it, the next event does.
+    /// subscription must be asked for its next event. A gap does not move it, the next event does. A reset moves it to where the server's log
+    /// begins.
     pub fn cursor(&self) -> Cursor {
         let position = self.slot.position();
         Cursor::after(position.expect("a subscription is handed out once it is confirmed"))
     }
 
     /// How the server met the start: [live](Outcome::Live), [resumed](Outcome::Resumed) where it was asked to, with a [gap](Outcome::Gap), or
-    /// with a [reset](Outcome::Reset), because the position was one of another log. `None` if the subscription ended before that was known.
+    /// with a [reset](Outcome::Reset), because the server's log does not have the position. `None` if the subscription ended before that was known.
     ///
     /// It comes with the beginning of the subscription's stream, about when the subscription is confirmed, and is waited for. It stays what it was:
     /// what a later reconnect meets is told as a gap or reset among the events, as are those of the start. In the Go library's
@@ -195,6 +196,10 @@ impl Subscription {
                         self.advance(position);
                         None
                     }
+                    Ok(Item::Epoch(epoch)) => {
+                        self.epoch = epoch;
+                        None
+                    }
                     Ok(_) => None,
                     Err(end) => self.stream_ended(end).map(Err),
                 },
@@ -229,34 +234,25 @@ impl Subscription {
         self.mark = Some(mark);
     }
 
-    /// Takes up a stream. Says so if it is of another log than the one before.
+    /// Takes up a stream. Says so if the server does not know the position that it was asked for (QP-7.7).
     fn begin(&mut self, incoming: Incoming) -> Option<SubscriptionError> {
-        let StreamHeader {
-            id,
-            epoch,
-            position,
-            outcome,
-        } = incoming.header;
-        let frames = Frames::new(id, incoming.stream, incoming.decoder);
+        let header = incoming.header;
+        let frames = Frames::new(header.id, incoming.stream, incoming.decoder);
         self.reading = Some(Reading::Frames(frames));
-        self.mark = self.slot.mark();
-        let after = self.mark.as_ref().map(|mark| mark.id());
-        // A mark of the Go dialect is newer than this stream, or a cursor that the server has seen to.
-        let marked = after.filter(|id| id.epoch() != GO_EPOCH);
-        let known = marked.map(|id| id.epoch()).or(self.epoch);
-        let reset = outcome == Outcome::Reset || known.is_some_and(|known| known != epoch);
-        let told = known == self.epoch && self.epoch == Some(epoch);
-        self.epoch = Some(epoch);
-        let position = EventId::new(epoch, position);
-        if told && reset {
-            // The stream was asked for before this log's first one was read, which has told of the reset.
-            if marked.is_some_and(|after| after < position) {
-                // Whether anything in between is lost only the server knows.
-                self.ask_again();
-            }
+        if incoming.resets != self.slot.resets() {
+            // Asked for from a position that was given up since: what it goes on with says nothing about the one now.
+            self.ask_again();
             return None;
         }
-        reset.then_some(SubscriptionError::Reset { after, position })
+        self.mark = self.slot.mark();
+        self.epoch = header.epoch;
+        if header.outcome != Outcome::Reset {
+            return None;
+        }
+        let after = self.mark.as_ref().map(|mark| mark.id());
+        let position = header.start();
+        self.mark = Some(self.slot.reset(position));
+        Some(SubscriptionError::Reset { after, position })
     }
 
     /// An event, unless it was handed out before the connection was lost.
@@ -282,7 +278,7 @@ impl Subscription {
 
     /// A gap, less what was handed out before the connection was lost.
     fn gap(&self, gap: stream::Gap) -> Option<SubscriptionError> {
-        let epoch = self.epoch?;
+        let epoch = self.epoch;
         let (mut after, to) = (EventId::new(epoch, gap.after), EventId::new(epoch, gap.to));
         if let Some(mark) = &self.mark {
             if mark.covers(to) {

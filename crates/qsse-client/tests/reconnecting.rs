@@ -155,30 +155,83 @@ async fn a_start_is_asked_for_once_and_then_its_position() {
     drop(subscriptions);
 }
 
+// QP-7.7: a store that was put back has fewer events, perhaps of the same epoch.
 #[tokio::test]
-async fn another_log_is_a_reset_whatever_the_server_calls_it() {
+async fn a_reset_moves_the_position_back_and_nothing_below_the_old_one_is_dropped() {
+    let server = FakeServer::start();
+    for (epoch, floor) in [(EPOCH, 0), (EPOCH, 2), (Epoch::new(8), 0)] {
+        let (client, mut peer) = server.pair().await;
+        let (subscription, (_, mut feed)) =
+            tokio::join!(client.subscribe("*"), peer.serve(0, Outcome::Live));
+        let mut subscription = subscription.unwrap();
+        feed.events(1..=30).await;
+        assert_eq!(seqs(&mut subscription, 30).await.last(), Some(&30));
+        peer.kill();
+        let mut peer = server.accept().await;
+        peer.epoch = epoch;
+        peer.welcome().await;
+        let (asked, mut feed) = peer.serve(floor, Outcome::Reset).await;
+        assert_eq!(asked.start, Start::After(id(30)));
+        feed.events([3, 4]).await;
+        let SubscriptionError::Reset { after, position } = error(&mut subscription).await else {
+            panic!("a reset")
+        };
+        let new = |seq| EventId::new(epoch, seq);
+        assert_eq!((after, position), (Some(id(30)), new(floor)));
+        assert_eq!(subscription.cursor().id(), new(floor));
+        assert_eq!(event(&mut subscription).await.id(), new(3));
+        // Lent as well as handed out.
+        let lent = soon(subscription.lend_next()).await.unwrap().unwrap().id();
+        assert_eq!(lent, new(4));
+        assert_eq!(subscription.cursor().id(), new(4));
+        // The next connection goes on from there.
+        peer.kill();
+        let mut peer = server.accept().await;
+        peer.welcome().await;
+        let (asked, _) = peer.serve(4, Outcome::Resumed).await;
+        assert_eq!(asked.start, Start::After(new(4)));
+        client.close();
+        drop(subscription);
+    }
+}
+
+// QP-7.7, QP-7.9
+#[tokio::test]
+async fn an_epoch_that_differs_is_no_news_and_labels_what_follows() {
     let server = FakeServer::start();
     let (client, mut peer) = server.pair().await;
     let (subscription, (_, mut feed)) =
         tokio::join!(client.subscribe("*"), peer.serve(0, Outcome::Live));
     let mut subscription = subscription.unwrap();
-    feed.events([1]).await;
+    feed.events([1, 2]).await;
     assert_eq!(seqs(&mut subscription, 1).await, [1]);
+    // 2 has come and is not read before the server is started again.
     peer.kill();
     let mut peer = server.accept().await;
-    peer.epoch = Epoch::new(8);
-    peer.welcome().await;
-    let (_, mut feed) = peer.serve(0, Outcome::Resumed).await;
-    feed.events([1, 2]).await;
-    let SubscriptionError::Reset { after, position } = error(&mut subscription).await else {
-        panic!("a reset")
-    };
     let new = |seq| EventId::new(Epoch::new(8), seq);
-    assert_eq!((after, position), (Some(id(1)), new(0)));
-    assert_eq!(subscription.cursor().id(), id(1));
-    assert_eq!(event(&mut subscription).await.id(), new(1));
-    assert_eq!(event(&mut subscription).await.id(), new(2));
-    assert_eq!(subscription.cursor().id(), new(2));
+    peer.epoch = new(0).epoch();
+    peer.welcome().await;
+    // The position is of the epoch before.
+    peer.epoch = EPOCH;
+    let (_, mut feed) = peer.serve(1, Outcome::Resumed).await;
+    feed.events([2]).await;
+    feed.epoch(new(0).epoch()).await;
+    feed.gap(3, 5).await;
+    feed.events([6]).await;
+    assert_eq!(event(&mut subscription).await.id(), id(2));
+    let SubscriptionError::Gap(gap) = error(&mut subscription).await else {
+        panic!("a gap")
+    };
+    assert_eq!((gap.after, gap.to), (new(3), new(5)));
+    assert_eq!(event(&mut subscription).await.id(), new(6));
+    assert_eq!(subscription.cursor().id(), new(6));
+    feed.heartbeat(9).await;
+    assert!(subscription.next().now_or_never().is_none());
+    until(|| match subscription.next_ready() {
+        None if subscription.cursor().id() == new(9) => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -192,34 +245,35 @@ async fn a_reset_that_was_answered_twice_is_told_once() {
     assert_eq!(seqs(&mut subscription, 1).await, [1]);
     peer.kill();
 
-    // Of the new log's first stream only the reset is read before the next one comes.
+    // The next connection asks from the old position, before anybody has read what this one brings.
     let new = |seq| EventId::new(Epoch::new(8), seq);
-    let mut peers = Vec::new();
-    for (floor, events) in [(0, 1..=3), (5, 6..=7)] {
-        let mut peer = server.accept().await;
-        peer.epoch = Epoch::new(8);
-        peer.welcome().await;
-        let (asked, mut feed) = peer.serve(floor, Outcome::Reset).await;
-        assert_eq!(asked.start, Start::After(id(1)));
-        feed.events(events).await;
-        feed.stream.finish();
-        assert_eq!(soon(feed.stream.stopped()).await, Ok(None));
-        if floor == 0 {
-            let SubscriptionError::Reset { position, .. } = error(&mut subscription).await else {
-                panic!("a reset")
-            };
-            assert_eq!(position, new(0));
-            peer.kill();
-        }
-        peers.push(peer);
-    }
+    let mut peer = server.accept().await;
+    peer.epoch = Epoch::new(8);
+    peer.welcome().await;
+    let (_, mut feed) = peer.serve(0, Outcome::Reset).await;
+    feed.events(1..=3).await;
+    feed.stream.finish();
+    assert_eq!(soon(feed.stream.stopped()).await, Ok(None));
+    peer.kill();
+    let mut peer = server.accept().await;
+    peer.epoch = Epoch::new(8);
+    peer.welcome().await;
+    let asked = peer.subscribe().await;
+    assert_eq!(asked.start, Start::After(id(1)));
+    let SubscriptionError::Reset { position, .. } = error(&mut subscription).await else {
+        panic!("a reset")
+    };
+    assert_eq!(position, new(0));
+    peer.confirm(asked.id, 5).await;
+    let mut feed = peer.feed(asked.id, 5, Outcome::Reset).await;
+    feed.events(6..=7).await;
 
     assert_eq!(seqs(&mut subscription, 3).await, [1, 2, 3]);
     // Whether 4 and 5 are lost to it is asked.
-    let mut peer = peers.pop().unwrap();
-    let (asked, _) = tokio::join!(peer.subscribe(), async {
-        assert!(subscription.next().now_or_never().is_none());
-    });
+    let asked = tokio::select! {
+        asked = peer.subscribe() => asked,
+        item = subscription.next() => panic!("{item:?}"),
+    };
     assert_eq!(asked.start, Start::After(new(3)));
     peer.confirm(asked.id, 3).await;
     let mut feed = peer.feed(asked.id, 3, Outcome::Resumed).await;

@@ -7,7 +7,7 @@ use std::future::IntoFuture;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use qsse_client::{Client, Code, ConnectError, Epoch, Kind, PublishError, UnknownOutcome};
+use qsse_client::{Client, Code, ConnectError, Epoch, EventId, Kind, PublishError, UnknownOutcome};
 use qsse_proto::publish::{KeyScope, Publish};
 use support::*;
 
@@ -97,25 +97,43 @@ async fn each_publish_has_a_key_of_its_own() {
     assert_eq!((one.unwrap(), two.unwrap()), (id(1), id(2)));
 }
 
+// QP-8.12, QP-8.16
+#[tokio::test]
+async fn a_server_that_was_started_again_is_asked_and_says_which_epoch_it_was() {
+    let server = FakeServer::start();
+    let (client, peer) = server.pair().await;
+    let publishing = async {
+        tokio::join!(
+            client.publish("a", "x").into_future(),
+            client.publish("a", "y").into_future()
+        )
+    };
+    let ((one, two), _held) = tokio::join!(soon(publishing), async {
+        let mut stream = peer.publisher().await;
+        assert!(stream.next().await.is_some() && stream.next().await.is_some());
+        peer.kill();
+        let mut peer = server.accept().await;
+        peer.epoch = Epoch::new(8);
+        peer.welcome().await;
+        let mut stream = peer.publisher().await;
+        for _ in 0..2 {
+            let retry = stream.next().await.unwrap().retry().unwrap();
+            assert_eq!(retry.epoch, EPOCH);
+        }
+        stream.epoch(EPOCH).await;
+        stream.ack(0, 4, 4).await;
+        stream.epoch(peer.epoch).await;
+        stream.ack(1, 5, 5).await;
+        (peer, stream)
+    });
+    let new = EventId::new(Epoch::new(8), 5);
+    assert_eq!((one.unwrap(), two.unwrap()), (id(4), new));
+}
+
 // QP-8.14
 #[tokio::test]
 async fn what_cannot_be_found_out_is_an_unknown_outcome() {
     let server = FakeServer::start();
-    // Another log: it is not even asked.
-    let (client, peer) = server.pair().await;
-    let (result, peer) = tokio::join!(soon(client.publish("a", "x").into_future()), async {
-        let (_, mut peer) = lose_one(&server, peer).await;
-        peer.epoch = Epoch::new(8);
-        peer.welcome().await;
-        peer
-    });
-    let (count, reason) = why(result.unwrap_err());
-    assert!(
-        count == 1 && matches!(reason, UnknownOutcome::OtherLog),
-        "{reason}"
-    );
-    assert!(peer.connection.accept_bi().now_or_never().is_none());
-
     // The server says so, or anything else: an earlier attempt may have been taken.
     for code in [Code::OUTCOME_UNKNOWN, Code::NOT_AUTHORISED] {
         let (client, peer) = server.pair().await;
@@ -419,15 +437,18 @@ async fn a_publisher_is_told_once_how_many_outcomes_are_unknown_and_begins_anew(
 }
 
 #[tokio::test]
-async fn a_publisher_sends_nothing_again_to_another_log() {
+async fn a_publisher_whose_events_another_log_cannot_know_says_so() {
     let server = FakeServer::start();
     let (_client, publisher) = three_lost(&server).await;
     let mut peer = server.accept().await;
     peer.epoch = Epoch::new(8);
     peer.welcome().await;
+    let mut old = peer.publisher().await;
+    old.refuse(0, Code::OUTCOME_UNKNOWN, "forgotten").await;
     let (count, reason) = why(soon(publisher.flush()).await.unwrap_err());
+    let unknown = Code::OUTCOME_UNKNOWN;
     assert!(
-        count == 3 && matches!(reason, UnknownOutcome::OtherLog),
+        count == 3 && matches!(reason, UnknownOutcome::Refused { code, .. } if code == unknown),
         "{reason}"
     );
     assert_eq!(publisher.progress().lost, 3);

@@ -203,7 +203,16 @@ impl Appender<'_> {
 
     fn known(&self, key: &Key, ago: Option<Duration>, many: bool) -> Known {
         let (now, epoch) = (self.now.monotonic, self.log.epoch());
-        self.state.dedup.look_up(key, ago, many, now, epoch)
+        let known = self.state.dedup.look_up(key, ago, many, now, epoch);
+        let lineage = self.log.lineage();
+        match known {
+            // It may have been taken before this start.
+            Known::Taken(Some(taken)) => Known::Taken(Some(Appended {
+                first: lineage.id(taken.first.seq()),
+                last: lineage.id(taken.last.seq()),
+            })),
+            known => known,
+        }
     }
 
     /// Notes the events of a publish under its key.

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::config::Retention;
 use crate::dedup::Key;
+use crate::lineage::Lineage;
 use crate::storage::{Acknowledge, Entry, Opened, Storage, StorageError, Stored};
 use crate::time::Now;
 
@@ -121,7 +122,11 @@ impl Disk {
     }
 
     fn of(writer: Writer, reader: qsse_store::Reader, recovered: Recovered, kept: Kept) -> Self {
-        let mut opened = Opened::new(recovered.epoch);
+        let mut epochs = recovered.epochs.into_iter();
+        let (oldest, _) = epochs.next().expect("an open store has an epoch");
+        let mut opened = Opened::new(oldest);
+        let begin = |lineage: Lineage, (epoch, first)| lineage.then(epoch, first);
+        opened.lineage = epochs.fold(opened.lineage, begin);
         opened.head = recovered.next_seq - 1;
         opened.last_time = recovered.last_time;
         let keys = recovered.keys.into_iter();
@@ -359,9 +364,9 @@ fn segment_bytes(max_bytes: u64) -> u64 {
     (max_bytes / SEGMENTS).clamp(64 << 10, 64 << 20)
 }
 
-/// A store's options for a log that acknowledges like this.
-pub fn options(epoch_if_new: Epoch, acknowledge: Acknowledge) -> Options {
-    let options = Options::new(epoch_if_new);
+/// A store's options for a log that acknowledges like this, with the epoch of this open, which must be random.
+pub fn options(epoch: Epoch, acknowledge: Acknowledge) -> Options {
+    let options = Options::new(epoch);
     match acknowledge {
         // Nobody is told of what is not on the disk.
         Acknowledge::Synced => options.lease(0),

@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::dedup::Dedup;
 use crate::feeds::Feeds;
 use crate::history::History;
+use crate::lineage::Lineage;
 use crate::pace::Pace;
 use crate::pending::{Group, Pending};
 use crate::reader::{Reader, StartError};
@@ -32,7 +33,7 @@ pub struct Log {
 }
 
 pub(crate) struct Shared {
-    epoch: Epoch,
+    lineage: Lineage,
     pub(crate) config: Config,
     /// The last event whose append is complete.
     pub(crate) visible: AtomicU64,
@@ -106,7 +107,7 @@ impl Log {
     /// An empty log. `epoch` must be random: it is how a cursor of another log is recognised.
     pub fn new(epoch: Epoch, config: Config) -> Self {
         let state = State::new(Topics::new(&config.retention), &config);
-        Self::of(epoch, config, state, None)
+        Self::of(Lineage::new(epoch), config, state, None)
     }
 
     /// A log that keeps its events in a storage as well, and goes on after those that are there.
@@ -122,13 +123,18 @@ impl Log {
         state.history.begin_after(opened.head, opened.last_time);
         let lost = !opened.clean && config.acknowledge == Acknowledge::Memory;
         state.dedup.recover(&opened, now, lost);
-        Self::of(opened.epoch, config, state, Some(storage))
+        Self::of(opened.lineage, config, state, Some(storage))
     }
 
-    fn of(epoch: Epoch, config: Config, state: State, storage: Option<Arc<dyn Storage>>) -> Self {
+    fn of(
+        lineage: Lineage,
+        config: Config,
+        state: State,
+        storage: Option<Arc<dyn Storage>>,
+    ) -> Self {
         Self {
             shared: Arc::new(Shared {
-                epoch,
+                lineage,
                 config,
                 visible: AtomicU64::new(state.head),
                 state: Mutex::new(state),
@@ -269,17 +275,20 @@ impl Log {
         dedup.trim(now.monotonic, config);
     }
 
-    /// The log's epoch.
+    /// The epoch of what is appended now.
     pub fn epoch(&self) -> Epoch {
-        self.shared.epoch
+        self.shared.lineage.current()
+    }
+
+    /// The epochs of the log, of which there are several if it has a storage.
+    pub fn lineage(&self) -> &Lineage {
+        &self.shared.lineage
     }
 
     /// The last event whose append is complete; seq 0 before the first.
     pub fn visible(&self) -> EventId {
-        EventId::new(
-            self.shared.epoch,
-            self.shared.visible.load(Ordering::Acquire),
-        )
+        let seq = self.shared.visible.load(Ordering::Acquire);
+        self.shared.lineage.id(seq)
     }
 
     /// What the log was made with.

@@ -103,7 +103,7 @@ impl Reader {
 
     /// Everything up to here has been handed out or does not match.
     pub fn position(&self) -> EventId {
-        EventId::new(self.log.epoch(), self.position)
+        self.log.lineage().id(self.position)
     }
 
     /// What is done when it lags.

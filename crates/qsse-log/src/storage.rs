@@ -10,6 +10,7 @@ use qsse_topic::{Filter, Topic};
 use serde::{Deserialize, Serialize};
 
 use crate::dedup::Key;
+use crate::lineage::Lineage;
 use crate::time::Now;
 
 /// A place that outlasts the process. Its calls are per batch, never per event.
@@ -124,8 +125,8 @@ pub struct Entry {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Opened {
-    /// The epoch of its events.
-    pub epoch: Epoch,
+    /// The epochs of its events; the current one is that of what is appended from now on, and lasts already.
+    pub lineage: Lineage,
     /// The last seq that an event may have: the next one gets the one after.
     pub head: u64,
     /// Seqs up to here are reserved.
@@ -141,10 +142,10 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// A storage of this epoch that is empty.
+    /// A storage that is empty, and goes on in this epoch.
     pub fn new(epoch: Epoch) -> Self {
         Self {
-            epoch,
+            lineage: Lineage::new(epoch),
             head: 0,
             reserved: 0,
             last_time: Timestamp::default(),

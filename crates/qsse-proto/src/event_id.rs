@@ -5,9 +5,9 @@ use serde::ser::{Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 
-/// Names one log: a random number made together with it.
+/// Names the events that a log takes from one start of its server to the next: a random number drawn at each start.
 ///
-/// Positions are only comparable within one epoch. Text form: base 62, digits then upper case then
+/// Text form: base 62, digits then upper case then
 /// lower case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(u64);

@@ -47,6 +47,8 @@ pub mod kind {
     pub const GAP: u8 = 0x22;
     /// Subscription stream: everything up to a position was written.
     pub const HEARTBEAT: u8 = 0x23;
+    /// Subscription stream: the epoch of what follows.
+    pub const EPOCH: u8 = 0x24;
     /// Publishing stream, from the client: its first frame.
     pub const OPEN_PUBLISHER: u8 = 0x30;
     /// Publishing stream, from the client: one publish.
@@ -55,6 +57,8 @@ pub mod kind {
     pub const ACKNOWLEDGED: u8 = 0x38;
     /// Publishing stream, from the server: a publish was not taken.
     pub const PUBLISH_REFUSED: u8 = 0x39;
+    /// Publishing stream, from the server: the epoch of the acknowledgements that follow.
+    pub const ACKNOWLEDGED_EPOCH: u8 = 0x3a;
 
     /// Whether frames of this kind are skipped by those who do not know it (`QP-3.5`).
     pub const fn is_extension(kind: u8) -> bool {
@@ -67,9 +71,9 @@ pub mod kind {
             kind,
             HELLO..=REFRESH_TOKEN
                 | WELCOME..=TOKEN_ACCEPTED
-                | STREAM_HEADER..=HEARTBEAT
+                | STREAM_HEADER..=EPOCH
                 | OPEN_PUBLISHER..=PUBLISH
-                | ACKNOWLEDGED..=PUBLISH_REFUSED
+                | ACKNOWLEDGED..=ACKNOWLEDGED_EPOCH
         )
     }
 }

@@ -5,6 +5,7 @@
 //! name them by that number.
 
 mod acknowledged;
+mod acknowledged_epoch;
 mod key;
 mod open_publisher;
 mod publish_refused;
@@ -16,6 +17,7 @@ use crate::{DecodeError, Frame};
 use bytes::Bytes;
 
 pub use acknowledged::Acknowledged;
+pub use acknowledged_epoch::AcknowledgedEpoch;
 pub use key::{Key, KeyError, Retry};
 pub use open_publisher::{KeyScope, OpenPublisher, PublisherId};
 pub use publish_refused::PublishRefused;
@@ -71,5 +73,6 @@ frames! {
     AckFrame {
         Acknowledged = ACKNOWLEDGED,
         PublishRefused = PUBLISH_REFUSED,
+        AcknowledgedEpoch = ACKNOWLEDGED_EPOCH,
     }
 }

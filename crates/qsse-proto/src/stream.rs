@@ -1,18 +1,20 @@
 //! What a subscription's stream carries, and how to read it.
 //!
 //! The server opens one unidirectional stream for each subscription. It begins with a
-//! [`StreamHeader`] and goes on with batches, [`Gap`]s and [`Heartbeat`]s, as the [`Decoder`]
-//! enforces.
+//! [`StreamHeader`] and goes on with batches, [`Gap`]s, [`Heartbeat`]s and [`EpochChange`]s, as the
+//! [`Decoder`] enforces.
 
 mod decoder;
+mod epoch;
 mod gap;
 mod header;
 mod heartbeat;
 mod input;
 
-use crate::{Event, EventId};
+use crate::{Epoch, Event, EventId};
 
 pub use decoder::Decoder;
+pub use epoch::EpochChange;
 pub use gap::{Gap, GapReason};
 pub use header::{Outcome, StreamHeader};
 pub use heartbeat::Heartbeat;
@@ -29,4 +31,6 @@ pub enum Item {
     Gap(Gap),
     /// Everything up to this position that matches has been written.
     Heartbeat(EventId),
+    /// The epoch of the items behind it. It does not move the position.
+    Epoch(Epoch),
 }

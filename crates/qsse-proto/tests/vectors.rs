@@ -143,6 +143,9 @@ fn read_events(
                     let position = id.seq();
                     written.extend_from_slice(&stream::Heartbeat { position }.encode());
                 }
+                Item::Epoch(epoch) => {
+                    written.extend_from_slice(&stream::EpochChange { epoch: *epoch }.encode());
+                }
                 Item::Event(event) => push(&mut builder, event),
                 item => panic!("{item:?}"),
             }
@@ -250,6 +253,7 @@ fn describe_item(item: &Item) -> String {
             gap.after, gap.to, gap.at_most, gap.reason
         ),
         Item::Heartbeat(position) => format!("Heartbeat {position}"),
+        Item::Epoch(epoch) => format!("Epoch {epoch}"),
         item => panic!("{item:?}"),
     }
 }
@@ -302,6 +306,7 @@ fn describe_answer(frame: &AckFrame) -> String {
             describe_code(refused.code),
             refused.message
         ),
+        AckFrame::AcknowledgedEpoch(of) => format!("AcknowledgedEpoch {}", of.epoch),
         frame => panic!("{frame:?}"),
     }
 }
@@ -365,10 +370,12 @@ fn every_frame_has_a_vector() {
         "Event",
         "Gap",
         "Heartbeat",
+        "Epoch",
         "OpenPublisher",
         "Publish",
         "Acknowledged",
         "PublishRefused",
+        "AcknowledgedEpoch",
     ] {
         let start = format!("= {frame} ");
         assert!(

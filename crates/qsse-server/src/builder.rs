@@ -230,7 +230,7 @@ impl Builder {
         self
     }
 
-    /// The epoch of the log, for simulations: anywhere else it must be random.
+    /// The epoch of this start, for simulations: anywhere else it must be random. One that a store had before is counted up.
     pub fn epoch(mut self, epoch: u64) -> Self {
         self.epoch = Some(Epoch::new(epoch));
         self

@@ -193,8 +193,9 @@ impl Subscription {
                 self.cursor = event.id();
                 return Some(Ok(event));
             }
-            let epoch = self.cursor.epoch();
-            self.events = self.batches.pop_front().map(|batch| batch.events(epoch));
+            let lineage = self.server.shared().log.lineage();
+            let next = self.batches.pop_front();
+            self.events = next.map(|batch| batch.events(lineage.epoch_of(batch.first_seq())));
             if self.events.is_some() {
                 continue;
             }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use qsse_log::disk::{self, Disk};
 use qsse_proto::publish::AckFrame;
 use qsse_proto::stream::{Item, Outcome};
-use qsse_proto::{Code, Epoch};
+use qsse_proto::{Code, Epoch, EventId};
 use qsse_server::{
     Acknowledge, Authorizer, BindError, Builder, Config, Kept, LogConfig, OnLag, PublishError,
     Server, Start,
@@ -221,5 +221,43 @@ async fn a_directory_is_open_to_one_server_at_a_time() {
     first.shutdown(Duration::from_secs(5)).await;
     let second = server().store(folder.path()).await.unwrap();
     let next = second.publish("people", "y").await.unwrap();
-    assert_eq!((next.epoch(), next.seq()), (id.epoch(), id.seq() + 1));
+    assert_eq!(next.seq(), id.seq() + 1);
+    assert_ne!(
+        next.epoch(),
+        id.epoch(),
+        "each start has an epoch of its own"
+    );
+}
+
+// QP-2.6, QP-7.7, QP-7.9
+#[tokio::test]
+async fn ids_outlast_a_restart_and_a_position_of_a_lost_future_is_a_reset() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = server().store(folder.path()).await.unwrap();
+    let one = first.publish("people", "1").await.unwrap();
+    first.shutdown(Duration::from_secs(5)).await;
+    let second = server().store(folder.path()).await.unwrap();
+    let two = second.publish("people", "2").await.unwrap();
+    let mut client = RawClient::connect(&second).await;
+    let lost = EventId::new(one.epoch(), two.seq());
+    for (id, start, outcome, expected) in [
+        (1, Start::Earliest, Outcome::Resumed, vec![one, two]),
+        (2, Start::After(one), Outcome::Resumed, vec![two]),
+        (3, Start::After(lost), Outcome::Reset, vec![one, two]),
+    ] {
+        let mut events = client.subscribe(id, &["people"], start).await;
+        assert_eq!(events.header.outcome, outcome);
+        let mut seen = Vec::new();
+        for _ in &expected {
+            seen.push(events.event().await.id());
+        }
+        assert_eq!(seen, expected);
+    }
+    // In the server's own process too.
+    let mut own = second.subscribe("*").start(Start::Earliest).await.unwrap();
+    let ids = [
+        own.next().await.unwrap().unwrap(),
+        own.next().await.unwrap().unwrap(),
+    ];
+    assert_eq!(ids.map(|event| event.id()), [one, two]);
 }

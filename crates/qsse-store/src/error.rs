@@ -12,16 +12,28 @@ pub enum OpenError {
         /// What the holder said of itself, [`Options::purpose`](crate::Options::purpose).
         holder: String,
     },
+    /// A file was written by an earlier version of this software, in a format that is not read any more.
+    #[error(
+        "{file} has format version {found}, and this program reads version {known}: begin with a new directory, or use the older program"
+    )]
+    Older {
+        /// The file's name.
+        file: String,
+        /// The version that it has.
+        found: u32,
+        /// The version that is read.
+        known: u32,
+    },
     /// A file was written by a later version of this software.
     #[error(
-        "{file} has format version {found}, and this program knows versions up to {known}: use a newer program"
+        "{file} has format version {found}, and this program reads version {known}: use a newer program"
     )]
     Newer {
         /// The file's name.
         file: String,
         /// The version that it has.
         found: u32,
-        /// The newest version that can be read.
+        /// The version that is read.
         known: u32,
     },
     /// Both copies of the file that says which seqs were given out are gone or damaged.

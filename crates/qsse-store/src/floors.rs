@@ -8,7 +8,7 @@
 //! ```
 
 use crate::OpenError;
-use crate::format::{Fields, PROLOGUE, Prologue, Seal, VERSION, prologue, put_prologue};
+use crate::format::{Fields, PROLOGUE, Prologue, Seal, prologue, put_prologue};
 use crate::io::{Io, read_file, replace};
 use crate::state::Topics;
 use qsse_topic::Topic;
@@ -41,10 +41,7 @@ pub(crate) fn read(io: &dyn Io, seal: Seal) -> Result<Option<Floors>, OpenError>
             };
         }
     };
-    if let Prologue::Newer(found) = prologue(&bytes, MAGIC) {
-        let (file, known) = (NAME.to_owned(), VERSION);
-        return Err(OpenError::Newer { file, found, known });
-    }
+    prologue(&bytes, MAGIC).check(NAME)?;
     Ok(decode(&bytes, seal))
 }
 

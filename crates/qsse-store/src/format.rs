@@ -1,7 +1,7 @@
 //! What the files are made of.
 //!
 //! All numbers are little-endian. Every checksum is a CRC-32C that begins with the store's salt and
-//! epoch, so that neither a file of another store nor a publisher's data is ever taken for part of
+//! number, so that neither a file of another store nor a publisher's data is ever taken for part of
 //! this one. All files but the lock begin with a prologue that stays as it is in all versions:
 //!
 //! ```text
@@ -11,7 +11,7 @@
 //! # `SEQ.seg`: a segment
 //! Named by the first seq that it may have, in 20 digits. Events are added at the end of the last one.
 //! ```text
-//! | prologue | epoch u64 | first seq u64 | end u64 | generation u32 | checksum u32 | record | record ...
+//! | prologue | store u64 | first seq u64 | end u64 | generation u32 | checksum u32 | record | record ...
 //! ```
 //! `end` and `generation` are 0 until the segment is written anew without its dead events; then it
 //! covers all seqs through `end`, and other segments that begin within it are left-overs.
@@ -32,9 +32,9 @@
 //! Made when the segment is closed, and made anew whenever it is missing, damaged or of another
 //! length or generation than its segment. See `index/file.rs`.
 //!
-//! # `meta.0`, `meta.1`: which seqs were given out
-//! Two copies of 80 bytes, written over in place and synced one after the other, so that one of
-//! them is always good and no room is needed. See `meta.rs`.
+//! # `meta.0`, `meta.1`: which seqs were given out, and in which epochs
+//! Two copies, written over in place and synced one after the other, so that one of them is always
+//! good and no room is needed. See `meta.rs`.
 //!
 //! # `floors`: what was removed
 //! Replaced by renaming, before events are removed from the disk. See `floors.rs`.
@@ -45,11 +45,11 @@
 //! # `LOCK`
 //! Locked while the store is open; says by whom.
 
+use crate::error::OpenError;
 use crc32c::crc32c_append;
-use qsse_proto::Epoch;
 
-/// The format that is written, and the newest that is read.
-pub(crate) const VERSION: u32 = 1;
+/// The format that is written, and the only one that is read.
+pub(crate) const VERSION: u32 = 2;
 
 pub(crate) const PROLOGUE: usize = 16;
 pub(crate) const SEGMENT_HEADER: usize = 48;
@@ -65,9 +65,9 @@ const RECORD_MAGIC: [u8; 4] = [0xe5, b'q', 0x1a, b'R'];
 pub(crate) struct Seal(u32);
 
 impl Seal {
-    pub(crate) fn new(epoch: Epoch, salt: u64) -> Self {
+    pub(crate) fn new(store: u64, salt: u64) -> Self {
         let sum = crc32c_append(0, &salt.to_le_bytes());
-        Self(crc32c_append(sum, &epoch.get().to_le_bytes()))
+        Self(crc32c_append(sum, &store.to_le_bytes()))
     }
 
     #[inline]
@@ -79,12 +79,25 @@ impl Seal {
 /// What a prologue says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Prologue {
-    /// A version that can be read.
+    /// The version that is read.
     Known,
-    /// A later version.
-    Newer(u32),
+    /// Another one.
+    Other(u32),
     /// Not the beginning of such a file.
     Bad,
+}
+
+impl Prologue {
+    /// # Errors
+    /// That the file is of another version.
+    pub(crate) fn check(self, file: &str) -> Result<(), OpenError> {
+        let (file, known) = (file.to_owned(), VERSION);
+        match self {
+            Self::Other(found) if found > VERSION => Err(OpenError::Newer { file, found, known }),
+            Self::Other(found) => Err(OpenError::Older { file, found, known }),
+            Self::Known | Self::Bad => Ok(()),
+        }
+    }
 }
 
 pub(crate) fn put_prologue(out: &mut Vec<u8>, magic: &[u8; 8]) {
@@ -107,7 +120,7 @@ pub(crate) fn prologue(bytes: &[u8], magic: &[u8; 8]) -> Prologue {
     let same = head.array() == Some(*magic) && sum.u32() == Some(crc32c_append(0, checked));
     match head.u32() {
         Some(VERSION) if same => Prologue::Known,
-        Some(version) if same && version > VERSION => Prologue::Newer(version),
+        Some(version) if same => Prologue::Other(version),
         _ => Prologue::Bad,
     }
 }
@@ -115,7 +128,8 @@ pub(crate) fn prologue(bytes: &[u8], magic: &[u8; 8]) -> Prologue {
 /// The beginning of a segment file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
-    pub(crate) epoch: Epoch,
+    /// The store's number.
+    pub(crate) store: u64,
     pub(crate) first: u64,
     pub(crate) end: u64,
     pub(crate) generation: u32,
@@ -125,7 +139,7 @@ impl SegmentHeader {
     pub(crate) fn encode(&self, seal: Seal) -> Vec<u8> {
         let mut out = Vec::with_capacity(SEGMENT_HEADER);
         put_prologue(&mut out, SEGMENT_MAGIC);
-        out.extend_from_slice(&self.epoch.get().to_le_bytes());
+        out.extend_from_slice(&self.store.to_le_bytes());
         out.extend_from_slice(&self.first.to_le_bytes());
         out.extend_from_slice(&self.end.to_le_bytes());
         out.extend_from_slice(&self.generation.to_le_bytes());
@@ -143,7 +157,7 @@ impl SegmentHeader {
         }
         let mut fields = Fields::new(checked.get(PROLOGUE..)?);
         Some(Self {
-            epoch: Epoch::new(fields.u64()?),
+            store: fields.u64()?,
             first: fields.u64()?,
             end: fields.u64()?,
             generation: fields.u32()?,

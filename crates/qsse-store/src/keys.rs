@@ -8,7 +8,7 @@
 //! ```
 
 use crate::entry::{PublishKey, read_keys};
-use crate::format::{Fields, PROLOGUE, Prologue, Record, Seal, VERSION, prologue, put_prologue};
+use crate::format::{Fields, PROLOGUE, Prologue, Record, Seal, prologue, put_prologue};
 use crate::io::{Io, read_file, replace};
 use crate::options::Options;
 use crate::segment::{Files, Segment};
@@ -151,10 +151,7 @@ fn read(io: &dyn Io, seal: Seal) -> Result<Option<Vec<Keyed>>, OpenError> {
             };
         }
     };
-    if let Prologue::Newer(found) = prologue(&bytes, MAGIC) {
-        let (file, known) = (NAME.to_owned(), VERSION);
-        return Err(OpenError::Newer { file, found, known });
-    }
+    prologue(&bytes, MAGIC).check(NAME)?;
     Ok(decode(&bytes, seal))
 }
 

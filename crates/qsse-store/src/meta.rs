@@ -1,15 +1,21 @@
-//! Which seqs were given out: two small files that are written over in place.
+//! Which seqs were given out, and in which epochs: two files that are written over in place.
 //!
 //! ```text
-//! | prologue | epoch u64 | salt u64 | number u64 | mark u64 | clean head u64
-//! | missing u64 | keys from u64 | clean u32 | checksum u32
+//! | prologue | store u64 | salt u64 | number u64 | mark u64 | clean head u64
+//! | missing u64 | keys from u64 | clean u32 | epochs u32 | epoch | epoch ... | checksum u32
+//!
+//! epoch: | epoch u64 | first seq u64 |
 //! ```
+//!
+//! `store` is a number that the store was made with. Each open adds an epoch, whose first seq is the one after all that may have been given out
+//! before. The files have room for the most epochs from the beginning, so that a full disk keeps no
+//! store from being opened.
 //!
 //! Each change is written and synced in both, one after the other, before it counts. So one may be
 //! torn or rot without harm, and the newer of two good ones says no less than what counted.
 
 use crate::error::OpenError;
-use crate::format::{Fields, PROLOGUE, Prologue, VERSION, prologue, put_prologue};
+use crate::format::{Fields, PROLOGUE, Prologue, prologue, put_prologue};
 use crate::io::{Io, IoFile, read_file, write_all};
 use crc32c::crc32c;
 use qsse_proto::Epoch;
@@ -18,12 +24,22 @@ use std::sync::Arc;
 
 const MAGIC: &[u8; 8] = b"qsse.met";
 pub(crate) const NAMES: [&str; 2] = ["meta.0", "meta.1"];
-const CHECKED: usize = PROLOGUE + 7 * 8 + 4;
+/// What stands before the epochs.
+const FIXED: usize = PROLOGUE + 7 * 8 + 2 * 4;
+const EPOCH: usize = 16;
+/// The most epochs that a store remembers.
+const MAX_EPOCHS: usize = 1_024;
+/// The length of a file that has room for as many.
+const ROOM: usize = FIXED + MAX_EPOCHS * EPOCH + 4;
+
+/// The epochs of a store, each with the first seq that an event of it may have, in order.
+pub(crate) type Epochs = Arc<[(Epoch, u64)]>;
 
 /// What the files say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct State {
-    pub(crate) epoch: Epoch,
+    /// The number that the store was made with.
+    pub(crate) store: u64,
     pub(crate) salt: u64,
     /// Grows with each change.
     pub(crate) number: u64,
@@ -35,6 +51,27 @@ pub(crate) struct State {
     pub(crate) missing: u64,
     /// Keys of events before this time may have been removed: for when there is no room for them.
     pub(crate) keys_from: u64,
+    pub(crate) epochs: Epochs,
+}
+
+impl State {
+    /// With a further epoch, for the seqs from `first` on. One that the store had before is counted up.
+    pub(crate) fn begin_epoch(&self, mut epoch: Epoch, first: u64) -> Self {
+        let mut epochs = self.epochs.to_vec();
+        while epochs.iter().any(|(known, _)| *known == epoch) {
+            epoch = Epoch::new(epoch.get().wrapping_add(1).max(1));
+        }
+        while epochs.len() >= MAX_EPOCHS {
+            let without_events = epochs.windows(2).position(|pair| pair[0].1 == pair[1].1);
+            epochs.remove(without_events.unwrap_or(0));
+        }
+        epochs.push((epoch, first));
+        let epochs = epochs.into();
+        Self {
+            epochs,
+            ..self.clone()
+        }
+    }
 }
 
 /// The two files.
@@ -64,17 +101,15 @@ impl Meta {
                 Err(found) if found.kind() == io::ErrorKind::NotFound => continue,
                 Err(found) => return Err(error()(found)),
             };
-            let bytes = match read_file(&*file, 1 << 16) {
+            let bytes = match read_file(&*file, 2 * ROOM as u64) {
                 Ok(bytes) => bytes,
                 Err(found) if found.kind() == io::ErrorKind::InvalidData => continue,
                 Err(found) => return Err(error()(found)),
             };
-            if let Prologue::Newer(found) = prologue(&bytes, MAGIC) {
-                let (file, known) = (name.to_owned(), VERSION);
-                return Err(OpenError::Newer { file, found, known });
-            }
+            prologue(&bytes, MAGIC).check(name)?;
             let state = decode(&bytes);
-            if state.map(|state| state.number) > best.map(|state| state.number) {
+            let number = |state: &Option<State>| state.as_ref().map(|state| state.number);
+            if number(&state) > number(&best) {
                 best = state;
                 best_is_first = place == 0;
             }
@@ -83,6 +118,10 @@ impl Meta {
             return Ok(None);
         };
         let mut files = open_both(io).map_err(error())?;
+        for file in &files {
+            // Without room for it now, there may be some when it is needed.
+            let _ = make_room(&**file);
+        }
         if best_is_first {
             files.swap(0, 1);
         }
@@ -90,19 +129,26 @@ impl Meta {
     }
 
     /// Makes the files of a new store.
-    pub(crate) fn create(io: &dyn Io, epoch: Epoch, salt: u64) -> Result<Self, OpenError> {
+    pub(crate) fn create(io: &dyn Io, store: u64, salt: u64) -> Result<Self, OpenError> {
         let error = || OpenError::io("make its meta files");
         let state = State {
-            epoch,
+            store,
             salt,
             number: 0,
             mark: 0,
             clean: Some(0),
             missing: 0,
             keys_from: 0,
+            epochs: [].into(),
         };
         let files = open_both(io).map_err(error())?;
-        let mut meta = Self { files, state };
+        for file in &files {
+            make_room(&**file).map_err(error())?;
+        }
+        let mut meta = Self {
+            files,
+            state: state.clone(),
+        };
         match meta.write(state) {
             Ok(()) => {}
             Err(WriteError::Write(found) | WriteError::Sync(found)) => return Err(error()(found)),
@@ -112,7 +158,7 @@ impl Meta {
     }
 
     pub(crate) fn state(&self) -> State {
-        self.state
+        self.state.clone()
     }
 
     /// Makes a change last, in both files.
@@ -139,8 +185,15 @@ fn open_both(io: &dyn Io) -> io::Result<[Arc<dyn IoFile>; 2]> {
     Ok([first?, second?])
 }
 
+/// Makes a file as long as it can get.
+fn make_room(file: &dyn IoFile) -> io::Result<()> {
+    let len = file.len()?;
+    let missing = (ROOM as u64).saturating_sub(len);
+    write_all(file, &vec![0; missing as usize], len)
+}
+
 fn encode(state: &State) -> Vec<u8> {
-    let mut out = Vec::with_capacity(CHECKED + 4);
+    let mut out = Vec::with_capacity(FIXED + state.epochs.len() * EPOCH + 4);
     put_prologue(&mut out, MAGIC);
     let head = state.clean.unwrap_or_default();
     let marks = [
@@ -150,32 +203,95 @@ fn encode(state: &State) -> Vec<u8> {
         state.missing,
         state.keys_from,
     ];
-    for number in [state.epoch.get(), state.salt].into_iter().chain(marks) {
+    for number in [state.store, state.salt].into_iter().chain(marks) {
         out.extend_from_slice(&number.to_le_bytes());
     }
     out.extend_from_slice(&u32::from(state.clean.is_some()).to_le_bytes());
+    // At most MAX_EPOCHS.
+    out.extend_from_slice(&(state.epochs.len() as u32).to_le_bytes());
+    for (epoch, first) in state.epochs.iter() {
+        out.extend_from_slice(&epoch.get().to_le_bytes());
+        out.extend_from_slice(&first.to_le_bytes());
+    }
     let sum = crc32c(&out);
     out.extend_from_slice(&sum.to_le_bytes());
     out
 }
 
 fn decode(bytes: &[u8]) -> Option<State> {
-    let (checked, rest) = bytes.split_at_checked(CHECKED)?;
-    if prologue(bytes, MAGIC) != Prologue::Known || Fields::new(rest).u32()? != crc32c(checked) {
+    if prologue(bytes, MAGIC) != Prologue::Known {
         return None;
     }
-    let mut fields = Fields::new(checked.get(PROLOGUE..)?);
-    let (epoch, salt) = (Epoch::new(fields.u64()?), fields.u64()?);
+    let (fixed, rest) = bytes.split_at_checked(FIXED)?;
+    let mut fields = Fields::new(fixed.get(PROLOGUE..)?);
+    let (store, salt) = (fields.u64()?, fields.u64()?);
     let (number, mark, head) = (fields.u64()?, fields.u64()?, fields.u64()?);
     let (missing, keys_from) = (fields.u64()?, fields.u64()?);
     let clean = (fields.u32()? == 1).then_some(head);
+    let count = usize::try_from(fields.u32()?).ok()?;
+    let list = rest.get(..count.checked_mul(EPOCH)?)?;
+    let (checked, rest) = bytes.split_at_checked(FIXED + list.len())?;
+    if Fields::new(rest).u32()? != crc32c(checked) {
+        return None;
+    }
+    let mut fields = Fields::new(list);
+    let mut epochs = Vec::with_capacity(count);
+    for _ in 0..count {
+        epochs.push((Epoch::new(fields.u64()?), fields.u64()?));
+    }
+    let epochs = epochs.into();
     Some(State {
-        epoch,
+        store,
         salt,
         number,
         mark,
         clean,
         missing,
         keys_from,
+        epochs,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state() -> State {
+        State {
+            store: 3,
+            salt: 4,
+            number: 5,
+            mark: 6,
+            clean: None,
+            missing: 0,
+            keys_from: 0,
+            epochs: [].into(),
+        }
+    }
+
+    #[test]
+    fn an_epoch_that_the_store_had_is_counted_up() {
+        let (one, two) = (Epoch::new(1), Epoch::new(2));
+        let twice = state().begin_epoch(one, 1).begin_epoch(one, 9);
+        assert_eq!(*twice.epochs, [(one, 1), (two, 9)]);
+        assert_eq!(decode(&encode(&twice)), Some(twice));
+    }
+
+    #[test]
+    fn of_too_many_epochs_those_without_events_go_first() {
+        let (mut full, most) = (state(), MAX_EPOCHS as u64);
+        // Number 7 has no event: number 8 begins where it does.
+        for number in 0..most {
+            let first = if number < 8 { number } else { number - 1 };
+            full = full.begin_epoch(Epoch::new(100 + number), first);
+        }
+        assert_eq!(encode(&full).len(), ROOM);
+        let next = full.begin_epoch(Epoch::new(1), 9_000);
+        let gone =
+            |state: &State, number| !state.epochs.iter().any(|(epoch, _)| epoch.get() == number);
+        assert!(gone(&next, 107) && !gone(&next, 100));
+        let next = next.begin_epoch(Epoch::new(2), 9_001);
+        assert!(gone(&next, 100) && !gone(&next, 101));
+        assert_eq!(decode(&encode(&next)), Some(next));
+    }
 }

@@ -9,8 +9,9 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Options {
-    /// The epoch of a store that is made by this open. It must be random; one that exists keeps its own.
-    pub epoch_if_new: Epoch,
+    /// The epoch of what is appended from this open to the next. It must be random: what tells these events from those that
+    /// another copy of the store has under the same seqs. One that the store had before is counted up.
+    pub epoch: Epoch,
     /// A random number that goes into every checksum of a store made by this open, so that nobody can
     /// publish data that is later mistaken for a record. From the standard library's hash keys by
     /// default; tests that want equal files set it.
@@ -39,10 +40,10 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults, with the epoch that a new store gets.
-    pub fn new(epoch_if_new: Epoch) -> Self {
+    /// The defaults, with the epoch of this open.
+    pub fn new(epoch: Epoch) -> Self {
         Self {
-            epoch_if_new,
+            epoch,
             salt_if_new: RandomState::new().build_hasher().finish(),
             purpose: "another program".to_owned(),
             segment_bytes: 64 << 20,
@@ -52,6 +53,13 @@ impl Options {
             max_keys: 100_000,
             keys_age: Duration::from_secs(120),
         }
+    }
+
+    /// Sets [`epoch`](Self::epoch).
+    #[must_use]
+    pub fn epoch(mut self, epoch: Epoch) -> Self {
+        self.epoch = epoch;
+        self
     }
 
     /// Sets [`salt_if_new`](Self::salt_if_new).

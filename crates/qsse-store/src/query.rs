@@ -7,9 +7,9 @@ use qsse_topic::{Filter, Topic};
 use std::collections::BTreeMap;
 
 impl Reader {
-    /// The store's epoch.
-    pub fn epoch(&self) -> Epoch {
-        self.shared.epoch
+    /// The epochs of the store, as [`Recovered::epochs`](crate::Recovered::epochs) tells them.
+    pub fn epochs(&self) -> &[(Epoch, u64)] {
+        &self.shared.epochs
     }
 
     /// The last seq that was appended or is lost.

@@ -3,11 +3,11 @@
 use crate::entry::PublishKey;
 use crate::error::{Health, OpenError};
 use crate::floors;
-use crate::format::{Prologue, SEGMENT_HEADER, Seal, SegmentHeader, VERSION};
+use crate::format::{SEGMENT_HEADER, Seal, SegmentHeader};
 use crate::index::{self, Index, Of};
 use crate::io::{Io, LockError, read_range, write_all};
 use crate::keys::{self, Newest};
-use crate::meta::Meta;
+use crate::meta::{Meta, WriteError};
 use crate::options::Options;
 use crate::scan::scan;
 use crate::segment::{Files, Segment, first_of, index_name, segment_name};
@@ -23,8 +23,9 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Recovered {
-    /// The store's epoch: its own, not the one for a new store, unless it is new.
-    pub epoch: Epoch,
+    /// The epochs of the store, each with the first seq that an event of it may have, in order. The last one is that of this open. At
+    /// most 1,024: beyond that those without events are forgotten, and then the oldest.
+    pub epochs: Vec<(Epoch, u64)>,
     /// The first seq that no event had before, in this life of the store or an earlier one.
     pub next_seq: u64,
     /// Up to here events of some topic were removed; what was kept of those below is still there.
@@ -63,24 +64,26 @@ pub(crate) fn open(io: Arc<dyn Io>, options: Options) -> Result<(Store, Recovere
         .collect();
     firsts.sort_unstable();
 
-    let meta = match Meta::open(&*io)? {
+    let mut meta = match Meta::open(&*io)? {
         Some(meta) => meta,
         None if firsts.is_empty() => {
-            let (epoch, salt) = (options.epoch_if_new, options.salt_if_new);
-            let nothing = floors::write(&*io, &Topics::default(), Seal::new(epoch, salt));
+            let (store, salt) = (options.epoch.get(), options.salt_if_new);
+            let nothing = floors::write(&*io, &Topics::default(), Seal::new(store, salt));
             nothing.map_err(OpenError::io("write its first file"))?;
-            Meta::create(&*io, epoch, salt)?
+            Meta::create(&*io, store, salt)?
         }
         None => return Err(OpenError::Meta),
     };
     let found = meta.state();
-    let seal = Seal::new(found.epoch, found.salt);
+    let seal = Seal::new(found.store, found.salt);
     let floors = floors::read(&*io, seal)?;
     let files = Files::new(Arc::clone(&io), seal, options.max_cached_indexes);
-    let segments = open_segments(&files, found.epoch, &firsts, found.clean.is_some())?;
+    let segments = open_segments(&files, found.store, &firsts, found.clean.is_some())?;
 
     let end = segments.last().map_or(0, |segment| segment.end());
-    let known = end.max(found.clean.unwrap_or(found.mark));
+    // What the last epoch begins behind was given out too, whatever has become of it.
+    let before = found.epochs.last().map_or(0, |(_, first)| first - 1);
+    let known = end.max(found.clean.unwrap_or(found.mark)).max(before);
     let mut topics = Topics::default();
     (topics.missing, topics.begin) = (found.missing, found.missing);
     let removed = segments
@@ -142,8 +145,17 @@ pub(crate) fn open(io: Arc<dyn Io>, options: Options) -> Result<(Store, Recovere
         let _ = segment.keep_index(&files);
     }
 
+    // Before anybody hears of it.
+    let begun = meta.write(found.begin_epoch(options.epoch, known + 1));
+    begun.map_err(|error| match error {
+        WriteError::Write(source) | WriteError::Sync(source) => {
+            OpenError::io("note its new epoch")(source)
+        }
+    })?;
+    let epochs = meta.state().epochs;
+
     let recovered = Recovered {
-        epoch: found.epoch,
+        epochs: epochs.to_vec(),
         next_seq: known + 1,
         floor: topics.missing.max(topics.max_floor()),
         tail,
@@ -164,7 +176,8 @@ pub(crate) fn open(io: Arc<dyn Io>, options: Options) -> Result<(Store, Recovere
     });
     let shared = Shared {
         files,
-        epoch: found.epoch,
+        store: found.store,
+        epochs,
         state,
         health: Mutex::new(Health::Good),
     };
@@ -181,7 +194,7 @@ pub(crate) fn open(io: Arc<dyn Io>, options: Options) -> Result<(Store, Recovere
 
 fn open_segments(
     files: &Files,
-    epoch: Epoch,
+    store: u64,
     firsts: &[u64],
     clean: bool,
 ) -> Result<Vec<Arc<Segment>>, OpenError> {
@@ -193,7 +206,7 @@ fn open_segments(
             continue;
         }
         let last = place + 1 == firsts.len();
-        let (segment, file_len, end) = open_segment(files, epoch, first, last)?;
+        let (segment, file_len, end) = open_segment(files, store, first, last)?;
         if last && !clean {
             write_back(&segment).map_err(OpenError::io("write the last segment back"))?;
         }
@@ -227,7 +240,7 @@ fn remove(files: &Files, first: u64) {
 /// Opens a segment; with it the file's length, and the seq through which it replaces others.
 fn open_segment(
     files: &Files,
-    epoch: Epoch,
+    store: u64,
     first: u64,
     last: bool,
 ) -> Result<(Segment, u64, u64), OpenError> {
@@ -236,12 +249,9 @@ fn open_segment(
     let file = files.io.open(&name).map_err(error())?;
     let file_len = file.len().map_err(error())?;
     let bytes = read_range(&*file, 0, SEGMENT_HEADER).map_err(error())?;
-    if let Prologue::Newer(found) = SegmentHeader::version(&bytes) {
-        let (file, known) = (name, VERSION);
-        return Err(OpenError::Newer { file, found, known });
-    }
+    SegmentHeader::version(&bytes).check(&name)?;
     let header = SegmentHeader::decode(&bytes, files.seal)
-        .filter(|header| header.first == first && header.epoch == epoch);
+        .filter(|header| header.first == first && header.store == store);
     let generation = header.map_or(0, |header| header.generation);
     let of = Of {
         first,
@@ -265,7 +275,7 @@ fn open_segment(
             }
             if header.is_none() {
                 let header = SegmentHeader {
-                    epoch,
+                    store,
                     first,
                     end: 0,
                     generation: 0,

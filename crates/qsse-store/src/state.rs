@@ -2,16 +2,18 @@
 
 use crate::error::Health;
 use crate::index::matching;
+use crate::meta::Epochs;
 use crate::segment::{Files, Segment};
 use parking_lot::{Mutex, RwLock};
-use qsse_proto::Epoch;
 use qsse_topic::{Filter, Topic, TopicMap, TopicRef};
 use std::sync::Arc;
 
 /// Shared by a store and its readers.
 pub(crate) struct Shared {
     pub(crate) files: Files,
-    pub(crate) epoch: Epoch,
+    /// The number that the store was made with.
+    pub(crate) store: u64,
+    pub(crate) epochs: Epochs,
     /// Taken before the index of a segment, never while one is held.
     pub(crate) state: RwLock<State>,
     pub(crate) health: Mutex<Health>,

@@ -22,7 +22,7 @@ fn what_was_appended_is_read_again_also_after_a_restart() {
 
     let other = Options::new(Epoch::new(99));
     let (store, recovered) = Store::open(Arc::new(io.clone()), other).unwrap();
-    assert_eq!(recovered.epoch, EPOCH);
+    assert_eq!(recovered.epochs, [(EPOCH, 1), (Epoch::new(99), 1_001)]);
     assert_eq!((recovered.next_seq, recovered.tail), (1_001, 1_000));
     assert_eq!(recovered.last_time, Timestamp::from_micros(1_000_000));
     assert!(recovered.clean && recovered.lost.is_empty());
@@ -137,7 +137,7 @@ fn a_file_of_a_later_version_is_refused_and_both_versions_are_named() {
                 error,
                 OpenError::Newer {
                     found: 9,
-                    known: 1,
+                    known: 2,
                     ..
                 }
             ),

@@ -26,6 +26,8 @@ pub(super) struct AskedFor {
 
 struct Asked {
     slot: Arc<Slot>,
+    /// How many resets the subscription had met before it was asked for.
+    resets: u64,
     since: Instant,
     /// The server has let it in, under this id.
     confirmed: bool,
@@ -71,10 +73,12 @@ impl AskedFor {
         self.by_id.get(&id).is_some_and(|asked| !asked.streaming)
     }
 
-    pub(super) fn add(&mut self, id: u32, slot: Arc<Slot>) {
+    /// `resets` are those that the subscription had met before it was asked for.
+    pub(super) fn add(&mut self, id: u32, slot: Arc<Slot>, resets: u64) {
         self.ids.insert(slot.key, id);
         let asked = Asked {
             slot,
+            resets,
             since: Instant::now(),
             confirmed: false,
             streaming: false,
@@ -89,11 +93,12 @@ impl AskedFor {
         Some(&asked.slot)
     }
 
-    /// The subscription whose stream has come; `None` if it wants none under this id, or has one.
-    pub(super) fn begin(&mut self, id: u32) -> Option<&Arc<Slot>> {
+    /// The subscription whose stream has come, and the resets it had met when it was asked for; `None` if it wants none under this id, or
+    /// has one.
+    pub(super) fn begin(&mut self, id: u32) -> Option<(&Arc<Slot>, u64)> {
         let asked = self.by_id.get_mut(&id).filter(|asked| !asked.streaming)?;
         asked.streaming = true;
-        Some(&asked.slot)
+        Some((&asked.slot, asked.resets))
     }
 
     /// Forgets a subscription for good, and says under which id the server knows it.

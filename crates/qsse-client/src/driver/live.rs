@@ -100,8 +100,10 @@ impl Live {
     pub(super) fn subscribe(&mut self, slot: Arc<Slot>, last_id: &mut u32) {
         *last_id = last_id.wrapping_add(1);
         let id = *last_id;
+        // Before the position is looked at, which a reset moves.
+        let resets = slot.resets();
         self.control.send(slot.request(id));
-        self.asked.add(id, slot);
+        self.asked.add(id, slot, resets);
         let streams = (self.asked.len() as u32).saturating_add(SPARE_STREAMS);
         if streams > self.max_streams {
             self.max_streams = streams.next_power_of_two();
@@ -295,7 +297,8 @@ impl Live {
     fn begun(&mut self, mut incoming: Box<Incoming>) {
         let header = incoming.header;
         match self.asked.begin(header.id) {
-            Some(slot) => {
+            Some((slot, resets)) => {
+                incoming.resets = resets;
                 slot.begun(&header);
                 slot.offer(Source::Frames(incoming));
             }

@@ -50,6 +50,7 @@ pub(super) async fn arrive(
             stream,
             decoder,
             header,
+            resets: 0,
         })),
         Err(arrival) => {
             if let Arrival::Broken(error) = &arrival {

@@ -24,16 +24,16 @@ pub enum SubscriptionError {
     /// Some events may be missing here. Not the end.
     #[error("{0}")]
     Gap(Gap),
-    /// The server's log is not the one that this subscription came from: the server was replaced, or lost its data. It goes on with
-    /// the oldest event of the new log. Not the end.
+    /// The server's log is not the one that this subscription came from: the server was replaced, lost its data, or had them put back
+    /// from an older copy. It goes on with the oldest event of that log. Not the end.
     #[error(
-        "the server's log is a new one: what followed {} is lost, it goes on after {position}",
+        "the server's log is another one, or an older copy: what followed {} is lost, it goes on after {position}",
         last(after)
     )]
     Reset {
-        /// The position in the old log: the last event that was handed out, or where the subscription began; `None` if it had none.
+        /// The position that the server does not know: the last event that was handed out, or where the subscription began; `None` if it had none.
         after: Option<EventId>,
-        /// The events of the new log after this one follow.
+        /// Where the subscription stands now: the events of the server's log after this one follow.
         position: EventId,
     },
     /// The subscription fell behind and had asked to be cut off then, see [`OnLag::Disconnect`](crate::OnLag::Disconnect). Subscribe

@@ -96,6 +96,11 @@ impl Ledger {
             .count() as u64
     }
 
+    /// The acknowledgements that follow are of this epoch (QP-8.16).
+    pub(super) fn epoch_is(&mut self, epoch: Epoch) {
+        self.epoch = epoch;
+    }
+
     /// Takes an acknowledgement, and says how much room it gives back.
     pub(super) fn acknowledge(&mut self, ack: Acknowledged) -> Result<usize, Violation> {
         let Acknowledged {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use qsse_proto::Code;
 use qsse_proto::limits::CONTROL_FRAME_BYTES;
-use qsse_proto::publish::{AckFrame, OpenPublisher, PublisherFrame};
+use qsse_proto::publish::{AckFrame, AcknowledgedEpoch, OpenPublisher, PublisherFrame};
 use qsse_transport::{FrameError, FrameReader, ReadError, SendStream, WriteError};
 
 use super::keys::unknown;
@@ -108,6 +108,10 @@ impl Pipe {
                     self.wake.notify_one();
                 }
                 state.ledger.refuse(refused, tried)
+            }
+            AckFrame::AcknowledgedEpoch(AcknowledgedEpoch { epoch }) => {
+                state.ledger.epoch_is(epoch);
+                Ok(0)
             }
             _ => Ok(0),
         };

@@ -26,6 +26,8 @@ pub(crate) struct Incoming {
     pub(crate) stream: RecvStream,
     pub(crate) decoder: Decoder,
     pub(crate) header: StreamHeader,
+    /// How many resets the subscription had met when it was asked for.
+    pub(crate) resets: u64,
 }
 
 /// What comes next.

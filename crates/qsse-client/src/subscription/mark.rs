@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use qsse_proto::{Epoch, EventId};
 
+use super::slot::GO_EPOCH;
+
 /// A position in one epoch, moved by the subscription for each event without a lock, read by the driver.
 pub(crate) struct Mark {
     epoch: Epoch,
@@ -33,9 +35,17 @@ impl Mark {
         same
     }
 
-    /// Whether everything up to `id` has been handed out.
+    /// Whether everything up to `id` has been handed out. Seqs rise across the epochs of a log (QP-7.9), and a position of another
+    /// log is replaced at the reset.
     #[inline]
     pub(crate) fn covers(&self, id: EventId) -> bool {
-        self.epoch == id.epoch() && id.seq() <= self.seq.load(Ordering::Relaxed)
+        let comparable = self.epoch == id.epoch() || self.same_numbers(id);
+        comparable && id.seq() <= self.seq.load(Ordering::Relaxed)
+    }
+
+    /// Whether both are of a server's log, or neither.
+    #[cold]
+    fn same_numbers(&self, id: EventId) -> bool {
+        (self.epoch == GO_EPOCH) == (id.epoch() == GO_EPOCH)
     }
 }

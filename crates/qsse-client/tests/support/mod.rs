@@ -21,9 +21,10 @@ use qsse_proto::control::{
 };
 use qsse_proto::limits::CONTROL_FRAME_BYTES;
 use qsse_proto::publish::{
-    AckFrame, Acknowledged, OpenPublisher, Publish, PublishRefused, PublisherFrame,
+    AckFrame, Acknowledged, AcknowledgedEpoch, OpenPublisher, Publish, PublishRefused,
+    PublisherFrame,
 };
-use qsse_proto::stream::{Gap, GapReason, Heartbeat, Outcome, StreamHeader};
+use qsse_proto::stream::{EpochChange, Gap, GapReason, Heartbeat, Outcome, StreamHeader};
 use qsse_transport::tls::ServerTls;
 use qsse_transport::{
     Connection, ConnectionError, FrameReader, FrameWriter, SendStream, ServerEndpoint,
@@ -304,6 +305,11 @@ impl Feed {
         self.raw(gap.encode()).await;
     }
 
+    /// What follows is of this epoch.
+    pub(crate) async fn epoch(&mut self, epoch: Epoch) {
+        self.raw(EpochChange { epoch }.encode()).await;
+    }
+
     pub(crate) async fn heartbeat(&mut self, position: u64) {
         self.raw(Heartbeat { position }.encode()).await;
     }
@@ -348,6 +354,12 @@ impl Publishing {
             last,
         });
         self.writer.send(ack.encode()).await.unwrap();
+    }
+
+    /// What is acknowledged behind it is of this epoch.
+    pub(crate) async fn epoch(&mut self, epoch: Epoch) {
+        let frame = AckFrame::from(AcknowledgedEpoch { epoch });
+        self.writer.send(frame.encode()).await.unwrap();
     }
 
     pub(crate) async fn refuse(&mut self, number: u64, code: Code, message: &str) {

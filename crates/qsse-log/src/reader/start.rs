@@ -79,7 +79,7 @@ impl Reader {
             log: log.clone(),
             feed,
             position: begin.position,
-            started: EventId::new(log.epoch(), begin.position),
+            started: log.lineage().id(begin.position),
             outcome: begin.outcome,
             on_lag,
             caught_up: false,
@@ -131,7 +131,7 @@ impl Reader {
             _ => return Ok(()),
         };
         self.position = position.min(self.selected_until);
-        self.started = EventId::new(self.log.epoch(), self.position);
+        self.started = self.log.lineage().id(self.position);
         if matches!(start, Start::Since(_)) {
             self.past_until = self.selected_until;
             let lost = storage.floor(&filter, self.position);
@@ -170,7 +170,7 @@ fn begin(
         selected: VecDeque::new(),
         past_until: 0,
     };
-    let known = |id: EventId| id.epoch() == log.epoch() && id.seq() <= head;
+    let known = |id: EventId| log.lineage().knows(id, head);
     // Whether a matching event behind this position is gone, where the feed is looked at from `feed_floor` on.
     let until = |position, feed_floor| {
         let lost = log.lost(state, filter, position).min(feed_floor);

@@ -125,7 +125,8 @@ impl Reader {
             while let Some(lost) = lost.next_if(|(_, to)| *to < batch.first_seq()) {
                 items.push_back(gap(lost));
             }
-            items.push_back(Item::Batch(batch));
+            // QP-7.9
+            items.extend(self.log.lineage().split(batch).map(Item::Batch));
         }
         items.extend(lost.map(gap));
         let through = stored.through.max(after);

@@ -1,7 +1,7 @@
 //! Items out of chunks of any size, each as soon as its own bytes have come.
 
 use super::input::{Input, Share};
-use super::{Gap, Heartbeat, Item, StreamHeader};
+use super::{EpochChange, Gap, Heartbeat, Item, StreamHeader};
 use crate::batch::{self, Head, Place, Preamble, Reading, malformed, stopped};
 use crate::frame::{self, Frame, HEADER_BYTES, LENGTH_BYTES, kind};
 use crate::limits::{self, BATCH_BYTES, STREAM_FRAME_BYTES};
@@ -19,7 +19,7 @@ use bytes::{Bytes, BytesMut};
 /// events within the limit, nothing left over.
 ///
 /// ```text
-///            header, gap, heartbeat             first seq, first time
+///         header, gap, heartbeat, epoch         first seq, first time
 /// +-------+ <------------------- +-------+ ----------------> +----------+
 /// | Small |                      | Frame |                   | Preamble |
 /// +-------+ -------------------> +-------+ <------------+    +----------+
@@ -41,6 +41,7 @@ pub struct Decoder {
     left: usize,
     /// Whether the header has come, and what it says.
     started: bool,
+    /// The epoch of what comes next.
     epoch: Epoch,
     /// Every further event is after this seq.
     position: u64,
@@ -266,13 +267,13 @@ impl Decoder {
             // QP-3.5
             _ if kind::is_extension(kind) => State::Skip,
             // QP-5.6: the header comes first and once.
-            kind::STREAM_HEADER | kind::BATCH | kind::GAP | kind::HEARTBEAT
+            kind::STREAM_HEADER | kind::BATCH | kind::GAP | kind::HEARTBEAT | kind::EPOCH
                 if (kind == kind::STREAM_HEADER) == self.started =>
             {
                 return Err(DecodeError::UnexpectedFrame { kind });
             }
             kind::BATCH => State::Preamble,
-            kind::STREAM_HEADER | kind::GAP | kind::HEARTBEAT => {
+            kind::STREAM_HEADER | kind::GAP | kind::HEARTBEAT | kind::EPOCH => {
                 if length > STREAM_FRAME_BYTES {
                     let limit = STREAM_FRAME_BYTES;
                     return Err(DecodeError::FrameTooLarge { length, limit });
@@ -318,6 +319,12 @@ impl Decoder {
                     Some(range) if (1..=range).contains(&gap.at_most) => Ok(Item::Gap(gap)),
                     _ => Err(wrong("a gap has no such range")),
                 }
+            }
+            // QP-7.9
+            kind::EPOCH => {
+                let EpochChange { epoch } = frame::decode(frame)?;
+                self.epoch = epoch;
+                Ok(Item::Epoch(epoch))
             }
             _ => {
                 let Heartbeat { position } = frame::decode(frame)?;

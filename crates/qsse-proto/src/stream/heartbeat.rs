@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
-    /// The seq, in the epoch of the stream's header.
+    /// The seq, in the epoch of the stream at this place.
     pub position: u64,
 }
 

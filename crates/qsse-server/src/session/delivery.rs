@@ -189,13 +189,14 @@ impl Delivery {
                         told = reader.position();
                         heartbeat = Instant::now() + every;
                     }
-                    let chunks = batches
-                        .drain(..)
-                        .map(|batch| form.batch(session, reader, &batch));
-                    queue.extend(chunks);
+                    for batch in batches.drain(..) {
+                        queue.extend(form.label(session, batch.first_seq()));
+                        queue.push_back(form.batch(session, reader, &batch));
+                    }
                 }
                 Step::Gap(gap) => {
                     metrics.gaps.add(1);
+                    queue.extend(form.label(session, gap.to));
                     queue.push_back(form.gap(&gap));
                 }
                 Step::Looking => tokio::task::yield_now().await,
@@ -213,12 +214,14 @@ impl Delivery {
                 }
                 Step::Idle(position) if session.shared.is_leaving() => {
                     // A last word on the position, so that a resume elsewhere looks through nothing.
+                    queue.extend(form.label(session, position.seq()));
                     queue.extend(form.heartbeat(position));
                     ended = true;
                 }
                 Step::Idle(position) if position > told && Instant::now() >= heartbeat => {
                     told = position;
                     heartbeat = Instant::now() + every;
+                    queue.extend(form.label(session, position.seq()));
                     queue.extend(form.heartbeat(position));
                 }
                 Step::Idle(_) => {

@@ -1,11 +1,11 @@
 //! How a subscription's stream is written: as frames, or as the lines of the Go library's dialect.
 
 use bytes::Bytes;
-use qsse_log::{Encoding, Reader};
+use qsse_log::{Encoding, Reader, Span};
 use qsse_proto::EventId;
 use qsse_proto::batch::Batch;
 use qsse_proto::go::{ERROR_TOPIC, ErrorData, EventLine, write_event};
-use qsse_proto::stream::{Gap, Heartbeat, StreamHeader};
+use qsse_proto::stream::{EpochChange, Gap, Heartbeat, StreamHeader};
 
 use crate::session::Session;
 
@@ -15,6 +15,8 @@ pub(crate) enum StreamForm {
     Frames {
         /// The number that the client gave it.
         id: u32,
+        /// The seqs of the epoch that the stream has said last.
+        span: Span,
     },
     /// JSON lines.
     GoLines,
@@ -30,7 +32,7 @@ impl StreamForm {
     /// What a stream begins with.
     pub(crate) fn opening(&self, reader: &Reader) -> Bytes {
         match *self {
-            Self::Frames { id } => {
+            Self::Frames { id, .. } => {
                 let header = StreamHeader {
                     id,
                     epoch: reader.started().epoch(),
@@ -40,6 +42,19 @@ impl StreamForm {
                 header.encode()
             }
             Self::GoLines => GO_OPENING,
+        }
+    }
+
+    /// What has to be said before anything at this seq: its epoch, if that is another one than before (QP-7.9).
+    #[inline]
+    pub(crate) fn label(&mut self, session: &Session, seq: u64) -> Option<Bytes> {
+        match self {
+            Self::Frames { span, .. } if !span.holds(seq) => {
+                *span = session.shared.log.lineage().span_of(seq);
+                let epoch = span.epoch;
+                Some(EpochChange { epoch }.encode())
+            }
+            _ => None,
         }
     }
 

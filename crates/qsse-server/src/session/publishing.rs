@@ -6,9 +6,9 @@ use bytes::Bytes;
 use qsse_log::{AppendError, Key, Receipt};
 use qsse_proto::frame::kind;
 use qsse_proto::publish::{
-    AckFrame, KeyScope, OpenPublisher, Publish, PublishRefused, PublisherFrame,
+    AckFrame, AcknowledgedEpoch, KeyScope, OpenPublisher, Publish, PublishRefused, PublisherFrame,
 };
-use qsse_proto::{Code, Counted, DecodeError, limits};
+use qsse_proto::{Code, Counted, DecodeError, Epoch, limits};
 use qsse_topic::TopicRef;
 use qsse_transport::{FrameError, FrameReader, FrameWriter, RecvStream, SendStream};
 
@@ -38,6 +38,7 @@ pub(crate) async fn run(session: Arc<Session>, send: SendStream, recv: RecvStrea
         publisher: KeyScope::default(),
         scope: None,
         taken: 0,
+        epoch: session.shared.log.epoch(),
         refused: false,
     };
     if let Err(error) = publishing.serve(&mut frames).await {
@@ -69,6 +70,8 @@ struct Publishing<'s> {
     scope: Option<(Arc<Principal>, [u8; 16])>,
     /// Publishes read so far: the number of the next one.
     taken: u64,
+    /// Of which epoch the client takes acknowledgements for.
+    epoch: Epoch,
     /// An ordered stream has had a refusal: everything behind it is refused too.
     refused: bool,
 }
@@ -239,7 +242,15 @@ impl Publishing<'_> {
     fn answer(&mut self, answers: Vec<Answer>) {
         for answer in answers {
             match answer {
-                Answer::Taken(ack) => self.acks.queue(AckFrame::Acknowledged(ack).encode()),
+                Answer::Taken(ack, epoch) => {
+                    // QP-8.16
+                    if let Some(epoch) = epoch.filter(|epoch| *epoch != self.epoch) {
+                        self.epoch = epoch;
+                        let frame = AckFrame::from(AcknowledgedEpoch { epoch });
+                        self.acks.queue(frame.encode());
+                    }
+                    self.acks.queue(AckFrame::Acknowledged(ack).encode());
+                }
                 Answer::Refused { number, code } => {
                     let message = match code {
                         Code::FAILED_BEFORE => FAILED_BEFORE,

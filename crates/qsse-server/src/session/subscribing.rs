@@ -88,7 +88,8 @@ pub(crate) async fn open(
         Refusal::new(code, error.to_string())
     })?;
     let stream = open_stream(&session).await?;
-    let form = StreamForm::Frames { id };
+    let span = session.shared.log.lineage().span_of(reader.started().seq());
+    let form = StreamForm::Frames { id, span };
     let delivery = Delivery::new(session, filter, reader, form, stream, ends);
     Ok(delivery.write_ahead().await)
 }

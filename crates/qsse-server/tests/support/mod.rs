@@ -267,7 +267,7 @@ impl Events {
         loop {
             match self.item().await.unwrap().expect("the stream is open") {
                 Item::Event(event) => return event,
-                Item::Heartbeat(_) => {}
+                Item::Heartbeat(_) | Item::Epoch(_) => {}
                 other => panic!("an event, not {other:?}"),
             }
         }

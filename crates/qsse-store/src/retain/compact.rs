@@ -40,7 +40,7 @@ impl Store {
             return Ok(true);
         }
         let header = SegmentHeader {
-            epoch: self.shared.epoch,
+            store: self.shared.store,
             first: first.first,
             end: last.end(),
             generation: first.generation.wrapping_add(1).max(1),

@@ -81,7 +81,7 @@ impl Store {
         let files = &self.shared.files;
         let first = first.batch.first_seq();
         let header = SegmentHeader {
-            epoch: self.shared.epoch,
+            store: self.shared.store,
             first,
             end: 0,
             generation: 0,

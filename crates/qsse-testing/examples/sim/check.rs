@@ -7,6 +7,7 @@ use qsse_topic::TopicRef;
 
 use crate::model::{Began, Known, Model, Reading, Stay, Told};
 use crate::program::StoreKind;
+use crate::world::log_of;
 
 /// An event: seq, topic, what is known of it, and whether its reader could read it all the time.
 type Match<'m> = (u64, &'m str, &'m Known, bool);
@@ -244,7 +245,7 @@ impl Model {
         let (Some(_), Told::Acked(Some((_, id)))) = (publish.key, &publish.told) else {
             return;
         };
-        let id = (id.epoch().get(), id.seq());
+        let id = (log_of(id.epoch()), id.seq());
         let owner = self.events.get(&id).and_then(|known| known.publish);
         match owner.map(|owner| self.publishes[owner].key) {
             Some(key) if key != publish.key => faults.push(format!(

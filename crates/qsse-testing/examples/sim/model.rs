@@ -11,6 +11,7 @@ use qsse_testing::rng::Rng;
 use qsse_topic::{Filter, Pattern, TopicRef};
 
 use crate::program::{Lag, Rights, Setting, StoreKind, TOPICS};
+use crate::world::log_of;
 
 pub(crate) use reading::{Began, Reading, Stay};
 
@@ -204,7 +205,7 @@ impl Model {
     }
 
     fn acknowledged(&mut self, number: usize, first: EventId, last: EventId) {
-        let epoch = first.epoch().get();
+        let epoch = log_of(first.epoch());
         self.absorb(last.seq());
         let publish = &self.publishes[number];
         let single = match (&publish.to, publish.key) {
@@ -274,7 +275,7 @@ impl Model {
 
     /// An event that somebody has seen: whose it is, unless something is wrong with it.
     fn identify(&mut self, event: &Event) -> Option<usize> {
-        let id = (event.id().epoch().get(), event.id().seq());
+        let id = (log_of(event.id().epoch()), event.id().seq());
         let (data, topic) = (event.data(), event.topic().as_str());
         let number = read_payload(data);
         let Some(number) = number.filter(|number| *number < self.publishes.len()) else {

@@ -15,7 +15,7 @@ use tokio::time::sleep;
 
 use crate::model::{Began, Reading, Stay};
 use crate::program::{By, From, Lag};
-use crate::world::{World, id};
+use crate::world::{World, log_of};
 
 use ways::Item;
 
@@ -170,7 +170,7 @@ impl Actor {
                 _ => 0,
             });
             let start = match (after, from) {
-                (Some((epoch, seq)), _) => Start::After(id(epoch, seq)),
+                (Some((epoch, seq)), _) => Start::After(world.id(epoch, seq)),
                 (None, From::Live | From::Saved) => Start::Live,
                 (None, From::Earliest) => Start::Earliest,
                 (None, From::Since { .. }) => Start::Since(Timestamp::from_micros(since)),
@@ -195,12 +195,12 @@ impl Actor {
                     }
                     if resumes.is_none() {
                         let cursor = subscription.cursor().id();
-                        let acked = if cursor.epoch().get() == epoch {
+                        let acked = if log_of(cursor.epoch()) == epoch {
                             acked
                         } else {
                             0
                         };
-                        let head = world.head().filter(|(of, _)| *of == cursor.epoch().get());
+                        let head = world.head().filter(|(of, _)| *of == log_of(cursor.epoch()));
                         let head = head.map_or(u64::MAX, |(_, head)| head);
                         let began = match start {
                             Start::After(_) => Began::After,
@@ -256,7 +256,7 @@ impl Actor {
     fn stay(&self, began: Began, at: EventId, asked: u64) {
         let mut model = self.world.model.borrow_mut();
         let when = (asked, model.moment());
-        let stay = Stay::new(at.epoch().get(), began, at.seq(), when);
+        let stay = Stay::new(log_of(at.epoch()), began, at.seq(), when);
         model.readings[self.reading].stays.push(stay);
     }
 
@@ -322,7 +322,8 @@ impl Actor {
             Some(Err(SubscriptionError::Gap(gap))) => {
                 world.model.borrow_mut().gap(reading, &gap);
                 let cursor = subscription.cursor().id();
-                if cursor.epoch() == gap.to.epoch() && cursor.seq() >= gap.to.seq() {
+                if log_of(cursor.epoch()) == log_of(gap.to.epoch()) && cursor.seq() >= gap.to.seq()
+                {
                     world.fault(format!("a gap has moved the cursor to {cursor}: {gap:?}"));
                 }
             }

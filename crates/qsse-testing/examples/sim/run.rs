@@ -17,7 +17,7 @@ use crate::model::{To, Told};
 use crate::program::{By, CLIENTS, From, How, Lag, Op, Program, SUBS, StoreKind, TOPICS};
 use crate::publishing::{Batch, send, single};
 use crate::reading::{Subscriber, Wish};
-use crate::world::World;
+use crate::world::{World, log_of};
 
 /// The longest that a run may take on its own clock.
 const WATCHDOG: Duration = Duration::from_secs(4 * 60 * 60);

@@ -63,6 +63,8 @@ pub(crate) struct World {
     pub(crate) jumped: Cell<i64>,
     /// Servers so far.
     servers: Cell<u64>,
+    /// The epoch of the store since its last start.
+    store_epoch: Cell<u64>,
     places: Vec<Place>,
     next_address: Cell<u16>,
     /// Batches that ordered publishers have not finished.
@@ -126,6 +128,7 @@ impl World {
             started: Instant::now(),
             jumped: Cell::new(0),
             servers: Cell::new(0),
+            store_epoch: Cell::new(STORED),
             places,
             next_address: Cell::new(0),
             busy: Cell::new(0),
@@ -187,15 +190,34 @@ impl World {
     /// The epoch of the log.
     pub(crate) fn epoch(&self) -> u64 {
         match self.disk {
-            Some(_) => 1_000,
-            None => 1_000 + self.servers.get(),
+            Some(_) => STORED,
+            None => IN_MEMORY + self.servers.get(),
         }
+    }
+
+    /// A position as it was kept. One of the store is named by its latest epoch, which is as good as its own.
+    pub(crate) fn id(&self, log: u64, seq: u64) -> EventId {
+        let epoch = if log == STORED {
+            self.store_epoch.get()
+        } else {
+            log
+        };
+        EventId::new(Epoch::new(epoch), seq)
     }
 }
 
-/// An id as it was kept.
-pub(crate) fn id(epoch: u64, seq: u64) -> EventId {
-    EventId::new(Epoch::new(epoch), seq)
+/// The store has this epoch and those that it counts up from it, one for each start.
+const STORED: u64 = 1_000;
+/// A log in memory has one from here on.
+const IN_MEMORY: u64 = 1_000_000;
+
+/// The number of the log that an id is of.
+pub(crate) fn log_of(epoch: Epoch) -> u64 {
+    if (STORED..IN_MEMORY).contains(&epoch.get()) {
+        STORED
+    } else {
+        epoch.get()
+    }
 }
 
 /// One that numbers what it sends.

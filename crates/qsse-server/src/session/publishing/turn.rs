@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use qsse_log::{AppendError, Appended, Appender, Key, Known, NewEvent, Receipt};
 use qsse_proto::publish::{Acknowledged, Publish};
-use qsse_proto::{Code, EventId, Kind};
+use qsse_proto::{Code, Epoch, EventId, Kind};
 use qsse_topic::Topic;
 
 use crate::shared::Shared;
@@ -34,8 +34,12 @@ impl Ready {
 
 /// What a publish is answered, or several in a row.
 pub(super) enum Answer {
-    Taken(Acknowledged),
-    Refused { number: u64, code: Code },
+    /// With the epoch of the events, if there are any.
+    Taken(Acknowledged, Option<Epoch>),
+    Refused {
+        number: u64,
+        code: Code,
+    },
 }
 
 /// What a turn came to.
@@ -105,7 +109,7 @@ fn known(shared: &Shared, appender: &Appender<'_>, ready: &Ready) -> Known {
     };
     match ready.publish.retry() {
         // QP-8.13
-        Some(retry) if retry.epoch != shared.log.epoch() => Known::Unknown,
+        Some(retry) if !shared.log.lineage().has(retry.epoch) => Known::Unknown,
         Some(retry) => {
             let ago = Some(Duration::from_millis(retry.ago_ms));
             match &ready.target {
@@ -161,16 +165,22 @@ impl Answers {
             Some(range) => (range.first.seq(), range.last.seq()),
             None => (1, 0),
         };
+        let epoch = range.map(|range| range.first.epoch());
         let single = first == last;
         match self.list.last_mut() {
-            Some(Answer::Taken(ack)) if self.singles && single && first == ack.last + 1 => {
+            Some(Answer::Taken(ack, of))
+                if self.singles && single && first == ack.last + 1 && *of == epoch =>
+            {
                 (ack.through, ack.last) = (number, last);
             }
-            _ => self.list.push(Answer::Taken(Acknowledged {
-                through: number,
-                first,
-                last,
-            })),
+            _ => {
+                let ack = Acknowledged {
+                    through: number,
+                    first,
+                    last,
+                };
+                self.list.push(Answer::Taken(ack, epoch));
+            }
         }
         self.singles = single;
     }

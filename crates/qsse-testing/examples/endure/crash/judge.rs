@@ -58,7 +58,8 @@ pub(super) struct Judge {
 
 #[derive(Default)]
 struct State {
-    epoch: Option<Epoch>,
+    /// The epoch of each seq: one for each start of the server.
+    epochs: HashMap<u64, Epoch>,
     publishers: Vec<Publisher>,
     watchers: Vec<Watcher>,
     /// Which event each id names.
@@ -302,11 +303,11 @@ impl State {
 
     /// An event has this id, by somebody's word: no id names two events, no event has two ids.
     fn name(&mut self, id: EventId, name: Name, who: &str) {
-        let epoch = *self.epoch.get_or_insert(id.epoch());
-        if epoch != id.epoch() {
-            self.fault(format!("{who}: {id} is of another epoch than {epoch:?}"));
-        }
         let seq = id.seq();
+        let epoch = *self.epochs.entry(seq).or_insert(id.epoch());
+        if epoch != id.epoch() {
+            self.fault(format!("{who}: {id} had the epoch {epoch:?} before"));
+        }
         let other = *self.named.entry(seq).or_insert(name);
         if other != name {
             self.fault(format!("{who}: {seq} names {name:?} and {other:?}"));

@@ -36,7 +36,7 @@ impl Model {
         };
         let last = stay.seen.last().copied().unwrap_or(stay.from);
         let mut wrong = Vec::new();
-        if stay.epoch != id.epoch().get() {
+        if stay.epoch != log_of(id.epoch()) {
             wrong.push(format!("{name} saw {id}, of another log than its own"));
         } else if id.seq() <= last {
             wrong.push(format!(
@@ -81,7 +81,7 @@ impl Model {
             wrong = Some(format!("{name} was told of a gap that cannot be: {gap:?}"));
         }
         if let Some(stay) = stays.last_mut() {
-            if stay.epoch != gap.to.epoch().get() {
+            if stay.epoch != log_of(gap.to.epoch()) {
                 wrong = Some(format!("{name} was told of a gap in another log: {gap:?}"));
             }
             stay.gaps.push((after, to, gap.reason));
@@ -103,19 +103,20 @@ impl Model {
         let Reading { name, stays, .. } = &mut self.readings[reading];
         let mut wrong = None;
         // A reset does not move the cursor, so it is told again until an event does.
-        let again = |stay: &mut Stay| stay.epoch == position.epoch().get() && stay.seen.is_empty();
-        let moved = after.is_some_and(|after| after.epoch() == position.epoch());
+        let again =
+            |stay: &mut Stay| stay.epoch == log_of(position.epoch()) && stay.seen.is_empty();
+        let moved = after.is_some_and(|after| log_of(after.epoch()) == log_of(position.epoch()));
         let asked = stays.last().map_or(0, |stay| stay.asked);
         if !moved {
             stays.pop_if(again);
         }
         if let Some(stay) = stays.last_mut() {
-            if stay.epoch == position.epoch().get() {
+            if stay.epoch == log_of(position.epoch()) {
                 wrong = Some(format!(
                     "{name} was reset to {position} within a log, after {after:?}"
                 ));
             }
-            if let Some(after) = after.filter(|after| after.epoch().get() == stay.epoch) {
+            if let Some(after) = after.filter(|after| log_of(after.epoch()) == stay.epoch) {
                 stay.pass(after.seq(), confirmed);
             }
         }
@@ -125,7 +126,7 @@ impl Model {
             ));
         }
         let asked = stays.last().map_or(asked, |stay| stay.asked);
-        let epoch = position.epoch().get();
+        let epoch = log_of(position.epoch());
         let when = (asked, confirmed);
         stays.push(Stay::new(epoch, Began::Reset, position.seq(), when));
         wrong.into_iter().for_each(|text| self.fault(text));
@@ -135,7 +136,7 @@ impl Model {
     pub(crate) fn position(&mut self, reading: usize, cursor: EventId) {
         let now = self.moment;
         if let Some(stay) = self.readings[reading].stays.last_mut()
-            && stay.epoch == cursor.epoch().get()
+            && stay.epoch == log_of(cursor.epoch())
         {
             stay.pass(cursor.seq(), now);
         }

@@ -100,7 +100,7 @@ impl Run {
             let told = world.model.borrow().publishes[number].told.clone();
             match told {
                 Told::Acked(Some((_, id))) if done.is_ok() => {
-                    marks.push((id.epoch().get(), id.seq(), topic));
+                    marks.push((log_of(id.epoch()), id.seq(), topic));
                 }
                 told => {
                     world.fault(format!(

@@ -85,6 +85,9 @@ impl World {
         kept.max_events = self.setting.store_events;
         kept.topics = self.topic_rules();
         let (store, recovered) = Store::open(Arc::new(disk.clone()), options)?;
+        let last = recovered.epochs.last();
+        let epoch = last.map_or(self.epoch(), |(epoch, _)| epoch.get());
+        self.store_epoch.set(epoch);
         let inline = Disk::inline(store, recovered, kept);
         Ok(Slow::new(inline, disk, self.pace(self.setting.disk_ms)))
     }

@@ -1,0 +1,15 @@
+//! `AcknowledgedEpoch`: the epoch of the acknowledgements that follow.
+
+use crate::Epoch;
+use serde::{Deserialize, Serialize};
+
+/// The seqs of the acknowledgements behind it are of this epoch, not of the one in `Welcome` (`QP-8.16`).
+///
+/// ```text
+/// 0x3a | epoch v |
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcknowledgedEpoch {
+    /// The epoch.
+    pub epoch: Epoch,
+}

@@ -1,0 +1,24 @@
+//! `Epoch`: the epoch of what follows.
+
+use crate::Epoch;
+use crate::frame::{self, kind};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// The events, gaps and heartbeats behind it are of this epoch (`QP-7.9`).
+///
+/// ```text
+/// 0x24 | epoch v |
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpochChange {
+    /// The epoch.
+    pub epoch: Epoch,
+}
+
+impl EpochChange {
+    /// The whole frame, as it goes on the wire.
+    pub fn encode(&self) -> Bytes {
+        frame::encode(kind::EPOCH, self)
+    }
+}
