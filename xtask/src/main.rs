@@ -10,6 +10,7 @@ mod command;
 mod docs;
 mod endure;
 mod examples;
+mod interleave;
 mod interop;
 mod matcher;
 mod mutants;
@@ -56,6 +57,8 @@ enum Task {
     Synced(endure::Args),
     /// Change the code line by line and see that a test notices (a slice takes minutes, everything a day)
     Mutants(mutants::Args),
+    /// Run what threads share in the log in many interleavings (a minute, and longer to build)
+    Interleave(interleave::Args),
     /// Run servers and clients against Go, live
     Interop(interop::Args),
     /// Build qsse-topic where the standard library must not be
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
         Task::Replay(args) => endure::run("replay", &args),
         Task::Synced(args) => endure::run("synced", &args),
         Task::Mutants(args) => mutants::run(&args),
+        Task::Interleave(args) => interleave::run(&args),
         Task::Interop(args) => interop::run(&args),
         Task::NoStd(args) => no_std::run(&args),
         Task::Sim(args) => sim::run(&args),

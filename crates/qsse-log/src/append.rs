@@ -1,9 +1,7 @@
 //! Appending: the sequencer's critical section.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use parking_lot::MutexGuard;
 use qsse_proto::{Counted, EventId, Kind, Timestamp};
 use qsse_topic::TopicRef;
 
@@ -14,6 +12,8 @@ use crate::history::Record;
 use crate::log::{Log, State};
 use crate::pending::Receipt;
 use crate::storage::{Acknowledge, StorageError};
+use crate::sync::MutexGuard;
+use crate::sync::atomic::Ordering;
 use crate::time::Now;
 use crate::topics::TopicId;
 

@@ -2,11 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Poll, Waker};
 
 use bytes::Bytes;
-use parking_lot::{Mutex, MutexGuard};
 use qsse_proto::Timestamp;
 use qsse_proto::batch::{Batch, Builder, EventRef};
 use qsse_proto::limits::BATCH_BYTES;
@@ -17,6 +15,8 @@ use crate::history::Read;
 use crate::pace::Readers;
 use crate::recent::Recent;
 use crate::storage::Stored;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Mutex, MutexGuard};
 use crate::waiters::{Place, Waiters};
 
 /// What a sealed batch, or another form of one, costs beside its bytes.

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use qsse_topic::{Filter, Matcher};
 
 use crate::config::Config;
 use crate::feed::{Feed, Incoming, Writing};
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// Feeds without readers beyond which they are dropped at once.
 const IDLE_FEEDS: usize = 1_024;

@@ -3,7 +3,6 @@
 mod gathering;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use qsse_topic::{Topic, TopicRef};
@@ -13,6 +12,7 @@ use crate::feed::Incoming;
 use crate::log::{Asked, Log};
 use crate::pending::Group;
 use crate::storage::{Acknowledge, Entry, Storage, StorageError};
+use crate::sync::atomic::Ordering;
 use crate::time::Now;
 
 use gathering::Gathering;

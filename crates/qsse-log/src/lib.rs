@@ -56,6 +56,7 @@ mod pending;
 mod reader;
 mod recent;
 mod storage;
+mod sync;
 mod time;
 mod topics;
 mod waiters;

@@ -1,10 +1,8 @@
 //! The log itself: one lock around the sequencer, the history and the set of feeds.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use qsse_proto::control::{OnLag, Start};
 use qsse_proto::{Epoch, EventId, Timestamp};
 use qsse_topic::{Filter, Pattern, Topic, TopicRef};
@@ -20,6 +18,8 @@ use crate::pace::Pace;
 use crate::pending::{Group, Pending};
 use crate::reader::{Reader, StartError};
 use crate::storage::{Acknowledge, Storage, StorageError};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::time::Now;
 use crate::topics::Topics;
 

@@ -1,10 +1,11 @@
 //! Pacing: a publisher may wait until its events are on their way to everybody who keeps up.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
 use tokio::sync::Notify;
+
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 
 /// How far one reader's events have been taken from it.
 #[derive(Default)]

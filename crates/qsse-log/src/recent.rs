@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
 use qsse_proto::batch::Batch;
 
 use crate::history::Read;
 use crate::storage::Stored;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// Reads of everything end at multiples of this many seqs, so that readers who began anywhere soon ask the same.
 pub(crate) const STRIDE: u64 = 1 << 10;

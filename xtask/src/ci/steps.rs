@@ -7,8 +7,8 @@ use anyhow::Result;
 
 use super::package;
 use crate::{
-    artifacts, command::cargo, docs, endure, examples, interop, mutants, no_std, sim, tidy,
-    workspace::Metadata,
+    artifacts, command::cargo, docs, endure, examples, interleave, interop, mutants, no_std, sim,
+    tidy, workspace::Metadata,
 };
 
 /// One step.
@@ -49,6 +49,11 @@ pub(super) static STEPS: &[Step] = &[
         run_interop,
     ),
     step("sim", "300 random programs in a simulated world", run_sim),
+    step(
+        "interleave",
+        "what threads share in the log, in 2,000 interleavings a test",
+        run_interleave,
+    ),
     step(
         "crash",
         "nothing acknowledged is lost when the server is killed",
@@ -166,6 +171,13 @@ fn run_examples() -> Result<()> {
 
 fn run_sim() -> Result<()> {
     sim::run(&sim::Args::of(["--seeds", "300"]))
+}
+
+fn run_interleave() -> Result<()> {
+    interleave::run(&interleave::Args {
+        iterations: 2_000,
+        test: None,
+    })
 }
 
 fn run_crash() -> Result<()> {
