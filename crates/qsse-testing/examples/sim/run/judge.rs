@@ -67,13 +67,21 @@ impl Run {
             }
             sleep(Duration::from_millis(pause)).await;
         }
-        self.look_for_intruders();
+        // A stream that was reset before it began is asked for again after 10 s, and only then refused.
+        for _ in 0..400 {
+            if self.intruders().is_empty() {
+                break;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        let intruders = self.intruders().into_iter();
+        intruders.for_each(|text| world.fault(text));
         Some(())
     }
 
-    /// Nobody is still subscribed to what the newest token does not allow.
-    fn look_for_intruders(&self) {
-        let mut model = self.world.model.borrow_mut();
+    /// Who is still subscribed to what the newest token does not allow.
+    fn intruders(&self) -> Vec<String> {
+        let model = self.world.model.borrow();
         let readings = self
             .subscribers
             .values()
@@ -83,10 +91,8 @@ impl Run {
             let rights = model.rights(reading.client);
             !model.lets_in(rights, &reading.filter)
         });
-        let wrong: Vec<_> = denied
-            .map(|reading| format!("{} goes on, and may not", reading.name))
-            .collect();
-        wrong.into_iter().for_each(|text| model.fault(text));
+        let names = denied.map(|reading| format!("{} goes on, and may not", reading.name));
+        names.collect()
     }
 
     /// Publishes on every topic; tells the seqs.
