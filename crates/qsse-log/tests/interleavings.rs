@@ -184,17 +184,17 @@ impl Storage for Fake {
         Ok(upto)
     }
 
-    async fn read(&self, _: Filter, _: u64, upto: u64, _: usize) -> Stored {
+    async fn read(&self, _: Filter, _: u64, upto: u64, _: usize) -> Result<Stored, StorageError> {
         let mut stored = Stored::default();
         stored.through = upto;
-        stored
+        Ok(stored)
     }
 
     fn topics(&self, _: &Filter) -> Vec<Topic> {
         Vec::new()
     }
 
-    fn floor(&self, _: &Filter) -> u64 {
+    fn floor(&self, _: &Filter, _: u64) -> u64 {
         0
     }
 
@@ -202,16 +202,16 @@ impl Storage for Fake {
         0
     }
 
-    async fn seq_at(&self, _: Timestamp) -> u64 {
-        1
+    async fn seq_at(&self, _: Timestamp) -> Result<u64, StorageError> {
+        Ok(1)
     }
 
-    async fn tail(&self, _: Filter, _: u64, _: u64) -> Vec<(Topic, u64)> {
-        Vec::new()
+    async fn tail(&self, _: Filter, _: u64, _: u64) -> Result<Vec<(Topic, u64)>, StorageError> {
+        Ok(Vec::new())
     }
 
-    async fn retain(&self, _: Now) -> Result<(), StorageError> {
-        Ok(())
+    async fn retain(&self, _: Now) -> Result<Vec<(Topic, u64)>, StorageError> {
+        Ok(Vec::new())
     }
 
     async fn close(&self, _: u64) -> Result<(), StorageError> {
