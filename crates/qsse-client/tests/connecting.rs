@@ -12,8 +12,8 @@ use qsse_client::{
     Client, Code, Connect, ConnectError, ConnectionState, RetryPolicy, ServerUrl, TransportConfig,
     TransportError,
 };
-use qsse_transport::ServerEndpoint;
 use qsse_transport::tls::ServerTls;
+use qsse_transport::{ClientEndpoint, Connection, ServerEndpoint};
 use support::*;
 
 /// A port on which nobody listens, kept free of others.
@@ -168,7 +168,7 @@ async fn localhost_works_with_a_server_on_either_family() {
 async fn of_two_addresses_the_one_that_answers_is_told_of() {
     let certificate = ServerTls::self_signed([] as [&str; 0]).unwrap();
     let usual = TransportConfig::server;
-    let full = usual().max_connections(0);
+    let full = usual().max_connections(1);
     for (config, pinned, refused_as) in [
         (full, certificate.fingerprint(), "Refused"),
         (usual(), Some("00".repeat(32).parse().unwrap()), "NotPinned"),
@@ -179,6 +179,10 @@ async fn of_two_addresses_the_one_that_answers_is_told_of() {
         };
         let url = ServerUrl::new("localhost", endpoint.local_addr().port()).unwrap();
         let url = url.with_fingerprint(pinned.unwrap());
+        let _occupied = match refused_as {
+            "Refused" => Some(occupy(&endpoint, &certificate).await),
+            _ => None,
+        };
         let serving = tokio::spawn(async move {
             while let Some(handshake) = endpoint.accept().await {
                 if let Ok(connection) = handshake.complete().await {
@@ -192,6 +196,23 @@ async fn of_two_addresses_the_one_that_answers_is_told_of() {
         assert!(format!("{error:?}").contains(refused_as), "{error:?}");
         serving.abort();
     }
+}
+
+/// Connects, so that a server with room for one is full until what is returned is dropped.
+async fn occupy(
+    endpoint: &ServerEndpoint,
+    tls: &ServerTls,
+) -> (ClientEndpoint, Connection, Connection) {
+    let client = ClientEndpoint::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+    let trust = ClientTls::pinned(tls.fingerprint());
+    let config = TransportConfig::client();
+    let connecting = client.connect(endpoint.local_addr(), "localhost", &trust, &config);
+    let accepting = async {
+        let handshake = endpoint.accept().await.expect("it is open");
+        handshake.complete().await.expect("a good client")
+    };
+    let (near, far) = soon(async { tokio::join!(connecting, accepting) }).await;
+    (client, near.expect("there is room for one"), far)
 }
 
 /// An endpoint on one address of `localhost`, and a socket that never answers on the other.
