@@ -26,7 +26,11 @@
 //! record answers for is lost. A record of 0 events has no batch and only answers for removed ones.
 //!
 //! Records begin at multiples of 16, so that after damage the next one is found again: by its magic
-//! and the checksum of its header.
+//! and the checksum of its header. Behind the records of each append stands a mark, in the same write:
+//! ```text
+//! mark: | magic 4 | through u64 | checksum u32 |
+//! ```
+//! It says that seqs through this one were appended, so that they stay used, and are told as lost, when the records before it are damaged.
 //!
 //! # `SEQ.idx`: the index of a segment
 //! Made when the segment is closed, and made anew whenever it is missing, damaged or of another
@@ -59,6 +63,9 @@ pub(crate) const ALIGN: usize = 16;
 
 const SEGMENT_MAGIC: &[u8; 8] = b"qsse.seg";
 const RECORD_MAGIC: [u8; 4] = [0xe5, b'q', 0x1a, b'R'];
+const MARK_MAGIC: [u8; 4] = [0xe5, b'q', 0x1a, b'M'];
+/// The length of a mark.
+pub(crate) const MARK: usize = ALIGN;
 
 /// Which checksums this store's are.
 #[derive(Clone, Copy, Debug)]
@@ -167,6 +174,28 @@ impl SegmentHeader {
     pub(crate) fn version(bytes: &[u8]) -> Prologue {
         prologue(bytes, SEGMENT_MAGIC)
     }
+}
+
+/// A mark behind an append through `seq`, which stands at `offset` of the segment that begins with `first`.
+pub(crate) fn put_mark(out: &mut Vec<u8>, seq: u64, (first, offset): (u64, u32), seal: Seal) {
+    out.extend_from_slice(&MARK_MAGIC);
+    out.extend_from_slice(&seq.to_le_bytes());
+    out.extend_from_slice(&mark_sum(seq, (first, offset), seal).to_le_bytes());
+}
+
+/// The seq of the mark at the front of `bytes`; `None` if there is none.
+pub(crate) fn mark(bytes: &[u8], place: (u64, u32), seal: Seal) -> Option<u64> {
+    let mut fields = Fields::new(bytes);
+    let (magic, seq, sum) = (fields.array()?, fields.u64()?, fields.u32()?);
+    (magic == MARK_MAGIC && sum == mark_sum(seq, place, seal)).then_some(seq)
+}
+
+fn mark_sum(seq: u64, (first, offset): (u64, u32), seal: Seal) -> u32 {
+    let mut bytes = MARK_MAGIC.to_vec();
+    bytes.extend_from_slice(&seq.to_le_bytes());
+    bytes.extend_from_slice(&first.to_le_bytes());
+    bytes.extend_from_slice(&offset.to_le_bytes());
+    seal.sum(&bytes)
 }
 
 /// What is known of a record without its body.

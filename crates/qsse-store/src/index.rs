@@ -42,6 +42,8 @@ pub(crate) struct Index {
     records: Vec<Record>,
     /// Seqs that no record answers for, as (after, to].
     holes: Vec<(u64, u64)>,
+    /// What the last mark says, and where it ends in the file.
+    marked: (u64, u64),
     topics: TopicMap<Stat>,
     events: u64,
     bytes: u64,
@@ -73,6 +75,7 @@ impl Index {
             first,
             records: Vec::new(),
             holes: Vec::new(),
+            marked: (0, 0),
             topics: TopicMap::new(),
             events: 0,
             bytes: 0,
@@ -130,9 +133,9 @@ impl Index {
 
     /// Everything through this seq is answered for, lost or not yet written.
     pub(crate) fn end(&self) -> u64 {
-        self.records
-            .last()
-            .map_or(self.first - 1, |record| record.last_seq)
+        let last = self.records.last();
+        let end = last.map_or(self.first - 1, |record| record.last_seq);
+        end.max(self.marked.0)
     }
 
     pub(crate) fn first(&self) -> u64 {
@@ -168,11 +171,20 @@ impl Index {
         &self.holes
     }
 
-    /// Where the bytes of the last record end.
+    /// Takes a mark that ends at `file_end`: everything through this seq was appended, and is lost where no record has it.
+    pub(crate) fn mark(&mut self, through: u64, file_end: u64) {
+        let end = self.end();
+        if through > end {
+            self.holes.push((end, through));
+        }
+        self.marked = (through.max(end), file_end);
+    }
+
+    /// Where the bytes of the last record and the mark behind it end.
     pub(crate) fn file_end(&self) -> u64 {
-        self.records
-            .last()
-            .map_or(SEGMENT_HEADER as u64, Record::end)
+        let last = self.records.last();
+        let end = last.map_or(SEGMENT_HEADER as u64, Record::end);
+        end.max(self.marked.1)
     }
 
     /// The latest time of all events through the last record.

@@ -127,8 +127,8 @@ pub(crate) fn open(io: Arc<dyn Io>, options: Options) -> Result<(Store, Recovere
                 add_lost(&mut lost, after, to);
             }
             end = end.max(index.end());
-            if !index.records().is_empty() {
-                tail = index.end();
+            if let Some(last) = index.records().last() {
+                tail = last.last_seq;
             }
         });
         found.map_err(OpenError::io("read an index"))?;

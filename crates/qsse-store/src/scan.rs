@@ -1,6 +1,6 @@
 //! Finding the records of a segment again, also behind damage.
 
-use crate::format::{ALIGN, RECORD_HEADER, Record, SEGMENT_HEADER, Seal, Sums};
+use crate::format::{self, ALIGN, MARK, RECORD_HEADER, Record, SEGMENT_HEADER, Seal, Sums};
 use crate::index::Index;
 use crate::io::{IoFile, read_range};
 use bytes::Bytes;
@@ -20,8 +20,16 @@ pub(crate) fn scan(file: &dyn IoFile, len: u64, first: u64, seal: Seal) -> io::R
     // Offsets have 32 bits.
     let len = len.min(u64::from(u32::MAX));
     let mut at = SEGMENT_HEADER as u64;
-    while at + RECORD_HEADER as u64 <= len {
-        let header = window.get(file, at, RECORD_HEADER as u64, len)?;
+    while at + MARK as u64 <= len {
+        let wanted = (RECORD_HEADER as u64).min(len - at);
+        let header = window.get(file, at, wanted, len)?;
+        if let Some(through) = format::mark(&header, (first, at as u32), seal) {
+            at += MARK as u64;
+            if through - first <= u64::from(u32::MAX) {
+                index.mark(through, at);
+            }
+            continue;
+        }
         let found = Record::decode_header(&header, at as u32, seal);
         let Some((record, sums)) = found.filter(|(record, _)| record.end() <= len) else {
             at += ALIGN as u64;

@@ -194,7 +194,8 @@ fn taken_for_records(salt: u64) -> usize {
     while at < bytes.len() {
         let length = u32::from_le_bytes(bytes[at + 4..at + 8].try_into().unwrap());
         bytes[at + 20] ^= 1;
-        at += (72 + length as usize).next_multiple_of(16);
+        // And the mark behind it.
+        at += (72 + length as usize).next_multiple_of(16) + 16;
     }
     io.write(name, bytes);
     let (store, _) = Store::open(Arc::new(io), options).unwrap();
@@ -254,4 +255,51 @@ fn restore(path: &Path, names: &[std::path::PathBuf], originals: &[Vec<u8>]) {
     for (name, bytes) in names.iter().zip(originals) {
         std::fs::write(name, bytes).unwrap();
     }
+}
+
+/// One that has acknowledged 10 events, each by itself, and was killed; and its file.
+fn killed() -> (MemIo, &'static str) {
+    let io = MemIo::new();
+    let (mut store, _) = Store::open(Arc::new(io.clone()), options().lease(0)).unwrap();
+    fill(&mut store, 1, 10, 1, 2);
+    drop(store);
+    (io, "00000000000000000001.seg")
+}
+
+// QP-2.11
+#[test]
+fn a_damaged_last_record_keeps_its_seq_and_is_lost_for_good() {
+    let (io, name) = killed();
+    let mut bytes = io.read(name).unwrap();
+    let at = bytes.len() - 16 - 20;
+    bytes[at] ^= 1;
+    io.write(name, bytes);
+    for _ in 0..2 {
+        let (store, recovered) = Store::open(Arc::new(io.clone()), options().lease(0)).unwrap();
+        assert_eq!((recovered.tail, recovered.next_seq), (9, 11));
+        assert_eq!(recovered.lost, [(9, 10)]);
+        assert_eq!(read(&store.reader(), "*").lost, [(9, 10)]);
+    }
+    let (mut store, _) = Store::open(Arc::new(io.clone()), options().lease(0)).unwrap();
+    fill(&mut store, 11, 12, 1, 2);
+    store.close(12).unwrap();
+    let (store, recovered) = Store::open(Arc::new(io), options().lease(0)).unwrap();
+    assert_eq!(recovered.lost, [(9, 10)]);
+    let found = read(&store.reader(), "*");
+    let seqs: Vec<u64> = found.events.iter().map(|event| event.seq).collect();
+    assert_eq!(seqs, [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12]);
+    assert_eq!(found.lost, [(9, 10)]);
+}
+
+#[test]
+fn a_damaged_mark_costs_nothing() {
+    let (io, name) = killed();
+    let mut bytes = io.read(name).unwrap();
+    let at = bytes.len() - 8;
+    bytes[at] ^= 1;
+    io.write(name, bytes);
+    let (store, recovered) = Store::open(Arc::new(io), options().lease(0)).unwrap();
+    assert_eq!((recovered.tail, recovered.next_seq), (10, 11));
+    assert!(recovered.lost.is_empty());
+    assert_eq!(read(&store.reader(), "*").events.len(), 10);
 }

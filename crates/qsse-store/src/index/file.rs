@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! | prologue | first seq u64 | segment length u64 | generation u32 | records u32 | topics u32 | 0 u32
-//! | length of slots u64 | checksum of records and topics u32 | checksum of this header u32
+//! | length of slots u64 | end u64 | checksum of records and topics u32 | checksum of this header u32
 //! | record | record ... | topic | topic ... | slots | slots ...
 //!
 //! record: | offset u32 | batch length u32 | keys length u32 | count u32
@@ -23,7 +23,7 @@ use std::io;
 use std::sync::Arc;
 
 const MAGIC: &[u8; 8] = b"qsse.idx";
-const HEADER: usize = PROLOGUE + 48;
+const HEADER: usize = PROLOGUE + 56;
 const RECORD: usize = 56;
 
 /// What an index must belong to.
@@ -69,6 +69,7 @@ pub(crate) fn write(io: &dyn Io, name: &str, index: &Index, of: Of, seal: Seal) 
         out.extend_from_slice(&number.to_le_bytes());
     }
     out.extend_from_slice(&(slots.len() as u64).to_le_bytes());
+    out.extend_from_slice(&index.end().to_le_bytes());
     out.extend_from_slice(&seal.sum(&body).to_le_bytes());
     let sum = seal.sum(&out);
     out.extend_from_slice(&sum.to_le_bytes());
@@ -132,7 +133,8 @@ fn decode(
     let mut fields = Fields::new(checked.get(PROLOGUE..)?);
     let (first, segment_len) = (fields.u64()?, fields.u64()?);
     let (generation, records, topics) = (fields.u32()?, fields.u32()?, fields.u32()?);
-    let (_, slots_len, sum) = (fields.u32()?, fields.u64()?, fields.u32()?);
+    let (_, slots_len) = (fields.u32()?, fields.u64()?);
+    let (end, sum) = (fields.u64()?, fields.u32()?);
     let found = Of {
         first,
         segment_len,
@@ -154,7 +156,8 @@ fn decode(
         Err(error) => return Some(Err(error)),
     };
     let slots_at = u32::try_from(HEADER + body.len()).ok()?;
-    let index = decode_body(&body, (records, topics), slots_at, of.first)?;
+    let mut index = decode_body(&body, (records, topics), slots_at, of.first)?;
+    index.mark(end, of.segment_len);
     Some(Ok(Some(Index {
         slots: Slots::File { file, seal },
         ..index

@@ -3,7 +3,7 @@
 use super::Store;
 use crate::entry::{Entry, put_keys};
 use crate::error::StoreError;
-use crate::format::{ALIGN, Record, SegmentHeader, Sums};
+use crate::format::{ALIGN, MARK, Record, SegmentHeader, Sums, put_mark};
 use crate::index::Index;
 use crate::io::write_all;
 use crate::segment::{Segment, segment_name};
@@ -48,7 +48,7 @@ impl Store {
             let (taken, rest) = entries.split_at(count);
             (part.entries, entries) = (taken, rest);
             let mut buf = std::mem::take(&mut self.buf);
-            part.records = self.encode(taken, part.begin, &mut buf);
+            part.records = self.encode(taken, (part.segment.first, part.begin), &mut buf);
             let written = write_all(&*part.segment.file, &buf, part.begin);
             buf.clear();
             if buf.capacity() <= KEPT_BUFFER {
@@ -162,8 +162,13 @@ impl Store {
         }
     }
 
-    /// Lays the records one behind the other, from `begin` on in the file.
-    pub(super) fn encode(&self, entries: &[Entry], begin: u64, buf: &mut Vec<u8>) -> Vec<Record> {
+    /// Lays the records one behind the other and a mark behind them, from `begin` on in the file of the segment that begins with `first`.
+    pub(super) fn encode(
+        &self,
+        entries: &[Entry],
+        (first, begin): (u64, u64),
+        buf: &mut Vec<u8>,
+    ) -> Vec<Record> {
         let seal = self.shared.files.seal;
         let mut keys = Vec::new();
         let mut records = Vec::with_capacity(entries.len());
@@ -183,6 +188,11 @@ impl Store {
             debug_assert_eq!(begin + buf.len() as u64, record.end());
             records.push(record);
         }
+        if let Some(last) = records.last() {
+            // `MAX_SEGMENT` bounds this place as well.
+            let place = (first, last.end() as u32);
+            put_mark(buf, last.last_seq, place, seal);
+        }
         records
     }
 
@@ -197,11 +207,16 @@ impl Store {
                 state.segments.push(Arc::clone(&segment));
             }
             let topics = &mut state.topics;
+            let last = part.records.last();
+            let mark = last.map(|last| (last.last_seq, last.end() + MARK as u64));
             segment.update(|index| {
                 for (entry, record) in part.entries.iter().zip(part.records) {
                     index.add(record, Some(&entry.batch), |topic, seq, bytes| {
                         topics.add(topic, (seq, seq), 1, u64::from(bytes));
                     });
+                }
+                if let Some((through, file_end)) = mark {
+                    index.mark(through, file_end);
                 }
             });
             state.known = state.known.max(segment.end());
