@@ -7,7 +7,7 @@ mod copy;
 mod outcomes;
 mod survivors;
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -163,7 +163,7 @@ fn choose(names: &[String]) -> Result<Vec<&'static Judged>> {
 }
 
 /// Tests the package's mutants; `None` when there are none among those asked for.
-fn test(package: &Judged, args: &Args, tree: &PathBuf) -> Result<Option<Outcomes>> {
+fn test(package: &Judged, args: &Args, tree: &Path) -> Result<Option<Outcomes>> {
     let out = workspace::root().join("target/mutants").join(package.name);
     fs::create_dir_all(&out)?;
     let mut selection = vec![format!("--package={}", package.name)];
@@ -202,7 +202,7 @@ fn test(package: &Judged, args: &Args, tree: &PathBuf) -> Result<Option<Outcomes
     Outcomes::read(&out.join("mutants.out/outcomes.json")).map(Some)
 }
 
-fn cargo_mutants(tree: &PathBuf, selection: &[String]) -> Shown {
+fn cargo_mutants(tree: &Path, selection: &[String]) -> Shown {
     let command = program("cargo").arg("mutants").within(tree);
     selection
         .iter()

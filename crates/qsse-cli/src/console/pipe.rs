@@ -1,18 +1,19 @@
 //! [`Pipe`]: an output that a thread of its own writes.
 
-use std::io::{self, ErrorKind, Write};
+mod target;
+
+use std::io::{self, Write};
 use std::pin::pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use target::{piece, write};
+pub(super) use target::{standard_error, standard_output};
+
 /// What may wait for the thread while it writes, so that it is always busy.
 const AHEAD_BYTES: usize = 64 * 1024;
-/// Written at once: a pipe takes so much whole or not at all, so that what has been written is known also when it is stuck.
-const PIECE_BYTES: usize = 4096;
-/// How soon an output that others have made non-blocking is tried again.
-const AGAIN: Duration = Duration::from_millis(5);
 
 /// An output that a thread of its own writes.
 pub(crate) struct Pipe {
@@ -335,54 +336,6 @@ impl Loss {
         self.is_mid_line = false;
         self.before = 0;
         Ok(())
-    }
-}
-
-/// Standard output, without the standard library's lock and buffer.
-pub(super) fn standard_output() -> Box<dyn Write + Send> {
-    unbuffered(io::stdout())
-}
-
-/// Standard error, likewise.
-pub(super) fn standard_error() -> Box<dyn Write + Send> {
-    unbuffered(io::stderr())
-}
-
-#[cfg(unix)]
-fn unbuffered(output: impl std::os::fd::AsFd + Write + Send + 'static) -> Box<dyn Write + Send> {
-    match output.as_fd().try_clone_to_owned() {
-        Ok(owned) => Box::new(std::fs::File::from(owned)),
-        Err(_) => Box::new(output),
-    }
-}
-
-#[cfg(not(unix))]
-fn unbuffered(output: impl Write + Send + 'static) -> Box<dyn Write + Send> {
-    Box::new(output)
-}
-
-/// One write, repeated until it has written something.
-fn write(target: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
-    loop {
-        match target.write(bytes) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(len) => return Ok(len),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(AGAIN),
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// The beginning of `bytes` that is written at once, to the end of a line where there is one.
-fn piece(bytes: &[u8]) -> &[u8] {
-    if bytes.len() <= PIECE_BYTES {
-        return bytes;
-    }
-    let piece = &bytes[..PIECE_BYTES];
-    match piece.iter().rposition(|byte| *byte == b'\n') {
-        Some(end) => &piece[..=end],
-        None => piece,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::mpsc::{self, Receiver, Sender};
 
+use super::target::PIECE_BYTES;
 use super::*;
 
 /// One write waits for one answer: as many bytes as it takes, or an error.
