@@ -109,7 +109,7 @@ impl Session {
         keyed: bool,
         left: VecDeque<Entry>,
     ) -> Arc<Pipe> {
-        let pipe = Pipe::ordered(core, self, keyed.then_some(left));
+        let pipe = Pipe::ordered(core, self, keyed, left);
         self.pipes.lock().add(&pipe);
         pipe
     }
@@ -135,7 +135,7 @@ impl Session {
         all.iter().for_each(|pipe| pipe.finish());
     }
 
-    /// Waits until everything published so far has been answered.
+    /// Waits until everything published so far has been answered, or waits for the next connection.
     pub(crate) async fn drained(&self) {
         let all: Vec<_> = self
             .pipes
@@ -145,7 +145,7 @@ impl Session {
             .filter_map(Weak::upgrade)
             .collect();
         for pipe in all {
-            pipe.drained().await;
+            pipe.quiet().await;
         }
     }
 }

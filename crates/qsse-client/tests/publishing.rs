@@ -292,6 +292,94 @@ async fn send_waits_for_room() {
     sent.unwrap();
 }
 
+// QP-9.1: what a server that drains has not taken is good for the next connection, whether or not events are sent exactly once.
+#[tokio::test]
+async fn a_publisher_goes_on_where_a_server_that_goes_away_stopped() {
+    for exactly_once in [false, true] {
+        let server = FakeServer::start();
+        let (client, peer) = server.pair().await;
+        let publisher = match exactly_once {
+            true => client.publisher().exactly_once(),
+            false => client.publisher(),
+        };
+        for i in 0..5 {
+            publisher.send("a", i.to_string()).await.unwrap();
+        }
+        let mut stream = peer.publisher().await;
+        for _ in 0..5 {
+            stream.next().await.unwrap();
+        }
+        stream.ack(1, 1, 2).await;
+        stream.refuse(2, Code::SHUTTING_DOWN, "").await;
+        stream.refuse(3, Code::FAILED_BEFORE, "").await;
+        stream.refuse(4, Code::FAILED_BEFORE, "").await;
+        assert!(stream.next().await.is_none(), "nothing new goes there");
+        let mut flush = Box::pin(publisher.flush());
+        assert!((&mut flush).now_or_never().is_none());
+        peer.kill();
+        let next = async {
+            let peer = server.welcome().await;
+            let mut stream = peer.publisher().await;
+            for i in 2..5 {
+                let publish = stream.next().await.unwrap();
+                assert_eq!(publish.data(), &i.to_string());
+                assert_eq!(publish.retry(), None, "it was never taken");
+            }
+            stream.ack(2, 3, 5).await;
+            (peer, stream)
+        };
+        let (flushed, _held) = tokio::join!(soon(flush), next);
+        assert_eq!(flushed.unwrap(), Some(id(5)));
+        let progress = publisher.progress();
+        assert_eq!((progress.sent, progress.acknowledged), (5, 5));
+        assert_eq!((progress.refused, progress.lost), (0, 0));
+    }
+}
+
+// QP-9.1
+#[tokio::test]
+async fn a_single_publish_goes_on_to_the_next_server() {
+    let server = FakeServer::start();
+    let (client, peer) = server.pair().await;
+    let publishing = soon(client.publish("a", "x").into_future());
+    let (published, _held) = tokio::join!(publishing, async {
+        let mut stream = peer.publisher().await;
+        stream.next().await.unwrap();
+        stream.refuse(0, Code::SHUTTING_DOWN, "").await;
+        peer.kill();
+        let peer = server.welcome().await;
+        let mut stream = peer.publisher().await;
+        let publish = stream.next().await.unwrap();
+        assert_eq!((publish.data(), publish.retry()), (&"x".into(), None));
+        stream.ack(0, 7, 7).await;
+        (peer, stream)
+    });
+    assert_eq!(published.unwrap(), id(7));
+}
+
+#[tokio::test]
+async fn a_server_that_goes_away_for_good_has_refused_what_it_did_not_take() {
+    let server = FakeServer::start();
+    let patience = config().publish_wait(Duration::from_millis(50));
+    let (client, peer) = tokio::join!(server.connect().config(patience), server.welcome());
+    let client = client.unwrap();
+    let publisher = client.publisher();
+    for data in ["one", "two"] {
+        publisher.send("a", data).await.unwrap();
+    }
+    let mut stream = peer.publisher().await;
+    stream.next().await.unwrap();
+    stream.next().await.unwrap();
+    stream.refuse(0, Code::SHUTTING_DOWN, "").await;
+    let error = soon(publisher.flush()).await.unwrap_err();
+    assert_eq!(error.code(), Some(Code::SHUTTING_DOWN), "{error}");
+    assert!(error.is_retryable());
+    let progress = publisher.progress();
+    assert_eq!((progress.sent, progress.refused), (2, 2));
+    let error = soon(client.publish("a", "x").into_future()).await;
+    assert!(error.unwrap_err().is_retryable());
+}
+
 #[tokio::test]
 async fn a_refusal_in_mid_pipeline_is_told_once_and_the_publisher_begins_anew() {
     let server = FakeServer::start();

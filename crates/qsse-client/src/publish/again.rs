@@ -1,4 +1,4 @@
-//! [`Again`]: what a publishing stream would send again after a lost connection, in order; without I/O.
+//! [`Again`]: what a publishing stream would send again over the next connection, in order; without I/O.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -115,9 +115,30 @@ impl Again {
         }
         self.entries
     }
+
+    /// As [`leave`](Self::leave), of publishes that were refused over this connection: they were not taken, unless it was over an earlier one.
+    pub(super) fn leave_untaken(mut self, buffer: Bytes) -> VecDeque<Entry> {
+        let before: Vec<_> = self.entries.iter().map(|entry| entry.tried).collect();
+        for (entry, tried) in self.entries.iter_mut().zip(&before) {
+            if entry.frame.is_empty() {
+                continue;
+            }
+            entry.first = entry.first.filter(|_| *tried);
+        }
+        let mut left = self.leave(buffer);
+        for (entry, tried) in left.iter_mut().zip(before) {
+            entry.tried = tried;
+        }
+        left
+    }
 }
 
 impl Entry {
+    /// When it was first on its way, if it may have been taken then.
+    pub(super) fn first(&self) -> Option<First> {
+        self.first
+    }
+
     fn write(&mut self, out: &mut BytesMut, session: &Session) {
         let Some(first) = self.first else {
             self.first = Some(First::now(session));

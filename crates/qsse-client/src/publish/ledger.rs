@@ -88,6 +88,13 @@ impl Ledger {
         self.answered >= next
     }
 
+    /// Whether the publish of this number is on its way.
+    pub(super) fn is_unanswered(&self, number: u64) -> bool {
+        let index = number.checked_sub(self.answered);
+        let waiting = index.and_then(|index| self.waiting.get(index as usize));
+        number < self.sent && waiting.is_some_and(|waiting| !waiting.refused)
+    }
+
     /// Publishes without an answer.
     pub(super) fn unanswered(&self) -> u64 {
         self.waiting
@@ -197,6 +204,15 @@ impl Ledger {
     pub(super) fn leave(&mut self) {
         self.progress.sent -= self.waiting.len() as u64;
         self.waiting.clear();
+    }
+
+    /// So many that had left found no other place.
+    pub(super) fn come_back(&mut self, count: u64, tried: bool) {
+        self.progress.sent += count;
+        match tried {
+            true => self.progress.lost += count,
+            false => self.progress.refused += count,
+        }
     }
 
     /// Refused ones whose turn has come.

@@ -61,14 +61,18 @@ pub(super) struct Event<'a> {
 pub(super) struct State {
     pub(super) buffer: BytesMut,
     pub(super) ledger: Ledger,
-    /// What to send again after a lost connection, where that is done.
+    /// What to send again over the next connection, where that may be.
     pub(super) again: Option<Again>,
     /// The pipe that does.
     pub(super) successor: Option<Arc<Pipe>>,
+    /// The server is going away: it has taken none from this number on.
+    pub(super) turned_away: Option<u64>,
+    /// What it has not taken waits for the next connection.
+    pub(super) leaving: bool,
     /// The server has let the stream be opened.
     pub(super) opened: bool,
     /// Why nothing more can be pushed.
-    closed: Option<Failure>,
+    pub(super) closed: Option<Failure>,
     /// What is to be told to whoever has sent without waiting for each answer.
     pub(super) failure: Option<PublishError>,
     /// Nothing more will be pushed: the stream may end.
@@ -80,23 +84,25 @@ pub(super) struct State {
 impl Pipe {
     /// A stream that single publishes share; opened at once by a task of its own.
     pub(crate) fn shared(core: &Arc<Core>, session: &Arc<Session>, scope: KeyScope) -> Arc<Self> {
-        Self::open(core, session, (false, scope), None)
+        Self::open(core, session, (scope, None), None)
     }
 
-    /// A stream in which the order is kept. With `again`, what has no answer when its connection is lost is sent again, beginning with
-    /// what is in there.
+    /// A stream in which the order is kept, and which begins with what another one left. If it is `keyed`, what has no answer when its
+    /// connection is lost is sent again.
     pub(crate) fn ordered(
         core: &Arc<Core>,
         session: &Arc<Session>,
-        again: Option<VecDeque<Entry>>,
+        keyed: bool,
+        left: VecDeque<Entry>,
     ) -> Arc<Self> {
-        Self::open(core, session, (true, core.keys.own()), again)
+        let keys = keyed.then(|| core.keys.clone());
+        Self::open(core, session, (core.keys.own(), keys), Some(left))
     }
 
     fn open(
         core: &Arc<Core>,
         session: &Arc<Session>,
-        (ordered, scope): (bool, KeyScope),
+        (scope, keys): (KeyScope, Option<Arc<Keys>>),
         again: Option<VecDeque<Entry>>,
     ) -> Arc<Self> {
         let room_bytes = core.config.publish_in_flight_bytes.max(1);
@@ -109,9 +115,9 @@ impl Pipe {
         }
         let pipe = Arc::new(Self {
             session: session.clone(),
-            ordered,
+            ordered: again.is_some(),
             scope,
-            keys: again.is_some().then(|| core.keys.clone()),
+            keys,
             wait: core.config.publish_wait,
             room: Semaphore::new(room),
             room_bytes,
@@ -120,6 +126,8 @@ impl Pipe {
                 ledger,
                 again: again.map(Again::of),
                 successor: None,
+                turned_away: None,
+                leaving: false,
                 opened: false,
                 closed: None,
                 failure: None,
@@ -203,14 +211,31 @@ impl Pipe {
         self.state.lock().closed.is_none()
     }
 
-    /// Waits until everything pushed so far is answered, or never will be.
+    /// Whether what has no answer when the connection is lost may be sent again.
+    pub(super) fn is_keyed(&self) -> bool {
+        self.keys.is_some()
+    }
+
+    /// Waits until everything pushed so far is answered, never will be, or is the matter of the [`successor`](Self::successor).
     pub(crate) async fn drained(&self) {
         let next = self.state.lock().ledger.next();
+        self.until(|state| state.ledger.is_answered(next) && !state.leaving)
+            .await;
+    }
+
+    /// Waits until nothing more of what was pushed so far is to come over this connection.
+    pub(crate) async fn quiet(&self) {
+        let next = self.state.lock().ledger.next();
+        self.until(|state| state.ledger.is_answered(next) || state.leaving)
+            .await;
+    }
+
+    async fn until(&self, done: impl Fn(&State) -> bool) {
         loop {
             let progress = self.progress.notified();
             {
                 let state = self.state.lock();
-                if state.over || state.ledger.is_answered(next) {
+                if state.over || done(&state) {
                     return;
                 }
             }
@@ -293,6 +318,11 @@ impl Pipe {
 }
 
 impl State {
+    /// Whether the server goes away, and has answered everything that it still took.
+    pub(super) fn is_turned_away(&self) -> bool {
+        self.turned_away == Some(self.ledger.answered()) && self.failure.is_none()
+    }
+
     pub(super) fn fail(&mut self, error: PublishError) {
         self.closed
             .get_or_insert_with(|| Failure::Error(error.clone()));

@@ -4,9 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use qsse_proto::Kind;
 use qsse_proto::publish::{Key, KeyError, KeyScope};
+use qsse_proto::{Code, Kind};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::keys::{First, connected, unknown};
 use super::ledger::Failure;
@@ -63,6 +64,7 @@ impl Request {
         };
         let mut key = given;
         let mut first: Option<First> = None;
+        let mut patience: Option<Instant> = None;
         loop {
             let session = connected(core, first).await?;
             let again = core.config.publish_retry && session.knows_keys();
@@ -106,6 +108,19 @@ impl Request {
                     if again && key.is_some() && session.is_over() =>
                 {
                     first.get_or_insert(now);
+                }
+                // It was not taken, and this server goes away.
+                Failure::Error(PublishError::Refused {
+                    code: Code::SHUTTING_DOWN,
+                    message,
+                }) => {
+                    session.set_over();
+                    let now = Instant::now();
+                    let until = *patience.get_or_insert(now + core.config.publish_wait);
+                    if now >= until {
+                        let code = Code::SHUTTING_DOWN;
+                        return Err(judged(PublishError::Refused { code, message }));
+                    }
                 }
                 Failure::Error(error) => return Err(judged(error)),
             }

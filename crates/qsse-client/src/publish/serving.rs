@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use qsse_proto::Code;
 use qsse_proto::limits::CONTROL_FRAME_BYTES;
-use qsse_proto::publish::{AckFrame, AcknowledgedEpoch, OpenPublisher, PublisherFrame};
+use qsse_proto::publish::{
+    AckFrame, AcknowledgedEpoch, OpenPublisher, PublishRefused, PublisherFrame,
+};
 use qsse_transport::{FrameError, FrameReader, ReadError, SendStream, WriteError};
 
 use super::keys::unknown;
@@ -35,6 +37,11 @@ impl Pipe {
         loop {
             if queue.is_empty() && !finished {
                 finished = self.take(&mut queue, &mut send);
+            }
+            if self.state.lock().is_turned_away() {
+                send.finish();
+                let (code, message) = (Code::SHUTTING_DOWN, String::new());
+                return Err(PublishError::Refused { code, message });
             }
             tokio::select! {
                 biased;
@@ -66,8 +73,13 @@ impl Pipe {
             buffer,
             ledger,
             again,
+            turned_away,
             ..
         } = &mut *state;
+        if turned_away.is_some() {
+            send.finish();
+            return true;
+        }
         if let Some((bytes, number)) = again.as_mut().and_then(|again| again.next(&self.session)) {
             queue.push_back(bytes);
             ledger.mark_sent(number);
@@ -92,6 +104,7 @@ impl Pipe {
         let mut state = self.state.lock();
         let room = match frame {
             AckFrame::Acknowledged(ack) => state.ledger.acknowledge(ack),
+            AckFrame::PublishRefused(refused) if self.is_turned_away(&mut state, &refused) => Ok(0),
             AckFrame::PublishRefused(refused) => {
                 let again = state.again.as_ref();
                 let tried = again.is_some_and(|again| again.was_tried(refused.number));
@@ -124,6 +137,25 @@ impl Pipe {
             .add_permits(room.map_err(|violation| self.violated(violation))?);
         self.progress.notify_waiters();
         Ok(())
+    }
+
+    /// Whether a publish was refused because the server goes away, or behind such a one: it is good for the next connection.
+    fn is_turned_away(&self, state: &mut State, refused: &PublishRefused) -> bool {
+        let number = refused.number;
+        if let Some(first) = state.turned_away {
+            return number >= first;
+        }
+        let sent = state.ledger.is_unanswered(number);
+        if refused.code != Code::SHUTTING_DOWN || !self.ordered || state.failure.is_some() || !sent
+        {
+            return false;
+        }
+        state.turned_away = Some(number);
+        state.closed.get_or_insert(Failure::Unsent);
+        // Goodbye comes only when everybody is answered.
+        self.session.set_over();
+        self.room.close();
+        true
     }
 
     fn violated(&self, violation: Violation) -> PublishError {

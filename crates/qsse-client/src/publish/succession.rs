@@ -1,13 +1,17 @@
-//! What becomes of a publishing stream whose connection was lost: with keys, another one goes on where it stopped.
+//! What becomes of a publishing stream whose connection ends: another one goes on where it stopped, as far as the server has not taken it, or
+//! would tell.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::again::Entry;
 use super::keys::{connected, unknown};
 use super::ledger::Failure;
-use super::pipe::Pipe;
+use super::pipe::{Pipe, State};
 use crate::PublishError;
 use crate::core::Core;
+use crate::session::Session;
 
 /// A stream may end a moment before its connection is seen to.
 const MOMENT: Duration = Duration::from_secs(1);
@@ -32,11 +36,16 @@ impl Pipe {
         core: &Arc<Core>,
         error: PublishError,
     ) -> Result<(), PublishError> {
+        if self.state.lock().is_turned_away() {
+            return self.move_on(core, error).await;
+        }
         let oldest = {
             let state = self.state.lock();
             match &state.again {
                 // Behind a refusal nothing is sent again: it would be out of turn.
-                Some(again) if state.failure.is_none() && !again.is_empty() => again.oldest(),
+                Some(again) if self.is_keyed() && state.failure.is_none() && !again.is_empty() => {
+                    again.oldest()
+                }
                 _ => return Err(error),
             }
         };
@@ -56,11 +65,55 @@ impl Pipe {
         };
         let left = again.leave(state.buffer.split().freeze());
         state.ledger.leave();
-        let next = session.ordered_pipe(core, true, left);
+        self.hand_over(core, &session, &mut state, left);
+        Ok(())
+    }
+
+    /// Leaves what a server that goes away has not taken (`QP-9.1`). Its connection waits for nothing of that any more.
+    async fn move_on(&self, core: &Arc<Core>, error: PublishError) -> Result<(), PublishError> {
+        let (left, oldest) = {
+            let mut state = self.state.lock();
+            let Some(again) = state.again.take() else {
+                return Err(error);
+            };
+            let left = again.leave_untaken(state.buffer.split().freeze());
+            state.ledger.leave();
+            state.leaving = true;
+            let oldest = left.front().and_then(Entry::first);
+            (left, oldest)
+        };
+        self.progress.notify_waiters();
+        let found = connected(core, oldest).await;
+        let mut state = self.state.lock();
+        match found {
+            Ok(session) => {
+                self.hand_over(core, &session, &mut state, left);
+                Ok(())
+            }
+            Err(none) => {
+                let (count, tried) = (left.len() as u64, oldest.is_some());
+                let error = if tried { unknown(none) } else { error };
+                let error = error.with_unacknowledged(count);
+                state.ledger.come_back(count, tried);
+                if count > 0 {
+                    state.fail(error.clone());
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn hand_over(
+        &self,
+        core: &Arc<Core>,
+        session: &Arc<Session>,
+        state: &mut State,
+        left: VecDeque<Entry>,
+    ) {
+        let next = session.ordered_pipe(core, self.is_keyed(), left);
         if state.finished {
             next.finish();
         }
         state.successor = Some(next);
-        Ok(())
     }
 }
