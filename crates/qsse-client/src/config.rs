@@ -42,8 +42,8 @@ pub struct Config {
     /// beyond that. It bounds memory, and throughput to this much per round trip. Default 1 MiB.
     pub publish_in_flight_bytes: u32,
     /// Whether publishes are tried again when the connection is lost before their acknowledgement: single ones, and those of a publisher that
-    /// sends [`exactly_once`](crate::Publisher::exactly_once). They get a key for that, by which the server knows what it has taken already;
-    /// a key costs the server about a microsecond, and a place among the 100,000 that it knows.
+    /// sends [`exactly_once`](crate::Publisher::exactly_once). A single one gets a key for that, by which the server knows what it has taken
+    /// already; a key costs the server about a microsecond, and a place among the 100,000 that it knows. A publisher counts its events.
     /// Default `true`; without it they fail with [`PublishError::AckLost`](crate::PublishError::AckLost).
     pub publish_retry: bool,
     /// The name under which keys count that are given by [`Publish::key`](crate::Publish::key), at most 64 bytes: two clients of the same

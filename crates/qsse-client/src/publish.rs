@@ -27,7 +27,7 @@ mod request;
 mod serving;
 mod succession;
 
-pub(crate) use again::Entry;
+pub(crate) use again::Left;
 pub(crate) use keys::Keys;
 pub(crate) use pipe::Pipe;
 pub use publisher::Publisher;

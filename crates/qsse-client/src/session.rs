@@ -1,6 +1,5 @@
 //! [`Session`]: an open connection, as publishers see it.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -13,7 +12,7 @@ use qsse_transport::Connection;
 
 use crate::DisconnectReason;
 use crate::core::Core;
-use crate::publish::{Entry, Pipe};
+use crate::publish::{Left, Pipe};
 
 /// An open connection on which the server has let the client in, as publishers see it.
 pub(crate) struct Session {
@@ -24,6 +23,8 @@ pub(crate) struct Session {
     pub(crate) max_event_bytes: usize,
     /// How long the server knows the key of a publish; zero if not at all.
     pub(crate) dedup_window: Duration,
+    /// How long the server knows the last number of a publisher; zero if not at all.
+    pub(crate) publisher_window: Duration,
     /// The server has said goodbye, or the connection has ended: nothing new is begun.
     over: AtomicBool,
     /// Why the connection ended, as the driver saw it.
@@ -45,12 +46,17 @@ impl Session {
             0 => 0,
             _ => welcome.dedup_window_ms,
         };
+        let publisher_millis = match welcome.publishers {
+            0 => 0,
+            _ => welcome.publisher_window_ms,
+        };
         Self {
             connection,
             epoch: welcome.epoch,
             identity: welcome.identity,
             max_event_bytes: welcome.max_event_bytes as usize,
             dedup_window: Duration::from_millis(millis.into()),
+            publisher_window: Duration::from_millis(publisher_millis.into()),
             over: AtomicBool::new(false),
             lost: OnceLock::new(),
             pipes: Mutex::default(),
@@ -87,6 +93,11 @@ impl Session {
         !self.dedup_window.is_zero()
     }
 
+    /// Whether the server knows what it took by its number.
+    pub(crate) fn knows_numbers(&self) -> bool {
+        !self.publisher_window.is_zero()
+    }
+
     /// The stream that all single publishes of a scope of keys share.
     pub(crate) fn shared_pipe(self: &Arc<Self>, core: &Arc<Core>, scope: &KeyScope) -> Arc<Pipe> {
         let mut pipes = self.pipes.lock();
@@ -101,15 +112,9 @@ impl Session {
         pipe
     }
 
-    /// A stream of its own, in which the order is kept. If it is `keyed` it goes on over the next connection when this one is lost, and it begins
-    /// with what another one `left`.
-    pub(crate) fn ordered_pipe(
-        self: &Arc<Self>,
-        core: &Arc<Core>,
-        keyed: bool,
-        left: VecDeque<Entry>,
-    ) -> Arc<Pipe> {
-        let pipe = Pipe::ordered(core, self, keyed, left);
+    /// A stream of its own, in which the order is kept, and which begins with what another one `left`.
+    pub(crate) fn ordered_pipe(self: &Arc<Self>, core: &Arc<Core>, left: Left) -> Arc<Pipe> {
+        let pipe = Pipe::ordered(core, self, left);
         self.pipes.lock().add(&pipe);
         pipe
     }

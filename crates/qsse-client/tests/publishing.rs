@@ -340,13 +340,14 @@ async fn a_publisher_goes_on_where_a_server_that_goes_away_stopped() {
 #[tokio::test]
 async fn a_single_publish_goes_on_to_the_next_server() {
     let server = FakeServer::start();
-    let (client, peer) = server.pair().await;
+    let (client, mut peer) = server.pair().await;
     let publishing = soon(client.publish("a", "x").into_future());
     let (published, _held) = tokio::join!(publishing, async {
         let mut stream = peer.publisher().await;
         stream.next().await.unwrap();
         stream.refuse(0, Code::SHUTTING_DOWN, "").await;
-        peer.kill();
+        // The client leaves once everything is answered.
+        peer.goodbye(Some(0)).await;
         let peer = server.welcome().await;
         let mut stream = peer.publisher().await;
         let publish = stream.next().await.unwrap();

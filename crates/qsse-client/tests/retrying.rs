@@ -8,14 +8,33 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use qsse_client::{Client, Code, ConnectError, Epoch, EventId, Kind, PublishError, UnknownOutcome};
-use qsse_proto::publish::{KeyScope, Publish};
+use qsse_proto::publish::{KeyScope, Publish, PublisherId};
 use support::*;
 
-/// What the publishes are recognised by: data, key, and whether they are marked as retries.
-fn seen(publish: &Publish) -> (String, Vec<u8>, bool) {
-    let data = String::from_utf8(publish.data().to_vec()).unwrap();
-    let key = publish.key().expect("a key").as_bytes().to_vec();
-    (data, key, publish.retry().is_some())
+/// The data of a publish that has no key.
+fn seen(publish: &Publish) -> String {
+    assert_eq!((publish.key(), publish.retry()), (None, None));
+    String::from_utf8(publish.data().to_vec()).unwrap()
+}
+
+/// The number that a publisher's stream begins with, and through which one it was tried before.
+fn numbers(stream: &Publishing) -> (u64, Option<u64>) {
+    assert!(stream.open.ordered);
+    let KeyScope::Numbered { first, tried, .. } = stream.open.scope else {
+        panic!("{:?}", stream.open.scope)
+    };
+    let through = tried.map(|tried| {
+        assert!(tried.epoch == EPOCH && (1..60_000).contains(&tried.ago_ms));
+        tried.through
+    });
+    (first, through)
+}
+
+fn publisher_id(stream: &Publishing) -> PublisherId {
+    match stream.open.scope {
+        KeyScope::Numbered { id, .. } => id,
+        _ => panic!("{:?}", stream.open.scope),
+    }
 }
 
 /// The connection breaks when the publish has come, and another is made.
@@ -284,15 +303,16 @@ async fn a_key_of_the_caller_goes_under_the_name_of_the_configuration() {
 }
 
 #[tokio::test]
-async fn a_publisher_has_no_keys_unless_it_is_asked_to_send_exactly_once() {
+async fn a_publisher_has_no_numbers_unless_it_is_asked_to_send_exactly_once() {
     let server = FakeServer::start();
     let (client, peer) = server.pair().await;
     client.publisher().send("a", "1").await.unwrap();
     let mut stream = peer.publisher().await;
+    assert!(matches!(stream.open.scope, KeyScope::Own { .. }));
     assert_eq!(stream.next().await.unwrap().key(), None);
 }
 
-// QP-8.12, QP-8.14: everything without an answer goes again, in order and before anything new.
+// QP-8.14, QP-8.17, QP-8.18: everything without an answer goes again, in order and before anything new.
 #[tokio::test]
 async fn a_publisher_goes_on_in_order_over_lost_connections() {
     let server = FakeServer::start();
@@ -302,12 +322,10 @@ async fn a_publisher_goes_on_in_order_over_lost_connections() {
         publisher.send("a", data).await.unwrap();
     }
     let mut stream = peer.publisher().await;
-    assert!(stream.open.ordered);
-    let mut keys = Vec::new();
+    assert_eq!(numbers(&stream), (1, None));
+    let publisher_id_then = publisher_id(&stream);
     for expected in ["0", "1", "2", "3"] {
-        let (data, key, retry) = seen(&stream.next().await.unwrap());
-        assert_eq!((data.as_str(), retry), (expected, false));
-        keys.push(key);
+        assert_eq!(seen(&stream.next().await.unwrap()), expected);
     }
     stream.ack(0, 10, 10).await;
     until(|| match publisher.progress().acknowledged {
@@ -325,17 +343,13 @@ async fn a_publisher_goes_on_in_order_over_lost_connections() {
     );
     sent.unwrap();
     let mut stream = peer.publisher().await;
-    for (index, expected) in ["1", "2", "3"].iter().enumerate() {
-        let publish = stream.next().await.unwrap();
-        let retry = publish.retry().unwrap();
-        assert!(retry.epoch == EPOCH && retry.ago_ms > 0);
-        let expected = ((*expected).to_owned(), keys[index + 1].clone(), true);
-        assert_eq!(seen(&publish), expected);
+    // Whether the last one was on its way before the loss was noticed is up to the scheduler.
+    let (first, through) = numbers(&stream);
+    assert!(first == 2 && [Some(4), Some(5)].contains(&through));
+    assert_eq!(publisher_id(&stream), publisher_id_then);
+    for expected in ["1", "2", "3", "4"] {
+        assert_eq!(seen(&stream.next().await.unwrap()), expected);
     }
-    let fourth = stream.next().await.unwrap();
-    // Whether it was on its way before the loss was noticed is up to the scheduler.
-    let (data, fourth_key, _) = seen(&fourth);
-    assert_eq!(data, "4");
     stream.ack(0, 11, 11).await;
     until(|| match publisher.progress().acknowledged {
         2 => Ok(()),
@@ -346,6 +360,8 @@ async fn a_publisher_goes_on_in_order_over_lost_connections() {
 
     let peer = server.welcome().await;
     let mut stream = peer.publisher().await;
+    assert_eq!(numbers(&stream), (3, Some(5)));
+    assert_eq!(publisher_id(&stream), publisher_id_then);
     let mut again = Vec::new();
     for _ in 0..3 {
         let publish = stream.next().await.unwrap();
@@ -358,11 +374,7 @@ async fn a_publisher_goes_on_in_order_over_lost_connections() {
         );
         again.push(seen(&publish));
     }
-    let expected = [("2", &keys[2]), ("3", &keys[3]), ("4", &fourth_key)];
-    assert_eq!(
-        again,
-        expected.map(|(data, key)| (data.to_owned(), key.clone(), true))
-    );
+    assert_eq!(again, ["2", "3", "4"]);
     let progress = publisher.progress();
     assert_eq!(
         (progress.sent, progress.acknowledged, progress.lost),
@@ -386,7 +398,7 @@ async fn a_publisher_goes_on_in_order_over_lost_connections() {
     );
     publisher.send("a", "5").await.unwrap();
     assert_eq!(
-        seen(&stream.next().await.unwrap()).0,
+        seen(&stream.next().await.unwrap()),
         "5",
         "the same stream goes on"
     );
@@ -416,8 +428,9 @@ async fn a_publisher_is_told_once_how_many_outcomes_are_unknown_and_begins_anew(
     let (_client, publisher) = three_lost(&server).await;
     let peer = server.welcome().await;
     let mut stream = peer.publisher().await;
+    assert_eq!(numbers(&stream), (1, Some(3)));
     for _ in 0..3 {
-        assert!(stream.next().await.unwrap().retry().is_some());
+        stream.next().await.unwrap();
     }
     stream.ack(0, 1, 1).await;
     stream.refuse(1, Code::OUTCOME_UNKNOWN, "forgotten").await;
@@ -431,7 +444,8 @@ async fn a_publisher_is_told_once_how_many_outcomes_are_unknown_and_begins_anew(
     assert_eq!(publisher.flush().await.unwrap(), Some(id(1)), "told once");
     publisher.send("a", "anew").await.unwrap();
     let mut stream = peer.publisher().await;
-    assert_eq!(seen(&stream.next().await.unwrap()).0, "anew");
+    assert_eq!(numbers(&stream), (4, None), "no number is used again");
+    assert_eq!(seen(&stream.next().await.unwrap()), "anew");
     stream.ack(0, 2, 2).await;
     assert_eq!(soon(publisher.flush()).await.unwrap(), Some(id(2)));
 }
@@ -454,8 +468,8 @@ async fn a_publisher_whose_events_another_log_cannot_know_says_so() {
     assert_eq!(publisher.progress().lost, 3);
     publisher.send("a", "anew").await.unwrap();
     let mut stream = peer.publisher().await;
-    let (data, _, retry) = seen(&stream.next().await.unwrap());
-    assert_eq!((data.as_str(), retry), ("anew", false));
+    assert_eq!(numbers(&stream), (4, None));
+    assert_eq!(seen(&stream.next().await.unwrap()), "anew");
 }
 
 #[tokio::test]
@@ -478,13 +492,14 @@ async fn what_is_sent_again_counts_as_in_flight() {
     peer.kill();
     let peer = server.welcome().await;
     let mut stream = peer.publisher().await;
+    assert_eq!(numbers(&stream), (1, Some(3)));
     for _ in 0..3 {
-        assert!(stream.next().await.unwrap().retry().is_some());
+        stream.next().await.unwrap();
     }
     assert!((&mut waiting).now_or_never().is_none(), "still none");
     stream.ack(0, 1, 1).await;
     soon(waiting).await.unwrap();
-    assert!(stream.next().await.unwrap().retry().is_none());
+    stream.next().await.unwrap();
 }
 
 // QP-8.14
@@ -505,16 +520,38 @@ async fn what_is_sent_again_goes_before_what_is_new_also_when_it_takes_long() {
     peer.kill();
     let peer = server.welcome().await;
     let mut stream = peer.publisher().await;
+    assert_eq!(numbers(&stream), (1, Some(60)));
     soon(publisher.send("new", "x")).await.unwrap();
     // The new one waits in the buffer while the old ones are still being written.
     for _ in 0..60 {
         let publish = stream.next().await.unwrap();
-        assert_eq!((publish.topic(), publish.retry().is_some()), ("old", true));
+        assert_eq!(publish.topic(), "old");
     }
     let last = stream.next().await.unwrap();
-    assert_eq!((last.topic(), last.retry()), ("new", None));
+    assert_eq!(last.topic(), "new");
     stream.ack(60, 1, 61).await;
     assert_eq!(soon(publisher.flush()).await.unwrap(), Some(id(61)));
+}
+
+// QP-8.5: after a long time the server knows that it took them, and not as what.
+#[tokio::test]
+async fn what_was_taken_long_ago_is_acknowledged_without_ids() {
+    let server = FakeServer::start();
+    let (_client, publisher) = three_lost(&server).await;
+    let peer = server.welcome().await;
+    let mut stream = peer.publisher().await;
+    for _ in 0..3 {
+        stream.next().await.unwrap();
+    }
+    stream.ack(1, 0, 0).await;
+    stream.ack(2, 12, 12).await;
+    assert_eq!(soon(publisher.flush()).await.unwrap(), Some(id(12)));
+    let progress = publisher.progress();
+    assert_eq!((progress.sent, progress.acknowledged), (3, 3));
+    assert_eq!(
+        (progress.first, progress.last),
+        (Some(id(12)), Some(id(12)))
+    );
 }
 
 #[tokio::test]

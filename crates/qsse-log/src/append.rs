@@ -11,6 +11,7 @@ use crate::feed::Incoming;
 use crate::history::Record;
 use crate::log::{Log, State};
 use crate::pending::Receipt;
+use crate::publishers::{PublisherKey, Sequence};
 use crate::storage::{Acknowledge, StorageError};
 use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering;
@@ -223,6 +224,41 @@ impl Appender<'_> {
             // Of a publish to many topics only this process knows all of it.
             let stored = first == last;
             self.state.pending.key(last.seq(), key, stored);
+        }
+    }
+}
+
+/// Publishes with numbers.
+impl Appender<'_> {
+    /// Begins a turn of a publisher that numbers what it publishes. There may be one turn of each at a time.
+    pub fn sequence(&self, key: PublisherKey) -> Sequence {
+        self.state.publishers.sequence(key)
+    }
+
+    /// Whether the publish of this number was taken before. `ago` is how long ago it was first tried, at most, if it was perhaps tried before.
+    ///
+    /// After [`Known::New`], push its events and then [push](Sequence::push) it to the sequence.
+    pub fn judge(&self, sequence: &Sequence, number: u64, ago: Option<Duration>) -> Known {
+        let (now, lineage) = (self.now.monotonic, self.log.lineage());
+        let publishers = &self.state.publishers;
+        publishers.judge(sequence, number, ago, now, lineage)
+    }
+
+    /// Ends the turn of a publisher: from now on what was taken in it is known.
+    pub fn conclude(&mut self, sequence: &Sequence) {
+        let now = self.now.monotonic;
+        let config = self.log.config();
+        self.state.publishers.conclude(sequence, now, config);
+        self.state.pending.sequence(sequence);
+    }
+
+    /// The promise that everything is kept that was taken before or in this turn, of whomever.
+    pub fn receipt_of_all(&self) -> Receipt {
+        match &self.state.writing {
+            Some(writing) if self.log.is_stored_first() && self.state.pending.is_empty() => {
+                writing.receipt()
+            }
+            _ => self.receipt(),
         }
     }
 }

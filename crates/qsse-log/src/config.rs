@@ -43,6 +43,11 @@ pub struct Config {
     pub dedup_window: Duration,
     /// Most keys remembered, the newest ones: about 100 bytes each. Default 100,000.
     pub dedup_keys: usize,
+    /// How long the last number of a publisher is remembered after it was active, so that nothing of it is taken twice. Default 10 min.
+    pub dedup_publisher_window: Duration,
+    /// Most publishers remembered, the last ones that were active: about 300 bytes each, and at most 2 KiB where many publish at the same
+    /// time. Default 10,000.
+    pub dedup_publishers: usize,
 }
 
 /// What each topic that a pattern matches may keep.
@@ -121,6 +126,8 @@ impl Default for Config {
             pending_bytes: 8 << 20,
             dedup_window: Duration::from_secs(120),
             dedup_keys: 100_000,
+            dedup_publisher_window: Duration::from_secs(600),
+            dedup_publishers: 10_000,
         }
     }
 }
@@ -189,6 +196,13 @@ impl Config {
     #[must_use]
     pub fn dedup(mut self, window: Duration, keys: usize) -> Self {
         (self.dedup_window, self.dedup_keys) = (window, keys);
+        self
+    }
+
+    /// Sets [`dedup_publisher_window`](Self::dedup_publisher_window) and [`dedup_publishers`](Self::dedup_publishers).
+    #[must_use]
+    pub fn remember_publishers(mut self, window: Duration, publishers: usize) -> Self {
+        (self.dedup_publisher_window, self.dedup_publishers) = (window, publishers);
         self
     }
 

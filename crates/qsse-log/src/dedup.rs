@@ -12,11 +12,8 @@ use crate::config::Config;
 use crate::storage::Opened;
 use crate::time::Now;
 
-/// How much later than its sender says a retry may have been sent: what a connection may hold it up before it is given up.
-const DELAY: Duration = Duration::from_secs(30);
-
 /// Added to every time here, so that there is room for those before the start.
-const BEFORE: Duration = Duration::from_secs(1 << 32);
+pub(crate) const BEFORE: Duration = Duration::from_secs(1 << 32);
 
 /// What makes two publishes the same one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -50,6 +47,8 @@ pub enum Known {
     New,
     /// It was taken: these are its events; `None` if it reached no topic.
     Taken(Option<Appended>),
+    /// It was taken, and which its events are is not known any more.
+    TakenLongAgo,
     /// It is tried again, and it is not known any more whether it was taken.
     Unknown,
 }
@@ -77,7 +76,7 @@ struct Taken {
 }
 
 impl Dedup {
-    /// What is known of `key`, first sent `ago` if this is not the first attempt; `many` if it is a publish to many topics.
+    /// What is known of `key`, first sent `ago` at most if this is not the first attempt; `many` if it is a publish to many topics.
     pub(crate) fn look_up(
         &self,
         key: &Key,
@@ -97,7 +96,7 @@ impl Dedup {
             return Known::New;
         };
         // Had it been taken, it would have been after this.
-        let earliest = (now + BEFORE).checked_sub(ago + DELAY);
+        let earliest = (now + BEFORE).checked_sub(ago);
         if earliest.is_some_and(|earliest| earliest > forgotten) {
             Known::New
         } else {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use qsse_proto::{Epoch, Timestamp};
-use qsse_store::{Age, PublishKey, Recovered, Store, StoreError};
+use qsse_store::{Age, PublishKey, PublisherRun, Recovered, Store, StoreError};
 use qsse_topic::{Filter, Topic};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use crate::config::Retention;
 use crate::dedup::Key;
 use crate::lineage::Lineage;
+use crate::publishers::{Run, StoredPublisher};
 use crate::storage::{Acknowledge, Entry, Opened, Storage, StorageError, Stored};
 use crate::time::Now;
 
@@ -133,7 +134,8 @@ impl Disk {
         opened.keys = keys
             .map(|(key, seq, _)| (Key::new(key.scope, key.key), seq))
             .collect();
-        opened.keys_age = recovered.keys_age;
+        (opened.keys_age, opened.publishers_age) = (recovered.keys_age, recovered.publishers_age);
+        opened.publishers = recovered.publishers.into_iter().map(publisher).collect();
         opened.clean = recovered.clean;
         Self {
             writer,
@@ -330,9 +332,32 @@ fn store_entry(entry: Entry) -> qsse_store::Entry {
         let (scope, key) = (key.scope(), key.key().clone());
         (seq, PublishKey { scope, key })
     });
+    let runs = entry.runs.into_iter().map(|(publisher, run)| PublisherRun {
+        publisher,
+        number: run.number,
+        count: run.count,
+        first: run.first,
+        events: run.events,
+    });
     qsse_store::Entry {
         batch: entry.batch,
         keys: keys.collect(),
+        runs: runs.collect(),
+    }
+}
+
+fn publisher(publisher: qsse_store::Publisher) -> StoredPublisher {
+    let run = |run: &PublisherRun| Run {
+        number: run.number,
+        count: run.count,
+        first: run.first,
+        events: run.events,
+    };
+    StoredPublisher {
+        key: publisher.id,
+        last: publisher.last,
+        certain: publisher.certain,
+        runs: publisher.runs.iter().map(run).collect(),
     }
 }
 

@@ -242,6 +242,9 @@ impl Log {
             written.map(|(_, key)| key).chain(group.unwritten())
         });
         state.dedup.remove(keys);
+        for (key, before) in groups.iter().rev().flat_map(|(_, group)| group.before()) {
+            state.publishers.undo(*key, *before);
+        }
         let first = groups.iter().find(|(entries, _)| !entries.is_empty());
         if self.is_stored_first()
             && let Some((_, first)) = first

@@ -16,6 +16,7 @@ use crate::history::History;
 use crate::lineage::Lineage;
 use crate::pace::Pace;
 use crate::pending::{Group, Pending};
+use crate::publishers::Publishers;
 use crate::reader::{Reader, StartError};
 use crate::storage::{Acknowledge, Storage, StorageError};
 use crate::sync::Mutex;
@@ -56,6 +57,7 @@ pub(crate) struct State {
     pub(crate) history: History,
     pub(crate) feeds: Feeds,
     pub(crate) dedup: Dedup,
+    pub(crate) publishers: Publishers,
     /// What the storage gets next.
     pub(crate) pending: Pending,
     /// What the storage writes just now.
@@ -101,6 +103,8 @@ pub struct Stats {
     pub topics: usize,
     /// Keys of publishes that are remembered.
     pub dedup_keys: usize,
+    /// Publishers whose last number is remembered.
+    pub dedup_publishers: usize,
 }
 
 impl Log {
@@ -123,6 +127,7 @@ impl Log {
         state.history.begin_after(opened.head, opened.last_time);
         let lost = !opened.clean && config.acknowledge == Acknowledge::Memory;
         state.dedup.recover(&opened, now, lost);
+        state.publishers.recover(&opened, now, lost);
         Self::of(opened.lineage, config, state, Some(storage))
     }
 
@@ -262,6 +267,7 @@ impl Log {
             history,
             feeds,
             dedup,
+            publishers,
             ..
         } = state;
         let config = &self.shared.config;
@@ -273,6 +279,7 @@ impl Log {
         }
         feeds.sweep(now.monotonic, config);
         dedup.trim(now.monotonic, config);
+        publishers.trim(now.monotonic, config);
     }
 
     /// The epoch of what is appended now.
@@ -307,6 +314,7 @@ impl Log {
             feed_bytes: state.feeds.bytes(),
             topics: state.topics.len(),
             dedup_keys: state.dedup.len(),
+            dedup_publishers: state.publishers.len(),
         }
     }
 
@@ -332,6 +340,7 @@ impl State {
             history: History::new(config),
             feeds: Feeds::default(),
             dedup: Dedup::default(),
+            publishers: Publishers::default(),
             pending: Pending::default(),
             writing: None,
             reserved: 0,

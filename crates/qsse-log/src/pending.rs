@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use crate::dedup::Key;
 use crate::feed::Incoming;
+use crate::publishers::{PublisherKey, Run, Sequence};
 use crate::storage::{Entry, StorageError};
 
 /// What became of a group; `None` until it is known.
@@ -17,6 +18,10 @@ pub(crate) struct Pending {
     entries: Vec<Entry>,
     open: Builder,
     keys: Vec<(u64, Key)>,
+    /// What publishers have published of the group.
+    runs: Vec<(PublisherKey, Run)>,
+    /// The last number of each publisher before each of its turns in the group.
+    before: Vec<Before>,
     /// Keys of publishes to many topics, which are not written.
     unwritten: Vec<Key>,
     bytes: usize,
@@ -30,7 +35,11 @@ pub(crate) struct Group {
     last: u64,
     outcome: Arc<watch::Sender<Outcome>>,
     unwritten: Arc<[Key]>,
+    before: Arc<[Before]>,
 }
+
+/// A publisher, and its last number before a turn; `None` if it had none.
+pub(crate) type Before = (PublisherKey, Option<u64>);
 
 /// The promise that an append is kept: await [`kept`](Receipt::kept).
 #[derive(Clone)]
@@ -64,6 +73,8 @@ impl Default for Pending {
             entries: Vec::new(),
             open: Builder::new(),
             keys: Vec::new(),
+            runs: Vec::new(),
+            before: Vec::new(),
             unwritten: Vec::new(),
             bytes: 0,
             group: Group::new(),
@@ -97,6 +108,16 @@ impl Pending {
         }
     }
 
+    /// What a publisher has published in a turn that just ended.
+    pub(crate) fn sequence(&mut self, sequence: &Sequence) {
+        if self.is_empty() || sequence.runs.is_empty() {
+            return;
+        }
+        self.before.push((sequence.key, sequence.before));
+        let runs = sequence.runs.iter().filter(|run| run.events > 0);
+        self.runs.extend(runs.map(|run| (sequence.key, *run)));
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.group.last == 0
     }
@@ -123,9 +144,11 @@ impl Pending {
     pub(crate) fn take(&mut self) -> (Vec<Entry>, Group) {
         self.seal();
         self.bytes = 0;
-        let entries = std::mem::take(&mut self.entries);
+        let mut entries = std::mem::take(&mut self.entries);
+        distribute(std::mem::take(&mut self.runs), &mut entries);
         let mut group = std::mem::replace(&mut self.group, Group::new());
         group.unwritten = std::mem::take(&mut self.unwritten).into();
+        group.before = std::mem::take(&mut self.before).into();
         (entries, group)
     }
 
@@ -133,7 +156,25 @@ impl Pending {
         if !self.open.is_empty() {
             let batch: Batch = self.open.finish();
             let keys = std::mem::take(&mut self.keys);
-            self.entries.push(Entry { batch, keys });
+            let runs = Vec::new();
+            self.entries.push(Entry { batch, keys, runs });
+        }
+    }
+}
+
+/// Gives each entry its part of the runs; both are in the order of their seqs.
+fn distribute(runs: Vec<(PublisherKey, Run)>, entries: &mut [Entry]) {
+    let mut entries = entries.iter_mut().peekable();
+    for (key, mut run) in runs {
+        while let Some(entry) = entries.peek_mut() {
+            let last = entry.batch.last_seq();
+            let (part, rest) = run.split_behind(last);
+            entry.runs.extend(part.map(|part| (key, part)));
+            let Some(rest) = rest else {
+                break;
+            };
+            run = rest;
+            entries.next();
         }
     }
 }
@@ -145,12 +186,18 @@ impl Group {
             last: 0,
             outcome: Arc::new(watch::Sender::new(None)),
             unwritten: Arc::new([]),
+            before: Arc::new([]),
         }
     }
 
     /// Keys that are not among those of the entries.
     pub(crate) fn unwritten(&self) -> &[Key] {
         &self.unwritten
+    }
+
+    /// The last numbers of publishers before the group, the newest turn first.
+    pub(crate) fn before(&self) -> impl Iterator<Item = &Before> {
+        self.before.iter().rev()
     }
 
     pub(crate) fn first(&self) -> u64 {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dedup::Key;
 use crate::lineage::Lineage;
+use crate::publishers::{PublisherKey, Run, StoredPublisher};
 use crate::time::Now;
 
 /// A place that outlasts the process. Its calls are per batch, never per event.
@@ -119,6 +120,9 @@ pub struct Entry {
     pub batch: Batch,
     /// Keys, with the seqs of their events, rising.
     pub keys: Vec<(u64, Key)>,
+    /// What publishers have published of them, with their numbers, in the order of the seqs. A publish to many topics is among those of the
+    /// entry that has its last event.
+    pub runs: Vec<(PublisherKey, Run)>,
 }
 
 /// What a storage held when it was opened.
@@ -137,6 +141,10 @@ pub struct Opened {
     pub keys: Vec<(Key, u64)>,
     /// How old, counted from `last_time`, a key may be to be among these.
     pub keys_age: Duration,
+    /// The publishers of the window.
+    pub publishers: Vec<StoredPublisher>,
+    /// How long ago, counted from `last_time`, a publisher may have been active last to be among these.
+    pub publishers_age: Duration,
     /// Whether it was closed, or is new: nothing that was in memory is missing.
     pub clean: bool,
 }
@@ -151,6 +159,8 @@ impl Opened {
             last_time: Timestamp::default(),
             keys: Vec::new(),
             keys_age: Duration::ZERO,
+            publishers: Vec::new(),
+            publishers_age: Duration::ZERO,
             clean: true,
         }
     }

@@ -19,7 +19,7 @@ use bytes::Bytes;
 pub use acknowledged::Acknowledged;
 pub use acknowledged_epoch::AcknowledgedEpoch;
 pub use key::{Key, KeyError, Retry};
-pub use open_publisher::{KeyScope, OpenPublisher, PublisherId};
+pub use open_publisher::{KeyScope, OpenPublisher, PublisherId, Tried};
 pub use publish_refused::PublishRefused;
 pub use single::{Publish, write, write_keyed};
 

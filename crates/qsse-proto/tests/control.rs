@@ -9,7 +9,7 @@ use qsse_proto::control::{
 };
 use qsse_proto::publish::{
     AckFrame, Acknowledged, Key, KeyScope, OpenPublisher, Publish, PublishRefused, PublisherFrame,
-    PublisherId, Retry,
+    PublisherId, Retry, Tried,
 };
 use qsse_proto::stream::{Gap, GapReason};
 use qsse_proto::{Code, DecodeError, Epoch, EventId, Frame, Kind, Timestamp, frame, limits};
@@ -84,7 +84,7 @@ fn client_frame() -> impl Strategy<Value = ClientFrame> {
 
 fn server_frame() -> impl Strategy<Value = ServerFrame> {
     prop_oneof![
-        (any::<(u64, u64, u64)>(), text(), any::<[u32; 6]>()).prop_map(
+        (any::<(u64, u64, u64)>(), text(), any::<[u32; 8]>()).prop_map(
             |((features, epoch, identity), agent, n)| {
                 let [
                     max_event_bytes,
@@ -93,6 +93,8 @@ fn server_frame() -> impl Strategy<Value = ServerFrame> {
                     idle_timeout_ms,
                     dedup_window_ms,
                     dedup_keys,
+                    publisher_window_ms,
+                    publishers,
                 ] = n;
                 let epoch = Epoch::new(epoch);
                 Welcome {
@@ -106,6 +108,8 @@ fn server_frame() -> impl Strategy<Value = ServerFrame> {
                     dedup_window_ms,
                     dedup_keys,
                     identity,
+                    publisher_window_ms,
+                    publishers,
                 }
                 .into()
             }
@@ -148,6 +152,14 @@ fn scope() -> impl Strategy<Value = KeyScope> {
     prop_oneof![
         (id(), "[a-z0-9]{0,64}").prop_map(|(id, name)| KeyScope::Named { id, name }),
         id().prop_map(|id| KeyScope::Own { id }),
+        (id(), any::<u64>(), any::<Option<[u64; 3]>>()).prop_map(|(id, first, tried)| {
+            let tried = tried.map(|[through, epoch, ago_ms]| Tried {
+                through,
+                epoch: Epoch::new(epoch),
+                ago_ms,
+            });
+            KeyScope::Numbered { id, first, tried }
+        }),
     ]
 }
 

@@ -197,7 +197,7 @@ fn describe_server(frame: &ServerFrame) -> String {
         ServerFrame::Welcome(welcome) => format!(
             "Welcome features {} agent {:?} epoch {} max_event_bytes {} max_subscriptions {} \
              heartbeat_ms {} idle_timeout_ms {} dedup_window_ms {} dedup_keys {} \
-             identity {}",
+             identity {} publisher_window_ms {} publishers {}",
             welcome.features,
             welcome.agent,
             welcome.epoch,
@@ -207,7 +207,9 @@ fn describe_server(frame: &ServerFrame) -> String {
             welcome.idle_timeout_ms,
             welcome.dedup_window_ms,
             welcome.dedup_keys,
-            welcome.identity
+            welcome.identity,
+            welcome.publisher_window_ms,
+            welcome.publishers
         ),
         ServerFrame::Subscribed(done) => {
             format!("Subscribed id {} position {}", done.id, done.position)
@@ -266,6 +268,14 @@ fn describe_publisher(frame: &PublisherFrame) -> String {
                     format!("named {name:?} id {}", describe_data(id.as_bytes()))
                 }
                 KeyScope::Own { id } => format!("own id {}", describe_data(id.as_bytes())),
+                KeyScope::Numbered { id, first, tried } => {
+                    let tried = tried.map_or_else(String::new, |tried| {
+                        let (through, epoch, ago) = (tried.through, tried.epoch, tried.ago_ms);
+                        format!(" tried through {through} for {epoch} {ago} ms ago")
+                    });
+                    let id = describe_data(id.as_bytes());
+                    format!("numbered id {id} first {first}{tried}")
+                }
             };
             format!("OpenPublisher ordered {} {scope}", open.ordered)
         }

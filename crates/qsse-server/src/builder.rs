@@ -340,7 +340,11 @@ fn open_store(
     let purpose = format!("a qsse server, process {}", std::process::id());
     let options = disk::options(epoch, config.log.acknowledge)
         .purpose(purpose)
-        .keys(config.log.dedup_keys, config.log.dedup_window);
+        .keys(config.log.dedup_keys, config.log.dedup_window)
+        .publishers(
+            config.log.dedup_publishers,
+            config.log.dedup_publisher_window,
+        );
     let disk = Disk::open(directory, options, config.store.clone());
     let disk = disk.map_err(|source| BindError::Store {
         directory: directory.to_owned(),

@@ -41,6 +41,7 @@ pub(crate) struct Metrics {
     feed_bytes: Gauges,
     topics: Gauges,
     dedup_keys: Gauges,
+    dedup_publishers: Gauges,
 }
 
 /// Go's two metrics, for one label.
@@ -124,6 +125,7 @@ impl Metrics {
             feed_bytes: gauge("feed_bytes", "Bytes allocated for the live tails"),
             topics: gauge("topics", "Topics declared or with a kept event"),
             dedup_keys: gauge("dedup_keys", "Keys of publishes that are known"),
+            dedup_publishers: gauge("dedup_publishers", "Publishers whose last number is known"),
             max_topic_labels: config.max_topic_labels,
             by_topic: Mutex::default(),
             refused: Mutex::default(),
@@ -181,6 +183,7 @@ impl Metrics {
         self.feed_bytes.set(stats.feed_bytes);
         self.topics.set(stats.topics);
         self.dedup_keys.set(stats.dedup_keys);
+        self.dedup_publishers.set(stats.dedup_publishers);
     }
 
     /// The metrics in Prometheus' text format.

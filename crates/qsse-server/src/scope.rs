@@ -18,6 +18,7 @@ pub(crate) fn of_stream(identity: &Identity, scope: &KeyScope) -> [u8; 16] {
             Identity::Anonymous => hash(&[b"anyone by name", name.as_bytes()]),
         },
         KeyScope::Own { id } => hash(&[b"own", id.as_bytes()]),
+        KeyScope::Numbered { id, .. } => hash(&[b"numbered", id.as_bytes()]),
     }
 }
 
@@ -94,6 +95,14 @@ mod tests {
             (Identity::Anonymous, named(2, "")),
             (Identity::Anonymous, named(1, "c")),
             (Identity::Anonymous, KeyScope::Own { id }),
+            (
+                Identity::Anonymous,
+                KeyScope::Numbered {
+                    id,
+                    first: 1,
+                    tried: None,
+                },
+            ),
         ];
         let mut scopes: HashSet<_> = streams
             .iter()

@@ -20,6 +20,7 @@ mod subscriptions;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use qsse_proto::{Code, DecodeError, GO_ALPN};
 use qsse_transport::{Connection, ConnectionError, FrameError, HandshakeError};
@@ -33,6 +34,39 @@ pub(crate) struct Session {
     pub(crate) shared: Arc<Shared>,
     pub(crate) connection: Connection,
     pub(crate) access: Access,
+    /// When it was let in, by the monotonic clock.
+    welcomed: Duration,
+}
+
+impl Session {
+    /// When something was first tried of which the client says now that it was `ago_ms` ago: that is not later, by the monotonic clock,
+    /// than this.
+    ///
+    /// What the client says is older than it says by the time that it was on its way, which the client cannot know. It was no longer on its
+    /// way than the connection has been there, and no longer than a connection lives without an answer.
+    fn tried(&self, ago_ms: u64) -> Tried {
+        let read = self.shared.clock.now().monotonic;
+        let here = read.saturating_sub(self.welcomed);
+        let on_its_way = here.min(self.shared.config.transport.idle_timeout);
+        let ago = Duration::from_millis(ago_ms).saturating_add(on_its_way);
+        Tried { read, ago }
+    }
+}
+
+/// When a publish was first tried, at the earliest.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tried {
+    /// When that was read.
+    read: Duration,
+    /// How long before.
+    ago: Duration,
+}
+
+impl Tried {
+    /// How long ago it is by now.
+    fn ago(self, now: Duration) -> Duration {
+        self.ago.saturating_add(now.saturating_sub(self.read))
+    }
 }
 
 /// Takes connections until the server ends.

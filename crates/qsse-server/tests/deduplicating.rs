@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use qsse_proto::control::{RefreshToken, ServerFrame, Token};
 use qsse_proto::publish::{
-    AckFrame, Key, KeyScope, OpenPublisher, Publish, PublisherFrame, PublisherId,
+    AckFrame, Key, KeyScope, OpenPublisher, Publish, PublisherFrame, PublisherId, Tried,
 };
-use qsse_proto::{Code, Frame, Kind};
+use qsse_proto::{Code, Epoch, Frame, Kind};
 use qsse_server::{
     Action, Authenticator, Authorizer, Builder, Config, Credentials, Denied, LogConfig, Principal,
     PublishError, Scope, Server,
@@ -281,6 +281,88 @@ async fn a_client_is_known_by_its_own_id_whatever_its_token() {
     }
 }
 
+fn numbered(id: u8, first: u64, tried: Option<(u64, u64, u64)>) -> KeyScope {
+    let tried = tried.map(|(through, epoch, ago_ms)| Tried {
+        through,
+        epoch: Epoch::new(epoch),
+        ago_ms,
+    });
+    KeyScope::Numbered {
+        id: PublisherId::new([id; 16]),
+        first,
+        tried,
+    }
+}
+
+// QP-8.17, QP-8.18: over streams and connections, and whoever the principal is.
+#[tokio::test]
+async fn a_number_that_was_taken_is_acknowledged_and_taken_no_second_time() {
+    let server = server().await.unwrap();
+    let client = RawClient::connect_with(&server, Some("ada")).await.0;
+    let mut first = client.publisher_as(numbered(1, 1, None), true).await;
+    for data in ["1", "2", "3"] {
+        first.queue("a", false, data.as_bytes());
+    }
+    assert_eq!(acknowledged(&mut first).await, (2, 1, 3));
+    let client = RawClient::connect_with(&server, Some("bob")).await.0;
+    let again = numbered(1, 2, Some((4, EPOCH, 50)));
+    let mut again = client.publisher_as(again, true).await;
+    for data in ["2", "3", "4", "5"] {
+        again.queue("a", false, data.as_bytes());
+    }
+    assert_eq!(acknowledged(&mut again).await, (3, 2, 5));
+    // The old stream, which still brings what it had.
+    first.queue("a", false, b"4");
+    assert_eq!(acknowledged(&mut first).await, (3, 4, 4));
+    assert_eq!(server.log_stats().head, 5);
+    assert_eq!(server.log_stats().dedup_publishers, 1);
+    // Another one with the same numbers is another one.
+    let mut other = client.publisher_as(numbered(2, 1, None), true).await;
+    other.queue("a", false, b"1");
+    assert_eq!(acknowledged(&mut other).await, (0, 6, 6));
+}
+
+// QP-8.18
+#[tokio::test]
+async fn what_was_tried_for_another_log_or_a_forgotten_publisher_has_an_unknown_outcome() {
+    let log = LogConfig::default().remember_publishers(Duration::from_secs(600), 1);
+    let server = server().config(Config::default().log(log)).await.unwrap();
+    let client = RawClient::connect_with(&server, Some("ada")).await.0;
+    for (id, tried, expected) in [
+        (1, None, Ok(1)),
+        // The only one that is known is another one by now.
+        (2, None, Ok(2)),
+        (1, Some((1, EPOCH, 600_000)), Err(Code::OUTCOME_UNKNOWN)),
+        (3, Some((1, EPOCH + 1, 0)), Err(Code::OUTCOME_UNKNOWN)),
+        (2, Some((1, EPOCH + 1, 0)), Ok(2)),
+    ] {
+        let mut publisher = client.publisher_as(numbered(id, 1, tried), true).await;
+        publisher.queue("a", false, b"");
+        match expected {
+            Ok(seq) => assert_eq!(acknowledged(&mut publisher).await, (0, seq, seq)),
+            Err(code) => assert_eq!(refused(&mut publisher).await, (0, code)),
+        }
+    }
+    assert_eq!(server.log_stats().head, 2);
+}
+
+// QP-8.17
+#[tokio::test]
+async fn a_numbered_stream_is_ordered_and_has_no_keys() {
+    let server = server().await.unwrap();
+    for (ordered, first, key) in [(false, 1, false), (true, 1, true), (true, u64::MAX, false)] {
+        let client = RawClient::connect_with(&server, Some("ada")).await.0;
+        let mut publisher = client.publisher_as(numbered(1, first, None), ordered).await;
+        match key {
+            true => publisher.queue_keyed("k", None, ""),
+            false => publisher.queue("a", false, b""),
+        }
+        let _ = publisher.writer.flush().await;
+        assert_eq!(client.closed().await.0, Code::PROTOCOL_VIOLATION);
+    }
+    assert_eq!(server.log_stats().head, 0);
+}
+
 // QP-8.15
 #[tokio::test]
 async fn the_welcome_tells_whether_keys_count_as_they_did() {
@@ -367,6 +449,8 @@ async fn the_welcome_tells_for_how_long_keys_are_known() {
     let server = forgetful(7).await;
     let (_client, welcome) = RawClient::connect_with(&server, None).await;
     assert_eq!((welcome.dedup_window_ms, welcome.dedup_keys), (120_000, 7));
+    let publishers = (welcome.publisher_window_ms, welcome.publishers);
+    assert_eq!(publishers, (600_000, 10_000));
 }
 
 #[tokio::test]

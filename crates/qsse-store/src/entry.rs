@@ -1,4 +1,4 @@
-//! What is written at once: a batch with the keys of its events.
+//! What is written at once: a batch with the keys of its events, and with the numbers that its publishers gave them.
 
 use crate::error::StoreError;
 use crate::format::Fields;
@@ -24,12 +24,65 @@ pub struct Entry {
     pub batch: Batch,
     /// The keys of those that have one, with their seqs, which rise.
     pub keys: Vec<(u64, PublishKey)>,
+    /// What publishers that number their publishes have published of it.
+    pub runs: Vec<PublisherRun>,
+}
+
+/// Publishes of one publisher with numbers that follow one another, and whose events have seqs that do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublisherRun {
+    /// Which publisher: a hash of what it is recognised by.
+    pub publisher: [u8; 16],
+    /// The number of the first publish.
+    pub number: u64,
+    /// How many publishes: each has one event, unless there is one publish only.
+    pub count: u32,
+    /// The seq of the first event. Where a publish has events in several entries, it is among the runs of the last one.
+    pub first: u64,
+    /// How many events.
+    pub events: u32,
+}
+
+impl PublisherRun {
+    /// Whether `next` goes on where this ends, so that they are one.
+    pub(crate) fn goes_on(&self, next: &Self) -> bool {
+        let singles = self.count == self.events && next.count == next.events;
+        let numbers = self.number.checked_add(u64::from(self.count)) == Some(next.number);
+        let seqs = self.first.checked_add(u64::from(self.events)) == Some(next.first);
+        singles && numbers && seqs && self.count.checked_add(next.count).is_some()
+    }
+
+    fn last_seq(&self) -> u64 {
+        self.first
+            .saturating_add(u64::from(self.events))
+            .saturating_sub(1)
+    }
+
+    /// Writes all but the publisher and the seq.
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.number.to_le_bytes());
+        out.extend_from_slice(&self.count.to_le_bytes());
+        out.extend_from_slice(&self.events.to_le_bytes());
+    }
+
+    /// Reads what [`put`](Self::put) wrote.
+    pub(crate) fn read(fields: &mut Fields<'_>, publisher: [u8; 16]) -> Option<Self> {
+        let (number, count, events) = (fields.u64()?, fields.u32()?, fields.u32()?);
+        let sane = count > 0 && number.checked_add(u64::from(count)).is_some();
+        sane.then_some(Self {
+            publisher,
+            number,
+            count,
+            first: 0,
+            events,
+        })
+    }
 }
 
 impl From<Batch> for Entry {
     fn from(batch: Batch) -> Self {
-        let keys = Vec::new();
-        Self { batch, keys }
+        let (keys, runs) = (Vec::new(), Vec::new());
+        Self { batch, keys, runs }
     }
 }
 
@@ -57,6 +110,18 @@ impl Entry {
         if !self.keys.is_sorted_by(|a, b| a.0 < b.0) {
             return fail("the seqs of the keys do not rise");
         }
+        let mut ends = self.runs.iter().map(PublisherRun::last_seq);
+        if !ends.all(|seq| (first..=last).contains(&seq)) {
+            return fail("what a publisher has published is not in its batch");
+        }
+        let sane = |run: &PublisherRun| {
+            let (count, events) = (run.count, run.events);
+            let last = run.number.checked_add(u64::from(count));
+            events > 0 && last.is_some() && (count == 1 || count == events)
+        };
+        if !self.runs.iter().all(sane) {
+            return fail("what a publisher has published is not a run");
+        }
         Ok(())
     }
 }
@@ -79,16 +144,49 @@ pub(crate) fn put_keys<'a>(
     }
 }
 
-/// Reads what [`put_keys`] wrote; `None` if it is something else.
+/// Writes runs as `| last seq - first u32 | publisher 16 | 0 u8 | number u64 | count u32 | events u32 |`, one after the other. The 0 stands
+/// where a key has its length, which is never 0.
+pub(crate) fn put_runs(out: &mut Vec<u8>, first_seq: u64, runs: &[PublisherRun]) {
+    for run in runs {
+        // `check` bounds it.
+        out.extend_from_slice(&((run.last_seq() - first_seq) as u32).to_le_bytes());
+        out.extend_from_slice(&run.publisher);
+        out.push(0);
+        run.put(out);
+    }
+}
+
+/// The bytes of a run.
+pub(crate) const RUN_BYTES: usize = 21 + 16;
+
+/// Reads the keys of what [`put_keys`] and [`put_runs`] wrote; `None` if it is something else.
 pub(crate) fn read_keys(bytes: &[u8], first_seq: u64) -> Option<Vec<(u64, PublishKey)>> {
+    read_tail(bytes, first_seq).map(|(keys, _)| keys)
+}
+
+/// Reads the runs of what [`put_keys`] and [`put_runs`] wrote; `None` if it is something else.
+pub(crate) fn read_runs(bytes: &[u8], first_seq: u64) -> Option<Vec<PublisherRun>> {
+    read_tail(bytes, first_seq).map(|(_, runs)| runs)
+}
+
+/// Keys, with the seqs of their events, and runs.
+type Tail = (Vec<(u64, PublishKey)>, Vec<PublisherRun>);
+
+fn read_tail(bytes: &[u8], first_seq: u64) -> Option<Tail> {
     let mut fields = Fields::new(bytes);
-    let mut keys = Vec::new();
+    let (mut keys, mut runs) = (Vec::new(), Vec::new());
     while !fields.is_empty() {
         let seq = first_seq.checked_add(u64::from(fields.u32()?))?;
         let scope = fields.array()?;
         let len = fields.array::<1>()?[0];
+        if len == 0 {
+            let mut run = PublisherRun::read(&mut fields, scope)?;
+            run.first = (seq + 1).checked_sub(u64::from(run.events))?;
+            runs.push(run);
+            continue;
+        }
         let key = Bytes::copy_from_slice(fields.bytes(usize::from(len))?);
         keys.push((seq, PublishKey { scope, key }));
     }
-    Some(keys)
+    Some((keys, runs))
 }

@@ -19,11 +19,13 @@
 //! record: | magic 4 | batch length u32 | keys length u32 | count u32
 //!         | after u64 | first seq u64 | last seq u64 | first time u64 | last time u64
 //!         | checksum of batch u32 | checksum of keys u32 | checksum of this header u32 | 0 u32 |
-//!         | batch | keys | zeros up to a multiple of 16
+//!         | batch | keys and runs | zeros up to a multiple of 16
 //! ```
 //! The batch is a frame of `docs/protocol.md`, bytes for bytes as it goes on the wire. A record answers for
 //! all seqs in (after, last seq]: those that it does not have were removed on purpose. A seq that no
 //! record answers for is lost. A record of 0 events has no batch and only answers for removed ones.
+//!
+//! The length of the keys counts the runs of publishers too; its highest bit says that there are no keys. See `entry.rs`.
 //!
 //! Records begin at multiples of 16, so that after damage the next one is found again: by its magic
 //! and the checksum of its header. Behind the records of each append stands a mark, in the same write:
@@ -46,6 +48,9 @@
 //! # `keys`: the keys of publishes whose events were removed
 //! Replaced as `floors` is, as long as such keys may be asked for. See `keys.rs`.
 //!
+//! # `publishers`: the last numbers of publishers
+//! Replaced as `floors` is, whenever a segment is begun. See `publishers.rs`.
+//!
 //! # `LOCK`
 //! Locked while the store is open; says by whom.
 
@@ -60,6 +65,9 @@ pub(crate) const SEGMENT_HEADER: usize = 48;
 pub(crate) const RECORD_HEADER: usize = 72;
 /// Records begin at multiples of this.
 pub(crate) const ALIGN: usize = 16;
+
+/// In the length of a record's keys: there are no keys, only runs of publishers, so that who looks for keys need not read it.
+pub(crate) const ONLY_RUNS: u32 = 1 << 31;
 
 const SEGMENT_MAGIC: &[u8; 8] = b"qsse.seg";
 const RECORD_MAGIC: [u8; 4] = [0xe5, b'q', 0x1a, b'R'];
@@ -204,6 +212,7 @@ pub(crate) struct Record {
     /// Where it begins in its segment.
     pub(crate) offset: u32,
     pub(crate) batch_len: u32,
+    /// With [`ONLY_RUNS`] where that is so.
     pub(crate) keys_len: u32,
     pub(crate) count: u32,
     pub(crate) after: u64,
@@ -223,8 +232,18 @@ pub(crate) struct Sums {
 impl Record {
     /// Its length in the file, with header and padding.
     pub(crate) fn len(&self) -> u64 {
-        let body = u64::from(self.batch_len) + u64::from(self.keys_len);
+        let body = u64::from(self.batch_len) + u64::from(self.tail_len());
         (RECORD_HEADER as u64 + body).next_multiple_of(ALIGN as u64)
+    }
+
+    /// The length of its keys and runs.
+    pub(crate) fn tail_len(&self) -> u32 {
+        self.keys_len & !ONLY_RUNS
+    }
+
+    /// Whether there are keys.
+    pub(crate) fn has_keys(&self) -> bool {
+        self.keys_len > 0 && self.keys_len & ONLY_RUNS == 0
     }
 
     /// Where the next one begins.

@@ -109,7 +109,7 @@ pub(crate) fn keep(
 
 /// The records with keys of that time.
 fn records(segment: &Arc<Segment>, files: &Files, oldest: u64) -> io::Result<Vec<Record>> {
-    let asked = |record: &&Record| record.keys_len > 0 && record.last_time >= oldest;
+    let asked = |record: &&Record| record.has_keys() && record.last_time >= oldest;
     segment.index(files, |index| {
         index.records().iter().filter(asked).copied().collect()
     })

@@ -37,6 +37,10 @@ pub struct Options {
     pub max_keys: usize,
     /// The age of the oldest key told, counted from the newest event. Default 2 minutes.
     pub keys_age: Duration,
+    /// Most publishers whose numbers are told by [`Recovered::publishers`](crate::Recovered::publishers). Default 10,000.
+    pub max_publishers: usize,
+    /// How long ago, counted from the newest event, a publisher that is told may have been active last. Default 10 minutes.
+    pub publishers_age: Duration,
 }
 
 impl Options {
@@ -52,6 +56,8 @@ impl Options {
             max_idle_floors: 65_536,
             max_keys: 100_000,
             keys_age: Duration::from_secs(120),
+            max_publishers: 10_000,
+            publishers_age: Duration::from_secs(600),
         }
     }
 
@@ -108,6 +114,13 @@ impl Options {
     #[must_use]
     pub fn keys(mut self, max: usize, age: Duration) -> Self {
         (self.max_keys, self.keys_age) = (max, age);
+        self
+    }
+
+    /// Sets [`max_publishers`](Self::max_publishers) and [`publishers_age`](Self::publishers_age).
+    #[must_use]
+    pub fn publishers(mut self, max: usize, age: Duration) -> Self {
+        (self.max_publishers, self.publishers_age) = (max, age);
         self
     }
 

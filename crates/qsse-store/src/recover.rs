@@ -9,6 +9,7 @@ use crate::io::{Io, LockError, read_range, write_all};
 use crate::keys::{self, Newest};
 use crate::meta::{Meta, WriteError};
 use crate::options::Options;
+use crate::publishers::{Publisher, Table};
 use crate::scan::scan;
 use crate::segment::{Files, Segment, first_of, index_name, segment_name};
 use crate::state::{Shared, State, Topics};
@@ -42,6 +43,11 @@ pub struct Recovered {
     /// How old, counted from `last_time`, a key may be to be among these: [`Options::keys_age`], or
     /// less where keys of removed events could not be kept.
     pub keys_age: Duration,
+    /// The publishers that number their publishes, the most idle first. See [`Options::max_publishers`] and [`Options::publishers_age`].
+    pub publishers: Vec<Publisher>,
+    /// How long ago, counted from `last_time`, a publisher may have been active last to be among these: [`Options::publishers_age`], or
+    /// less where they were too many, or something of them is lost.
+    pub publishers_age: Duration,
     /// Whether it was closed, or is new.
     pub clean: bool,
 }
@@ -139,6 +145,7 @@ pub(crate) fn open(io: Arc<dyn Io>, options: Options) -> Result<(Store, Recovere
         0 => Duration::MAX,
         from => Duration::from_micros(last_time.saturating_sub(from)),
     };
+    let publishers = Table::open(&segments, &files, &options)?;
     let closed = segments.len().saturating_sub(1);
     for segment in segments.iter().take(closed) {
         // A help for the next time; without it the index stays in memory.
@@ -167,6 +174,8 @@ pub(crate) fn open(io: Arc<dyn Io>, options: Options) -> Result<(Store, Recovere
         } else {
             Duration::ZERO
         },
+        publishers: publishers.told(),
+        publishers_age: publishers.age(&options, last_time),
         clean: found.clean.is_some(),
     };
     let state = RwLock::new(State {
@@ -188,6 +197,7 @@ pub(crate) fn open(io: Arc<dyn Io>, options: Options) -> Result<(Store, Recovere
         options,
         last_time,
         known,
+        publishers,
     };
     Ok((Store::new(opened), recovered))
 }

@@ -312,6 +312,7 @@ impl Store {
         let oldest = newest
             .unwrap_or_default()
             .saturating_sub(self.options.keys_age_micros());
+        self.keep_publishers(segment)?;
         match keys::keep(segment, &self.shared.files, &self.options, oldest) {
             // As with floors: say less, and make some.
             Err(StoreError::Full { .. }) => {

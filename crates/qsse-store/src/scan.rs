@@ -57,7 +57,7 @@ pub(crate) fn body_of(
     seal: Seal,
 ) -> Option<Option<Batch>> {
     let batch_len = record.batch_len as usize;
-    let keys_end = batch_len.checked_add(record.keys_len as usize)?;
+    let keys_end = batch_len.checked_add(record.tail_len() as usize)?;
     if seal.sum(body.get(batch_len..keys_end)?) != sums.keys {
         return None;
     }

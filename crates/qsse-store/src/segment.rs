@@ -273,5 +273,5 @@ fn whole_in(record: &Record, bytes: &Bytes, seal: Seal) -> Option<(Option<Batch>
     let body = bytes.slice(RECORD_HEADER..);
     let batch = scan::body_of(record, sums, &body, seal)?;
     let from = record.batch_len as usize;
-    Some((batch, body.slice(from..from + record.keys_len as usize)))
+    Some((batch, body.slice(from..from + record.tail_len() as usize)))
 }

@@ -9,6 +9,7 @@ use crate::floors;
 use crate::io::{Io, StdIo};
 use crate::meta::{Meta, State as MetaState, WriteError};
 use crate::options::Options;
+use crate::publishers::Table;
 use crate::read::Reader;
 use crate::recover::{self, Recovered};
 use crate::retain::Ages;
@@ -31,6 +32,7 @@ pub struct Store {
     pub(crate) meta: Meta,
     pub(crate) options: Options,
     pub(crate) ages: Ages,
+    pub(crate) publishers: Table,
     /// Seqs through here may be given out.
     mark: u64,
     /// Something was written that was not synced.
@@ -57,6 +59,7 @@ pub(crate) struct Opened {
     pub(crate) options: Options,
     pub(crate) last_time: u64,
     pub(crate) known: u64,
+    pub(crate) publishers: Table,
 }
 
 impl Store {
@@ -90,6 +93,7 @@ impl Store {
             meta: opened.meta,
             options: opened.options,
             ages: Ages::new(opened.last_time, opened.known),
+            publishers: opened.publishers,
             mark: opened.known,
             dirty: false,
             buf: Vec::new(),
@@ -168,6 +172,11 @@ impl Store {
         }
         self.dirty = true;
         self.show(parts);
+        for entry in entries {
+            let time = entry.batch.last_time().as_micros();
+            let runs = entry.runs.iter();
+            runs.for_each(|run| self.publishers.take(*run, time));
+        }
         *self.shared.health.lock() = Health::Good;
         Ok(())
     }

@@ -301,6 +301,72 @@ fn outside_the_window_the_outcome_is_unknown_and_nothing_is_published_again() {
     });
 }
 
+// QP-8.19, QP-9.1: a server that drains is to a publisher as one that was killed, whether or not it sends exactly once.
+#[test]
+fn publishers_go_on_in_order_when_the_server_is_restarted_gracefully() {
+    for exactly_once in [false, true] {
+        simulate(async {
+            let network = Network::new(8);
+            let server = serve(&network, 1, LogConfig::default()).await;
+            let client = connect(&network, 0, "ada", patient()).await;
+            let publisher = match exactly_once {
+                true => client.publisher().exactly_once(),
+                false => client.publisher(),
+            };
+            let publishing = async {
+                for n in 0..2_000 {
+                    publisher.send("lines", n.to_string()).await.unwrap();
+                    if n % 10 == 0 {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                }
+                publisher.flush().await.unwrap();
+            };
+            let single = async {
+                for _ in 0..20 {
+                    client.publish("single", "").key("k").await.unwrap();
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            };
+            let restart = async {
+                tokio::time::sleep(Duration::from_millis(60)).await;
+                let mut lines = server
+                    .subscribe("lines")
+                    .start(Start::Earliest)
+                    .await
+                    .unwrap();
+                let read = async {
+                    let mut taken = Vec::new();
+                    while let Ok(Some(event)) = lines.try_next().await {
+                        taken.push(event.text().unwrap().parse::<u32>().unwrap());
+                    }
+                    taken
+                };
+                let (_, taken) = tokio::join!(server.shutdown(Duration::from_secs(2)), read);
+                (taken, serve(&network, 2, LogConfig::default()).await)
+            };
+            let ((), (), (mut taken, server)) = tokio::join!(publishing, single, restart);
+            let before = taken.len();
+            let mut lines = server
+                .subscribe("lines")
+                .start(Start::Earliest)
+                .await
+                .unwrap();
+            while taken.len() < 2_000 {
+                let event = lines.try_next().await.unwrap().unwrap();
+                taken.push(event.text().unwrap().parse().unwrap());
+            }
+            assert!(
+                (1..2_000).contains(&before),
+                "it was in the middle: {before}"
+            );
+            assert!(taken.into_iter().eq(0..2_000), "each once and in order");
+            let progress = publisher.progress();
+            assert_eq!((progress.acknowledged, progress.lost), (2_000, 0));
+        });
+    }
+}
+
 #[test]
 fn without_retries_the_loss_is_told_as_it_is() {
     simulate(async {

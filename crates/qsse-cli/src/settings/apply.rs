@@ -93,6 +93,8 @@ pub(crate) fn server_config(settings: &Settings) -> ServerConfig {
     config.log.pending_bytes = bytes("limits.pending");
     config.log.dedup_window = duration("limits.dedup_window");
     config.log.dedup_keys = settings.need("limits.dedup_keys");
+    config.log.dedup_publisher_window = duration("limits.dedup_publisher_window");
+    config.log.dedup_publishers = settings.need("limits.dedup_publishers");
     config.store.max_bytes = Some(settings.bytes("limits.store"));
     config.store.max_events = settings.get("limits.store_events");
     config.store.max_age = settings.duration("limits.store_age");

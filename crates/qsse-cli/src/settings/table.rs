@@ -74,6 +74,8 @@ table! {
     Limits "limits.pending" One("SIZE"), "8 MiB", size, "Events on their way to the store; publishers wait beyond that";
     Limits "limits.dedup_window" One("DURATION"), "2m", duration, "How long the key of a publish is remembered";
     Limits "limits.dedup_keys" One("COUNT"), "100000", parses::<usize>, "Most keys of publishes remembered";
+    Limits "limits.dedup_publisher_window" One("DURATION"), "10m", duration, "How long the last number of a publisher is remembered that publishes nothing";
+    Limits "limits.dedup_publishers" One("COUNT"), "10000", parses::<usize>, "Most publishers whose last number is remembered";
     Limits "limits.feed" One("SIZE"), "4 MiB", size, "Memory for the live tail of one set of patterns; who is further behind reads history";
     Limits "limits.feeds" One("SIZE"), "64 MiB", size, "Memory for all live tails together";
     Limits "limits.event" One("SIZE"), "1 MiB", size, "Largest data of one event";

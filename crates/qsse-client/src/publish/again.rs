@@ -3,159 +3,214 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use qsse_proto::Frame;
-use qsse_proto::frame::{HEADER_BYTES, kind};
-use qsse_proto::publish::{self, PublisherFrame};
+use bytes::{Buf, Bytes};
+use qsse_proto::publish::{PublisherId, Tried};
 
 use super::keys::First;
 use crate::session::Session;
 
-/// Written at once: little, so that the age in a mark is true when it leaves.
-const TURN_BYTES: usize = 32 * 1024;
+/// A publisher's numbers: an id that no other has, and the number of the next publish.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Numbers {
+    pub(super) id: PublisherId,
+    pub(super) next: u64,
+}
 
-/// The publishes without an answer, each with its frame and its key. The front is the oldest.
-#[derive(Debug, Default)]
+/// What one stream leaves to the next one.
+#[derive(Debug)]
+pub(crate) struct Left {
+    /// The number of the first publish in it, if they have numbers.
+    numbers: Option<Numbers>,
+    /// What each takes of the room, and the length of its frame.
+    sizes: VecDeque<(u32, u32)>,
+    chunks: VecDeque<Chunk>,
+    /// So many of the first may have been taken.
+    tried: u64,
+}
+
+/// The publishes without an answer. The front is the oldest.
+#[derive(Debug)]
 pub(super) struct Again {
-    entries: VecDeque<Entry>,
-    /// The number of the front.
+    /// As they were first written: whole frames, shares of what was written. The first chunk has lost those that are answered.
+    chunks: VecDeque<Chunk>,
+    /// What each takes of the room, and the length of its frame; of those in the buffer too.
+    sizes: VecDeque<(u32, u32)>,
+    /// The number, on the stream, of the front.
     front: u64,
-    /// Those before this number were on their way over this connection.
-    written: u64,
-    /// Those before this number were left by the connection before, and are written from here.
-    left: u64,
+    /// The numbers of the stream, if it has any: `next` is that of its first publish.
+    numbers: Option<Numbers>,
+    /// Chunks at the front that are written.
+    written: usize,
+    /// Those before this number, on the stream, may have been taken over an earlier connection.
+    tried: u64,
 }
 
 #[derive(Debug)]
-pub(crate) struct Entry {
-    /// What it takes of the room.
-    pub(super) cost: u32,
-    len: usize,
-    /// As it was first sent, without a mark: a share of what was written then. Empty until it is.
-    frame: Bytes,
+struct Chunk {
+    bytes: Bytes,
+    /// How many publishes it has.
+    count: u64,
     /// When it was first on its way, if it was.
     first: Option<First>,
-    /// It was on its way over an earlier connection.
-    tried: bool,
+}
+
+impl Left {
+    /// Nothing, for a publisher that begins.
+    pub(crate) fn nothing(numbers: Option<Numbers>) -> Self {
+        Self {
+            numbers,
+            sizes: VecDeque::new(),
+            chunks: VecDeque::new(),
+            tried: 0,
+        }
+    }
+
+    /// What each publish takes of the room.
+    pub(super) fn costs(&self) -> impl Iterator<Item = u32> {
+        self.sizes.iter().map(|(cost, _)| *cost)
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.sizes.len() as u64
+    }
+
+    pub(super) fn numbers(&self) -> Option<Numbers> {
+        self.numbers
+    }
+
+    /// When the oldest was first on its way, if it may have been taken then.
+    pub(super) fn oldest(&self) -> Option<First> {
+        let first = self.chunks.front().and_then(|chunk| chunk.first);
+        first.filter(|_| self.tried > 0)
+    }
+
+    /// What the server is told of it.
+    pub(super) fn mark(&self) -> Option<Tried> {
+        let (numbers, first) = (self.numbers?, self.oldest()?);
+        let retry = first.mark(Duration::ZERO);
+        Some(Tried {
+            through: numbers.next + self.tried - 1,
+            epoch: retry.epoch,
+            ago_ms: retry.ago_ms,
+        })
+    }
 }
 
 impl Again {
     /// With what another stream left.
-    pub(super) fn of(left: VecDeque<Entry>) -> Self {
+    pub(super) fn of(left: Left) -> Self {
         Self {
-            left: left.len() as u64,
-            entries: left,
-            ..Self::default()
+            chunks: left.chunks,
+            sizes: left.sizes,
+            front: 0,
+            numbers: left.numbers,
+            written: 0,
+            tried: left.tried,
         }
     }
 
     /// The next publish, whose frame of `len` bytes will be part of what is written.
     pub(super) fn push(&mut self, cost: u32, len: usize) {
-        self.entries.push_back(Entry {
-            cost,
-            len,
-            frame: Bytes::new(),
-            first: None,
-            tried: false,
+        self.sizes
+            .push_back((cost, u32::try_from(len).unwrap_or(u32::MAX)));
+    }
+
+    /// These bytes, of all that was pushed and is not written, are on their way.
+    pub(super) fn wrote(&mut self, bytes: Bytes, count: u64, session: &Session) {
+        let first = Some(First::now(session));
+        self.chunks.push_back(Chunk {
+            bytes,
+            count,
+            first,
         });
+        self.written = self.chunks.len();
     }
 
-    /// These bytes are on their way: all that was pushed and is not yet.
-    pub(super) fn wrote(&mut self, mut bytes: Bytes, session: &Session) {
-        let first = First::now(session);
-        let skip = (self.written - self.front) as usize;
-        for entry in self.entries.iter_mut().skip(skip) {
-            entry.frame = bytes.split_to(entry.len);
-            entry.first = Some(first);
-        }
-        self.written = self.front + self.entries.len() as u64;
-    }
-
-    /// Some of what was left by the connection before, to be written first; and the number of the one behind it.
+    /// Some of what was left by the connection before, to be written first, and of how many publishes.
     pub(super) fn next(&mut self, session: &Session) -> Option<(Bytes, u64)> {
-        let mut out = BytesMut::new();
-        while self.written < self.left && out.len() < TURN_BYTES {
-            let entry = self.entries.get_mut((self.written - self.front) as usize)?;
-            entry.write(&mut out, session);
-            self.written += 1;
-        }
-        (!out.is_empty()).then(|| (out.freeze(), self.written))
+        let chunk = self.chunks.get_mut(self.written)?;
+        chunk.first.get_or_insert_with(|| First::now(session));
+        self.written += 1;
+        Some((chunk.bytes.clone(), chunk.count))
     }
 
-    /// Those before this number are answered.
+    /// Those before this number, on the stream, are answered.
     pub(super) fn forget(&mut self, answered: u64) {
-        while self.front < answered && self.entries.pop_front().is_some() {
+        while self.front < answered
+            && let Some((_, len)) = self.sizes.pop_front()
+        {
             self.front += 1;
+            let Some(chunk) = self.chunks.front_mut() else {
+                continue;
+            };
+            chunk.bytes.advance((len as usize).min(chunk.bytes.len()));
+            chunk.count -= 1;
+            if chunk.count == 0 {
+                self.chunks.pop_front();
+                self.written = self.written.saturating_sub(1);
+            }
         }
     }
 
-    /// Whether the publish of this number was on its way over an earlier connection, so that it may have been taken.
+    /// Whether the publish of this number, on the stream, was on its way over an earlier connection, so that it may have been taken.
     pub(super) fn was_tried(&self, number: u64) -> bool {
-        let index = number.checked_sub(self.front);
-        let entry = index.and_then(|index| self.entries.get(index as usize));
-        entry.is_some_and(|entry| entry.tried)
+        number < self.tried
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.sizes.is_empty()
     }
 
     /// When the oldest was first on its way; `None` if none of them was.
     pub(super) fn oldest(&self) -> Option<First> {
-        self.entries.front().and_then(|entry| entry.first)
+        self.chunks.front().and_then(|chunk| chunk.first)
+    }
+
+    /// The numbers for what comes behind it.
+    pub(super) fn numbers_behind(&self) -> Option<Numbers> {
+        self.numbers.map(|Numbers { id, next }| Numbers {
+            id,
+            next: next + self.front + self.sizes.len() as u64,
+        })
     }
 
     /// Everything without an answer; `buffer` holds what was not written yet.
-    pub(super) fn leave(mut self, mut buffer: Bytes) -> VecDeque<Entry> {
-        for entry in &mut self.entries {
-            if entry.frame.is_empty() {
-                entry.frame = buffer.split_to(entry.len);
-            }
-            entry.tried = entry.first.is_some();
-        }
-        self.entries
+    pub(super) fn leave(self, buffer: Bytes) -> Left {
+        let sent = self.chunks.iter().filter(|chunk| chunk.first.is_some());
+        let tried = sent.map(|chunk| chunk.count).sum();
+        self.leave_tried(buffer, tried)
     }
 
     /// As [`leave`](Self::leave), of publishes that were refused over this connection: they were not taken, unless it was over an earlier one.
-    pub(super) fn leave_untaken(mut self, buffer: Bytes) -> VecDeque<Entry> {
-        let before: Vec<_> = self.entries.iter().map(|entry| entry.tried).collect();
-        for (entry, tried) in self.entries.iter_mut().zip(&before) {
-            if entry.frame.is_empty() {
-                continue;
-            }
-            entry.first = entry.first.filter(|_| *tried);
+    pub(super) fn leave_untaken(mut self, buffer: Bytes) -> Left {
+        let tried = self.tried.saturating_sub(self.front);
+        let mut before = 0;
+        for chunk in &mut self.chunks {
+            chunk.first = chunk.first.filter(|_| before < tried);
+            before += chunk.count;
         }
-        let mut left = self.leave(buffer);
-        for (entry, tried) in left.iter_mut().zip(before) {
-            entry.tried = tried;
-        }
-        left
-    }
-}
-
-impl Entry {
-    /// When it was first on its way, if it may have been taken then.
-    pub(super) fn first(&self) -> Option<First> {
-        self.first
+        self.leave_tried(buffer, tried)
     }
 
-    fn write(&mut self, out: &mut BytesMut, session: &Session) {
-        let Some(first) = self.first else {
-            self.first = Some(First::now(session));
-            out.extend_from_slice(&self.frame);
-            return;
-        };
-        let frame = Frame {
-            kind: kind::PUBLISH,
-            body: self.frame.slice(HEADER_BYTES..),
-        };
-        let Ok(PublisherFrame::Publish(publish)) = PublisherFrame::decode(frame) else {
-            unreachable!("a frame of our own");
-        };
-        let key = publish.key().expect("only publishes with a key are kept");
-        let (topic, kind, data) = (publish.topic(), publish.kind(), publish.data());
-        // QP-8.12
-        let key = (key, Some(first.mark(Duration::ZERO)));
-        publish::write_keyed(out, publish.is_matching(), topic, kind, key, data);
+    fn leave_tried(mut self, buffer: Bytes, tried: u64) -> Left {
+        let count =
+            self.sizes.len() as u64 - self.chunks.iter().map(|chunk| chunk.count).sum::<u64>();
+        if count > 0 {
+            self.chunks.push_back(Chunk {
+                bytes: buffer,
+                count,
+                first: None,
+            });
+        }
+        let numbers = self.numbers.map(|Numbers { id, next }| Numbers {
+            id,
+            next: next + self.front,
+        });
+        Left {
+            numbers,
+            sizes: self.sizes,
+            chunks: self.chunks,
+            tried,
+        }
     }
 }

@@ -49,7 +49,7 @@ impl Keys {
 }
 
 /// An id that nobody else has, nor can guess.
-fn random_id() -> PublisherId {
+pub(super) fn random_id() -> PublisherId {
     // Every `RandomState` has keys of its own, which nobody sees.
     let [high, low] = [0, 1].map(|half| u128::from(RandomState::new().hash_one(half)));
     PublisherId::new((high << 64 | low).to_le_bytes())
@@ -61,19 +61,18 @@ pub(super) struct First {
     epoch: Epoch,
     identity: u64,
     at: Instant,
-    /// Until when it may be tried again: half of the server's window, so that the server still knows what it took.
-    until: Instant,
+    /// How long the server knows the key of a publish, and the publisher of one with a number.
+    windows: [Duration; 2],
 }
 
 impl First {
     /// Now, over this connection.
     pub(super) fn now(session: &Session) -> Self {
-        let at = Instant::now();
         Self {
             epoch: session.epoch,
             identity: session.identity,
-            at,
-            until: at + session.dedup_window / 2,
+            at: Instant::now(),
+            windows: [session.dedup_window, session.publisher_window],
         }
     }
 
@@ -93,15 +92,18 @@ impl First {
     }
 }
 
-/// The connection to publish over; with `first`, one over which that can be tried again.
+/// The connection to publish over; with `first`, one over which that can be tried again: it has a number, or else a key.
 pub(super) async fn connected(
     core: &Arc<Core>,
     first: Option<First>,
+    numbered: bool,
 ) -> Result<Arc<Session>, PublishError> {
     let Some(first) = first else {
         return core.connected().await;
     };
-    let left = first.until.saturating_duration_since(Instant::now());
+    // Half of the server's window, so that the server still knows what it took.
+    let until = first.windows[usize::from(numbered)] / 2;
+    let left = until.saturating_sub(first.at.elapsed());
     let too_late = || PublishError::outcome_unknown(UnknownOutcome::TooLate);
     if left.is_zero() {
         return Err(too_late());

@@ -73,6 +73,11 @@ impl Ledger {
         self.sent = number;
     }
 
+    /// Publishes before this number may have reached the server.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
+    }
+
     /// The number of the next publish.
     pub(super) fn next(&self) -> u64 {
         self.answered + self.waiting.len() as u64
@@ -110,11 +115,7 @@ impl Ledger {
 
     /// Takes an acknowledgement, and says how much room it gives back.
     pub(super) fn acknowledge(&mut self, ack: Acknowledged) -> Result<usize, Violation> {
-        let Acknowledged {
-            through,
-            first,
-            last,
-        } = ack;
+        let (through, first, last) = (ack.through, ack.first, ack.last);
         if through < self.answered || through >= self.sent {
             return Err("an acknowledgement of what was not published");
         }
@@ -125,6 +126,9 @@ impl Ledger {
             .take(covered)
             .filter(|waiting| !waiting.refused)
             .count();
+        if ack.is_long_ago() {
+            return Ok(self.acknowledge_long_ago(covered));
+        }
         // No events at all are `first ..= first - 1`.
         let events = last.checked_add(1).and_then(|end| end.checked_sub(first));
         let (Some(events), 1..) = (events, taken) else {
@@ -152,6 +156,17 @@ impl Ledger {
         }
         self.answered += covered as u64;
         Ok(room + self.drop_refused())
+    }
+
+    /// Takes the acknowledgement of publishes whose seqs the server does not know any more. Nobody waits for one of those alone.
+    fn acknowledge_long_ago(&mut self, covered: usize) -> usize {
+        let mut room = 0;
+        for waiting in self.waiting.drain(..covered) {
+            room += waiting.cost as usize;
+            self.progress.acknowledged += u64::from(!waiting.refused);
+        }
+        self.answered += covered as u64;
+        room + self.drop_refused()
     }
 
     /// Takes a refusal, and says how much room it gives back.

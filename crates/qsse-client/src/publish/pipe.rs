@@ -1,18 +1,17 @@
 //! [`Pipe`]: a publishing stream.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use parking_lot::Mutex;
-use qsse_proto::publish::{self, Key, KeyScope};
+use qsse_proto::publish::{self, Key, KeyScope, OpenPublisher, PublisherFrame};
 use qsse_proto::{Code, Kind};
 use tokio::sync::{Notify, Semaphore};
 
 use super::Progress;
-use super::again::{Again, Entry};
-use super::keys::{First, Keys};
+use super::again::{Again, Left, Numbers};
+use super::keys::First;
 use super::ledger::{Done, Failure, Ledger};
 use crate::core::Core;
 use crate::session::Session;
@@ -33,8 +32,8 @@ pub(crate) struct Pipe {
     pub(super) ordered: bool,
     /// As what it publishes.
     pub(super) scope: KeyScope,
-    /// Where keys come from, if what is sent without one gets one.
-    keys: Option<Arc<Keys>>,
+    /// When the oldest of what it sends again was first on its way.
+    oldest: Option<First>,
     /// How long opening the stream may take.
     wait: Duration,
     /// Bytes that may be in flight.
@@ -63,6 +62,8 @@ pub(super) struct State {
     pub(super) ledger: Ledger,
     /// What to send again over the next connection, where that may be.
     pub(super) again: Option<Again>,
+    /// The numbers behind all that was pushed, once there is none of that.
+    pub(super) behind: Option<Numbers>,
     /// The pipe that does.
     pub(super) successor: Option<Arc<Pipe>>,
     /// The server is going away: it has taken none from this number on.
@@ -84,47 +85,50 @@ pub(super) struct State {
 impl Pipe {
     /// A stream that single publishes share; opened at once by a task of its own.
     pub(crate) fn shared(core: &Arc<Core>, session: &Arc<Session>, scope: KeyScope) -> Arc<Self> {
-        Self::open(core, session, (scope, None), None)
+        Self::open(core, session, scope, None)
     }
 
-    /// A stream in which the order is kept, and which begins with what another one left. If it is `keyed`, what has no answer when its
+    /// A stream in which the order is kept, and which begins with what another one left. If that has numbers, what has no answer when the
     /// connection is lost is sent again.
-    pub(crate) fn ordered(
-        core: &Arc<Core>,
-        session: &Arc<Session>,
-        keyed: bool,
-        left: VecDeque<Entry>,
-    ) -> Arc<Self> {
-        let keys = keyed.then(|| core.keys.clone());
-        Self::open(core, session, (core.keys.own(), keys), Some(left))
+    pub(crate) fn ordered(core: &Arc<Core>, session: &Arc<Session>, left: Left) -> Arc<Self> {
+        let scope = match left.numbers() {
+            Some(Numbers { id, next }) => KeyScope::Numbered {
+                id,
+                first: next,
+                tried: left.mark(),
+            },
+            None => core.keys.own(),
+        };
+        Self::open(core, session, scope, Some(left))
     }
 
     fn open(
         core: &Arc<Core>,
         session: &Arc<Session>,
-        (scope, keys): (KeyScope, Option<Arc<Keys>>),
-        again: Option<VecDeque<Entry>>,
+        scope: KeyScope,
+        left: Option<Left>,
     ) -> Arc<Self> {
         let room_bytes = core.config.publish_in_flight_bytes.max(1);
         let mut room = room_bytes as usize;
         let mut ledger = Ledger::new(session.epoch);
-        for entry in again.iter().flatten() {
+        for cost in left.iter().flat_map(Left::costs) {
             // They had room enough where they come from.
-            room = room.saturating_sub(entry.cost as usize);
-            ledger.push(entry.cost, None);
+            room = room.saturating_sub(cost as usize);
+            ledger.push(cost, None);
         }
         let pipe = Arc::new(Self {
             session: session.clone(),
-            ordered: again.is_some(),
+            ordered: left.is_some(),
             scope,
-            keys,
+            oldest: left.as_ref().and_then(Left::oldest),
             wait: core.config.publish_wait,
             room: Semaphore::new(room),
             room_bytes,
             state: Mutex::new(State {
                 buffer: BytesMut::new(),
                 ledger,
-                again: again.map(Again::of),
+                again: left.map(Again::of),
+                behind: None,
                 successor: None,
                 turned_away: None,
                 leaving: false,
@@ -149,6 +153,20 @@ impl Pipe {
             pipe.end(result);
         });
         pipe
+    }
+
+    /// The first frame of the stream, as of now: what is tried again grows older while it waits for the stream.
+    pub(super) fn open_frame(&self) -> PublisherFrame {
+        let mut scope = self.scope.clone();
+        if let KeyScope::Numbered {
+            tried: Some(tried), ..
+        } = &mut scope
+            && let Some(oldest) = self.oldest
+        {
+            tried.ago_ms = oldest.mark(Duration::ZERO).ago_ms;
+        }
+        let ordered = self.ordered;
+        OpenPublisher { ordered, scope }.into()
     }
 
     /// As what it publishes.
@@ -189,16 +207,8 @@ impl Pipe {
             data,
             key,
         } = event;
-        let drawn;
-        let (key, first) = match (key, &self.keys) {
-            (Some(key), _) => key,
-            (None, Some(keys)) => {
-                drawn = keys.draw();
-                (&drawn, None)
-            }
-            (None, None) => {
-                return publish::write(out, matching, name, kind.as_str(), data);
-            }
+        let Some((key, first)) = key else {
+            return publish::write(out, matching, name, kind.as_str(), data);
         };
         // It may have to wait for the stream.
         let held = if opened { Duration::ZERO } else { self.wait };
@@ -212,8 +222,15 @@ impl Pipe {
     }
 
     /// Whether what has no answer when the connection is lost may be sent again.
-    pub(super) fn is_keyed(&self) -> bool {
-        self.keys.is_some()
+    pub(super) fn is_numbered(&self) -> bool {
+        matches!(self.scope, KeyScope::Numbered { .. })
+    }
+
+    /// The numbers for what comes after all that was pushed.
+    pub(super) fn numbers_behind(&self) -> Option<Numbers> {
+        let state = self.state.lock();
+        let behind = state.again.as_ref().and_then(Again::numbers_behind);
+        behind.or(state.behind)
     }
 
     /// Waits until everything pushed so far is answered, never will be, or is the matter of the [`successor`](Self::successor).
@@ -293,7 +310,8 @@ impl Pipe {
         }
         state.closed.get_or_insert(unsent.clone());
         state.buffer = BytesMut::new();
-        state.again = None;
+        let behind = state.again.take().and_then(|again| again.numbers_behind());
+        state.behind = behind.or(state.behind);
         state.ledger.fail(&error, &unsent);
         drop(state);
         self.room.close();

@@ -1,6 +1,5 @@
 //! [`Publisher`]: many events, in order, without waiting for each.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +8,8 @@ use parking_lot::Mutex;
 use qsse_proto::{EventId, Kind};
 use qsse_topic::{PatternRef, TopicRef};
 
+use super::again::{Left, Numbers};
+use super::keys::random_id;
 use super::ledger::Failure;
 use super::pipe::{Event, Pipe};
 use super::{Progress, check_size};
@@ -25,7 +26,7 @@ use crate::core::Handle;
 /// Order is kept: when the server refuses an event it takes none behind it. Such a failure is told by the next `send` or `flush`, once;
 /// calls after that begin anew. The same goes for a connection lost before the acknowledgement:
 /// [`PublishError::AckLost`] says how many events may have been published or not, unless this publisher sends
-/// [`exactly_once`](Self::exactly_once). While nothing is in flight, a lost connection goes unnoticed but for the wait for the next one.
+/// [`exactly_once`](Self::exactly_once). What a server that goes away has not taken is sent over the next connection. While nothing is in flight, a lost connection goes unnoticed but for the wait for the next one.
 ///
 /// A publisher keeps its connection alive, and the last clone dropped ends its stream. What was sent and not flushed is still written then
 /// if the client lives on, but nobody will know whether it arrived: flush first.
@@ -36,17 +37,18 @@ pub struct Publisher {
 
 struct Shared {
     handle: Arc<Handle>,
-    /// Events have keys, and are sent again after a lost connection.
+    /// Events have numbers, and are sent again after a lost connection.
     exactly_once: AtomicBool,
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
     /// Opened by the first event, and again after a failure or on another connection.
     pipe: Option<Arc<Pipe>>,
     /// Of the pipes before.
     before: Progress,
+    /// Where the next stream begins to count.
+    numbers: Numbers,
 }
 
 impl Publisher {
@@ -55,20 +57,30 @@ impl Publisher {
             shared: Arc::new(Shared {
                 handle,
                 exactly_once: AtomicBool::new(false),
-                state: Mutex::default(),
+                state: Mutex::new(State {
+                    pipe: None,
+                    before: Progress::default(),
+                    numbers: Numbers {
+                        id: random_id(),
+                        next: 1,
+                    },
+                }),
             }),
         }
     }
 
-    /// From the next stream on, so say it before the first `send`: each event gets a key, and what was in flight when a connection is lost is
-    /// sent again over the next one, in its order and before anything new. The server tells from the key what it has taken already. `flush` then
-    /// succeeds with every event published once.
+    /// Sends again what was in flight when a connection is lost, over the next one, in its order and before anything new. From the next
+    /// stream on, so say it before the first `send`.
+    ///
+    /// The publisher numbers its events, and the server remembers the last number that it took, so that it takes none twice. `flush` then
+    /// succeeds with every event published once. An event costs nothing more, neither in bytes nor on the server, however fast they come.
     ///
     /// When that cannot be had, it is [`PublishError::OutcomeUnknown`], never a second publish: there was no connection within
-    /// [`Config::publish_wait`](crate::Config#structfield.publish_wait), the server has another log, or it may have forgotten the keys. It
-    /// keeps those of 2 minutes, and 100,000 of all publishers together, unless it is set otherwise; events are tried again for half that time.
+    /// [`Config::publish_wait`](crate::Config#structfield.publish_wait), the server has another log, or it may have forgotten the publisher. It
+    /// remembers each for 10 minutes after it was last active, and the last 10,000 that were, unless it is set otherwise; events are
+    /// tried again for half that time.
     ///
-    /// Keys cost the server more than small events do: it takes less than half as many of them in a second. Therefore this is not the default.
+    /// It is not the default, since a publisher without it fails as soon as a connection is lost, instead of waiting for the next one.
     /// Without [`Config::publish_retry`](crate::Config#structfield.publish_retry) it changes nothing.
     #[must_use]
     pub fn exactly_once(self) -> Self {
@@ -196,11 +208,15 @@ impl Publisher {
             let Some(pipe) = pipe else {
                 let session = core.connected().await?;
                 let mut state = self.shared.state.lock();
-                let keyed = core.config.publish_retry
+                let numbered = core.config.publish_retry
                     && self.shared.exactly_once.load(Ordering::Relaxed)
-                    && session.knows_keys();
-                let open = || session.ordered_pipe(core, keyed, VecDeque::new());
-                return Ok(state.pipe.get_or_insert_with(open).clone());
+                    && session.knows_numbers();
+                let State { pipe, numbers, .. } = &mut *state;
+                let open = || {
+                    let numbers = numbered.then_some(*numbers);
+                    session.ordered_pipe(core, Left::nothing(numbers))
+                };
+                return Ok(pipe.get_or_insert_with(open).clone());
             };
             if pipe.is_open() && !pipe.session.is_over() {
                 return Ok(pipe);
@@ -223,6 +239,9 @@ impl Publisher {
             .is_some_and(|current| Arc::ptr_eq(current, pipe))
         {
             state.before = state.before.and(pipe.progress());
+            if let Some(behind) = pipe.numbers_behind() {
+                state.numbers = behind;
+            }
             state.pipe = pipe.successor();
             if state.pipe.is_none() {
                 pipe.finish();

@@ -66,7 +66,7 @@ impl Request {
         let mut first: Option<First> = None;
         let mut patience: Option<Instant> = None;
         loop {
-            let session = connected(core, first).await?;
+            let session = connected(core, first, false).await?;
             let again = core.config.publish_retry && session.knows_keys();
             if key.is_none() && again {
                 key = Some(core.keys.draw());

@@ -5,9 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use qsse_proto::Code;
 use qsse_proto::limits::CONTROL_FRAME_BYTES;
-use qsse_proto::publish::{
-    AckFrame, AcknowledgedEpoch, OpenPublisher, PublishRefused, PublisherFrame,
-};
+use qsse_proto::publish::{AckFrame, AcknowledgedEpoch, PublishRefused};
 use qsse_transport::{FrameError, FrameReader, ReadError, SendStream, WriteError};
 
 use super::keys::unknown;
@@ -28,10 +26,7 @@ impl Pipe {
         let (mut send, recv) = opened.map_err(|_| self.lost())?;
         self.state.lock().opened = true;
         let mut answers = FrameReader::new(recv, CONTROL_FRAME_BYTES);
-        let open = PublisherFrame::from(OpenPublisher {
-            ordered: self.ordered,
-            scope: self.scope.clone(),
-        });
+        let open = self.open_frame();
         let mut queue = VecDeque::from([open.encode()]);
         let mut finished = false;
         loop {
@@ -80,15 +75,16 @@ impl Pipe {
             send.finish();
             return true;
         }
-        if let Some((bytes, number)) = again.as_mut().and_then(|again| again.next(&self.session)) {
+        if let Some((bytes, count)) = again.as_mut().and_then(|again| again.next(&self.session)) {
             queue.push_back(bytes);
-            ledger.mark_sent(number);
+            ledger.mark_sent(ledger.sent() + count);
             return false;
         }
         if !buffer.is_empty() {
             let bytes = buffer.split().freeze();
             if let Some(again) = again {
-                again.wrote(bytes.clone(), &self.session);
+                let count = ledger.next() - ledger.sent();
+                again.wrote(bytes.clone(), count, &self.session);
             }
             queue.push_back(bytes);
             ledger.mark_sent(ledger.next());

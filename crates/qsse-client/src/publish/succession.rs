@@ -1,11 +1,10 @@
 //! What becomes of a publishing stream whose connection ends: another one goes on where it stopped, as far as the server has not taken it, or
 //! would tell.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::again::Entry;
+use super::again::{Again, Left};
 use super::keys::{connected, unknown};
 use super::ledger::Failure;
 use super::pipe::{Pipe, State};
@@ -43,7 +42,9 @@ impl Pipe {
             let state = self.state.lock();
             match &state.again {
                 // Behind a refusal nothing is sent again: it would be out of turn.
-                Some(again) if self.is_keyed() && state.failure.is_none() && !again.is_empty() => {
+                Some(again)
+                    if self.is_numbered() && state.failure.is_none() && !again.is_empty() =>
+                {
                     again.oldest()
                 }
                 _ => return Err(error),
@@ -54,7 +55,7 @@ impl Pipe {
             return Err(if tried { unknown(error) } else { error });
         }
         self.close(Failure::Unsent);
-        let session = match (connected(core, oldest).await, oldest) {
+        let session = match (connected(core, oldest, true).await, oldest) {
             (Ok(session), _) => session,
             (Err(_), None) => return Err(error),
             (Err(error), Some(_)) => return Err(unknown(error)),
@@ -79,11 +80,11 @@ impl Pipe {
             let left = again.leave_untaken(state.buffer.split().freeze());
             state.ledger.leave();
             state.leaving = true;
-            let oldest = left.front().and_then(Entry::first);
+            let oldest = left.oldest();
             (left, oldest)
         };
         self.progress.notify_waiters();
-        let found = connected(core, oldest).await;
+        let found = connected(core, oldest, true).await;
         let mut state = self.state.lock();
         match found {
             Ok(session) => {
@@ -91,10 +92,11 @@ impl Pipe {
                 Ok(())
             }
             Err(none) => {
-                let (count, tried) = (left.len() as u64, oldest.is_some());
+                let (count, tried) = (left.len(), oldest.is_some());
                 let error = if tried { unknown(none) } else { error };
                 let error = error.with_unacknowledged(count);
                 state.ledger.come_back(count, tried);
+                state.behind = Again::of(left).numbers_behind();
                 if count > 0 {
                     state.fail(error.clone());
                 }
@@ -103,14 +105,8 @@ impl Pipe {
         }
     }
 
-    fn hand_over(
-        &self,
-        core: &Arc<Core>,
-        session: &Arc<Session>,
-        state: &mut State,
-        left: VecDeque<Entry>,
-    ) {
-        let next = session.ordered_pipe(core, self.is_keyed(), left);
+    fn hand_over(&self, core: &Arc<Core>, session: &Arc<Session>, state: &mut State, left: Left) {
+        let next = session.ordered_pipe(core, left);
         if state.finished {
             next.finish();
         }

@@ -131,6 +131,7 @@ impl FakeServer {
             epoch: EPOCH,
             dedup_window_ms: 120_000,
             identity: 1,
+            publisher_window_ms: 600_000,
         }
     }
 
@@ -158,6 +159,7 @@ pub(crate) struct Peer {
     /// For how long it says that it knows keys.
     pub(crate) dedup_window_ms: u32,
     pub(crate) identity: u64,
+    pub(crate) publisher_window_ms: u32,
 }
 
 impl Peer {
@@ -173,6 +175,8 @@ impl Peer {
             dedup_window_ms: self.dedup_window_ms,
             dedup_keys: 100_000,
             identity: self.identity,
+            publisher_window_ms: self.publisher_window_ms,
+            publishers: 10_000,
         })
         .await;
     }

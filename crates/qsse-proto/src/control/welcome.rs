@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 /// 0x11 | features v | agent text | epoch v | max event bytes v |
 ///      | max subscriptions v | heartbeat ms v | idle timeout ms v |
 ///      | dedup window ms v | dedup keys v | identity v |
+///      | publisher window ms v | publishers v |
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {
@@ -35,4 +36,8 @@ pub struct Welcome {
     /// Who the client is, as far as the keys of its application go: a number that is another one when those keys count within something
     /// else (`QP-8.15`).
     pub identity: u64,
+    /// How long the server knows the last number of a publisher that is idle (`QP-8.18`), in milliseconds.
+    pub publisher_window_ms: u32,
+    /// How many publishers it knows at most; the most idle ones are forgotten first.
+    pub publishers: u32,
 }

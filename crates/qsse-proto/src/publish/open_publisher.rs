@@ -1,5 +1,6 @@
 //! `OpenPublisher`: what sort of publishing follows, and who publishes.
 
+use crate::Epoch;
 use crate::limits::PUBLISHER_NAME_BYTES;
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use std::fmt;
 ///
 /// scope: 0 named: id 16 bytes, name text
 ///      | 1 own: id 16 bytes
+///      | 2 numbered: id 16 bytes, first v, tried ? through v, epoch v, milliseconds v
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenPublisher {
@@ -38,6 +40,26 @@ pub enum KeyScope {
         /// Of no other client.
         id: PublisherId,
     },
+    /// No keys: the publisher numbers what it publishes (`QP-8.17`). The stream must be ordered.
+    Numbered {
+        /// Of no other publisher.
+        id: PublisherId,
+        /// The number of the first publish on this stream. Those behind it have the numbers that follow.
+        first: u64,
+        /// What of it was sent before.
+        tried: Option<Tried>,
+    },
+}
+
+/// What a numbered stream sends again (`QP-8.18`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tried {
+    /// Through which number.
+    pub through: u64,
+    /// The log that the first attempt of the first of them was meant for.
+    pub epoch: Epoch,
+    /// How long ago that was, in milliseconds, rounded up.
+    pub ago_ms: u64,
 }
 
 /// 16 random bytes that no other publisher has.

@@ -41,7 +41,9 @@ pub(crate) async fn serve(shared: &Arc<Shared>, connection: &Connection) -> Resu
         "a client of the Go library connected"
     );
     let expires_in = principal.expires_in();
+    let welcomed = shared.clock.now().monotonic;
     let session = Arc::new(Session {
+        welcomed,
         shared: Arc::clone(shared),
         connection: connection.clone(),
         access: Access::new(Arc::clone(shared), principal),

@@ -30,6 +30,8 @@ pub(crate) async fn receive(
     let (hello, mut streams) = first.await.map_err(late)??;
     let token = hello.token.as_ref().map(|token| token.expose());
     let principal = authenticate(shared, connection, token).await?;
+    // Before it: what the client says of times from here on is said later.
+    let welcomed = shared.clock.now().monotonic;
     let _ = streams
         .replies
         .send(ServerFrame::from(welcome(shared, &principal)).encode())
@@ -42,6 +44,7 @@ pub(crate) async fn receive(
             shared,
             connection,
             access,
+            welcomed,
         },
         streams,
     ))
@@ -107,5 +110,7 @@ fn welcome(shared: &Shared, principal: &Principal) -> Welcome {
         dedup_window_ms: millis(shared.config.log.dedup_window),
         dedup_keys: u32::try_from(shared.config.log.dedup_keys).unwrap_or(u32::MAX),
         identity: scope::number(principal.identity()),
+        publisher_window_ms: millis(shared.config.log.dedup_publisher_window),
+        publishers: u32::try_from(shared.config.log.dedup_publishers).unwrap_or(u32::MAX),
     }
 }

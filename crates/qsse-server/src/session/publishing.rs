@@ -20,7 +20,7 @@ use crate::session::Session;
 
 mod turn;
 
-use turn::{Answer, Ready, Target, Turn};
+use turn::{Answer, Ready, Series, Target, Turn};
 
 /// Events after which a turn of the sequencer takes no further publish.
 const TURN: usize = 256;
@@ -36,6 +36,7 @@ pub(crate) async fn run(session: Arc<Session>, send: SendStream, recv: RecvStrea
         acks: FrameWriter::new(send),
         ordered: false,
         publisher: KeyScope::default(),
+        series: None,
         scope: None,
         taken: 0,
         epoch: session.shared.log.epoch(),
@@ -66,6 +67,8 @@ struct Publishing<'s> {
     ordered: bool,
     /// As what it publishes.
     publisher: KeyScope,
+    /// Its numbers, if it has numbers.
+    series: Option<Series>,
     /// Within what its keys count, and for whom that was found: a new token may make it somebody else.
     scope: Option<(Arc<Principal>, [u8; 16])>,
     /// Publishes read so far: the number of the next one.
@@ -84,7 +87,7 @@ impl Publishing<'_> {
         let PublisherFrame::OpenPublisher(OpenPublisher { ordered, scope }) = first else {
             return Err(misplaced(kind::PUBLISH));
         };
-        (self.ordered, self.publisher) = (ordered, scope);
+        self.open(ordered, scope)?;
         let mut ready = Vec::new();
         while let Some(frame) = self.next(frames).await? {
             self.take(frame, &mut ready).await?;
@@ -99,6 +102,24 @@ impl Publishing<'_> {
             self.acks.flush().await.map_err(|_| Failed::Gone)?;
         }
         self.acks.finish();
+        Ok(())
+    }
+
+    fn open(&mut self, ordered: bool, scope: KeyScope) -> Result<(), Failed> {
+        if let KeyScope::Numbered { first, tried, .. } = &scope {
+            // QP-8.17
+            if !ordered {
+                return Err(malformed("a numbered stream that is not ordered"));
+            }
+            let tried = tried.map(|tried| {
+                let when = self.session.tried(tried.ago_ms);
+                (tried.through, tried.epoch, when)
+            });
+            let key = scope::of_stream(self.session.access.principal().identity(), &scope);
+            let first = *first;
+            self.series = Some(Series { key, first, tried });
+        }
+        (self.ordered, self.publisher) = (ordered, scope);
         Ok(())
     }
 
@@ -120,14 +141,25 @@ impl Publishing<'_> {
         };
         let number = self.taken;
         self.taken += 1;
+        if let Some(series) = &self.series {
+            if publish.key().is_some() {
+                return Err(malformed("a key on a numbered stream"));
+            }
+            if series.number(number).is_none() {
+                return Err(malformed("a number does not fit"));
+            }
+        }
         match self.check(&publish).await {
             Ok(target) => {
                 let key = publish.key().map(|key| self.key(key.as_bytes()));
+                let retry = publish.retry();
+                let tried = retry.map(|retry| (retry.epoch, self.session.tried(retry.ago_ms)));
                 ready.push(Ready {
                     number,
                     target,
                     publish,
                     key,
+                    tried,
                 });
             }
             Err((code, message)) => {
@@ -217,7 +249,7 @@ impl Publishing<'_> {
         let shared = &self.session.shared;
         let (first, count) = (ready[0].number, ready.len() as u64);
         let turn = loop {
-            match turn::append(shared, ready, self.ordered) {
+            match turn::append(shared, ready, self.ordered, self.series.as_ref()) {
                 Err(AppendError::Busy { .. }) => shared.log.room().await,
                 turn => break turn,
             }
@@ -288,6 +320,11 @@ async fn all_kept(receipts: Vec<Receipt>) -> Result<Result<(), String>, Failed> 
         }
     }
     Ok(Ok(()))
+}
+
+fn malformed(what: &'static str) -> Failed {
+    let kind = kind::OPEN_PUBLISHER;
+    Failed::Frame(FrameError::Decode(DecodeError::Malformed { kind, what }))
 }
 
 fn misplaced(kind: u8) -> Failed {

@@ -98,10 +98,17 @@ impl Store {
         let closed = segments.len().saturating_sub(1);
         let from = segments.partition_point(|segment| segment.first < self.looked_through);
         let mut run = Run::default();
+        let newest_closed = segments.get(..closed).and_then(<[_]>::last);
+        if let Some(last) = newest_closed
+            && !self.keep_publishers(last)?
+        {
+            // The numbers of publishers go with the rewriting, so they are made last first.
+            return Ok(Some(Vec::new()));
+        }
         for segment in segments.iter().take(closed).skip(from).take(MOST_LOOKED) {
             let (live, all) = self.in_index(segment, |store, index| {
                 // Keys go with the rewriting, so those that may be asked for keep their segment.
-                let keyed = |record: &Record| record.keys_len > 0 && record.last_time >= keys_from;
+                let keyed = |record: &Record| record.has_keys() && record.last_time >= keys_from;
                 let keyed = index.records().iter().any(keyed);
                 Ok((store.live(index).1, if keyed { 0 } else { index.bytes() }))
             })?;

@@ -1,9 +1,9 @@
 //! Laying records into the last segment, and beginning the next one.
 
 use super::Store;
-use crate::entry::{Entry, put_keys};
+use crate::entry::{Entry, RUN_BYTES, put_keys, put_runs};
 use crate::error::StoreError;
-use crate::format::{ALIGN, MARK, Record, SegmentHeader, Sums, put_mark};
+use crate::format::{ALIGN, MARK, ONLY_RUNS, Record, SegmentHeader, Sums, put_mark};
 use crate::index::Index;
 use crate::io::write_all;
 use crate::segment::{Segment, segment_name};
@@ -78,6 +78,8 @@ impl Store {
 
     /// The part of a segment that is made for it.
     fn new_part<'e>(&mut self, first: &Entry) -> Result<Part<'e>, StoreError> {
+        // Without it the next open has more to read. A full disk is told by what comes next. What is written and not shown yet is not in it.
+        let _ = self.write_publishers(self.head());
         let files = &self.shared.files;
         let first = first.batch.first_seq();
         let header = SegmentHeader {
@@ -177,6 +179,7 @@ impl Store {
             let record = record_of(entry, (begin + buf.len() as u64) as u32);
             keys.clear();
             put_keys(&mut keys, record.first_seq, &entry.keys);
+            put_runs(&mut keys, record.first_seq, &entry.runs);
             let sums = Sums {
                 batch: seal.sum(entry.batch.bytes()),
                 keys: seal.sum(&keys),
@@ -194,6 +197,17 @@ impl Store {
             put_mark(buf, last.last_seq, place, seal);
         }
         records
+    }
+
+    /// Makes the publishers' file anew, which then covers everything through `seq`.
+    pub(crate) fn write_publishers(&mut self, seq: u64) -> Result<(), StoreError> {
+        let (io, seal) = (&*self.shared.files.io, self.shared.files.seal);
+        let state = self.shared.state.read();
+        let newest = state.segments.iter().map(|segment| segment.last_time());
+        let age = u64::try_from(self.options.publishers_age.as_micros()).unwrap_or(u64::MAX);
+        let oldest = newest.max().unwrap_or_default().saturating_sub(age);
+        drop(state);
+        self.publishers.write(io, seal, seq, oldest)
     }
 
     /// Shows readers what was written.
@@ -249,12 +263,14 @@ fn is_far(segment: &Segment, entry: &Entry) -> bool {
 /// The record of an entry that stands at `offset`.
 pub(crate) fn record_of(entry: &Entry, offset: u32) -> Record {
     let keys: usize = entry.keys.iter().map(|(_, key)| 21 + key.key.len()).sum();
+    let runs = entry.runs.len() * RUN_BYTES;
+    let only_runs = if keys == 0 && runs > 0 { ONLY_RUNS } else { 0 };
     let batch = &entry.batch;
     Record {
         offset,
-        // `Entry::check` bounds it, and keys are fewer than events.
+        // `Entry::check` bounds it, and keys and runs are fewer than events.
         batch_len: batch.bytes().len() as u32,
-        keys_len: u32::try_from(keys).unwrap_or(u32::MAX),
+        keys_len: u32::try_from(keys + runs).unwrap_or(!ONLY_RUNS) | only_runs,
         count: batch.count(),
         after: batch.first_seq() - 1,
         first_seq: batch.first_seq(),

@@ -1,0 +1,320 @@
+//! What each publisher has published: in the records of its events, and in a file with all of it up to some seq.
+//!
+//! The file is replaced whenever a segment is begun, so that an open reads only the records behind it; and before records go off the
+//! disk that it does not cover. Where it cannot be written, and where something behind it is missing, it is not known what was taken:
+//! then nothing is said to be complete.
+//!
+//! ```text
+//! | prologue | through u64 | from u64 | publishers u32 | publisher ... | checksum u32 |
+//!
+//! publisher: | id 16 | last u64 | time u64 | certain u8 | runs u8 | run ... |
+//! run:       | number u64 | count u32 | events u32 | first u64 |
+//! ```
+
+use crate::entry::{PublisherRun, read_runs};
+use crate::format::{Fields, PROLOGUE, Prologue, Record, Seal, prologue, put_prologue};
+use crate::io::{Io, read_file, replace};
+use crate::options::Options;
+use crate::segment::{Files, Segment};
+use crate::store::Store;
+use crate::{OpenError, StoreError};
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+const MAGIC: &[u8; 8] = b"qsse.pub";
+const NAME: &str = "publishers";
+/// Ten million of the shortest.
+const LIMIT: u64 = 1 << 30;
+/// Runs kept of each publisher, the newest.
+const RUNS: usize = 16;
+
+/// What is known of a publisher.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Publisher {
+    /// Which one.
+    pub id: [u8; 16],
+    /// The last number that it had published under.
+    pub last: u64,
+    /// Whether it has published nothing above that. It is not known where records are lost.
+    pub certain: bool,
+    /// The newest of what it published, in order.
+    pub runs: Vec<PublisherRun>,
+}
+
+/// The publishers of a store.
+pub(crate) struct Table {
+    known: HashMap<[u8; 16], Known>,
+    /// Those that were active last before this time may be forgotten.
+    from: u64,
+    /// The file has all of it through this seq.
+    through: u64,
+    /// Something of it may be missing.
+    complete: bool,
+    most: usize,
+}
+
+struct Known {
+    last: u64,
+    time: u64,
+    certain: bool,
+    runs: VecDeque<PublisherRun>,
+}
+
+impl Table {
+    /// Finds what is known: what the file says, and the records behind it.
+    pub(crate) fn open(
+        segments: &[Arc<Segment>],
+        files: &Files,
+        options: &Options,
+    ) -> Result<Self, OpenError> {
+        let mut table = match read(&*files.io, files.seal)? {
+            Some(table) => table,
+            None => Self {
+                complete: false,
+                ..Self::new()
+            },
+        };
+        table.most = options.max_publishers;
+        let first = segments.first().map_or(1, |segment| segment.first);
+        // Records behind the file are off the disk.
+        let mut gap = first > table.through + 1;
+        for segment in segments {
+            if segment.end() <= table.through {
+                continue;
+            }
+            let found = segment.index(files, |index| {
+                let holes = index.holes();
+                let lost = holes.iter().any(|(_, to)| *to > table.through);
+                (index.records().to_vec(), lost)
+            });
+            let (records, lost) = found.map_err(OpenError::io("read an index"))?;
+            gap |= lost;
+            let behind = |record: &&Record| record.last_seq > table.through;
+            let records: Vec<_> = records.iter().filter(behind).copied().collect();
+            for record in records.iter().filter(|record| record.tail_len() > 0) {
+                let whole = segment.whole(record, files.seal);
+                let whole = whole.map_err(OpenError::io("read the newest publishers"))?;
+                let runs = whole.and_then(|(_, tail)| read_runs(&tail, record.first_seq));
+                match runs {
+                    Some(runs) => runs
+                        .into_iter()
+                        .for_each(|run| table.take(run, record.last_time)),
+                    None => gap = true,
+                }
+            }
+        }
+        if gap {
+            table.complete = false;
+            // Those that came in behind the gap are known by their own records, but there may be others behind those.
+            table
+                .known
+                .values_mut()
+                .for_each(|known| known.certain = false);
+        }
+        Ok(table)
+    }
+
+    fn new() -> Self {
+        Self {
+            known: HashMap::new(),
+            from: 0,
+            through: 0,
+            complete: true,
+            most: 0,
+        }
+    }
+
+    /// All of them, for the next process.
+    pub(crate) fn told(&self) -> Vec<Publisher> {
+        let known = self.known.iter().map(|(id, known)| Publisher {
+            id: *id,
+            last: known.last,
+            certain: known.certain,
+            runs: known.runs.iter().copied().collect(),
+        });
+        let mut all: Vec<_> = known.collect();
+        // In the order of their last activity, so that the most idle ones are forgotten first.
+        all.sort_unstable_by_key(|publisher| (self.known[&publisher.id].time, publisher.id));
+        all
+    }
+
+    /// How long ago, counted from `last_time`, a publisher may have been active last to be known.
+    pub(crate) fn age(&self, options: &Options, last_time: u64) -> Duration {
+        if !self.complete || options.max_publishers == 0 {
+            return Duration::ZERO;
+        }
+        match self.from {
+            0 => options.publishers_age,
+            from => {
+                let known = Duration::from_micros(last_time.saturating_sub(from));
+                options.publishers_age.min(known)
+            }
+        }
+    }
+
+    /// Notes what was published at that time.
+    pub(crate) fn take(&mut self, run: PublisherRun, time: u64) {
+        if self.most == 0 {
+            return;
+        }
+        let known = self.known.entry(run.publisher).or_insert_with(|| Known {
+            last: 0,
+            time,
+            certain: true,
+            runs: VecDeque::new(),
+        });
+        known.last = run.number + u64::from(run.count.saturating_sub(1));
+        (known.time, known.certain) = (time, true);
+        if known.runs.len() == RUNS {
+            known.runs.pop_front();
+        }
+        match known.runs.back_mut() {
+            Some(last) if last.goes_on(&run) => {
+                last.count += run.count;
+                last.events += run.events;
+            }
+            _ => known.runs.push_back(run),
+        }
+        if self.known.len() >= self.most.saturating_mul(2) {
+            self.forget();
+        }
+    }
+
+    /// Forgets the most idle ones of too many.
+    fn forget(&mut self) {
+        let surplus = self.known.len().saturating_sub(self.most);
+        if surplus == 0 {
+            return;
+        }
+        let mut times: Vec<_> = self
+            .known
+            .iter()
+            .map(|(id, known)| (known.time, *id))
+            .collect();
+        times.sort_unstable();
+        for (time, id) in &times[..surplus] {
+            self.known.remove(id);
+            self.from = self.from.max(time + 1);
+        }
+    }
+
+    /// Whether the file covers everything through that seq.
+    pub(crate) fn covers(&self, seq: u64) -> bool {
+        seq <= self.through
+    }
+
+    /// Replaces the file: it then covers everything through `seq`, which all of the table must be.
+    pub(crate) fn write(
+        &mut self,
+        io: &dyn Io,
+        seal: Seal,
+        seq: u64,
+        oldest: u64,
+    ) -> Result<(), StoreError> {
+        self.forget();
+        let before = self.known.len();
+        self.known.retain(|_, known| known.time >= oldest);
+        if self.known.len() < before {
+            self.from = self.from.max(oldest);
+        }
+        // A loss before the file was written is as lost afterwards.
+        let from = if self.complete { self.from } else { u64::MAX };
+        let bytes = encode(&self.known, seq, from, seal);
+        replace(io, NAME, &bytes, true).map_err(StoreError::io("write its publishers"))?;
+        self.through = seq;
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Makes the numbers of publishers last that are in a segment which goes off the disk; `false` if there is no room for that. Then
+    /// the next open finds records missing, and does not say that it knows all.
+    pub(crate) fn keep_publishers(&mut self, segment: &Arc<Segment>) -> Result<bool, StoreError> {
+        if self.publishers.covers(segment.end()) {
+            return Ok(true);
+        }
+        // What the file tells must not be gone after a crash.
+        self.sync()?;
+        let head = self.head();
+        match self.write_publishers(head) {
+            Ok(()) => Ok(true),
+            Err(StoreError::Full { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// What the file says; nothing, if there is none, and `None` if it is damaged.
+fn read(io: &dyn Io, seal: Seal) -> Result<Option<Table>, OpenError> {
+    let bytes = match io.open(NAME).and_then(|file| read_file(&*file, LIMIT)) {
+        Ok(bytes) => bytes,
+        Err(found) => {
+            return match found.kind() {
+                io::ErrorKind::NotFound => Ok(Some(Table::new())),
+                io::ErrorKind::InvalidData => Ok(None),
+                _ => Err(OpenError::io("read its publishers")(found)),
+            };
+        }
+    };
+    prologue(&bytes, MAGIC).check(NAME)?;
+    Ok(decode(&bytes, seal))
+}
+
+fn encode(known: &HashMap<[u8; 16], Known>, through: u64, from: u64, seal: Seal) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_prologue(&mut out, MAGIC);
+    out.extend_from_slice(&through.to_le_bytes());
+    out.extend_from_slice(&from.to_le_bytes());
+    // Bounded by `max_publishers`, and by LIMIT when it is read.
+    out.extend_from_slice(&(known.len() as u32).to_le_bytes());
+    for (id, known) in known {
+        out.extend_from_slice(id);
+        out.extend_from_slice(&known.last.to_le_bytes());
+        out.extend_from_slice(&known.time.to_le_bytes());
+        out.extend_from_slice(&[u8::from(known.certain), known.runs.len() as u8]);
+        for run in &known.runs {
+            run.put(&mut out);
+            out.extend_from_slice(&run.first.to_le_bytes());
+        }
+    }
+    let sum = seal.sum(&out);
+    out.extend_from_slice(&sum.to_le_bytes());
+    out
+}
+
+fn decode(bytes: &[u8], seal: Seal) -> Option<Table> {
+    let (checked, sum) = bytes.split_last_chunk::<4>()?;
+    let known = prologue(checked, MAGIC) == Prologue::Known;
+    if !known || u32::from_le_bytes(*sum) != seal.sum(checked) {
+        return None;
+    }
+    let mut fields = Fields::new(checked.get(PROLOGUE..)?);
+    let mut table = Table::new();
+    (table.through, table.from) = (fields.u64()?, fields.u64()?);
+    table.complete = table.from != u64::MAX;
+    for _ in 0..fields.u32()? {
+        let id = fields.array()?;
+        let (last, time) = (fields.u64()?, fields.u64()?);
+        let [certain, count] = fields.array()?;
+        let mut runs = VecDeque::new();
+        for _ in 0..count {
+            let mut run = PublisherRun::read(&mut fields, id)?;
+            run.first = fields.u64()?;
+            runs.push_back(run);
+        }
+        let certain = certain == 1;
+        table.known.insert(
+            id,
+            Known {
+                last,
+                time,
+                certain,
+                runs,
+            },
+        );
+    }
+    fields.is_empty().then_some(table)
+}
