@@ -3,7 +3,6 @@
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -21,12 +20,14 @@ use crate::{BindError, TransportConfig, UdpBuffers};
 mod admission;
 mod configs;
 mod handshake;
+mod in_turn;
 mod shard;
 
 pub use admission::EndpointStats;
 use admission::{Admission, Gate};
 use configs::Configs;
 pub use handshake::Handshake;
+use in_turn::{InTurn, Turn};
 use shard::{Placed, Shard};
 
 /// How long a port that is to be free is waited for.
@@ -176,7 +177,7 @@ impl ServerEndpoint {
         Ok(Self {
             shared: Arc::new(Shared {
                 shards: shards.collect::<Result<_, BindError>>()?,
-                turn: AtomicUsize::new(0),
+                in_turn: InTurn::default(),
                 address,
                 buffers,
                 gate: Arc::new(Gate::new(&config)),
@@ -224,7 +225,7 @@ impl ServerEndpoint {
                 .iter()
                 .map(|shard| Box::pin(shard.endpoint.accept()))
                 .collect();
-            let turn = shared.turn.fetch_add(1, Relaxed);
+            let turn = shared.in_turn.next();
             let (incoming, shard) = poll_fn(|cx| match stopped.as_mut().poll(cx) {
                 Poll::Ready(_) => Poll::Ready(None),
                 Poll::Pending => shared.poll_accept(&mut accepts, turn, cx),
@@ -317,8 +318,7 @@ impl ServerEndpoint {
 #[derive(Debug)]
 struct Shared {
     shards: Vec<Shard>,
-    /// Whose clients are looked at first the next time, so that none waits for another's rush.
-    turn: AtomicUsize,
+    in_turn: InTurn,
     address: SocketAddr,
     buffers: Option<UdpBuffers>,
     gate: Arc<Gate>,
@@ -329,20 +329,15 @@ struct Shared {
 }
 
 impl Shared {
-    /// The next client of any shard, looking at them from `turn` on; `None` when one has ended.
+    /// The next client of any shard, looking first at the one whose turn it is; `None` when one has ended.
     fn poll_accept<'s>(
         &'s self,
         accepts: &mut [Pin<Box<quinn::Accept<'_>>>],
-        turn: usize,
+        turn: Turn,
         cx: &mut Context<'_>,
     ) -> Poll<Option<(quinn::Incoming, &'s Shard)>> {
-        let count = self.shards.len();
-        for at in (0..count).map(|step| turn.wrapping_add(step) % count) {
-            if let Poll::Ready(incoming) = accepts[at].as_mut().poll(cx) {
-                return Poll::Ready(incoming.map(|incoming| (incoming, &self.shards[at])));
-            }
-        }
-        Poll::Pending
+        turn.poll(accepts.len(), |at| accepts[at].as_mut().poll(cx))
+            .map(|(at, incoming)| Some((incoming?, &self.shards[at])))
     }
 
     /// The settings for a client that has a better way to this server than usual.
