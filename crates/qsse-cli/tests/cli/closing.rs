@@ -2,20 +2,9 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Home, PATIENCE, Server};
-
-/// So long that no connection goes away by itself while a test waits.
-const IDLE: &str = "1h";
-
-fn patient(mut command: Command) -> Command {
-    command
-        .env("QSSE_LIMITS_IDLE_TIMEOUT", IDLE)
-        .env("QSSE_CLIENT_IDLE_TIMEOUT", IDLE);
-    command
-}
+use crate::harness::{Home, PATIENCE, Server, patient};
 
 /// Waits until the server has no connection.
 #[track_caller]

@@ -13,6 +13,17 @@ use std::time::{Duration, Instant};
 /// Far beyond what anything here takes; only a failure waits for it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// So long that no connection goes away by itself while a test waits.
+const IDLE: &str = "1h";
+
+/// With connections that silence does not end.
+pub(crate) fn patient(mut command: Command) -> Command {
+    command
+        .env("QSSE_LIMITS_IDLE_TIMEOUT", IDLE)
+        .env("QSSE_CLIENT_IDLE_TIMEOUT", IDLE);
+    command
+}
+
 /// A user's home: two of them share no certificate.
 pub(crate) struct Home(tempfile::TempDir);
 
@@ -44,6 +55,8 @@ impl Home {
             .current_dir(self.path())
             .env("HOME", self.path())
             .env("QSSE_STATE_DIR", self.path().join("state"))
+            // A machine with much else to do may take longer than the default.
+            .env("QSSE_CONNECT_TIMEOUT", "1m")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

@@ -14,5 +14,6 @@ mod lag;
 mod output;
 mod outputs;
 mod publish;
+mod relay;
 mod serve;
 mod starts;
