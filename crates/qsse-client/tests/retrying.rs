@@ -458,7 +458,12 @@ async fn a_publisher_whose_events_another_log_cannot_know_says_so() {
     peer.epoch = Epoch::new(8);
     peer.welcome().await;
     let mut old = peer.publisher().await;
+    for _ in 0..3 {
+        old.next().await.unwrap();
+    }
     old.refuse(0, Code::OUTCOME_UNKNOWN, "forgotten").await;
+    old.refuse(1, Code::FAILED_BEFORE, "").await;
+    old.refuse(2, Code::FAILED_BEFORE, "").await;
     let (count, reason) = why(soon(publisher.flush()).await.unwrap_err());
     let unknown = Code::OUTCOME_UNKNOWN;
     assert!(

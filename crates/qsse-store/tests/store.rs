@@ -144,7 +144,7 @@ fn a_file_of_a_later_version_is_refused_and_both_versions_are_named() {
             "{text}"
         );
         assert!(
-            text.contains(name) && text.contains('9') && text.contains('1'),
+            text.contains(name) && text.contains('9') && text.contains('2'),
             "{text}"
         );
         assert_eq!(io.read(name).unwrap(), bytes, "nothing was changed");
