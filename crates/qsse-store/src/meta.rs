@@ -23,7 +23,7 @@ use std::io;
 use std::sync::Arc;
 
 const MAGIC: &[u8; 8] = b"qsse.met";
-pub(crate) const NAMES: [&str; 2] = ["meta.0", "meta.1"];
+const NAMES: [&str; 2] = ["meta.0", "meta.1"];
 /// What stands before the epochs.
 const FIXED: usize = PROLOGUE + 7 * 8 + 2 * 4;
 const EPOCH: usize = 16;

@@ -141,7 +141,7 @@ impl Options {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Retention {
-    /// Most bytes of all files together: segments, their indexes, floors, keys and meta files. Whole segments go, the oldest
+    /// Most bytes of all files together: segments, their indexes, floors and keys; the two meta files have 33 KB beside. Whole segments go, the oldest
     /// first; the one that is written to stays, so make this several times [`Options::segment_bytes`].
     pub max_bytes: Option<u64>,
     /// Most events of all topics together.

@@ -8,7 +8,7 @@ use crate::error::{Health, StoreError};
 use crate::floors;
 use crate::index::{Index, Stat};
 use crate::keys;
-use crate::meta::{self, State as MetaState};
+use crate::meta::State as MetaState;
 use crate::options::{Age, Retention};
 use crate::segment::{Segment, index_name, segment_name};
 use crate::store::Store;
@@ -196,12 +196,11 @@ impl Store {
         Ok(())
     }
 
-    /// Bytes of the files beside the segments and their indexes.
+    /// Bytes of the files beside the segments and their indexes, without the meta files, which never grow.
     fn side_bytes(&self) -> u64 {
         let io = &*self.shared.files.io;
         let len = |name| io.open(name).and_then(|file| file.len()).unwrap_or(0);
-        let names = [floors::NAME, keys::NAME].into_iter().chain(meta::NAMES);
-        names.map(len).sum()
+        [floors::NAME, keys::NAME].map(len).into_iter().sum()
     }
 
     /// Takes the first segments off the disk if nothing in them is kept.
