@@ -209,7 +209,7 @@ async fn readers_of_other_threads_see_each_event_once_and_in_order() {
                         Step::Batches | Step::Looking => {}
                         other => panic!("{other:?}"),
                     }
-                    let events = batches.drain(..).collect::<Vec<_>>();
+                    let events = std::mem::take(&mut batches);
                     seqs.extend(
                         events
                             .iter()
