@@ -88,7 +88,7 @@ async fn a_self_signed_certificate_in_the_file_is_trusted_for_its_names() {
         IsCa::NoCa,
     ] {
         let mut params = openssl(&["events.example", "127.0.0.1"]);
-        params.is_ca = is_ca.clone();
+        params.is_ca = is_ca;
         let own = Own::new(&params);
         for name in ["events.example", "127.0.0.1"] {
             let connected = own.connect(name, &own.trusted()).await;

@@ -1,5 +1,6 @@
 //! Tests with outputs that block and fail when they are told to.
 
+use std::io::ErrorKind;
 use std::sync::mpsc::{self, Receiver, Sender};
 
 use super::target::PIECE_BYTES;
