@@ -1,4 +1,4 @@
-//! `cargo xtask crash`, `restart`, `stalled`, `replay` and `synced`: that nothing is lost, and what it costs.
+//! `cargo xtask crash`, `restart`, `stalled`, `replay`, `synced` and `retried`: that nothing is lost, and what it costs.
 //!
 //! The judge is the example `endure` of `qsse-testing`; the server is the program.
 

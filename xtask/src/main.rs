@@ -55,6 +55,8 @@ enum Task {
     Replay(endure::Args),
     /// Measure synced publishing, against the store alone (takes a minute)
     Synced(endure::Args),
+    /// Measure what exactly-once costs publishers, and stall the server under one at full speed (takes a minute)
+    Retried(endure::Args),
     /// Change the code line by line and see that a test notices (a slice takes minutes, everything a day)
     Mutants(mutants::Args),
     /// Run what threads share in the log in many interleavings (a minute, and longer to build)
@@ -79,6 +81,7 @@ fn main() -> ExitCode {
         Task::Restart(args) => endure::run("restart", &args),
         Task::Stalled(args) => endure::run("stalled", &args),
         Task::Replay(args) => endure::run("replay", &args),
+        Task::Retried(args) => endure::run("retried", &args),
         Task::Synced(args) => endure::run("synced", &args),
         Task::Mutants(args) => mutants::run(&args),
         Task::Interleave(args) => interleave::run(&args),

@@ -7,6 +7,7 @@ mod bench;
 mod crash;
 mod replay;
 mod restart;
+mod retried;
 mod server;
 mod stalled;
 mod synced;
@@ -31,6 +32,8 @@ enum Task {
     Replay(replay::Args),
     /// Measure synced publishing, against the store alone
     Synced(synced::Args),
+    /// Measure what exactly-once costs publishers, and stall the server under one at full speed
+    Retried(retried::Args),
     /// A process of `replay`
     #[command(hide = true)]
     ReplayPart(replay::Part),
@@ -46,6 +49,7 @@ fn main() -> anyhow::Result<()> {
         Task::Stalled(args) => stalled::run(&args),
         Task::Replay(args) => replay::run(&args),
         Task::Synced(args) => synced::run(&args),
+        Task::Retried(args) => retried::run(&args),
         Task::ReplayPart(part) => replay::part(&part),
         Task::SyncedPart(part) => synced::part(&part),
     }
