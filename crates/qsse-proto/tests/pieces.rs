@@ -285,7 +285,7 @@ fn extensions_are_skipped_wherever_they_stand() {
             assert_eq!((items.len(), result), (2, Ok(true)));
         }
     }
-    for kind in [0x00, 0x24, 0x7f, 0xc0, 0xff] {
+    for kind in [0x00, 0x25, 0x7f, 0xc0, 0xff] {
         let (_, result) = decode([Bytes::copy_from_slice(&[1, 0, 0, 0, kind])]);
         assert_eq!(result, Err(DecodeError::UnknownFrame { kind }));
     }
