@@ -77,17 +77,19 @@ async fn main() -> Result<()> {
     }
     let service = Service::start(args.quic, &args.writer, &args.reader).await?;
     let listener = TcpListener::bind(args.http).await?;
+    let mut stopped = Box::pin(async {
+        if let Err(error) = tokio::signal::ctrl_c().await {
+            eprintln!("cannot wait for ctrl-c: {error}");
+        }
+    });
+    // Listens for Ctrl-C before anybody can know that the service runs.
+    let _ = futures_util::poll!(&mut stopped);
     println!(
         "http://{} and {}",
         listener.local_addr()?,
         service.server.url()
     );
-    serve(service, listener, async {
-        if let Err(error) = tokio::signal::ctrl_c().await {
-            eprintln!("cannot wait for ctrl-c: {error}");
-        }
-    })
-    .await
+    serve(service, listener, stopped).await
 }
 
 /// What the handlers share.
