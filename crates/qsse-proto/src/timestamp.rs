@@ -241,6 +241,15 @@ mod tests {
         ] {
             assert_eq!(text.parse(), Ok(time), "{text}");
         }
+        for (text, same) in [
+            ("2026-01-02T03:04:05.5Z", "2026-01-02T03:04:05.500000Z"),
+            ("2026-01-02T03:04:05.0421Z", "2026-01-02T03:04:05.042100Z"),
+            ("2026-01-02T23:59:59+23:59", "2026-01-02T00:00:59Z"),
+            ("2026-06-30T23:59:60Z", "2026-07-01T00:00:00Z"),
+        ] {
+            let time: Timestamp = same.parse().unwrap();
+            assert_eq!(text.parse(), Ok(time), "{text}");
+        }
     }
 
     #[test]
@@ -251,11 +260,16 @@ mod tests {
             "2026-01-02T03:04:05",
             "2026-13-02T03:04:05Z",
             "2026-02-29T03:04:05Z",
+            "2026-04-31T03:04:05Z",
             "2026-01-00T03:04:05Z",
             "2026-01-02T24:04:05Z",
+            "2026-01-02T03:60:05Z",
+            "2026-01-02T03:04:61Z",
             "2026-01-02T03:04:05.Z",
             "2026-01-02T03:04:05.5",
             "2026-01-02T03:04:05+2:00",
+            "2026-01-02T03:04:05+24:00",
+            "2026-01-02T03:04:05+02:60",
             "2026-01-02T03:04:05Z ",
             "+026-01-02T03:04:05Z",
             "1969-12-31T23:59:59Z",
@@ -268,6 +282,13 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn time_since_a_later_moment_is_zero() {
+        let [early, late] = [3, 10].map(Timestamp::from_micros);
+        assert_eq!(late.saturating_since(early), Duration::from_micros(7));
+        assert_eq!(early.saturating_since(late), Duration::ZERO);
     }
 
     #[test]

@@ -138,6 +138,33 @@ fn memory_for_names_is_counted() {
 }
 
 #[test]
+fn memory_for_where_topics_are_named_is_counted() {
+    let mut builder = Builder::new();
+    // Room in the buffer for all that follows, so that only the places grow.
+    push(&mut builder, 1, "a", "message", 30_000);
+    push(&mut builder, 2, "b", "message", 1_000);
+    let before = builder.capacity();
+    for seq in 3..203 {
+        push(&mut builder, seq, &format!("t{seq}"), "message", 1);
+    }
+    let places = builder.capacity() - before;
+    assert!((780..1_100).contains(&places), "{places}");
+}
+
+#[test]
+fn an_event_fits_as_long_as_its_names_and_data_do() {
+    let (topic, kind) = ("t".repeat(100), "k".repeat(60));
+    let mut builder = Builder::new();
+    assert!(
+        builder.would_fit(&topic, &kind, limits::BATCH_BYTES),
+        "alone"
+    );
+    push(&mut builder, 1, "a", "message", limits::BATCH_BYTES - 700);
+    assert!(builder.would_fit(&topic, &kind, 400));
+    assert!(!builder.would_fit(&topic, &kind, 600));
+}
+
+#[test]
 fn a_decoded_batch_counts_its_bytes_and_the_places_of_its_topics() {
     let decoded = |batch: &Batch| Batch::decode(batch.bytes().clone()).unwrap();
     let one = decoded(&batch(&[(1, "a", "message", 10), (2, "a", "message", 10)]));
@@ -173,8 +200,12 @@ fn a_batch_of_several_may_be_64_kib_and_one_event_alone_longer() {
     assert_eq!(full.bytes().len(), limits::BATCH_BYTES);
     assert_eq!(Batch::decode(full.bytes().clone()).unwrap(), full);
     assert_eq!(full.events(EPOCH).count(), 2);
-    let (items, result) = decode([header(0).encode(), full.bytes().clone()]);
-    assert_eq!((items.len(), result), (3, Ok(true)));
+    let whole = vec![full.bytes().clone()];
+    let pieces = vec![full.bytes().slice(..20), full.bytes().slice(20..)];
+    for chunks in [whole, pieces] {
+        let (items, result) = decode([vec![header(0).encode()], chunks].concat());
+        assert_eq!((items.len(), result), (3, Ok(true)));
+    }
 
     let over = batch(&[(1, "a", "message", 10), (2, "a", "message", fill - 1)]);
     assert_eq!(over.bytes().len(), limits::BATCH_BYTES + 1);

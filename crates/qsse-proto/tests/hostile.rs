@@ -261,6 +261,16 @@ fn a_small_frame_that_is_not_small() {
     for kind in [0x22, 0x23] {
         let (error, reserved) = after_header(&[0x01, 0x01, 0, 0, kind]);
         assert_eq!((error.code(), reserved), (Code::FRAME_TOO_LARGE, 0));
+        let (error, _) = on_stream(kind, &[0; limits::STREAM_FRAME_BYTES - 1]);
+        assert_eq!(error.code(), VIOLATION, "the longest frame is looked at");
+    }
+}
+
+// QP-2.8
+#[test]
+fn a_batch_that_ends_in_its_first_numbers() {
+    for body in [&[0x80][..], &[1], &[1, 0x80]] {
+        assert_eq!(on_stream(0x21, body).0.code(), VIOLATION);
     }
 }
 

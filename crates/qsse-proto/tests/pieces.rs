@@ -7,7 +7,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use qsse_proto::batch::Builder;
 use qsse_proto::stream::{Decoder, Heartbeat, Item};
-use qsse_proto::{DecodeError, Event, Timestamp, limits};
+use qsse_proto::{DecodeError, Event, EventId, Timestamp, limits};
 use support::*;
 
 fn next_event(decoder: &mut Decoder) -> Option<Event> {
@@ -86,6 +86,49 @@ proptest! {
         }
         prop_assert!(decoder.is_empty());
     }
+
+    #[test]
+    fn chunks_may_be_pushed_between_items(
+        events in events(),
+        sizes in proptest::collection::vec(1..300usize, 1..6),
+        taken in 0..4usize,
+    ) {
+        let (bytes, items) = stream(&events, 10);
+        let mut decoder = Decoder::new(limits::EVENT_BYTES);
+        let mut read = Vec::new();
+        for piece in cut(&bytes, &sizes) {
+            decoder.push(piece);
+            for _ in 0..taken {
+                read.extend(decoder.next().unwrap());
+            }
+        }
+        while let Some(item) = decoder.next().unwrap() {
+            read.push(item);
+        }
+        prop_assert_eq!(read, items);
+    }
+}
+
+// QP-3.3
+#[test]
+fn a_stream_is_whole_only_between_frames() {
+    let bytes = sample();
+    let mut ends = vec![0];
+    while let Some(length) = bytes
+        .get(ends[ends.len() - 1]..)
+        .and_then(<[u8]>::first_chunk)
+    {
+        ends.push(ends[ends.len() - 1] + 4 + u32::from_le_bytes(*length) as usize);
+    }
+    for end in 0..=bytes.len() {
+        for size in [1, 3, usize::MAX] {
+            let (_, result) = decode(cut(&bytes[..end], &[size]));
+            assert_eq!(result, Ok(ends.contains(&end)), "{end} bytes by {size}");
+        }
+    }
+    let mut decoder = Decoder::new(limits::EVENT_BYTES);
+    decoder.push(header(0).encode());
+    assert!(!decoder.is_empty(), "nothing of it has been read");
 }
 
 #[test]
@@ -191,18 +234,20 @@ fn a_large_event_in_small_pieces_is_linear() {
     let bytes = batch_of(&data);
     for size in [7, 1_000, 65_536, 300_000] {
         let mut decoder = started(0);
-        let mut events = Vec::new();
+        let (mut events, mut most) = (Vec::new(), 0);
         for piece in cut(&bytes, &[size]) {
             decoder.push(piece);
             events.extend(next_event(&mut decoder));
             let (_, reserved) = decoder.effort();
             assert!(reserved <= 2 * limits::EVENT_BYTES);
+            most = most.max(reserved);
         }
+        assert!(most > limits::EVENT_BYTES / 2, "it is put together here");
         assert_eq!(events.len(), 1);
         assert_eq!(events[0].data(), &data);
         let (copied, _) = decoder.effort();
         assert!(
-            copied <= bytes.len() as u64 + 1_000,
+            (data.len() as u64..=bytes.len() as u64 + 1_000).contains(&copied),
             "{copied} bytes copied in pieces of {size}"
         );
     }
@@ -289,6 +334,15 @@ fn extensions_are_skipped_wherever_they_stand() {
         let (_, result) = decode([Bytes::copy_from_slice(&[1, 0, 0, 0, kind])]);
         assert_eq!(result, Err(DecodeError::UnknownFrame { kind }));
     }
+}
+
+// QP-7.5
+#[test]
+fn a_heartbeat_may_repeat_the_position() {
+    let mut decoder = started(5);
+    decoder.push(Heartbeat { position: 5 }.encode());
+    let item = Item::Heartbeat(EventId::new(EPOCH, 5));
+    assert_eq!(decoder.next(), Ok(Some(item)));
 }
 
 // QP-6.3

@@ -129,6 +129,28 @@ fn how_many_events_were_acknowledged() {
     );
 }
 
+// QP-8.5
+#[test]
+fn an_acknowledgement_without_seqs_is_of_long_ago() {
+    for (first, last, long_ago) in [(0, 0, true), (1, 0, false), (0, 1, false), (5, 5, false)] {
+        let acknowledged = Acknowledged {
+            through: 7,
+            first,
+            last,
+        };
+        assert_eq!(acknowledged.is_long_ago(), long_ago, "{acknowledged:?}");
+        assert!(!long_ago || acknowledged.events() == 0);
+    }
+}
+
+#[test]
+fn the_id_of_a_publisher_is_not_shown() {
+    assert_eq!(
+        format!("{:?}", PublisherId::new([7; 16])),
+        "PublisherId(..)"
+    );
+}
+
 #[test]
 fn room_for_a_publish_is_made_once() {
     let (data, key) = ([7; 300], Key::new("key").unwrap());

@@ -78,9 +78,6 @@ impl Decoder {
     pub fn next(&mut self) -> Result<Option<Frame>, DecodeError> {
         loop {
             self.drop_skipped();
-            if self.skip > 0 {
-                return Ok(None);
-            }
             let Some(front) = self.chunks.front_mut() else {
                 return Ok(None);
             };

@@ -172,6 +172,14 @@ proptest! {
 }
 
 #[test]
+fn what_was_sent_can_be_asked_for() {
+    let event = EventLine::parse(br#"{"topic":"ride.7","data":"QWRh"}"#).unwrap();
+    assert_eq!((event.topic(), &event.data()[..]), ("ride.7", &b"Ada"[..]));
+    let error = ErrorData::parse(br#"{"code":3,"data":{"retry":true}}"#).unwrap();
+    assert_eq!(error.data()["retry"], true);
+}
+
+#[test]
 fn an_error_says_what_it_is_about() {
     let lost = ErrorData::parse(&ErrorData::lost().to_json()).unwrap();
     assert!(lost.is_lost());

@@ -131,3 +131,50 @@ impl<'de> Deserialize<'de> for GapReason {
         u64::deserialize(deserializer).map(Self::from)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_says_how_much_is_missing_where_and_why() {
+        let gap = |at_most, reason| Gap {
+            after: 3,
+            to: 9,
+            at_most,
+            reason,
+        };
+        let several = gap(6, GapReason::Retention);
+        assert_eq!(
+            several.to_string(),
+            "up to 6 events may be missing between 3 and 9: the server no longer keeps them"
+        );
+        let one = gap(1, GapReason::Damaged);
+        assert_eq!(
+            one.to_string(),
+            "up to 1 event may be missing between 3 and 9: they were damaged in storage"
+        );
+    }
+
+    #[test]
+    fn each_reason_has_a_name_and_a_meaning_of_its_own() {
+        let names = [
+            "retention",
+            "lag",
+            "skipped",
+            "latest",
+            "damaged",
+            "reason 5",
+        ];
+        let mut meanings = Vec::new();
+        for (number, name) in (0..).zip(names) {
+            let reason = GapReason::from(number);
+            assert_eq!(reason.to_string(), name);
+            assert!(reason.meaning().contains(' '), "{name} is explained");
+            meanings.push(reason.meaning());
+        }
+        meanings.sort_unstable();
+        meanings.dedup();
+        assert_eq!(meanings.len(), names.len());
+    }
+}

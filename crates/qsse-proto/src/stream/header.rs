@@ -61,3 +61,20 @@ impl StreamHeader {
         frame::encode(kind::STREAM_HEADER, self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_are_named() {
+        for (outcome, name) in [
+            (Outcome::Live, "live"),
+            (Outcome::Resumed, "resumed"),
+            (Outcome::Gap, "resumed with a gap"),
+            (Outcome::Reset, "reset"),
+        ] {
+            assert_eq!(outcome.to_string(), name);
+        }
+    }
+}
