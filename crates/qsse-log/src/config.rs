@@ -213,3 +213,54 @@ impl Config {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_setting_is_set_and_no_other() {
+        let seconds = Duration::from_secs;
+        let rule = Retention::of("a".parse().unwrap()).max_events(1);
+        let config = Config::default()
+            .history_bytes(1)
+            .history_events(2)
+            .history_age(seconds(3))
+            .retain(rule.clone())
+            .feed_bytes(4)
+            .feeds_bytes(5)
+            .acknowledge(Acknowledge::Written)
+            .dedup(seconds(6), 7)
+            .remember_publishers(seconds(8), 9);
+        let expected = Config {
+            history_bytes: 1,
+            history_events: 2,
+            history_age: Some(seconds(3)),
+            retention: vec![rule],
+            feed_bytes: 4,
+            feeds_bytes: 5,
+            acknowledge: Acknowledge::Written,
+            dedup_window: seconds(6),
+            dedup_keys: 7,
+            dedup_publisher_window: seconds(8),
+            dedup_publishers: 9,
+            ..Config::default()
+        };
+        assert_eq!(config, expected);
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused() {
+        let check = |event, pending| {
+            let config = Config {
+                max_event_bytes: event,
+                pending_bytes: pending,
+                ..Config::default()
+            };
+            config.check().is_ok()
+        };
+        let most = 64 << 20;
+        assert!(check(1, 1) && check(most, usize::MAX));
+        assert!(!check(0, 1) && !check(1, 0) && !check(most + 1, 1));
+    }
+}

@@ -218,3 +218,122 @@ impl Hasher for Hashed {
         self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EPOCH: Epoch = Epoch::new(9);
+
+    fn key(text: &'static str) -> Key {
+        Key::new([1; 16], text)
+    }
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn taken(first: u64, last: u64) -> Appended {
+        Appended {
+            first: EventId::new(EPOCH, first),
+            last: EventId::new(EPOCH, last),
+        }
+    }
+
+    /// With key `a` of an earlier process, which knew the keys of its last 100 s, when the clock stands at 50 s.
+    fn recovered(lost: bool) -> Dedup {
+        let mut opened = Opened::new(EPOCH);
+        opened.keys = vec![(key("a"), 7)];
+        opened.keys_age = seconds(100);
+        let now = Now {
+            monotonic: seconds(50),
+            ..Now::default()
+        };
+        let mut dedup = Dedup::default();
+        dedup.recover(&opened, now, lost);
+        dedup
+    }
+
+    #[test]
+    fn keys_of_an_earlier_process_are_known_as_far_back_as_it_knew_them() {
+        for (many, lost, ago, known) in [
+            (false, false, 99, Known::New),
+            (false, false, 100, Known::Unknown),
+            // Of publishes to many topics nothing was written.
+            (true, false, 0, Known::Unknown),
+            // Something that readers saw was not kept.
+            (false, true, 0, Known::Unknown),
+        ] {
+            let dedup = recovered(lost);
+            let look_up = |text, now| {
+                let (ago, now) = (Some(seconds(ago)), seconds(now));
+                dedup.look_up(&key(text), ago, many, now, EPOCH)
+            };
+            assert_eq!(look_up("a", 50), Known::Taken(Some(taken(7, 7))));
+            assert_eq!(look_up("b", 50), known, "{many} {lost} {ago}");
+            assert_eq!(
+                look_up("b", 151),
+                Known::New,
+                "it is younger than this start"
+            );
+        }
+        assert_eq!(recovered(false).len(), 1);
+    }
+
+    #[test]
+    fn keys_of_an_earlier_process_are_forgotten_after_the_window() {
+        let config = Config::default().dedup(seconds(60), 10);
+        let mut dedup = recovered(false);
+        dedup.trim(seconds(110), &config);
+        assert_eq!(dedup.len(), 1, "the window is over only behind its end");
+        dedup.trim(seconds(111), &config);
+        assert_eq!(dedup.len(), 0);
+    }
+
+    #[test]
+    fn keys_that_are_given_back_are_free_and_the_others_are_not() {
+        let config = Config::default();
+        let mut dedup = Dedup::default();
+        for (text, seq) in [("a", 1), ("b", 2), ("c", 3)] {
+            dedup.insert(&key(text), Some(taken(seq, seq)), seconds(1), &config);
+        }
+        dedup.remove([&key("a"), &key("x")]);
+        let look_up = |text| dedup.look_up(&key(text), None, false, seconds(1), EPOCH);
+        assert_eq!(look_up("a"), Known::New);
+        assert_eq!(look_up("c"), Known::Taken(Some(taken(3, 3))));
+        assert_eq!((dedup.len(), dedup.order.len()), (2, 2));
+    }
+
+    #[test]
+    fn what_a_publish_has_become_is_told_again() {
+        for (events, known) in [
+            (Some(taken(5, 9)), Some(taken(5, 9))),
+            (Some(taken(1, 1)), Some(taken(1, 1))),
+            (None, None),
+        ] {
+            assert_eq!(Taken::new(events).events(EPOCH), known);
+        }
+    }
+
+    #[test]
+    fn scope_and_key_make_a_key() {
+        let one = key("a");
+        assert_eq!((one.scope(), &one.key()[..]), ([1; 16], &b"a"[..]));
+        let dedup = Dedup::default();
+        let others = [Key::new([2; 16], "a"), key("b")];
+        assert!(
+            others
+                .iter()
+                .all(|other| dedup.hash(other) != dedup.hash(&one))
+        );
+        assert_eq!(dedup.hash(&key("a")), dedup.hash(&one));
+        let [high, low] = [
+            dedup.hash(&one) >> 64,
+            dedup.hash(&one) & u128::from(u64::MAX),
+        ];
+        assert!(
+            high != 0 && low != 0 && high != low,
+            "two hashes of 64 bits"
+        );
+    }
+}

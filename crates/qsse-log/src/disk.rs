@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use qsse_proto::{Epoch, Timestamp};
-use qsse_store::{Age, PublishKey, PublisherRun, Recovered, Store, StoreError};
+use qsse_store::{Age, Recovered, Store, StoreError};
 use qsse_topic::{Filter, Topic};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -16,11 +16,14 @@ use tokio::sync::oneshot;
 use crate::config::Retention;
 use crate::dedup::Key;
 use crate::lineage::Lineage;
-use crate::publishers::{Run, StoredPublisher};
 use crate::storage::{Acknowledge, Entry, Opened, Storage, StorageError, Stored};
 use crate::time::Now;
 
+mod convert;
+
 pub use qsse_store::{OpenError, Options};
+
+use convert::{health, publisher, retention, storage_error, store_entry};
 
 /// Events in a directory, written by a thread of its own.
 ///
@@ -315,78 +318,8 @@ impl Storage for Disk {
     }
 
     fn health(&self) -> Result<(), StorageError> {
-        match self.reader.health() {
-            qsse_store::Health::Good => Ok(()),
-            qsse_store::Health::Failed { reason } => {
-                Err(StorageError::Ended(Arc::new(StoreError::Failed { reason })))
-            }
-            _ => Err(StorageError::Full(Arc::new(std::io::Error::from(
-                std::io::ErrorKind::StorageFull,
-            )))),
-        }
+        health(self.reader.health())
     }
-}
-
-fn store_entry(entry: Entry) -> qsse_store::Entry {
-    let keys = entry.keys.into_iter().map(|(seq, key)| {
-        let (scope, key) = (key.scope(), key.key().clone());
-        (seq, PublishKey { scope, key })
-    });
-    let runs = entry.runs.into_iter().map(|(publisher, run)| PublisherRun {
-        publisher,
-        number: run.number,
-        count: run.count,
-        first: run.first,
-        events: run.events,
-    });
-    qsse_store::Entry {
-        batch: entry.batch,
-        keys: keys.collect(),
-        runs: runs.collect(),
-    }
-}
-
-fn publisher(publisher: qsse_store::Publisher) -> StoredPublisher {
-    let run = |run: &PublisherRun| Run {
-        number: run.number,
-        count: run.count,
-        first: run.first,
-        events: run.events,
-    };
-    StoredPublisher {
-        key: publisher.id,
-        last: publisher.last,
-        certain: publisher.certain,
-        runs: publisher.runs.iter().map(run).collect(),
-    }
-}
-
-fn storage_error(error: StoreError) -> StorageError {
-    match error {
-        StoreError::Full { source } => StorageError::Full(Arc::new(source)),
-        StoreError::Failed { .. } => StorageError::Ended(Arc::new(error)),
-        _ => StorageError::Failed(Arc::new(error)),
-    }
-}
-
-fn retention(kept: Kept) -> qsse_store::Retention {
-    let mut rules = qsse_store::Retention::default();
-    (rules.max_bytes, rules.max_events) = (kept.max_bytes, kept.max_events);
-    rules.max_age = kept.max_age;
-    let topics = kept.topics.into_iter().map(|rule| {
-        let mut topic = qsse_store::TopicRule::new(rule.pattern);
-        topic.max_events = rule.max_events;
-        topic.max_bytes = rule.max_bytes.map(|bytes| bytes as u64);
-        topic.max_age = rule.max_age;
-        topic
-    });
-    rules.topics = topics.collect();
-    rules
-}
-
-/// How long the segments of a store are that keeps this many bytes.
-fn segment_bytes(max_bytes: u64) -> u64 {
-    (max_bytes / SEGMENTS).clamp(64 << 10, 64 << 20)
 }
 
 /// A store's options for a log that acknowledges like this, with the epoch of this open, which must be random.
@@ -396,5 +329,36 @@ pub fn options(epoch: Epoch, acknowledge: Acknowledge) -> Options {
         // Nobody is told of what is not on the disk.
         Acknowledge::Synced => options.lease(0),
         _ => options,
+    }
+}
+
+/// How long the segments of a store are that keeps this many bytes.
+fn segment_bytes(max_bytes: u64) -> u64 {
+    (max_bytes / SEGMENTS).clamp(64 << 10, 64 << 20)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_are_an_eighth_of_what_is_kept_within_bounds() {
+        let kib = 1 << 10;
+        for (kept, segment) in [
+            (0, 64 * kib),
+            (512 * kib, 64 * kib),
+            (8 * kib * kib, kib * kib),
+            (512 * kib * kib, 64 * kib * kib),
+            (u64::MAX, 64 * kib * kib),
+        ] {
+            assert_eq!(segment_bytes(kept), segment, "{kept}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_told_before_it_is_synced_leases_seqs() {
+        let lease = |acknowledge| options(Epoch::new(1), acknowledge).lease;
+        assert_eq!(lease(Acknowledge::Synced), 0);
+        assert!(lease(Acknowledge::Written) > 0 && lease(Acknowledge::Memory) > 0);
     }
 }

@@ -173,10 +173,8 @@ impl Feed {
         if !state.has_after(position) {
             return Taken::Nothing;
         }
-        if state.open.last_seq().is_some_and(|last| last > position) {
-            state.seal();
-            self.count(&mut state);
-        }
+        state.seal();
+        self.count(&mut state);
         let first = state.first_after(position);
         if state.sealed[first].first_seq() <= position {
             return Taken::Inside(state.sealed[first].clone());
@@ -385,7 +383,7 @@ impl State {
     /// Keeps nothing: there is nobody to keep it for.
     fn forget(&mut self, floor: u64) {
         self.floor = floor;
-        if !self.open.is_empty() || self.open.capacity() > 0 {
+        if self.open.capacity() > 0 {
             self.open = Builder::new();
         }
         self.sealed.clear();
@@ -393,3 +391,6 @@ impl State {
         self.sealed_bytes = 0;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -179,3 +179,77 @@ impl Feeds {
             .expect("a routed slot is taken")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use qsse_proto::Timestamp;
+
+    use super::*;
+
+    fn open(feeds: &mut Feeds, filter: &str, config: &Config) -> Arc<Feed> {
+        feeds.open(&filter.parse().unwrap(), 0, config)
+    }
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn feeds_that_nobody_reads_go_when_there_are_too_many() {
+        for read in [0, 1] {
+            let config = Config::default();
+            let mut feeds = Feeds::default();
+            for n in 0..IDLE_FEEDS {
+                let feed = open(&mut feeds, &format!("t{n}"), &config);
+                if n < read {
+                    feed.join();
+                }
+            }
+            let generation = feeds.routes().1;
+            assert_eq!((feeds.len(), feeds.read().len()), (IDLE_FEEDS, read));
+            open(&mut feeds, "one.more", &config);
+            let left = if read == 0 { 1 } else { IDLE_FEEDS + 1 };
+            assert_eq!(feeds.len(), left);
+            assert!(feeds.routes().1 > generation);
+        }
+    }
+
+    #[test]
+    fn a_feed_goes_when_nobody_has_read_it_for_a_while() {
+        let config = Config::default();
+        let mut feeds = Feeds::default();
+        let feed = open(&mut feeds, "a", &config);
+        feeds.sweep(seconds(1), &config);
+        feed.join();
+        feeds.sweep(seconds(5), &config);
+        feed.leave(None);
+        feeds.sweep(seconds(12), &config);
+        feeds.sweep(seconds(21), &config);
+        assert_eq!(feeds.len(), 1, "it was read in between");
+        feeds.sweep(seconds(22), &config);
+        assert_eq!((feeds.len(), feeds.routes().0.len()), (0, 0));
+    }
+
+    #[test]
+    fn more_feeds_leave_less_room_for_each() {
+        let bound = 100 << 10;
+        let config = Config::default().feeds_bytes(bound).feed_bytes(bound);
+        let mut feeds = Feeds::default();
+        for name in ["a", "b", "c"] {
+            let feed = open(&mut feeds, name, &config);
+            feed.join();
+            assert!(feeds.bytes() <= bound, "{} bytes", feeds.bytes());
+            for seq in 1..=200 {
+                let event = Incoming {
+                    seq,
+                    time: Timestamp::default(),
+                    topic: name,
+                    kind: "message",
+                    data: &[7; 1_000],
+                };
+                feed.write().append(event, feeds.budget(&config));
+            }
+            assert!(feeds.bytes() > bound * 3 / 4, "{} bytes", feeds.bytes());
+        }
+    }
+}

@@ -238,3 +238,6 @@ impl History {
         self.segments.get(at)?.get(seq)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -82,3 +82,37 @@ impl Pace {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slowest_is_the_one_furthest_behind_that_keeps_up() {
+        let readers = Readers::default();
+        assert_eq!(readers.slowest(0), None);
+        let all = [3, 5, 8].map(|position| {
+            let progress = readers.add();
+            progress.set(position, false);
+            progress
+        });
+        assert_eq!(readers.slowest(0), Some(3));
+        assert_eq!((readers.slowest(3), readers.slowest(4)), (Some(3), Some(5)));
+        all[1].set(5, true);
+        assert_eq!(readers.slowest(4), Some(8));
+        drop(all);
+        assert_eq!(readers.slowest(0), None);
+    }
+
+    #[test]
+    fn readers_that_are_gone_leave_no_memory_and_no_other_reader_out() {
+        let readers = Readers::default();
+        let stays = readers.add();
+        stays.set(7, false);
+        for _ in 0..1_000 {
+            readers.add();
+        }
+        assert_eq!(readers.slowest(1), Some(7));
+        assert!(readers.all.lock().capacity() < 32);
+    }
+}

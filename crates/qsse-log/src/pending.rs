@@ -221,3 +221,97 @@ impl Group {
         self.outcome.send_replace(Some(outcome));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use qsse_proto::{Epoch, EventId, Timestamp};
+
+    use super::*;
+    use crate::append::Appended;
+    use crate::publishers::Publishers;
+
+    const ADA: PublisherKey = [1; 16];
+
+    fn push(pending: &mut Pending, seq: u64, bytes: usize) {
+        pending.push(Incoming {
+            seq,
+            time: Timestamp::default(),
+            topic: "a",
+            kind: "message",
+            data: &vec![b'x'; bytes],
+        });
+    }
+
+    /// Ada's turn after number 4: each publish has one event, or none where the seq is 0.
+    fn turn(publishes: &[(u64, u64)]) -> Sequence {
+        let mut sequence = Publishers::default().sequence(ADA);
+        for &(number, seq) in publishes {
+            let id = EventId::new(Epoch::new(1), seq);
+            let appended = Appended {
+                first: id,
+                last: id,
+            };
+            sequence.push(number, (seq > 0).then_some(appended));
+        }
+        sequence
+    }
+
+    #[test]
+    fn each_batch_is_stored_with_the_publishes_in_it() {
+        let mut pending = Pending::default();
+        (10..=13).for_each(|seq| push(&mut pending, seq, 30_000));
+        assert_eq!((pending.len(), pending.is_empty()), (4, false));
+        assert!(pending.bytes() > 120_000);
+        pending.sequence(&turn(&[(5, 10), (6, 11), (7, 12), (8, 0), (9, 13)]));
+        let (entries, group) = pending.take();
+        let run = |number, count, first| {
+            let events = count;
+            (
+                ADA,
+                Run {
+                    number,
+                    count,
+                    first,
+                    events,
+                },
+            )
+        };
+        let [first, second] = &entries[..] else {
+            panic!("two batches")
+        };
+        assert_eq!(first.runs, [run(5, 2, 10)]);
+        assert_eq!(second.runs, [run(7, 1, 12), run(9, 1, 13)]);
+        assert_eq!(group.before().collect::<Vec<_>>(), [&(ADA, None)]);
+        assert_eq!((group.first(), group.len()), (10, 4));
+        let holds = [9, 10, 13, 14].map(|seq| group.holds(seq));
+        assert_eq!(holds, [false, true, true, false]);
+        assert_eq!(
+            (pending.len(), pending.bytes(), pending.is_empty()),
+            (0, 0, true)
+        );
+    }
+
+    #[test]
+    fn a_turn_without_events_is_no_part_of_a_group() {
+        let mut pending = Pending::default();
+        pending.sequence(&turn(&[(5, 0)]));
+        assert_eq!(pending.group().len(), 0);
+        assert_eq!(pending.take().1.before().count(), 0);
+        push(&mut pending, 1, 10);
+        pending.sequence(&turn(&[]));
+        assert_eq!(pending.take().1.before().count(), 0);
+    }
+
+    #[test]
+    fn a_key_goes_with_its_event_or_with_the_group() {
+        let key = |text: &'static str| Key::new([0; 16], text);
+        let mut pending = Pending::default();
+        push(&mut pending, 1, 10);
+        pending.key(1, key("stored"), true);
+        pending.key(1, key("many"), false);
+        pending.key(2, key("of another"), true);
+        let (entries, group) = pending.take();
+        assert_eq!(entries[0].keys, [(1, key("stored"))]);
+        assert_eq!(group.unwritten(), [key("many")]);
+    }
+}

@@ -319,3 +319,6 @@ impl Publisher {
         self.runs.push_back(run);
     }
 }
+
+#[cfg(test)]
+mod tests;

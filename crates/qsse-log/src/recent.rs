@@ -112,3 +112,79 @@ impl<T: Held> Drop for Recent<T> {
         self.forget(reads);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use qsse_proto::Timestamp;
+    use qsse_proto::batch::Builder;
+
+    use super::*;
+
+    fn stored(batches: u64) -> Stored {
+        let mut stored = Stored::default();
+        for seq in 1..=batches {
+            let mut builder = Builder::new();
+            builder.push(seq, Timestamp::default(), "a", "message", b"x");
+            stored.batches.push(builder.finish());
+        }
+        stored
+    }
+
+    #[test]
+    fn a_read_ends_at_the_next_multiple_or_where_it_has_to() {
+        assert_eq!(
+            (end(0, 100, 10), end(9, 100, 10), end(10, 100, 10)),
+            (10, 10, 20)
+        );
+        assert_eq!(
+            (end(95, 97, 10), end(u64::MAX - 1, u64::MAX, 10)),
+            (97, u64::MAX)
+        );
+    }
+
+    #[test]
+    fn what_is_remembered_is_counted_until_nobody_asks_for_it() {
+        let all_bytes = Arc::new(AtomicUsize::new(1_000));
+        let bytes = || all_bytes.load(Ordering::Relaxed);
+        let (one, two) = (stored(1), stored(2));
+        assert_eq!(two.held(), 2 * one.held());
+        assert!(one.held() >= one.batches[0].bytes().len());
+
+        let recent = Recent::new(Arc::clone(&all_bytes));
+        recent.insert(5, &one, usize::MAX);
+        recent.insert(7, &two, usize::MAX);
+        recent.insert(7, &one, usize::MAX);
+        assert_eq!(bytes(), 1_000 + 3 * one.held());
+        assert_eq!(recent.get(7).map(|read| read.batches.len()), Some(2));
+        assert!(recent.get(6).is_none());
+        recent.sweep();
+        assert!(recent.get(5).is_some(), "it was asked for before the sweep");
+        recent.sweep();
+        recent.sweep();
+        assert_eq!(bytes(), 1_000);
+        assert!(recent.get(5).is_none());
+        recent.insert(5, &one, usize::MAX);
+        drop(recent);
+        assert_eq!(bytes(), 1_000);
+    }
+
+    #[test]
+    fn reads_are_remembered_up_to_a_number_and_as_long_as_there_is_room() {
+        let all_bytes = Arc::new(AtomicUsize::new(0));
+        let bytes = || all_bytes.load(Ordering::Relaxed);
+        let one = stored(1);
+        let recent = Recent::new(Arc::clone(&all_bytes));
+        for after in 0..=READS as u64 {
+            recent.insert(after, &one, usize::MAX);
+        }
+        assert_eq!(bytes(), READS * one.held());
+        assert!(recent.get(0).is_none() && recent.get(1).is_some());
+
+        let full = Recent::new(Arc::clone(&all_bytes));
+        let before = bytes();
+        full.insert(1, &one, before + one.held() - 1);
+        assert!(full.get(1).is_none());
+        full.insert(1, &one, before + one.held());
+        assert!(full.get(1).is_some());
+    }
+}

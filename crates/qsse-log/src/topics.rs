@@ -246,7 +246,6 @@ impl Topics {
             if let Some(entry) = slot.take_if(idle) {
                 // Whatever of it was lost is from now on taken for lost of any topic: a gap too many, never one too few.
                 self.forgotten = self.forgotten.max(entry.lost);
-                self.index_bytes -= entry.kept.capacity() * size_of::<u64>();
                 self.by_name.remove(&entry.topic);
                 self.free.push(id as u32);
                 self.idle -= 1;
@@ -324,6 +323,30 @@ mod tests {
         for name in ["late", "early", "never", "*"] {
             assert_eq!(lost(&topics, name), 4, "{name}");
         }
+    }
+
+    #[test]
+    fn a_topic_falls_under_the_first_rule_that_matches() {
+        let rule = |pattern: &str| Retention::of(pattern.parse().unwrap());
+        let mut topics = Topics::new(&[rule("a.*"), rule("a.b"), rule("a.*"), rule("c")]);
+        let mut id = |name: &str| topics.resolve(topic(name));
+        let [ab, c, d] = ["a.b", "c", "d"].map(&mut id);
+        let rules = [ab, c, d].map(|id| topics.rule(id));
+        assert_eq!(rules, [Some(0), Some(3), None]);
+        assert_eq!(topics.ruled(), [], "none has an event");
+        topics.keep(c, 1, 10);
+        topics.keep(d, 2, 10);
+        assert_eq!(topics.ruled(), [c]);
+    }
+
+    #[test]
+    fn a_filter_that_admits_too_many_topics_is_told_from_one_that_does_not() {
+        let mut topics = Topics::default();
+        let ids = ["a.b", "a.c", "d"].map(|name| topics.resolve(topic(name)));
+        let admitted = |filter: &str, most| topics.admitted(&filter.parse().unwrap(), most);
+        assert_eq!(admitted("a.*", 2), Some(ids[..2].to_vec()));
+        assert_eq!(admitted("a.*", 1), None);
+        assert_eq!(admitted("e", 0), Some(Vec::new()));
     }
 
     #[test]

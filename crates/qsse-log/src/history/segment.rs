@@ -219,4 +219,41 @@ mod tests {
             assert_eq!(segment.bytes.capacity(), LIMIT, "with {bytes} bytes each");
         }
     }
+
+    #[test]
+    fn a_segment_tells_of_each_event_what_it_was() {
+        let mut segment = Segment::with_capacity(100);
+        segment.first_seq = 5;
+        assert_eq!((segment.len(), segment.last_time()), (0, None));
+        let seconds = Duration::from_secs;
+        // A moment is that of two events; the next has the same time and another age.
+        for (seq, age, data) in [(5, 1, "x"), (6, 1, "yy"), (7, 2, ""), (8, 2, "zzz")] {
+            segment.push(&Record {
+                seq,
+                time: Timestamp::from_micros(seq / 7),
+                age: seconds(age),
+                topic: TopicId::default(),
+                kind: if seq == 8 { "k" } else { "message" },
+                data: data.as_bytes(),
+            });
+        }
+        assert_eq!((segment.last_seq(), segment.len()), (8, 4));
+        assert_eq!(segment.moments.len(), 2);
+        let lengths = |places| segment.lengths(places).map(|(_, len)| len).collect();
+        let (all, some): (Vec<_>, Vec<_>) = (lengths(0..4), lengths(1..3));
+        assert_eq!((all, some), (vec![8, 9, 7, 4], vec![9, 7]));
+        let all: Vec<_> = segment.events(0).map(|kept| kept.seq).collect();
+        assert_eq!(all, [5, 6, 7, 8]);
+        let ages: Vec<_> = segment.events(5).map(|kept| kept.moment.age).collect();
+        assert_eq!(ages, [1, 2, 2].map(seconds));
+        let told = |seq| {
+            let kept = segment.get(seq)?;
+            Some((kept.kind, kept.data, kept.len(), kept.moment.age))
+        };
+        assert_eq!(told(6), Some(("message", &b"yy"[..], 9, seconds(1))));
+        assert_eq!(told(8), Some(("k", &b"zzz"[..], 4, seconds(2))));
+        assert_eq!((told(4), told(9)), (None, None));
+        let count = |age| segment.count_while(|moment| moment.age < seconds(age));
+        assert_eq!((count(1), count(2), count(3)), (0, 2, 4));
+    }
 }

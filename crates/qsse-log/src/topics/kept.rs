@@ -166,3 +166,99 @@ fn last_of(seqs: Iter<'_, u64>, n: usize) -> std::iter::Skip<Iter<'_, u64>> {
     let surplus = seqs.len().saturating_sub(n);
     seqs.skip(surplus)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topics_with(kept: &[(u64, usize)]) -> (Topics, TopicId) {
+        let mut topics = Topics::default();
+        let id = topics.resolve(TopicRef::new("a").unwrap());
+        for (seq, bytes) in kept {
+            topics.keep(id, *seq, *bytes);
+        }
+        (topics, id)
+    }
+
+    #[test]
+    fn bytes_are_those_of_the_kept_events() {
+        let (mut topics, id) = topics_with(&[(1, 10), (2, 20), (5, 40)]);
+        assert_eq!(topics.kept_bytes(id), 70);
+        topics.release(id, 1, 1, 10);
+        assert_eq!(topics.kept_bytes(id), 60);
+        topics.release(id, 2, 2, 60);
+        assert_eq!((topics.kept_bytes(id), topics.kept(id).len()), (0, 0));
+        // What a storage lets go of is not counted, but nothing left is nothing.
+        let (mut topics, id) = topics_with(&[(1, 10), (2, 20)]);
+        topics.let_go(TopicRef::new("a").unwrap(), 2);
+        assert_eq!(topics.kept_bytes(id), 0);
+    }
+
+    #[test]
+    fn what_is_gone_already_is_not_released_for_others() {
+        let (mut topics, id) = topics_with(&[(10, 1), (11, 1), (12, 1), (20, 1)]);
+        topics.release(id, 10, 1, 1);
+        topics.release(id, 10, 3, 3);
+        assert_eq!(topics.kept(id), &[20]);
+        assert!(!topics.is_kept(id, 12) && topics.is_kept(id, 13));
+        topics.release(id, 10, 3, 3);
+        assert_eq!(topics.kept(id), &[20]);
+    }
+
+    #[test]
+    fn memory_of_the_lists_is_counted_and_given_back() {
+        let (mut topics, id) = topics_with(&[]);
+        let counted = |topics: &Topics| topics.index_bytes() / size_of::<u64>();
+        for seq in 1..=1_000 {
+            topics.keep(id, seq, 1);
+            assert_eq!(counted(&topics), topics.kept(id).capacity());
+        }
+        let most = counted(&topics);
+        topics.release(id, 1, 700, 700);
+        assert_eq!(counted(&topics), most, "it may be needed again");
+        topics.release(id, 701, 200, 200);
+        assert_eq!(counted(&topics), topics.kept(id).capacity());
+        assert!((100..=most / 2).contains(&counted(&topics)));
+        topics.release(id, 901, 100, 100);
+        assert_eq!(topics.index_bytes(), 0);
+        assert_eq!(topics.len(), 0);
+    }
+
+    #[test]
+    fn a_selection_is_of_the_last_events_up_to_a_limit() {
+        let (mut topics, _) = topics_with(&[(1, 1), (3, 1), (5, 1)]);
+        let other = topics.resolve(TopicRef::new("b").unwrap());
+        topics.keep(other, 4, 1);
+        let last = |n, range, most| topics.last_seqs(&"*".parse().unwrap(), n, range, most);
+        let seqs = |seqs: &[u64]| Some(seqs.iter().copied().collect::<VecDeque<_>>());
+        assert_eq!(last(1, (0, 9), 2), seqs(&[4, 5]));
+        assert_eq!(last(2, (0, 9), 3), seqs(&[3, 4, 5]));
+        assert_eq!(last(2, (0, 9), 2), None);
+        assert_eq!(last(2, (1, 4), 9), seqs(&[3, 4]));
+        assert_eq!(last(2, (5, 4), 9), seqs(&[]));
+
+        let last = |n, upto| topics.last(&"a".parse().unwrap(), n, upto);
+        let [(name, count, first)] = &last(2, 9)[..] else {
+            panic!("one topic")
+        };
+        assert_eq!((name.as_str(), *count, *first), ("a", 2, 3));
+        assert_eq!(last(2, 0), []);
+    }
+
+    #[test]
+    fn a_loss_is_of_a_topic_or_of_one_that_is_forgotten() {
+        let (mut topics, id) = topics_with(&[(3, 1), (5, 1)]);
+        topics.release(id, 3, 1, 1);
+        let lost =
+            |topics: &Topics, filter: &str, above| topics.lost(&filter.parse().unwrap(), above);
+        let all = [("a", 0), ("*", 0), ("b", 0), ("a", 3), ("a", 2), ("b", 2)];
+        let all = all.map(|(filter, above)| lost(&topics, filter, above));
+        assert_eq!(all, [3, 3, 0, 3, 3, 2]);
+        assert!(topics.keeps_after(3) && !topics.keeps_after(2));
+        topics.forgotten = 4;
+        let all = [("a", 0), ("*", 0), ("b", 0), ("b", 5)];
+        let all = all.map(|(filter, above)| lost(&topics, filter, above));
+        assert_eq!(all, [4, 4, 4, 5]);
+        assert!(topics.keeps_after(4) && !topics.keeps_after(3));
+    }
+}
