@@ -269,7 +269,8 @@ const TURN: u64 = 4_096;
 impl State {
     /// Whether the storage may be given more.
     fn may_store(&self, config: &Config) -> Result<(), AppendError> {
-        if self.closed {
+        // Why it ended says more than that it was closed then.
+        if self.closed && self.end().is_none() {
             return Err(AppendError::Storage(StorageError::ended(
                 "the log is closed",
             )));

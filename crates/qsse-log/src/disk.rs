@@ -232,12 +232,9 @@ impl Storage for Disk {
         acknowledge: Acknowledge,
     ) -> Result<(), StorageError> {
         let entries: Vec<_> = entries.into_iter().map(store_entry).collect();
-        self.with(move |store| {
-            store.append(&entries)?;
-            if acknowledge == Acknowledge::Synced {
-                store.sync()?;
-            }
-            Ok(())
+        self.with(move |store| match acknowledge {
+            Acknowledge::Synced => store.append_synced(&entries),
+            _ => store.append(&entries),
         })
         .await
     }

@@ -296,13 +296,19 @@ impl Log {
             Ok(lost) => return self.let_go(lost),
             Err(error) => error,
         };
-        tracing::warn!(%error, "the store could not let go of old events");
-        let mut state = self.shared().state.lock();
-        if error.is_final() && !state.closed && state.end().is_none() {
-            state.refusing = Some(error);
-            // Whoever keeps tells those who wait.
-            self.shared().appended.notify_one();
+        if !error.is_final() {
+            tracing::warn!(%error, "the store could not let go of old events");
+            return;
         }
+        let mut state = self.shared().state.lock();
+        if state.closed || state.end().is_some() {
+            return;
+        }
+        state.refusing = Some(error.clone());
+        drop(state);
+        tracing::error!(%error, "nothing can be published");
+        // Whoever keeps tells those who wait.
+        self.shared().appended.notify_one();
     }
 
     /// Lets memory go of what the storage has let go of.

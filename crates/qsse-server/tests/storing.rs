@@ -16,6 +16,7 @@ use qsse_server::{
 };
 use qsse_store::Store;
 use qsse_store::io::mem::{Failure, MemIo};
+use qsse_transport::{FrameError, ReadError};
 use support::{RawClient, server};
 
 /// Lets everybody do everything.
@@ -227,6 +228,79 @@ async fn a_directory_is_open_to_one_server_at_a_time() {
         id.epoch(),
         "each start has an epoch of its own"
     );
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn nothing_is_acknowledged_once_the_folder_of_the_store_is_gone() {
+    for acknowledge in [
+        Acknowledge::Synced,
+        Acknowledge::Written,
+        Acknowledge::Memory,
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        let log = LogConfig::default().acknowledge(acknowledge);
+        let config = Config::default().log(log);
+        let builder = server().config(config).authorizer(Open);
+        let server = builder.store(&path).await.unwrap();
+        publish(&server, 3).await;
+        std::fs::remove_dir_all(&path).unwrap();
+
+        let mut client = RawClient::connect(&server).await;
+        let refused = loop {
+            let mut publisher = client.publisher(true).await;
+            publisher.queue("people", false, b"lost");
+            publisher.writer.flush().await.unwrap();
+            match publisher.reader.next().await {
+                Ok(frame) => match AckFrame::decode(frame.unwrap()).unwrap() {
+                    AckFrame::PublishRefused(refused) => break refused,
+                    // A crash may cost what is acknowledged in memory.
+                    _ => assert_eq!(acknowledge, Acknowledge::Memory),
+                },
+                // What was on its way is in doubt.
+                Err(FrameError::Read(ReadError::Reset(code))) => {
+                    assert_eq!(code, Code::STORE_UNAVAILABLE);
+                }
+                Err(error) => panic!("{error}"),
+            }
+        };
+        assert_eq!(refused.code, Code::STORE_UNAVAILABLE);
+        let message = refused.message;
+        assert!(message.contains("folder was removed"), "{message}");
+        let here = path.to_str().unwrap();
+        assert!(!message.contains(here), "clients need not know: {message}");
+        let health = server.health().unwrap_err().to_string();
+        assert!(health.contains("folder was removed"), "{health}");
+        let error = server.publish("people", "refused").await.unwrap_err();
+        assert!(matches!(error, PublishError::Store(_)), "{error}");
+        let mut all = client.subscribe(1, &["*"], Start::Earliest).await;
+        assert_eq!(seqs(&mut all, 3).await.len(), 3, "reading goes on");
+        assert!(!path.exists(), "nothing is made in its place");
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn health_tells_of_a_lost_folder_also_when_nothing_is_published() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let first = server().store(&path).await.unwrap();
+    first.publish("people", "x").await.unwrap();
+    std::fs::remove_file(path.join("LOCK")).unwrap();
+    let second = server().store(&path).await.unwrap_err();
+    assert!(matches!(second, BindError::Store { .. }), "{second}");
+    let told = async {
+        loop {
+            match first.health() {
+                Ok(()) => tokio::time::sleep(Duration::from_millis(10)).await,
+                Err(error) => return error.to_string(),
+            }
+        }
+    };
+    let told = tokio::time::timeout(Duration::from_secs(30), told).await;
+    let told = told.expect("upkeep looks after it");
+    assert!(told.contains("LOCK in its folder"), "{told}");
 }
 
 // QP-2.6, QP-7.7, QP-7.9

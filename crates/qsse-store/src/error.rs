@@ -74,7 +74,8 @@ pub enum StoreError {
         source: io::Error,
     },
     /// Nobody knows any more what is on the disk: a sync failed, or a failed write could not be
-    /// undone. Nothing is written until the store is opened anew; reading goes on.
+    /// undone. Or the directory, its lock or a file that is written to was removed, renamed or replaced, so that the next open would
+    /// not find what is written. Nothing is written until the store is opened anew; reading goes on.
     #[error("the store writes no more until it is opened anew: {reason}")]
     Failed {
         /// What happened first.

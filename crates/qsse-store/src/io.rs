@@ -1,11 +1,12 @@
 //! Files, as far as a store needs them: real ones, or ones in memory that fail on demand.
 
+mod lock;
 #[cfg(feature = "testing")]
 pub mod mem;
 mod std;
 
+pub use self::lock::{Lock, LockError, Lost};
 pub use self::std::StdIo;
-use ::std::any::Any;
 use ::std::io;
 use ::std::sync::Arc;
 
@@ -54,7 +55,7 @@ pub trait Io: Send + Sync {
     ///
     /// # Errors
     /// [`LockError::Held`] if someone else has it.
-    fn lock(&self, purpose: &str) -> Result<Box<dyn Any + Send + Sync>, LockError>;
+    fn lock(&self, purpose: &str) -> Result<Box<dyn Lock>, LockError>;
 }
 
 /// A file of an [`Io`].
@@ -83,6 +84,15 @@ pub trait IoFile: Send + Sync {
     /// Those of the system.
     fn truncate(&self, len: u64) -> io::Result<()>;
 
+    /// Whether it is the file with this device and number, whatever its name. `true` where files have none.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn is(&self, id: (u64, u64)) -> io::Result<bool> {
+        let _ = id;
+        Ok(true)
+    }
+
     /// Its length in bytes.
     ///
     /// # Errors
@@ -96,18 +106,6 @@ pub trait IoFile: Send + Sync {
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }
-}
-
-/// Why a directory was not locked.
-#[derive(Debug)]
-pub enum LockError {
-    /// Someone else has it.
-    Held {
-        /// What they said of themselves.
-        holder: String,
-    },
-    /// The system refused.
-    Io(io::Error),
 }
 
 /// Writes all of `buf`.

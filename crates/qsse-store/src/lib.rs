@@ -22,6 +22,7 @@
 //! | the process or the machine dies | the torn end is cut off; seqs go on above the lease, and the gap is told |
 //! | a write fails, or the disk is full | the append is undone as a whole and may be tried again; reading goes on |
 //! | a sync fails | [`StoreError::Failed`] until the store is opened anew, which writes the end once more |
+//! | the directory, the lock or the last segment is removed or renamed | [`StoreError::Failed`], before anything more is acknowledged |
 //! | a record is damaged | its seqs are lost, and told; those around it are read |
 //! | an index is lost or damaged | it is made anew from its segment |
 //! | the floors are lost | every cursor meets a gap; no event is lost |

@@ -16,7 +16,7 @@
 
 use crate::error::OpenError;
 use crate::format::{Fields, PROLOGUE, Prologue, prologue, put_prologue};
-use crate::io::{Io, IoFile, read_file, write_all};
+use crate::io::{Io, IoFile, Lock, Lost, read_file, write_all};
 use crc32c::crc32c;
 use qsse_proto::Epoch;
 use std::io;
@@ -74,10 +74,13 @@ impl State {
     }
 }
 
+/// A file and its name.
+type Named = (&'static str, Arc<dyn IoFile>);
+
 /// The two files.
 pub(crate) struct Meta {
-    /// In the order of writing: one that is damaged comes first, while the other still stands.
-    files: [Arc<dyn IoFile>; 2],
+    /// In the order of writing, by their names: one that is damaged comes first, while the other still stands.
+    files: [Named; 2],
     state: State,
 }
 
@@ -118,7 +121,7 @@ impl Meta {
             return Ok(None);
         };
         let mut files = open_both(io).map_err(error())?;
-        for file in &files {
+        for (_, file) in &files {
             // Without room for it now, there may be some when it is needed.
             let _ = make_room(&**file);
         }
@@ -142,7 +145,7 @@ impl Meta {
             epochs: [].into(),
         };
         let files = open_both(io).map_err(error())?;
-        for file in &files {
+        for (_, file) in &files {
             make_room(&**file).map_err(error())?;
         }
         let mut meta = Self {
@@ -161,6 +164,15 @@ impl Meta {
         self.state.clone()
     }
 
+    /// Whether both files were taken away: without one of them the store does not open again.
+    pub(crate) fn lost(&self, lock: &dyn Lock) -> Option<Lost> {
+        let gone = |(name, file): &Named| lock.is_lost(name, &**file);
+        let lost = self.files.iter().all(gone);
+        lost.then(|| Lost::File {
+            name: NAMES[0].to_owned(),
+        })
+    }
+
     /// Makes a change last, in both files.
     pub(crate) fn write(&mut self, state: State) -> Result<(), WriteError> {
         let number = self.state.number + 1;
@@ -168,7 +180,7 @@ impl Meta {
         // A number is used once, also if writing it fails half way.
         self.state.number = number;
         let bytes = encode(&state);
-        for file in &self.files {
+        for (_, file) in &self.files {
             write_all(&**file, &bytes, 0).map_err(WriteError::Write)?;
             file.sync_data().map_err(WriteError::Sync)?;
         }
@@ -177,10 +189,13 @@ impl Meta {
     }
 }
 
-fn open_both(io: &dyn Io) -> io::Result<[Arc<dyn IoFile>; 2]> {
-    let [first, second] = NAMES.map(|name| match io.open(name) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => io.create(name),
-        result => result,
+fn open_both(io: &dyn Io) -> io::Result<[Named; 2]> {
+    let [first, second] = NAMES.map(|name| {
+        let file = match io.open(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => io.create(name),
+            result => result,
+        };
+        file.map(|file| (name, file))
     });
     Ok([first?, second?])
 }

@@ -41,7 +41,7 @@ struct Gone {
 }
 
 impl Store {
-    /// Removes what `rules` do not keep. To be called every second or so.
+    /// Removes what `rules` do not keep. To be called every second or so, also without rules: it notices when the directory is gone.
     ///
     /// Limits on count and age, and those of topics, are exact: what goes is no longer given out, and
     /// [`floor`](crate::Reader::floor) tells it for the topics that lost something. Files are freed when all
@@ -58,6 +58,8 @@ impl Store {
     pub fn retain(&mut self, rules: &Retention, age: Age) -> Result<Trimmed, StoreError> {
         self.raised.clear();
         self.usable()?;
+        // Also for a store in which nothing happens.
+        self.is_in_place()?;
         let events = self.reader().events();
         self.ages.note(age, self.head());
         if let Some(limit) = rules.max_age {

@@ -1,12 +1,13 @@
 //! The writer: appending, syncing, leasing seqs and closing.
 
+mod place;
 mod write;
 
 use crate::OpenError;
 use crate::entry::Entry;
 use crate::error::{Health, StoreError};
 use crate::floors;
-use crate::io::{Io, StdIo};
+use crate::io::{Io, Lock, StdIo};
 use crate::meta::{Meta, State as MetaState, WriteError};
 use crate::options::Options;
 use crate::publishers::Table;
@@ -15,11 +16,11 @@ use crate::recover::{self, Recovered};
 use crate::retain::Ages;
 use crate::state::Shared;
 use qsse_topic::Topic;
-use std::any::Any;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use write::Part;
 pub(crate) use write::record_of;
 
 /// A store that is open for writing. There is one at a time of a directory.
@@ -48,14 +49,14 @@ pub struct Store {
     /// Floors that the last call of `retain` raised.
     pub(crate) raised: Vec<(Topic, u64)>,
     /// Given back when the store is dropped.
-    _lock: Box<dyn Any + Send + Sync>,
+    lock: Box<dyn Lock>,
 }
 
 /// What an open made ready.
 pub(crate) struct Opened {
     pub(crate) shared: Arc<Shared>,
     pub(crate) meta: Meta,
-    pub(crate) lock: Box<dyn Any + Send + Sync>,
+    pub(crate) lock: Box<dyn Lock>,
     pub(crate) options: Options,
     pub(crate) last_time: u64,
     pub(crate) known: u64,
@@ -101,7 +102,7 @@ impl Store {
             may_be_dead: true,
             looked_through: 0,
             raised: Vec::new(),
-            _lock: opened.lock,
+            lock: opened.lock,
         }
     }
 
@@ -158,8 +159,20 @@ impl Store {
     /// # Errors
     /// [`StoreError::Full`] without room: nothing remains, and the same append succeeds when there is
     /// some. [`StoreError::Entry`] for what may not be appended. [`StoreError::Failed`] stays until
-    /// the store is opened anew.
+    /// the store is opened anew; it also says that the directory is no longer there.
     pub fn append(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+        self.put(entries, false)
+    }
+
+    /// [`append`](Store::append) and [`sync`](Store::sync) in one step, for less than both: readers see the events once they last.
+    ///
+    /// # Errors
+    /// Those of both.
+    pub fn append_synced(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+        self.put(entries, true)
+    }
+
+    fn put(&mut self, entries: &[Entry], sync: bool) -> Result<(), StoreError> {
         self.usable()?;
         let Some(last) = entries.last() else {
             return Ok(());
@@ -167,10 +180,17 @@ impl Store {
         self.check(entries)?;
         self.lease(last.batch.last_seq())?;
         let mut parts = Vec::new();
-        if let Err(error) = self.write_parts(entries, &mut parts) {
+        let mut written = self.write_parts(entries, &mut parts);
+        if sync && let (Ok(()), Some(part)) = (&written, parts.last()) {
+            let synced = part.segment().file.sync_data();
+            written = synced.map_err(|error| self.fail("a sync", &error));
+        }
+        // Asked after an error too: this may be what is behind it, and then there is nothing to take back.
+        self.still_there(&parts.iter().map(Part::segment).collect::<Vec<_>>())?;
+        if let Err(error) = written {
             return Err(self.take_back(parts, error));
         }
-        self.dirty = true;
+        self.dirty = !sync;
         self.show(parts);
         for entry in entries {
             let time = entry.batch.last_time().as_micros();
@@ -185,7 +205,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Failed`], and from then on for every call that writes: after a failed sync
-    /// nobody knows what is on the disk, and a second one would succeed without having written it.
+    /// nobody knows what is on the disk, and a second one would succeed without having written it. A sync of a directory that is no
+    /// longer there fails too.
     pub fn sync(&mut self) -> Result<(), StoreError> {
         self.usable()?;
         if !self.dirty {
@@ -197,6 +218,7 @@ impl Store {
         {
             return Err(self.fail("a sync", &error));
         }
+        self.is_in_place()?;
         self.dirty = false;
         Ok(())
     }
@@ -210,6 +232,7 @@ impl Store {
     /// The store may then be as after an unclean end, with nothing lost that was synced.
     pub fn close(mut self, given_out: u64) -> Result<(), StoreError> {
         self.sync()?;
+        self.is_in_place()?;
         if self.floors_changed {
             // Without room for them, what was removed but is still on the disk comes back once.
             let state = self.shared.state.read();
@@ -256,7 +279,11 @@ impl Store {
 
     /// Nothing is written from now on.
     pub(crate) fn fail(&mut self, what: &str, error: &io::Error) -> StoreError {
-        let reason = format!("{what} failed ({error})");
+        self.end(format!("{what} failed ({error})"))
+    }
+
+    /// Nothing is written from now on, for this reason.
+    fn end(&mut self, reason: String) -> StoreError {
         *self.shared.health.lock() = Health::Failed {
             reason: reason.clone(),
         };

@@ -1,22 +1,24 @@
 //! Files of the system.
 
-use super::{Io, IoFile, LockError};
-use fs4::fs_std::FileExt as _;
-use std::any::Any;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
+mod lock;
+
+use super::{Io, IoFile, Lock, LockError, Lost};
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A directory of the system, readable by its owner alone.
 #[derive(Clone, Debug)]
 pub struct StdIo {
+    /// Absolute, so that it stays the same when the process changes its working directory.
     path: PathBuf,
+    /// The directory itself, wherever the path leads by now. Not everywhere can one be opened.
+    #[cfg(unix)]
+    dir: Arc<StdFile>,
+    /// What is open has the same id as what its name leads to, so that the two can be compared.
+    has_ids: bool,
 }
-
-const LOCK: &str = "LOCK";
-/// Longer than a purpose gets.
-const MAX_PURPOSE: u64 = 1024;
 
 impl StdIo {
     /// The directory at `path`, made with its parents if there is none. One that is made is open to
@@ -25,13 +27,20 @@ impl StdIo {
     /// # Errors
     /// Those of the system.
     pub fn new(path: impl Into<PathBuf>) -> io::Result<Self> {
-        let path = path.into();
+        let path = std::path::absolute(path.into())?;
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true);
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(&path)?;
-        Ok(Self { path })
+        let mut io = Self {
+            #[cfg(unix)]
+            dir: Arc::new(StdFile::new(File::open(&path)?)),
+            path,
+            has_ids: true,
+        };
+        io.has_ids = !io.is_lost();
+        Ok(io)
     }
 
     /// Where it is.
@@ -46,27 +55,66 @@ impl StdIo {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         options
     }
+
+    /// Whether its path leads to another directory by now, or to nothing.
+    fn is_lost(&self) -> bool {
+        #[cfg(unix)]
+        let open = Some(&*self.dir as &dyn IoFile);
+        #[cfg(not(unix))]
+        let open = None;
+        self.leads_elsewhere(&self.path, open)
+    }
+
+    /// Whether a path leads to something else than what is open, or to nothing. Only what shows that counts: an error of another kind
+    /// may pass, and loses nothing.
+    fn leads_elsewhere(&self, path: &Path, open: Option<&dyn IoFile>) -> bool {
+        let found = fs::metadata(path).map(|found| id_of(&found));
+        let same = found.and_then(|found| match (open, found) {
+            (Some(open), Some(found)) if self.has_ids => open.is(found),
+            _ => Ok(true),
+        });
+        match same {
+            Ok(same) => !same,
+            Err(error) => matches!(
+                error.kind(),
+                io::ErrorKind::NotFound
+                    | io::ErrorKind::NotADirectory
+                    | io::ErrorKind::StaleNetworkFileHandle
+            ),
+        }
+    }
+
+    /// An error if names would be changed in a directory that is not this one: another store may be there.
+    fn still_there(&self) -> io::Result<()> {
+        if self.is_lost() {
+            return Err(Lost::Directory.into());
+        }
+        Ok(())
+    }
 }
 
 impl Io for StdIo {
     fn create(&self, name: &str) -> io::Result<Arc<dyn IoFile>> {
+        self.still_there()?;
         let file = Self::options()
             .create(true)
             .truncate(true)
             .open(self.path.join(name))?;
-        Ok(Arc::new(StdFile(file)))
+        Ok(Arc::new(StdFile::new(file)))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn IoFile>> {
         let file = Self::options().open(self.path.join(name))?;
-        Ok(Arc::new(StdFile(file)))
+        Ok(Arc::new(StdFile::new(file)))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        self.still_there()?;
         fs::remove_file(self.path.join(name))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.still_there()?;
         fs::rename(self.path.join(from), self.path.join(to))
     }
 
@@ -82,71 +130,80 @@ impl Io for StdIo {
     fn sync_dir(&self) -> io::Result<()> {
         // Elsewhere a directory cannot be synced, and need not be.
         #[cfg(unix)]
-        File::open(&self.path)?.sync_all()?;
+        self.dir.file.sync_all()?;
         Ok(())
     }
 
-    fn lock(&self, purpose: &str) -> Result<Box<dyn Any + Send + Sync>, LockError> {
-        let path = self.path.join(LOCK);
-        let mut file = Self::options()
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(LockError::Io)?;
-        if !file.try_lock_exclusive().map_err(LockError::Io)? {
-            return Err(held(&file));
-        }
-        // The note is for people; without it the lock is as good.
-        let _ = file
-            .set_len(0)
-            .and_then(|()| file.rewind())
-            .and_then(|()| file.write_all(purpose.as_bytes()));
-        Ok(Box::new(file))
+    fn lock(&self, purpose: &str) -> Result<Box<dyn Lock>, LockError> {
+        lock::lock(self, purpose)
     }
 }
 
-fn held(file: &File) -> LockError {
-    let mut holder = String::new();
-    // Where a lock keeps others from reading too, nothing more is known.
-    let _ = file.take(MAX_PURPOSE).read_to_string(&mut holder);
-    if holder.is_empty() {
-        holder.push_str("another program");
-    }
-    LockError::Held { holder }
+/// What tells a file or directory from all others: device and number, where the system has that.
+type Id = Option<(u64, u64)>;
+
+#[cfg(unix)]
+fn id_of(found: &Metadata) -> Id {
+    use std::os::unix::fs::MetadataExt as _;
+    Some((found.dev(), found.ino()))
 }
 
-struct StdFile(File);
+#[cfg(not(unix))]
+fn id_of(_: &Metadata) -> Id {
+    None
+}
+
+#[derive(Debug)]
+struct StdFile {
+    file: File,
+    /// When it was opened. Some file systems number their files anew.
+    id: Id,
+}
+
+impl StdFile {
+    fn new(file: File) -> Self {
+        let id = file.metadata().ok().and_then(|found| id_of(&found));
+        Self { file, id }
+    }
+}
 
 impl IoFile for StdFile {
     #[cfg(unix)]
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        std::os::unix::fs::FileExt::read_at(&self.0, buf, offset)
+        std::os::unix::fs::FileExt::read_at(&self.file, buf, offset)
     }
 
     #[cfg(windows)]
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        std::os::windows::fs::FileExt::seek_read(&self.0, buf, offset)
+        std::os::windows::fs::FileExt::seek_read(&self.file, buf, offset)
     }
 
     #[cfg(unix)]
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-        std::os::unix::fs::FileExt::write_at(&self.0, buf, offset)
+        std::os::unix::fs::FileExt::write_at(&self.file, buf, offset)
     }
 
     #[cfg(windows)]
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-        std::os::windows::fs::FileExt::seek_write(&self.0, buf, offset)
+        std::os::windows::fs::FileExt::seek_write(&self.file, buf, offset)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+        self.file.set_len(len)
+    }
+
+    fn is(&self, id: (u64, u64)) -> io::Result<bool> {
+        if self.id == Some(id) {
+            return Ok(true);
+        }
+        Ok(id_of(&self.file.metadata()?) == Some(id))
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 }

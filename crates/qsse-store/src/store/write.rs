@@ -244,6 +244,10 @@ impl Store {
 }
 
 impl Part<'_> {
+    pub(super) fn segment(&self) -> &Arc<Segment> {
+        &self.segment
+    }
+
     fn of(segment: Arc<Segment>, is_new: bool) -> Self {
         Self {
             begin: segment.len(),

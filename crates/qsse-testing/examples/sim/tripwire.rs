@@ -1,6 +1,5 @@
 //! [`Tripwire`]: the files of a store, with something that happens at a chosen operation.
 
-use std::any::Any;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -8,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use qsse_store::io::mem::{Failure, MemIo};
-use qsse_store::io::{Io, IoFile, LockError};
+use qsse_store::io::{Io, IoFile, Lock, LockError};
 use tokio::time::{Instant, sleep};
 
 /// Files in memory. At a chosen operation the power goes, and the network with it in the same instant, so that nobody hears of
@@ -182,7 +181,7 @@ impl Io for Tripwire {
         self.files.sync_dir()
     }
 
-    fn lock(&self, purpose: &str) -> Result<Box<dyn Any + Send + Sync>, LockError> {
+    fn lock(&self, purpose: &str) -> Result<Box<dyn Lock>, LockError> {
         self.files.lock(purpose)
     }
 }

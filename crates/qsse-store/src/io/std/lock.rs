@@ -1,0 +1,95 @@
+//! The lock of a directory of the system.
+
+use super::{StdFile, StdIo};
+use crate::io::{IoFile, Lock, LockError, Lost};
+use fs4::fs_std::FileExt as _;
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+
+const LOCK: &str = "LOCK";
+/// Longer than a purpose gets.
+const MAX_PURPOSE: u64 = 1024;
+
+/// Locks a directory: the file `LOCK` in it, and the directory itself where the system can, which still holds when somebody removes the
+/// file.
+pub(super) fn lock(io: &StdIo, purpose: &str) -> Result<Box<dyn Lock>, LockError> {
+    let path = io.path.join(LOCK);
+    #[cfg(unix)]
+    let dir = lock_directory(&io.path).map_err(|()| held(File::open(&path).ok().as_ref()))?;
+    let mut options = StdIo::options();
+    // Where a file that is open can be kept from being removed.
+    #[cfg(windows)]
+    std::os::windows::fs::OpenOptionsExt::share_mode(&mut options, SHARE_READ | SHARE_WRITE);
+    let mut file = options
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(LockError::Io)?;
+    if !file.try_lock_exclusive().map_err(LockError::Io)? {
+        return Err(held(Some(&file)));
+    }
+    // The note is for people; without it the lock is as good.
+    let _ = file
+        .set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| file.write_all(purpose.as_bytes()));
+    Ok(Box::new(StdLock {
+        io: io.clone(),
+        file: StdFile::new(file),
+        #[cfg(unix)]
+        _dir: dir,
+    }))
+}
+
+#[cfg(windows)]
+const SHARE_READ: u32 = 1;
+#[cfg(windows)]
+const SHARE_WRITE: u32 = 2;
+
+/// The directory, locked, or nothing where that does not work; an error if somebody else has it.
+#[cfg(unix)]
+fn lock_directory(path: &std::path::Path) -> Result<Option<File>, ()> {
+    // Opened anew: the lock goes with it, and not with the last handle for reading.
+    let Ok(dir) = File::open(path) else {
+        return Ok(None);
+    };
+    match dir.try_lock_exclusive() {
+        Ok(true) => Ok(Some(dir)),
+        Ok(false) => Err(()),
+        // Network file systems, mostly.
+        Err(_) => Ok(None),
+    }
+}
+
+/// Somebody else has it, who wrote this file.
+fn held(file: Option<&File>) -> LockError {
+    let mut holder = String::new();
+    // Where a lock keeps others from reading too, nothing more is known.
+    let _ = file.map(|file| file.take(MAX_PURPOSE).read_to_string(&mut holder));
+    if holder.is_empty() {
+        holder.push_str("another program");
+    }
+    LockError::Held { holder }
+}
+
+struct StdLock {
+    io: StdIo,
+    file: StdFile,
+    #[cfg(unix)]
+    _dir: Option<File>,
+}
+
+impl Lock for StdLock {
+    fn lost(&self) -> Option<Lost> {
+        if self.io.is_lost() {
+            return Some(Lost::Directory);
+        }
+        let lost = self.is_lost(LOCK, &self.file);
+        lost.then_some(Lost::Lock { name: LOCK })
+    }
+
+    fn is_lost(&self, name: &str, file: &dyn IoFile) -> bool {
+        let path = self.io.path.join(name);
+        self.io.leads_elsewhere(&path, Some(file))
+    }
+}
