@@ -103,7 +103,7 @@ pub struct Appender<'a> {
 
 impl<'a> Appender<'a> {
     pub(crate) fn new(log: &'a Log, mut state: MutexGuard<'a, State>, now: Now) -> Self {
-        state.last_time = state.last_time.max(now.wall);
+        state.read_clock(now);
         let budget = state.feeds.budget(log.config());
         Self {
             log,
@@ -144,7 +144,7 @@ impl<'a> Appender<'a> {
             let bytes = event.data.len();
             return Err(AppendError::TooLarge { bytes, limit });
         }
-        let (before, time) = (self.state.head, self.state.last_time);
+        let (before, time) = (self.state.head, self.state.wall.time());
         self.state.head += events.len() as u64;
         let incoming = (before + 1..)
             .zip(events)

@@ -132,7 +132,7 @@ impl Disk {
         let begin = |lineage: Lineage, (epoch, first)| lineage.then(epoch, first);
         opened.lineage = epochs.fold(opened.lineage, begin);
         opened.head = recovered.next_seq - 1;
-        opened.last_time = recovered.last_time;
+        (opened.last_time, opened.latest) = (recovered.last_time, recovered.latest);
         let keys = recovered.keys.into_iter();
         opened.keys = keys
             .map(|(key, seq, _)| (Key::new(key.scope, key.key), seq))
@@ -278,8 +278,8 @@ impl Storage for Disk {
         self.reader.oldest()
     }
 
-    async fn seq_at(&self, time: Timestamp) -> Result<u64, StorageError> {
-        self.ask(move |reader| reader.seq_at(time)).await
+    async fn seq_at(&self, time: Timestamp, until: Timestamp) -> Result<u64, StorageError> {
+        self.ask(move |reader| reader.seq_at(time, until)).await
     }
 
     async fn tail(

@@ -91,7 +91,7 @@ impl<'a> From<EventRef<'a>> for Incoming<'a> {
 impl Incoming<'_> {
     /// Whether the event may go into this batch; into an empty one it always may.
     pub(crate) fn fits(&self, batch: &Builder) -> bool {
-        batch.is_empty() || batch.would_fit(self.topic, self.kind, self.data.len())
+        batch.would_fit(self.topic, self.kind, self.data.len()) && batch.keeps_time(self.time)
     }
 
     pub(crate) fn push_to(&self, batch: &mut Builder) {
@@ -191,6 +191,7 @@ impl Feed {
     }
 
     /// The position before the first event of `time` or later, if nothing newer is missing here. Only what is sealed is looked at.
+    /// Of no use once times have gone back.
     pub(crate) fn before(&self, time: Timestamp) -> Option<u64> {
         let state = self.state.lock();
         let batches = &state.sealed;

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use qsse_proto::Timestamp;
 use qsse_proto::batch::{Batch, Builder};
+use qsse_proto::{Since, Timestamp};
 use qsse_topic::Filter;
 
 use crate::config::Config;
@@ -12,10 +12,12 @@ use crate::feed::Incoming;
 use crate::recent::{self, STRIDE};
 use crate::topics::{TopicId, Topics};
 
+mod gone;
 mod retain;
 mod segment;
 mod select;
 
+use gone::Gone;
 use segment::{Kept, Segment};
 pub(crate) use select::Selected;
 
@@ -65,8 +67,10 @@ pub(crate) struct History {
     spare: Option<Segment>,
     /// Events up to here are gone.
     floor: u64,
-    /// The time of the newest event that is gone.
-    floor_time: Timestamp,
+    /// Their times.
+    gone: Gone,
+    /// Times after this are ahead of the clock.
+    until: Timestamp,
     /// The newest event.
     head: u64,
     events: u64,
@@ -92,7 +96,8 @@ impl History {
             segments: VecDeque::new(),
             spare: None,
             floor: 0,
-            floor_time: Timestamp::default(),
+            gone: Gone::default(),
+            until: Timestamp::default(),
             head: 0,
             events: 0,
             bytes: 0,
@@ -101,9 +106,17 @@ impl History {
         }
     }
 
-    /// Begins after these, which are elsewhere.
-    pub(crate) fn begin_after(&mut self, head: u64, time: Timestamp) {
-        (self.floor, self.head, self.floor_time) = (head, head, time);
+    /// Begins after these, which are elsewhere; `latest` is the latest of their times.
+    pub(crate) fn begin_after(&mut self, head: u64, latest: Timestamp) {
+        (self.floor, self.head) = (head, head);
+        if head > 0 {
+            self.gone = Gone::through(latest);
+        }
+    }
+
+    /// From now on times after this are ahead of the clock.
+    pub(crate) fn believe(&mut self, until: Timestamp) {
+        self.until = until;
     }
 
     /// Events up to here are gone.
@@ -121,19 +134,18 @@ impl History {
         self.events
     }
 
-    /// The position before the first event of `time` or later; `None` if some of those are gone.
+    /// The position before the first event of `time` or later, as [`Since`] says; `None` if some of those are gone.
     pub(crate) fn before(&self, time: Timestamp) -> Option<u64> {
-        if self.floor > 0 && time <= self.floor_time {
+        if self.gone.has_since(time, self.until) {
             return None;
         }
-        let earlier = self
+        let mut since = Since::new(time, self.until);
+        let found = self
             .segments
-            .partition_point(|segment| segment.last_time().is_some_and(|last| last < time));
-        let Some(segment) = self.segments.get(earlier) else {
-            return Some(self.head);
-        };
-        let within = segment.count_while(|moment| moment.time < time);
-        Some((segment.first_seq + within as u64).saturating_sub(1))
+            .iter()
+            .find_map(|segment| segment.begin(&mut since));
+        let begin = found.unwrap_or_else(|| since.begin(self.head + 1));
+        Some((begin - 1).max(self.floor))
     }
 
     /// Appends an event newer than all others. Says whether a segment has begun or grown: then [`trim`](Self::trim) makes room.

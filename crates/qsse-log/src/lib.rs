@@ -73,7 +73,7 @@ pub use publishers::{PublisherKey, Run, Sequence, StoredPublisher};
 pub use qsse_proto::control::{OnLag, Start};
 pub use reader::{Found, Reader, StartError, Step};
 pub use storage::{Acknowledge, Entry, Opened, Storage, StorageError, Stored};
-pub use time::Now;
+pub use time::{MAX_AHEAD, Now};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use qsse_proto::control::{OnLag, Start};
-use qsse_proto::{Epoch, EventId, Timestamp};
+use qsse_proto::{Epoch, EventId};
 use qsse_topic::{Filter, Pattern, Topic, TopicRef};
 use tokio::sync::Notify;
 
@@ -21,7 +21,7 @@ use crate::reader::{Reader, StartError};
 use crate::storage::{Acknowledge, Storage, StorageError};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::time::Now;
+use crate::time::{Now, Wall};
 use crate::topics::Topics;
 
 /// A storage that answers nothing for this long is told by [`Log::health`].
@@ -51,8 +51,8 @@ pub(crate) struct Shared {
 pub(crate) struct State {
     /// The last sequence number given out.
     pub(crate) head: u64,
-    /// No event is older than the one before it.
-    pub(crate) last_time: Timestamp,
+    /// The wall clock, and the time of events.
+    pub(crate) wall: Wall,
     pub(crate) topics: Topics,
     pub(crate) history: History,
     pub(crate) feeds: Feeds,
@@ -122,9 +122,10 @@ impl Log {
         let opened = storage.opened();
         let mut state = State::new(Topics::new(&[]), &config);
         state.head = opened.head;
-        state.last_time = opened.last_time;
         state.reserved = opened.reserved;
-        state.history.begin_after(opened.head, opened.last_time);
+        state.wall = Wall::after(opened.last_time);
+        state.history.begin_after(opened.head, opened.latest);
+        state.read_clock(now);
         let lost = !opened.clean && config.acknowledge == Acknowledge::Memory;
         state.dedup.recover(&opened, now, lost);
         state.publishers.recover(&opened, now, lost);
@@ -258,28 +259,16 @@ impl Log {
         self.shared.state.lock().topics.take_published()
     }
 
-    /// Applies the retention by age, drops feeds that nobody reads, and looks after the storage. Call it about once a second.
+    /// Applies the retention by age, drops feeds that nobody reads, and looks after the storage and the clock. Call it about once
+    /// a second.
     pub fn sweep(&self, now: Now) {
-        let state = &mut *self.shared.state.lock();
-        state.watch_storage(now.monotonic);
-        let State {
-            topics,
-            history,
-            feeds,
-            dedup,
-            publishers,
-            ..
-        } = state;
-        let config = &self.shared.config;
-        history.trim(config, now.monotonic, topics);
-        for id in topics.ruled() {
-            if let Some(rule) = topics.rule(id) {
-                history.trim_topic(id, &config.retention[rule], now.monotonic, topics);
-            }
+        let set_back = self.shared.state.lock().sweep(now, &self.shared.config);
+        if let Some(set_back) = set_back {
+            tracing::warn!(
+                ?set_back,
+                "the clock was set back, and the times of new events with it"
+            );
         }
-        feeds.sweep(now.monotonic, config);
-        dedup.trim(now.monotonic, config);
-        publishers.trim(now.monotonic, config);
     }
 
     /// The epoch of what is appended now.
@@ -335,7 +324,7 @@ impl State {
     fn new(topics: Topics, config: &Config) -> Self {
         Self {
             head: 0,
-            last_time: Timestamp::default(),
+            wall: Wall::default(),
             topics,
             history: History::new(config),
             feeds: Feeds::default(),
@@ -351,6 +340,36 @@ impl State {
             stalled: None,
             closed: false,
         }
+    }
+
+    /// As [`Log::sweep`]; how far the clock was set back since the last call, if that is more than it may be.
+    fn sweep(&mut self, now: Now, config: &Config) -> Option<Duration> {
+        self.watch_storage(now.monotonic);
+        self.read_clock(now);
+        let Self {
+            topics,
+            history,
+            feeds,
+            dedup,
+            publishers,
+            ..
+        } = self;
+        history.trim(config, now.monotonic, topics);
+        for id in topics.ruled() {
+            if let Some(rule) = topics.rule(id) {
+                history.trim_topic(id, &config.retention[rule], now.monotonic, topics);
+            }
+        }
+        feeds.sweep(now.monotonic, config);
+        dedup.trim(now.monotonic, config);
+        publishers.trim(now.monotonic, config);
+        self.wall.take_set_back()
+    }
+
+    /// Takes a reading of the wall clock.
+    pub(crate) fn read_clock(&mut self, now: Now) {
+        self.wall.read(now.wall);
+        self.history.believe(self.wall.latest());
     }
 
     /// Why the storage takes no more events, if that is so.

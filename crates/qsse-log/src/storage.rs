@@ -61,11 +61,12 @@ pub trait Storage: Send + Sync + 'static {
     /// The position before the oldest event kept.
     fn oldest(&self) -> u64;
 
-    /// The first seq whose event is of `time` or later, or the one after the newest.
+    /// The first seq whose event is of `time` or later, where times after `until` are ahead of the clock, or the one after the
+    /// newest: what [`Since`](qsse_proto::Since) finds.
     ///
     /// # Errors
     /// [`StorageError`]: it is not known.
-    async fn seq_at(&self, time: Timestamp) -> Result<u64, StorageError>;
+    async fn seq_at(&self, time: Timestamp, until: Timestamp) -> Result<u64, StorageError>;
 
     /// For each topic that `filter` admits, the seq of its `n`th last event at or below `upto`, or of its first.
     ///
@@ -135,15 +136,17 @@ pub struct Opened {
     pub head: u64,
     /// Seqs up to here are reserved.
     pub reserved: u64,
-    /// No event is later.
+    /// The time of the newest event.
     pub last_time: Timestamp,
+    /// No event is later. It is later than `last_time` where the clock was set back.
+    pub latest: Timestamp,
     /// The keys of the dedup window, with the seqs of their events.
     pub keys: Vec<(Key, u64)>,
-    /// How old, counted from `last_time`, a key may be to be among these.
+    /// How old, counted from the newest event or from the open, a key may be to be among these.
     pub keys_age: Duration,
     /// The publishers of the window.
     pub publishers: Vec<StoredPublisher>,
-    /// How long ago, counted from `last_time`, a publisher may have been active last to be among these.
+    /// How long ago, counted from the newest event or from the open, a publisher may have been active last to be among these.
     pub publishers_age: Duration,
     /// Whether it was closed, or is new: nothing that was in memory is missing.
     pub clean: bool,
@@ -157,6 +160,7 @@ impl Opened {
             head: 0,
             reserved: 0,
             last_time: Timestamp::default(),
+            latest: Timestamp::default(),
             keys: Vec::new(),
             keys_age: Duration::ZERO,
             publishers: Vec::new(),

@@ -202,7 +202,7 @@ impl Storage for Fake {
         0
     }
 
-    async fn seq_at(&self, _: Timestamp) -> Result<u64, StorageError> {
+    async fn seq_at(&self, _: Timestamp, _: Timestamp) -> Result<u64, StorageError> {
         Ok(1)
     }
 

@@ -12,7 +12,7 @@ use qsse_log::{
 };
 use qsse_proto::batch::{Batch, Builder};
 use qsse_proto::stream::{GapReason, Outcome};
-use qsse_proto::{Epoch, EventId, Timestamp};
+use qsse_proto::{Epoch, EventId, Since, Timestamp};
 use qsse_topic::{Filter, Topic, TopicRef};
 use tokio::sync::Semaphore;
 
@@ -152,11 +152,12 @@ impl Storage for Fake {
         0
     }
 
-    async fn seq_at(&self, time: Timestamp) -> Result<u64, StorageError> {
+    async fn seq_at(&self, time: Timestamp, until: Timestamp) -> Result<u64, StorageError> {
         let kept = self.kept.lock().unwrap();
         let mut events = kept.iter().flat_map(|batch| batch.iter());
-        let at = events.find(|event| event.time() >= time);
-        Ok(at.map_or(u64::MAX, |event| event.seq()))
+        let mut since = Since::new(time, until);
+        let at = events.find_map(|event| since.event(event.seq(), event.time()));
+        Ok(at.unwrap_or_else(|| since.begin(u64::MAX)))
     }
 
     async fn tail(

@@ -78,6 +78,7 @@ mod intern;
 mod kind;
 pub mod limits;
 pub mod publish;
+mod since;
 pub mod stream;
 mod timestamp;
 mod varint;
@@ -91,6 +92,7 @@ pub use event::{Event, LentEvent};
 pub use event_id::{Epoch, EventId, ParseEventIdError};
 pub use frame::Frame;
 pub use kind::{Kind, KindError};
+pub use since::Since;
 pub use timestamp::{ParseTimestampError, Timestamp};
 
 /// The README's example, compiled and run with the other documentation tests.

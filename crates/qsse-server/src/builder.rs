@@ -262,7 +262,7 @@ impl Builder {
         let clock = self.clock.unwrap_or_else(Clock::system);
         #[cfg(feature = "store")]
         let storage = match &self.directory {
-            Some(directory) => Some(open_store(directory, &self.config, self.epoch)?),
+            Some(directory) => Some(open_store(directory, &self.config, self.epoch, clock)?),
             None => self.storage,
         };
         #[cfg(not(feature = "store"))]
@@ -334,11 +334,13 @@ fn open_store(
     directory: &std::path::Path,
     config: &Config,
     epoch: Option<Epoch>,
+    clock: Clock,
 ) -> Result<Arc<dyn Storage>, BindError> {
     use qsse_log::disk::{self, Disk};
     let epoch = epoch.unwrap_or_else(random_epoch);
     let purpose = format!("a qsse server, process {}", std::process::id());
     let options = disk::options(epoch, config.log.acknowledge)
+        .now(clock.now().wall)
         .purpose(purpose)
         .keys(config.log.dedup_keys, config.log.dedup_window)
         .publishers(

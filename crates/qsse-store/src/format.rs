@@ -56,6 +56,7 @@
 
 use crate::error::OpenError;
 use crc32c::crc32c_append;
+use qsse_proto::Timestamp;
 
 /// The format that is written, and the only one that is read.
 pub(crate) const VERSION: u32 = 2;
@@ -234,6 +235,13 @@ impl Record {
     pub(crate) fn len(&self) -> u64 {
         let body = u64::from(self.batch_len) + u64::from(self.tail_len());
         (RECORD_HEADER as u64 + body).next_multiple_of(ALIGN as u64)
+    }
+
+    /// The earliest and the latest time of its events.
+    pub(crate) fn times(&self) -> (Timestamp, Timestamp) {
+        [self.first_time, self.last_time]
+            .map(Timestamp::from_micros)
+            .into()
     }
 
     /// The length of its keys and runs.

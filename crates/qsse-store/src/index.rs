@@ -4,7 +4,7 @@ mod file;
 
 use crate::format::{Record, SEGMENT_HEADER, Seal};
 use crate::io::IoFile;
-use qsse_proto::Batch;
+use qsse_proto::{Batch, Timestamp};
 use qsse_topic::{Filter, Topic, TopicMap, TopicRef};
 use std::io;
 use std::sync::Arc;
@@ -45,6 +45,7 @@ pub(crate) struct Index {
     /// What the last mark says, and where it ends in the file.
     marked: (u64, u64),
     topics: TopicMap<Stat>,
+    times: Option<(Timestamp, Timestamp)>,
     events: u64,
     bytes: u64,
     slots: Slots,
@@ -77,6 +78,7 @@ impl Index {
             holes: Vec::new(),
             marked: (0, 0),
             topics: TopicMap::new(),
+            times: None,
             events: 0,
             bytes: 0,
             slots: Slots::Memory(Vec::new()),
@@ -97,6 +99,9 @@ impl Index {
         }
         let number = u32::try_from(self.records.len()).unwrap_or(u32::MAX);
         self.records.push(record);
+        let (first, last) = record.times();
+        let (earliest, latest) = self.times.unwrap_or((first, last));
+        self.times = Some((earliest.min(first), latest.max(last)));
         let Slots::Memory(slots) = &mut self.slots else {
             unreachable!("an index that is added to is in memory");
         };
@@ -187,9 +192,9 @@ impl Index {
         end.max(self.marked.1)
     }
 
-    /// The latest time of all events through the last record.
-    pub(crate) fn last_time(&self) -> u64 {
-        self.records.last().map_or(0, |record| record.last_time)
+    /// The earliest and the latest time of its events.
+    pub(crate) fn times(&self) -> Option<(Timestamp, Timestamp)> {
+        self.times
     }
 
     pub(crate) fn seq(&self, slot: &Slot) -> u64 {

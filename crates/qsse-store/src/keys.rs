@@ -12,9 +12,10 @@ use crate::format::{Fields, PROLOGUE, Prologue, Record, Seal, prologue, put_prol
 use crate::io::{Io, read_file, replace};
 use crate::options::Options;
 use crate::segment::{Files, Segment};
+use crate::since::seq_since;
 use crate::{OpenError, StoreError};
 use bytes::Bytes;
-use qsse_proto::Timestamp;
+use qsse_proto::{Since, Timestamp};
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
@@ -27,6 +28,51 @@ const LIMIT: u64 = 1 << 30;
 /// A key with the seq and the time of its event.
 pub(crate) type Keyed = (PublishKey, u64, Timestamp);
 
+/// The keys that may still be asked for: those of events of this time.
+pub(crate) struct Window {
+    oldest: u64,
+    newest: u64,
+    /// The first of these events that is in a segment.
+    from: u64,
+}
+
+impl Window {
+    /// The window up to `newest`, the time of the newest event.
+    pub(crate) fn new(
+        segments: &[Arc<Segment>],
+        files: &Files,
+        options: &Options,
+        newest: u64,
+    ) -> Self {
+        let oldest = newest.saturating_sub(options.keys_age_micros());
+        let [from, until] = [oldest, newest].map(Timestamp::from_micros);
+        Self {
+            oldest,
+            newest,
+            from: seq_since(segments, files, Since::new(from, until), u64::MAX),
+        }
+    }
+
+    /// Whether a record may have such keys.
+    pub(crate) fn has(&self, record: &Record) -> bool {
+        record.has_keys() && record.last_seq >= self.from
+    }
+
+    /// A time after all keys of a segment.
+    pub(crate) fn after(&self, segment: &Segment) -> u64 {
+        let latest = segment.times().map_or(0, |(_, latest)| latest.as_micros());
+        latest.min(self.newest) + 1
+    }
+
+    /// The time that counts for an event in a segment, of which the clock may have been wrong.
+    fn time(&self, time: Timestamp) -> Timestamp {
+        match (self.oldest..=self.newest).contains(&time.as_micros()) {
+            true => time,
+            false => Timestamp::from_micros(self.newest),
+        }
+    }
+}
+
 /// What is known of the keys of a store.
 pub(crate) struct Newest {
     /// The newest, in the order of their seqs; of a key that came twice the newer one.
@@ -35,14 +81,14 @@ pub(crate) struct Newest {
     pub(crate) complete: bool,
 }
 
-/// Finds the newest keys of a store.
+/// Finds the newest keys of a store, whose newest event is of that time.
 pub(crate) fn newest(
     segments: &[Arc<Segment>],
     files: &Files,
     options: &Options,
     last_time: u64,
 ) -> Result<Newest, OpenError> {
-    let oldest = last_time.saturating_sub(options.keys_age_micros());
+    let window = Window::new(segments, files, options, last_time);
     let mut newest: HashMap<PublishKey, (u64, Timestamp)> = HashMap::new();
     let mut add = |found: Vec<Keyed>| {
         for (key, seq, time) in found.into_iter().rev() {
@@ -54,13 +100,13 @@ pub(crate) fn newest(
     };
     let mut room = options.max_keys > 0;
     for segment in segments.iter().rev() {
-        if !room || segment.last_time() < oldest {
+        if !room || segment.end() < window.from {
             break;
         }
-        let keyed = records(segment, files, oldest);
+        let keyed = records(segment, files, &window);
         let keyed = keyed.map_err(OpenError::io("read an index"))?;
         for record in keyed.iter().rev() {
-            let found = of_record(segment, record, files, oldest);
+            let found = of_record(segment, record, files, &window);
             room = add(found.map_err(OpenError::io("read the newest keys"))?);
             if !room {
                 break;
@@ -70,7 +116,7 @@ pub(crate) fn newest(
     let removed = read(&*files.io, files.seal)?;
     let complete = removed.is_some();
     let mut removed = removed.unwrap_or_default();
-    removed.retain(|(.., time)| time.as_micros() >= oldest);
+    removed.retain(|(.., time)| time.as_micros() >= window.oldest);
     add(removed);
     let newest = newest.into_iter();
     let mut keys: Vec<_> = newest.map(|(key, (seq, time))| (key, seq, time)).collect();
@@ -78,18 +124,18 @@ pub(crate) fn newest(
     Ok(Newest { keys, complete })
 }
 
-/// Makes the keys of a segment last that is about to be removed, those of the time since `oldest`.
+/// Makes the keys of a segment last that is about to be removed, those that may be asked for.
 pub(crate) fn keep(
     segment: &Arc<Segment>,
     files: &Files,
     options: &Options,
-    oldest: u64,
+    window: &Window,
 ) -> Result<(), StoreError> {
     let mut keys = Vec::new();
-    if options.max_keys > 0 && segment.last_time() >= oldest {
-        let keyed = records(segment, files, oldest).map_err(StoreError::io("read an index"))?;
+    if options.max_keys > 0 && segment.end() >= window.from {
+        let keyed = records(segment, files, window).map_err(StoreError::io("read an index"))?;
         for record in &keyed {
-            let found = of_record(segment, record, files, oldest);
+            let found = of_record(segment, record, files, window);
             keys.extend(found.map_err(StoreError::io("read the keys of what is removed"))?);
         }
     }
@@ -99,7 +145,7 @@ pub(crate) fn keep(
     // Of a file that cannot be read nothing can be kept.
     let removed = read(&*files.io, files.seal).unwrap_or_default();
     let mut removed = removed.unwrap_or_default();
-    removed.retain(|(.., time)| time.as_micros() >= oldest);
+    removed.retain(|(.., time)| time.as_micros() >= window.oldest);
     removed.append(&mut keys);
     let surplus = removed.len().saturating_sub(options.max_keys);
     let bytes = encode(&removed[surplus..], files.seal);
@@ -107,20 +153,20 @@ pub(crate) fn keep(
         .map_err(StoreError::io("write the keys of what is removed"))
 }
 
-/// The records with keys of that time.
-fn records(segment: &Arc<Segment>, files: &Files, oldest: u64) -> io::Result<Vec<Record>> {
-    let asked = |record: &&Record| record.has_keys() && record.last_time >= oldest;
+/// The records with keys that may be asked for.
+fn records(segment: &Arc<Segment>, files: &Files, window: &Window) -> io::Result<Vec<Record>> {
+    let asked = |record: &&Record| window.has(record);
     segment.index(files, |index| {
         index.records().iter().filter(asked).copied().collect()
     })
 }
 
-/// The keys of a record that are of that time; none, if it is damaged.
+/// The keys of a record that may be asked for; none, if it is damaged.
 fn of_record(
     segment: &Arc<Segment>,
     record: &Record,
     files: &Files,
-    oldest: u64,
+    window: &Window,
 ) -> io::Result<Vec<Keyed>> {
     let Some((Some(batch), keys)) = segment.whole(record, files.seal)? else {
         return Ok(Vec::new());
@@ -131,9 +177,9 @@ fn of_record(
     for (seq, key) in keys {
         if let Some(event) = events.find(|event| event.seq() >= seq)
             && event.seq() == seq
-            && event.time().as_micros() >= oldest
+            && seq >= window.from
         {
-            found.push((key, seq, event.time()));
+            found.push((key, seq, window.time(event.time())));
         }
     }
     Ok(found)

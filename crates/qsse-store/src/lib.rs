@@ -54,6 +54,7 @@ mod recover;
 mod retain;
 mod scan;
 mod segment;
+mod since;
 mod state;
 mod store;
 

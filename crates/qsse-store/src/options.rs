@@ -1,6 +1,6 @@
 //! What a store is told when it is opened, and what it shall keep.
 
-use qsse_proto::Epoch;
+use qsse_proto::{Epoch, Timestamp};
 use qsse_topic::Pattern;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
@@ -12,6 +12,9 @@ pub struct Options {
     /// The epoch of what is appended from this open to the next. It must be random: what tells these events from those that
     /// another copy of the store has under the same seqs. One that the store had before is counted up.
     pub epoch: Epoch,
+    /// The wall clock at this open. An event of a later time was stamped by a clock that was ahead, and is as old as the
+    /// open. By default no time is.
+    pub now: Timestamp,
     /// A random number that goes into every checksum of a store made by this open, so that nobody can
     /// publish data that is later mistaken for a record. From the standard library's hash keys by
     /// default; tests that want equal files set it.
@@ -48,6 +51,7 @@ impl Options {
     pub fn new(epoch: Epoch) -> Self {
         Self {
             epoch,
+            now: Timestamp::from_micros(u64::MAX),
             salt_if_new: RandomState::new().build_hasher().finish(),
             purpose: "another program".to_owned(),
             segment_bytes: 64 << 20,
@@ -65,6 +69,13 @@ impl Options {
     #[must_use]
     pub fn epoch(mut self, epoch: Epoch) -> Self {
         self.epoch = epoch;
+        self
+    }
+
+    /// Sets [`now`](Self::now).
+    #[must_use]
+    pub fn now(mut self, now: Timestamp) -> Self {
+        self.now = now;
         self
     }
 

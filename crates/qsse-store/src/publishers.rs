@@ -12,7 +12,7 @@
 //! ```
 
 use crate::entry::{PublisherRun, read_runs};
-use crate::format::{Fields, PROLOGUE, Prologue, Record, Seal, prologue, put_prologue};
+use crate::format::{Fields, PROLOGUE, Prologue, Seal, prologue, put_prologue};
 use crate::io::{Io, read_file, replace};
 use crate::options::Options;
 use crate::segment::{Files, Segment};
@@ -49,6 +49,8 @@ pub(crate) struct Table {
     known: HashMap<[u8; 16], Known>,
     /// Those that were active last before this time may be forgotten.
     from: u64,
+    /// The latest time so far. What is published by a clock that was set back counts as of this time: then nothing is forgotten early.
+    latest: u64,
     /// The file has all of it through this seq.
     through: u64,
     /// Something of it may be missing.
@@ -83,6 +85,8 @@ impl Table {
         let mut gap = first > table.through + 1;
         for segment in segments {
             if segment.end() <= table.through {
+                let latest = segment.times().map_or(0, |(_, latest)| latest.as_micros());
+                table.latest = table.latest.max(latest);
                 continue;
             }
             let found = segment.index(files, |index| {
@@ -92,18 +96,16 @@ impl Table {
             });
             let (records, lost) = found.map_err(OpenError::io("read an index"))?;
             gap |= lost;
-            let behind = |record: &&Record| record.last_seq > table.through;
-            let records: Vec<_> = records.iter().filter(behind).copied().collect();
-            for record in records.iter().filter(|record| record.tail_len() > 0) {
+            for record in &records {
+                if record.last_seq <= table.through || record.tail_len() == 0 {
+                    table.take(&[], record.last_time);
+                    continue;
+                }
                 let whole = segment.whole(record, files.seal);
                 let whole = whole.map_err(OpenError::io("read the newest publishers"))?;
                 let runs = whole.and_then(|(_, tail)| read_runs(&tail, record.first_seq));
-                match runs {
-                    Some(runs) => runs
-                        .into_iter()
-                        .for_each(|run| table.take(run, record.last_time)),
-                    None => gap = true,
-                }
+                gap |= runs.is_none();
+                table.take(&runs.unwrap_or_default(), record.last_time);
             }
         }
         if gap {
@@ -121,6 +123,7 @@ impl Table {
         Self {
             known: HashMap::new(),
             from: 0,
+            latest: 0,
             through: 0,
             complete: true,
             most: 0,
@@ -137,7 +140,7 @@ impl Table {
         });
         let mut all: Vec<_> = known.collect();
         // In the order of their last activity, so that the most idle ones are forgotten first.
-        all.sort_unstable_by_key(|publisher| (self.known[&publisher.id].time, publisher.id));
+        all.sort_unstable_by_key(|publisher| self.known[&publisher.id].active());
         all
     }
 
@@ -155,11 +158,15 @@ impl Table {
         }
     }
 
-    /// Notes what was published at that time.
-    pub(crate) fn take(&mut self, run: PublisherRun, time: u64) {
-        if self.most == 0 {
-            return;
+    /// Notes what was published, of the next events, the last of which is of that time.
+    pub(crate) fn take(&mut self, runs: &[PublisherRun], time: u64) {
+        self.latest = self.latest.max(time);
+        if self.most > 0 {
+            runs.iter().for_each(|run| self.add(*run, self.latest));
         }
+    }
+
+    fn add(&mut self, run: PublisherRun, time: u64) {
         let known = self.known.entry(run.publisher).or_insert_with(|| Known {
             last: 0,
             time,
@@ -189,13 +196,12 @@ impl Table {
         if surplus == 0 {
             return;
         }
-        let mut times: Vec<_> = self
-            .known
-            .iter()
-            .map(|(id, known)| (known.time, *id))
+        let known = self.known.iter();
+        let mut idle: Vec<_> = known
+            .map(|(id, known)| (known.active(), known.time, *id))
             .collect();
-        times.sort_unstable();
-        for (time, id) in &times[..surplus] {
+        idle.sort_unstable();
+        for (_, time, id) in &idle[..surplus] {
             self.known.remove(id);
             self.from = self.from.max(time + 1);
         }
@@ -226,6 +232,14 @@ impl Table {
         replace(io, NAME, &bytes, true).map_err(StoreError::io("write its publishers"))?;
         self.through = seq;
         Ok(())
+    }
+}
+
+impl Known {
+    /// The seq of its last event.
+    fn active(&self) -> u64 {
+        let last = self.runs.back();
+        last.map_or(0, |run| run.first.saturating_add(u64::from(run.events)))
     }
 }
 
@@ -306,6 +320,7 @@ fn decode(bytes: &[u8], seal: Seal) -> Option<Table> {
             runs.push_back(run);
         }
         let certain = certain == 1;
+        table.latest = table.latest.max(time);
         table.known.insert(
             id,
             Known {

@@ -1,8 +1,9 @@
 //! Questions about what is kept.
 
 use crate::read::Reader;
+use crate::since::seq_since;
 use crate::state::TopicState;
-use qsse_proto::{Epoch, Timestamp};
+use qsse_proto::{Epoch, Since, Timestamp};
 use qsse_topic::{Filter, Topic};
 use std::collections::BTreeMap;
 
@@ -111,33 +112,15 @@ impl Reader {
     /// The first seq whose event has a time of `time` or later, or the one after the head: where to
     /// begin for all since then. Events that were removed since count as well, and so does a damaged
     /// record, as a whole.
-    pub fn seq_at(&self, time: Timestamp) -> u64 {
-        let time = time.as_micros();
-        let (segment, next) = {
+    ///
+    /// Times after `until` are ahead of the clock: an event of such a time counts as of the time of the next one that is not,
+    /// as [`Since`] says.
+    pub fn seq_at(&self, time: Timestamp, until: Timestamp) -> u64 {
+        let (segments, next) = {
             let state = self.shared.state.read();
-            let segments = &state.segments;
-            let at = segments.partition_point(|segment| segment.last_time() < time);
-            (segments.get(at).cloned(), state.known + 1)
+            (state.segments.clone(), state.known + 1)
         };
-        let Some(segment) = segment else {
-            return next;
-        };
-        let record = segment.index(&self.shared.files, |index| {
-            let records = index.records();
-            let at = records.partition_point(|record| record.last_time < time);
-            records.get(at).copied()
-        });
-        let Ok(Some(record)) = record else {
-            return segment.first;
-        };
-        match segment.batch(&record, self.shared.files.seal) {
-            Some(Some(batch)) => {
-                let mut events = batch.iter();
-                let event = events.find(|event| event.time().as_micros() >= time);
-                event.map_or(record.first_seq, |event| event.seq())
-            }
-            _ => record.after + 1,
-        }
+        seq_since(&segments, &self.shared.files, Since::new(time, until), next)
     }
 
     /// The topics with a kept event that `filter` matches, each with the seq of its newest one, in byte

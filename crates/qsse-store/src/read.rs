@@ -297,7 +297,8 @@ impl Reading<'_> {
     fn take_some(&mut self, batch: &Batch, mut wanted: impl FnMut(&EventRef<'_>) -> bool) {
         for event in batch.iter().filter(|event| wanted(event)) {
             let (topic, kind, data) = (event.topic(), event.kind(), event.data());
-            if !self.open.would_fit(topic, kind, data.len()) {
+            let fits = self.open.would_fit(topic, kind, data.len());
+            if !fits || !self.open.keeps_time(event.time()) {
                 self.seal();
             }
             self.open.push(event.seq(), event.time(), topic, kind, data);

@@ -33,19 +33,21 @@ pub struct Recovered {
     pub floor: u64,
     /// The newest event that is there; 0 without one.
     pub tail: u64,
-    /// The time of that event, or of any that was later; the beginning of 1970 without one.
+    /// The time of that event; the beginning of 1970 without one.
     pub last_time: Timestamp,
+    /// No event has a later time. It is later than `last_time` where the clock was set back.
+    pub latest: Timestamp,
     /// Seqs that are lost, by damage or by an unclean end, each as (after, to], in order.
     pub lost: Vec<(u64, u64)>,
     /// The newest keys with seq and time of their events, in order of the seqs; of a key that
     /// came twice the newer one. See [`Options::max_keys`] and [`Options::keys_age`].
     pub keys: Vec<(PublishKey, u64, Timestamp)>,
-    /// How old, counted from `last_time`, a key may be to be among these: [`Options::keys_age`], or
+    /// How old, counted from `last_time` or [`Options::now`], a key may be to be among these: [`Options::keys_age`], or
     /// less where keys of removed events could not be kept.
     pub keys_age: Duration,
     /// The publishers that number their publishes, the most idle first. See [`Options::max_publishers`] and [`Options::publishers_age`].
     pub publishers: Vec<Publisher>,
-    /// How long ago, counted from `last_time`, a publisher may have been active last to be among these: [`Options::publishers_age`], or
+    /// How long ago, counted from `last_time` or [`Options::now`], a publisher may have been active last to be among these: [`Options::publishers_age`], or
     /// less where they were too many, or something of them is lost.
     pub publishers_age: Duration,
     /// Whether it was closed, or is new.
@@ -108,10 +110,10 @@ pub(crate) fn open(io: Arc<dyn Io>, options: Options) -> Result<(Store, Recovere
         None if removed => (topics.missing, topics.begin) = (known, known),
         None => {}
     }
-    let last_time = segments.iter().map(|segment| segment.last_time()).max();
-    let last_time = last_time.unwrap_or_default();
+    let times = segments.iter().filter_map(|segment| segment.times());
+    let latest = times.map(|(_, latest)| latest).max().unwrap_or_default();
     let mut lost = Vec::new();
-    let (mut tail, mut end) = (0, topics.begin);
+    let (mut tail, mut last_time, mut end) = (0, 0, topics.begin);
     for segment in &segments {
         let read = || {
             segment
@@ -134,16 +136,18 @@ pub(crate) fn open(io: Arc<dyn Io>, options: Options) -> Result<(Store, Recovere
             }
             end = end.max(index.end());
             if let Some(last) = index.records().last() {
-                tail = last.last_seq;
+                (tail, last_time) = (last.last_seq, last.last_time);
             }
         });
         found.map_err(OpenError::io("read an index"))?;
     }
     add_lost(&mut lost, end, known);
-    let Newest { keys, complete } = keys::newest(&segments, &files, &options, last_time)?;
+    // A clock that was ahead makes nothing older.
+    let newest = last_time.min(options.now.as_micros());
+    let Newest { keys, complete } = keys::newest(&segments, &files, &options, newest)?;
     let keys_known = match found.keys_from {
         0 => Duration::MAX,
-        from => Duration::from_micros(last_time.saturating_sub(from)),
+        from => Duration::from_micros(newest.saturating_sub(from)),
     };
     let publishers = Table::open(&segments, &files, &options)?;
     let closed = segments.len().saturating_sub(1);
@@ -167,6 +171,7 @@ pub(crate) fn open(io: Arc<dyn Io>, options: Options) -> Result<(Store, Recovere
         floor: topics.missing.max(topics.max_floor()),
         tail,
         last_time: Timestamp::from_micros(last_time),
+        latest,
         lost,
         keys,
         keys_age: if complete {
@@ -175,7 +180,7 @@ pub(crate) fn open(io: Arc<dyn Io>, options: Options) -> Result<(Store, Recovere
             Duration::ZERO
         },
         publishers: publishers.told(),
-        publishers_age: publishers.age(&options, last_time),
+        publishers_age: publishers.age(&options, newest),
         clean: found.clean.is_some(),
     };
     let state = RwLock::new(State {
@@ -195,7 +200,7 @@ pub(crate) fn open(io: Arc<dyn Io>, options: Options) -> Result<(Store, Recovere
         meta,
         lock,
         options,
-        last_time,
+        last_time: newest,
         known,
         publishers,
     };
@@ -235,7 +240,6 @@ fn open_segments(
             remove(files, first);
             continue;
         }
-        segment.follow(segments.last().map_or(0, |before| before.last_time()));
         segments.push(Arc::new(segment));
     }
     Ok(segments)

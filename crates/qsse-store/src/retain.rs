@@ -303,22 +303,13 @@ impl Store {
 
     /// Makes the keys of a segment last that may still be asked for, before it goes off the disk.
     fn keep_keys(&mut self, segment: &Arc<Segment>) -> Result<(), StoreError> {
-        let newest = self
-            .shared
-            .state
-            .read()
-            .segments
-            .last()
-            .map(|last| last.last_time());
-        let oldest = newest
-            .unwrap_or_default()
-            .saturating_sub(self.options.keys_age_micros());
+        let keyed = self.keyed();
         self.keep_publishers(segment)?;
-        match keys::keep(segment, &self.shared.files, &self.options, oldest) {
+        match keys::keep(segment, &self.shared.files, &self.options, &keyed) {
             // As with floors: say less, and make some.
             Err(StoreError::Full { .. }) => {
-                let keys_from = segment.last_time() + 1;
                 let state = self.meta.state();
+                let keys_from = keyed.after(segment).max(state.keys_from);
                 self.write_meta(MetaState { keys_from, ..state })
             }
             kept => kept,

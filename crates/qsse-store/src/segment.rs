@@ -6,7 +6,7 @@ use crate::io::{Io, IoFile, read_range};
 use crate::scan;
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
-use qsse_proto::Batch;
+use qsse_proto::{Batch, Timestamp};
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -30,7 +30,8 @@ pub(crate) struct Segment {
     len: AtomicU64,
     /// Everything through here is answered for, or lost within.
     end: AtomicU64,
-    last_time: AtomicU64,
+    /// The earliest and the latest time of its events.
+    times: Mutex<Option<(Timestamp, Timestamp)>>,
     index: RwLock<Option<Index>>,
     /// The index is in memory alone.
     pinned: AtomicBool,
@@ -103,7 +104,7 @@ impl Segment {
             file,
             len: AtomicU64::new(index.file_end()),
             end: AtomicU64::new(index.end()),
-            last_time: AtomicU64::new(index.last_time()),
+            times: Mutex::new(index.times()),
             index: RwLock::new(Some(index)),
             pinned: AtomicBool::new(true),
             index_len: AtomicU64::new(0),
@@ -128,13 +129,9 @@ impl Segment {
         self.end.load(Ordering::Acquire)
     }
 
-    pub(crate) fn last_time(&self) -> u64 {
-        self.last_time.load(Ordering::Acquire)
-    }
-
-    /// Its last time is no earlier than that of the segment before it, also if it has no event.
-    pub(crate) fn follow(&self, before: u64) {
-        self.last_time.fetch_max(before, Ordering::AcqRel);
+    /// The earliest and the latest time of its events; those that were removed count until it is written anew.
+    pub(crate) fn times(&self) -> Option<(Timestamp, Timestamp)> {
+        *self.times.lock()
     }
 
     /// Gives the index to `ask`, read from its file if need be, or made from the segment itself.
@@ -176,6 +173,7 @@ impl Segment {
     pub(crate) fn rebuild(&self, files: &Files) -> io::Result<()> {
         let index = scan::scan(&*self.file, self.len(), self.first, files.seal)?;
         self.end.store(index.end(), Ordering::Release);
+        *self.times.lock() = index.times();
         *self.index.write() = Some(index);
         self.pinned.store(true, Ordering::Release);
         Ok(())
@@ -188,8 +186,7 @@ impl Segment {
             change(index);
             self.len.store(index.file_end(), Ordering::Release);
             self.end.store(index.end(), Ordering::Release);
-            let last = self.last_time().max(index.last_time());
-            self.last_time.store(last, Ordering::Release);
+            *self.times.lock() = index.times();
         }
     }
 

@@ -8,6 +8,7 @@ use crate::entry::Entry;
 use crate::error::{Health, StoreError};
 use crate::floors;
 use crate::io::{Io, Lock, StdIo};
+use crate::keys::Window;
 use crate::meta::{Meta, State as MetaState, WriteError};
 use crate::options::Options;
 use crate::publishers::Table;
@@ -34,6 +35,8 @@ pub struct Store {
     pub(crate) options: Options,
     pub(crate) ages: Ages,
     pub(crate) publishers: Table,
+    /// The time of the newest event, or that of the open where it is earlier and nothing was appended since.
+    pub(crate) last_time: u64,
     /// Seqs through here may be given out.
     mark: u64,
     /// Something was written that was not synced.
@@ -95,6 +98,7 @@ impl Store {
             options: opened.options,
             ages: Ages::new(opened.last_time, opened.known),
             publishers: opened.publishers,
+            last_time: opened.last_time,
             mark: opened.known,
             dirty: false,
             buf: Vec::new(),
@@ -193,9 +197,8 @@ impl Store {
         self.dirty = !sync;
         self.show(parts);
         for entry in entries {
-            let time = entry.batch.last_time().as_micros();
-            let runs = entry.runs.iter();
-            runs.for_each(|run| self.publishers.take(*run, time));
+            self.last_time = entry.batch.last_time().as_micros();
+            self.publishers.take(&entry.runs, self.last_time);
         }
         *self.shared.health.lock() = Health::Good;
         Ok(())
@@ -298,6 +301,12 @@ impl Store {
             }
             Err(WriteError::Sync(error)) => Err(self.fail("a sync of the meta file", &error)),
         }
+    }
+
+    /// The keys that may still be asked for.
+    pub(crate) fn keyed(&self) -> Window {
+        let segments = self.shared.state.read().segments.clone();
+        Window::new(&segments, &self.shared.files, &self.options, self.last_time)
     }
 
     /// The same error, told by `health` too if the disk is full.

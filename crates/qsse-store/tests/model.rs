@@ -387,7 +387,10 @@ impl Model {
 
     fn check_seq_at(&mut self, at: u16) {
         let time = 1_000 + u64::from(at) % (self.now - 990);
-        let found = self.store().reader().seq_at(Timestamp::from_micros(time));
+        let found = self.store().reader().seq_at(
+            Timestamp::from_micros(time),
+            Timestamp::from_micros(u64::MAX),
+        );
         // Nothing kept of that time is before it, and nothing kept of an earlier time after it.
         for event in self.kept_of("*") {
             assert_eq!(

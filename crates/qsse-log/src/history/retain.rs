@@ -78,7 +78,9 @@ impl History {
             let from = (self.floor + 1).saturating_sub(oldest.first_seq) as usize;
             let to = (upto + 1 - oldest.first_seq) as usize;
             release(oldest, from..to, topics);
-            self.floor_time = oldest.moment(to - 1).time;
+            for time in oldest.times(from..to) {
+                self.gone.add(time, self.until);
+            }
             self.events -= (to - from) as u64;
             self.floor = upto;
             topics.set_floor(upto);

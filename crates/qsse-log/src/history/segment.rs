@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use qsse_proto::Timestamp;
 use qsse_proto::batch::Builder;
+use qsse_proto::{Since, Timestamp};
 
 use super::Record;
 use crate::feed::Incoming;
@@ -19,6 +19,8 @@ pub(super) struct Segment {
     places: Vec<Place>,
     /// In order; the first one is that of the first event.
     moments: Vec<Moment>,
+    /// The earliest and the latest time.
+    times: Option<(Timestamp, Timestamp)>,
 }
 
 /// Where an event stands in its segment, up to the next one: the length of its kind in a byte, the kind, the data.
@@ -54,6 +56,7 @@ impl Segment {
             bytes: Vec::with_capacity(bytes),
             places: Vec::new(),
             moments: Vec::new(),
+            times: None,
         }
     }
 
@@ -62,6 +65,7 @@ impl Segment {
         self.bytes.clear();
         self.places.clear();
         self.moments.clear();
+        self.times = None;
         self
     }
 
@@ -80,6 +84,8 @@ impl Segment {
         if last.is_none_or(|last| (last.time, last.age) != (time, age)) {
             let first = self.places.len() as u32;
             self.moments.push(Moment { first, time, age });
+            let (earliest, latest) = self.times.unwrap_or((time, time));
+            self.times = Some((earliest.min(time), latest.max(time)));
         }
         let topic = record.topic;
         self.places.push(Place { topic, at });
@@ -94,8 +100,25 @@ impl Segment {
         self.first_seq + self.places.len() as u64 - 1
     }
 
-    pub(super) fn last_time(&self) -> Option<Timestamp> {
-        self.moments.last().map(|moment| moment.time)
+    /// Where a start at a time begins, if that is here.
+    pub(super) fn begin(&self, since: &mut Since) -> Option<u64> {
+        let (earliest, latest) = self.times?;
+        if since.skip(self.first_seq, earliest, latest) {
+            return None;
+        }
+        let mut moments = self.moments.iter();
+        moments.find_map(|moment| {
+            let first = self.first_seq + u64::from(moment.first);
+            since.event(first, moment.time)
+        })
+    }
+
+    /// The times of the events at these places.
+    pub(super) fn times(&self, places: std::ops::Range<usize>) -> impl Iterator<Item = Timestamp> {
+        let first = self.moment_number(places.start);
+        let within = move |moment: &&Moment| (moment.first as usize) < places.end;
+        let moments = self.moments[first..].iter().take_while(within);
+        moments.map(|moment| moment.time)
     }
 
     /// How many events come before the first one of a moment of which this does not hold. It has to
@@ -224,7 +247,7 @@ mod tests {
     fn a_segment_tells_of_each_event_what_it_was() {
         let mut segment = Segment::with_capacity(100);
         segment.first_seq = 5;
-        assert_eq!((segment.len(), segment.last_time()), (0, None));
+        assert_eq!((segment.len(), segment.times), (0, None));
         let seconds = Duration::from_secs;
         // A moment is that of two events; the next has the same time and another age.
         for (seq, age, data) in [(5, 1, "x"), (6, 1, "yy"), (7, 2, ""), (8, 2, "zzz")] {

@@ -104,10 +104,13 @@ impl Reader {
         let filter = self.feed.filter().clone();
         let position = match start {
             Start::Since(time) => {
-                let in_memory = self.log.shared().state.lock().history.before(time);
+                let (in_memory, until) = {
+                    let state = self.log.shared().state.lock();
+                    (state.history.before(time), state.wall.latest())
+                };
                 match in_memory {
                     Some(position) => position,
-                    None => read(storage.seq_at(time)).await?.saturating_sub(1),
+                    None => read(storage.seq_at(time, until)).await?.saturating_sub(1),
                 }
             }
             Start::Last(n) => {
@@ -198,7 +201,9 @@ fn begin(
         Start::Since(_) | Start::Last(_) if log.storage().is_some() => at(head, Outcome::Resumed),
         Start::Since(time) => match state.history.before(time) {
             Some(position) => past(position),
-            // Some of that time are gone. How many is not known any more, unless the feed reaches back to before them.
+            // Some of that time are gone. How many is not known any more, unless the feed reaches back to before them, and times
+            // only rise.
+            None if state.wall.went_back() => after(0),
             None => after(feed.before(time).unwrap_or_default()),
         },
         Start::Last(n) => {

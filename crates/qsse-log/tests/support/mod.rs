@@ -81,7 +81,7 @@ impl Storage for Memory {
         0
     }
 
-    async fn seq_at(&self, _: Timestamp) -> Result<u64, StorageError> {
+    async fn seq_at(&self, _: Timestamp, _: Timestamp) -> Result<u64, StorageError> {
         Ok(1)
     }
 
@@ -266,9 +266,9 @@ impl Storage for Shared {
         self.0.inner.oldest()
     }
 
-    async fn seq_at(&self, time: Timestamp) -> Result<u64, StorageError> {
+    async fn seq_at(&self, time: Timestamp, until: Timestamp) -> Result<u64, StorageError> {
         self.0.meet("seq_at").await?;
-        self.0.inner.seq_at(time).await
+        self.0.inner.seq_at(time, until).await
     }
 
     async fn tail(

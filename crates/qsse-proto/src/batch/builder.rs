@@ -10,7 +10,7 @@ use bytes::Bytes;
 /// The open batch at the end of a log or a feed: takes events until it is sealed.
 ///
 /// It grows from small, about as far as the batch before it got. It never closes itself: the caller
-/// asks [`would_fit`](Builder::would_fit) and seals with [`finish`](Builder::finish).
+/// asks [`would_fit`](Builder::would_fit) and [`keeps_time`](Builder::keeps_time), and seals with [`finish`](Builder::finish).
 ///
 /// There is no hash map behind the names: the last topic is compared, then one place of a small
 /// table. What that misses is named again, which the format allows.
@@ -51,7 +51,7 @@ impl Builder {
     /// Appends an event.
     ///
     /// `topic` and `kind` are taken as they are: they were checked where they came from. A time before
-    /// that of the event before counts as the same.
+    /// that of the event before counts as the same: [`keeps_time`](Builder::keeps_time) tells.
     ///
     /// # Panics
     /// If `seq` is not above that of the event before, or a name is longer than its limit or empty.
@@ -156,6 +156,12 @@ impl Builder {
     pub fn would_fit(&self, topic: &str, kind: &str, data_len: usize) -> bool {
         let need = self.need(topic.len() + kind.len() + data_len);
         self.is_empty() || self.buf.len() + need <= BATCH_BYTES
+    }
+
+    /// Whether an event of this time would keep it: times never go back within a batch (`QP-6.3`).
+    #[inline]
+    pub const fn keeps_time(&self, time: Timestamp) -> bool {
+        self.is_empty() || time.as_micros() >= self.last_time
     }
 
     /// Seals what has gathered and starts anew.

@@ -2,12 +2,13 @@
 
 use crate::options::Age;
 use crate::store::Store;
+use qsse_proto::Timestamp;
 use std::collections::VecDeque;
 use std::time::Duration;
 
 /// What is known of the ages of events.
 pub(crate) struct Ages {
-    /// The time of the last event when the store was opened, and its seq.
+    /// The time of the last event when the store was opened, or that of the open where it is earlier, and the event's seq.
     last_time: u64,
     opened: u64,
     /// At these times since the open, events through these seqs were there.
@@ -62,15 +63,16 @@ impl Store {
             return here;
         }
         let since_last = age.since_open.saturating_add(age.closed);
-        let Some(rest) = limit.checked_sub(since_last) else {
+        if since_last >= limit {
             return ages.opened;
-        };
+        }
+        let rest = limit - since_last;
         let rest = u64::try_from(rest.as_micros()).unwrap_or(u64::MAX);
         match ages.last_time.checked_sub(rest) {
             // Those of that very moment are just as old.
             Some(latest) => {
-                let next = qsse_proto::Timestamp::from_micros(latest.saturating_add(1));
-                (self.reader().seq_at(next) - 1).min(ages.opened)
+                let [next, until] = [latest + 1, ages.last_time].map(Timestamp::from_micros);
+                (self.reader().seq_at(next, until) - 1).min(ages.opened)
             }
             None => 0,
         }

@@ -65,7 +65,6 @@ impl Store {
             return Err(self.fail("a sync of the directory", &error));
         }
         let segment = Arc::new(Segment::new(file, header.generation, index));
-        segment.follow(last.last_time());
         let before: u64 = run.iter().map(|segment| segment.len()).sum();
         {
             let mut state = self.shared.state.write();
@@ -91,10 +90,7 @@ impl Store {
     /// none there may be one among those that were not looked at.
     fn run_to_compact(&mut self) -> Result<Option<Vec<Arc<Segment>>>, StoreError> {
         let segments = self.shared.state.read().segments.clone();
-        let newest = segments.iter().map(|segment| segment.last_time()).max();
-        let keys_from = newest
-            .unwrap_or_default()
-            .saturating_sub(self.options.keys_age_micros());
+        let keyed = self.keyed();
         let closed = segments.len().saturating_sub(1);
         let from = segments.partition_point(|segment| segment.first < self.looked_through);
         let mut run = Run::default();
@@ -108,8 +104,7 @@ impl Store {
         for segment in segments.iter().take(closed).skip(from).take(MOST_LOOKED) {
             let (live, all) = self.in_index(segment, |store, index| {
                 // Keys go with the rewriting, so those that may be asked for keep their segment.
-                let keyed = |record: &Record| record.has_keys() && record.last_time >= keys_from;
-                let keyed = index.records().iter().any(keyed);
+                let keyed = index.records().iter().any(|record| keyed.has(record));
                 Ok((store.live(index).1, if keyed { 0 } else { index.bytes() }))
             })?;
             let dead = all > 0 && live.saturating_mul(MOSTLY_DEAD) <= all;
@@ -177,8 +172,8 @@ struct Writer<'a> {
     covered: u64,
     /// The last seq of the last record written, or where a hole behind it ends.
     written: u64,
-    /// The latest time so far, of removed events too.
-    time: u64,
+    /// The earliest and the latest time of all events behind the last record written, removed ones too.
+    times: Option<(u64, u64)>,
     buf: Vec<u8>,
     at: u64,
 }
@@ -194,7 +189,7 @@ impl<'a> Writer<'a> {
             open: Builder::new(),
             covered: before,
             written: before,
-            time: 0,
+            times: None,
             buf,
             at: 0,
         }
@@ -214,7 +209,9 @@ impl<'a> Writer<'a> {
                     self.keep_live(&batch)?;
                 }
                 self.covered = record.last_seq;
-                self.time = self.time.max(record.last_time);
+                let (first, last) = (record.first_time, record.last_time);
+                let (earliest, latest) = self.times.unwrap_or((first, last));
+                self.times = Some((earliest.min(first), latest.max(last)));
             }
         }
         self.seal()?;
@@ -241,7 +238,8 @@ impl<'a> Writer<'a> {
                 continue;
             }
             let (topic, kind, data) = (event.topic(), event.kind(), event.data());
-            if !self.open.would_fit(topic, kind, data.len()) {
+            let fits = self.open.would_fit(topic, kind, data.len());
+            if !fits || !self.open.keeps_time(event.time()) {
                 self.record()?;
             }
             self.open.push(event.seq(), event.time(), topic, kind, data);
@@ -253,6 +251,7 @@ impl<'a> Writer<'a> {
     fn seal(&mut self) -> io::Result<()> {
         self.record()?;
         if self.covered > self.written {
+            let (first_time, last_time) = self.times.unwrap_or_default();
             let record = Record {
                 offset: self.offset()?,
                 batch_len: 0,
@@ -261,8 +260,8 @@ impl<'a> Writer<'a> {
                 after: self.written,
                 first_seq: self.covered,
                 last_seq: self.covered,
-                first_time: self.time,
-                last_time: self.time,
+                first_time,
+                last_time,
             };
             self.put(record, None)?;
         }
@@ -294,7 +293,7 @@ impl<'a> Writer<'a> {
         self.buf.extend_from_slice(bytes);
         self.buf.resize(self.buf.len().next_multiple_of(ALIGN), 0);
         self.index.add(record, batch, |_, _, _| {});
-        self.written = record.last_seq;
+        (self.written, self.times) = (record.last_seq, None);
         if self.buf.len() >= BUFFER {
             self.flush()?;
         }

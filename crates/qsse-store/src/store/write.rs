@@ -202,11 +202,8 @@ impl Store {
     /// Makes the publishers' file anew, which then covers everything through `seq`.
     pub(crate) fn write_publishers(&mut self, seq: u64) -> Result<(), StoreError> {
         let (io, seal) = (&*self.shared.files.io, self.shared.files.seal);
-        let state = self.shared.state.read();
-        let newest = state.segments.iter().map(|segment| segment.last_time());
         let age = u64::try_from(self.options.publishers_age.as_micros()).unwrap_or(u64::MAX);
-        let oldest = newest.max().unwrap_or_default().saturating_sub(age);
-        drop(state);
+        let oldest = self.last_time.saturating_sub(age);
         self.publishers.write(io, seal, seq, oldest)
     }
 
@@ -217,7 +214,6 @@ impl Store {
         for part in parts {
             let segment = part.segment;
             if part.is_new {
-                segment.follow(state.active().map_or(0, |before| before.last_time()));
                 state.segments.push(Arc::clone(&segment));
             }
             let topics = &mut state.topics;

@@ -67,8 +67,8 @@ impl Storage for Slow {
         self.disk.oldest()
     }
 
-    async fn seq_at(&self, time: Timestamp) -> Result<u64, StorageError> {
-        self.disk.seq_at(time).await
+    async fn seq_at(&self, time: Timestamp, until: Timestamp) -> Result<u64, StorageError> {
+        self.disk.seq_at(time, until).await
     }
 
     async fn tail(

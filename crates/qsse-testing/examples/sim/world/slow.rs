@@ -97,8 +97,8 @@ impl Storage for Slow {
         self.disk.oldest()
     }
 
-    async fn seq_at(&self, time: Timestamp) -> Result<u64, StorageError> {
-        self.reading().await.seq_at(time).await
+    async fn seq_at(&self, time: Timestamp, until: Timestamp) -> Result<u64, StorageError> {
+        self.reading().await.seq_at(time, until).await
     }
 
     async fn tail(

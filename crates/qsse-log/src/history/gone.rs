@@ -1,0 +1,41 @@
+//! The times of events that are gone.
+
+use qsse_proto::Timestamp;
+
+/// What is known of the times of events that the history has let go of.
+#[derive(Default)]
+pub(super) struct Gone {
+    /// The latest time of those that were not ahead of the clock when they went.
+    latest: Option<Timestamp>,
+    /// The earliest and the latest of those that were.
+    ahead: Option<(Timestamp, Timestamp)>,
+}
+
+impl Gone {
+    /// Events of this time and earlier ones.
+    pub(super) fn through(latest: Timestamp) -> Self {
+        Self {
+            latest: Some(latest),
+            ahead: None,
+        }
+    }
+
+    /// An event of this time goes, when times after `until` are ahead of the clock.
+    pub(super) fn add(&mut self, time: Timestamp, until: Timestamp) {
+        if time <= until {
+            self.latest = self.latest.max(Some(time));
+            return;
+        }
+        let (earliest, latest) = self.ahead.unwrap_or((time, time));
+        self.ahead = Some((earliest.min(time), latest.max(time)));
+    }
+
+    /// Whether there may be one of `time` or later, where times after `until` are ahead of the clock.
+    pub(super) fn has_since(&self, time: Timestamp, until: Timestamp) -> bool {
+        let is_since = |latest: Timestamp| latest >= time;
+        let ahead = self
+            .ahead
+            .filter(|(earliest, _)| *earliest <= until || time > until);
+        self.latest.is_some_and(is_since) || ahead.is_some_and(|(_, latest)| is_since(latest))
+    }
+}
