@@ -84,3 +84,48 @@ fn a_storage_that_hung_once_does_not_hold_back_the_next_group() {
         assert!(took < Duration::from_millis(100), "it took {took:?}");
     });
 }
+
+/// Four publishers that go on as soon as each is acknowledged, where a write takes 10 ms.
+#[test]
+fn publishers_that_come_back_are_written_together() {
+    on_a_paused_clock(async || {
+        let storage = Faulty::new(Memory::default());
+        let log = start(&storage);
+        storage.set("append", Fault::Slow(Duration::from_millis(10)));
+        let publishers = (0..4).map(|n| {
+            let log = log.clone();
+            tokio::spawn(async move {
+                for _ in 0..50 {
+                    // Some are back a little later than others.
+                    tokio::time::sleep(Duration::from_micros(700 * n)).await;
+                    publish(&log, 1).await;
+                }
+            })
+        });
+        let began = Instant::now();
+        for publisher in publishers.collect::<Vec<_>>() {
+            publisher.await.unwrap();
+        }
+        let took = began.elapsed();
+        // Two halves that take turns need 20 ms for each round.
+        assert!(took < Duration::from_millis(50 * 15), "it took {took:?}");
+        assert!(took > Duration::from_millis(50 * 10), "it took {took:?}");
+    });
+}
+
+/// When one of two does not come back, the other waits in vain, but not each time.
+#[test]
+fn waiting_in_vain_becomes_rare() {
+    on_a_paused_clock(async || {
+        let storage = Faulty::new(Memory::default());
+        let log = start(&storage);
+        storage.set("append", Fault::Slow(Duration::from_millis(10)));
+        publish(&log, 4).await;
+        let (began, rounds) = (Instant::now(), 200);
+        for _ in 0..rounds {
+            publish(&log, 1).await;
+        }
+        let waited = began.elapsed() - rounds * Duration::from_millis(10);
+        assert!(waited < Duration::from_millis(100), "{waited:?}");
+    });
+}

@@ -350,6 +350,8 @@ async fn a_full_disk_refuses_and_takes_again_without_a_hole() {
     storage.fail(Some(full()));
     let error = publish(&log, "a").await.unwrap_err();
     assert!(error.to_string().contains("full"), "{error}");
+    let ready = log.appender(Now::default()).ready();
+    ready.expect("the next publish tries again");
     let mut reader = open(&log, "*", Start::Earliest).await;
     assert_eq!(
         read(&mut reader).await.0,
