@@ -9,10 +9,10 @@ use std::time::Duration;
 use qsse_log::disk::{self, Disk};
 use qsse_proto::publish::AckFrame;
 use qsse_proto::stream::{Item, Outcome};
-use qsse_proto::{Code, Epoch, EventId};
+use qsse_proto::{Code, Epoch, EventId, Timestamp};
 use qsse_server::{
-    Acknowledge, Authorizer, BindError, Builder, Config, Kept, LogConfig, OnLag, PublishError,
-    Server, Start,
+    Acknowledge, Authorizer, BindError, Builder, Clock, Config, Kept, LogConfig, OnLag,
+    PublishError, Server, Start,
 };
 use qsse_store::Store;
 use qsse_store::io::mem::{Failure, MemIo};
@@ -65,6 +65,34 @@ async fn seqs(events: &mut support::Events, last: u64) -> Vec<u64> {
         seqs.push(events.event().await.id().seq());
     }
     seqs
+}
+
+// QP-5.3, QP-2.7: after each restart the clock shows something else.
+#[tokio::test]
+async fn a_clock_that_was_ahead_once_spoils_no_start_at_a_time() {
+    const HOUR: u64 = 3_600_000_000;
+    let io = MemIo::default();
+    let begin = Timestamp::from_micros(500_000 * HOUR);
+    let after = |hours| Timestamp::from_micros(begin.as_micros() + hours * HOUR);
+    let at = |hours| on(&io, Acknowledge::Synced).clock(Clock::simulated(after(hours)));
+    // A year ahead, twice.
+    for hours in [0, 9_000, 9_001, 1, 2] {
+        let server = at(hours).await.unwrap();
+        publish(&server, 2).await;
+        server.shutdown(Duration::from_secs(5)).await;
+    }
+    let server = at(3).await.unwrap();
+    publish(&server, 2).await;
+
+    let mut client = RawClient::connect(&server).await;
+    let mut lately = client.subscribe(1, &["*"], Start::Since(after(3))).await;
+    let event = lately.event().await;
+    assert_eq!(event.id().seq(), 11);
+    assert!((after(3)..after(4)).contains(&event.time()));
+    let mut longer = client.subscribe(2, &["*"], Start::Since(after(2))).await;
+    assert_eq!(longer.event().await.id().seq(), 9);
+    let mut all = client.subscribe(3, &["*"], Start::Since(after(0))).await;
+    assert_eq!(all.event().await.id().seq(), 1);
 }
 
 #[tokio::test]
