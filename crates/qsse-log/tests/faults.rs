@@ -136,6 +136,43 @@ async fn a_storage_that_panics_is_told_to_all_who_wait_and_is_not_well() {
 }
 
 #[tokio::test]
+async fn a_close_waits_also_for_what_is_published_while_it_waits() {
+    let storage = Faulty::new(Memory::default());
+    storage.set("append", Fault::Hang);
+    let log = start(&storage, Acknowledge::Synced);
+    let spawn = || {
+        let log = log.clone();
+        tokio::spawn(async move { publish(&log).await })
+    };
+    let first = spawn();
+    storage.begun("append", 1).await;
+    let closing = tokio::spawn({
+        let log = log.clone();
+        async move { log.close().await }
+    });
+    // It waits for the group that is being written before the next one gathers.
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    let second = spawn();
+    while log.stats().head < 2 {
+        tokio::task::yield_now().await;
+    }
+    storage.pass("append");
+    soon(first).await.unwrap().unwrap();
+    soon(storage.begun("append", 2)).await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!closing.is_finished());
+    storage.pass("append");
+    soon(second).await.unwrap().unwrap();
+    soon(closing).await.unwrap().unwrap();
+    soon(storage.begun("close", 1)).await;
+    assert!(soon(publish(&log)).await.unwrap_err().is_final());
+}
+
+#[tokio::test]
 async fn when_nobody_keeps_any_more_all_who_wait_are_told() {
     let storage = Faulty::new(Memory::default());
     storage.set("append", Fault::Hang);

@@ -198,6 +198,26 @@ async fn a_publish_to_a_pattern_is_no_more_than_one_step_may_be() {
 }
 
 #[tokio::test]
+async fn a_publish_to_a_pattern_reaches_a_thousand_topics_and_not_one_more() {
+    let server = Server::bind("127.0.0.1:0")
+        .topics((0..2_001).map(|n| format!("{}.{n}", if n % 2 == 0 { "a" } else { "b" })))
+        .await
+        .unwrap();
+    let published = server.publish_matching("b.*", "x").await.unwrap();
+    let (first, last) = published.range.unwrap();
+    assert_eq!(
+        (first.seq(), last.seq(), published.count),
+        (1, 1_000, 1_000)
+    );
+    let error = server.publish_matching("a.*", "x").await.unwrap_err();
+    assert!(
+        matches!(error, PublishError::TooManyTopics { topics: 1_001 }),
+        "{error}"
+    );
+    assert_eq!(server.log_stats().head, 1_000, "nothing of it is taken");
+}
+
+#[tokio::test]
 async fn a_wildcard_in_a_topic_is_no_publish_to_everybody() {
     let server = TestServer::start().await.unwrap();
     let error = server.publish("ride.*", "x").await.unwrap_err();

@@ -366,3 +366,48 @@ fn a_stored_batch_goes_out_as_it_is() {
     assert_eq!(read.batches[0].first_seq(), 701);
     assert_eq!((read.batches[2].last_seq(), read.through), (1_900, 1_900));
 }
+
+#[test]
+fn an_append_that_was_torn_anywhere_is_cut_off_and_the_next_one_stands_in_its_place() {
+    const SEGMENT: &str = "00000000000000000001.seg";
+    // Nothing is leased, so that only the files say how far seqs were used.
+    let open = |io: &MemIo| Store::open(Arc::new(io.clone()), options().lease(0)).unwrap();
+    let io = MemIo::new();
+    let (mut store, _) = open(&io);
+    let mut events = fill(&mut store, 1, 5, 5, 2);
+    let before = io.read(SEGMENT).unwrap().len();
+    events.extend(fill(&mut store, 6, 8, 3, 2));
+    drop(store);
+    let whole = io.read(SEGMENT).unwrap();
+    // The last event that is found and the bytes that are left, for each length.
+    let mut kept = Vec::new();
+    for torn in before..=whole.len() {
+        let io = io.snapshot();
+        io.write(SEGMENT, whole[..torn].to_vec());
+        let (mut store, recovered) = open(&io);
+        let tail = recovered.tail;
+        assert!(recovered.lost.is_empty(), "{torn}: {:?}", recovered.lost);
+        assert!([5, 8].contains(&tail), "{torn}: {tail}");
+        assert_eq!(recovered.next_seq, tail + 1, "{torn}");
+        let left = io.read(SEGMENT).unwrap().len();
+        if tail == 5 {
+            assert_eq!(left, before, "{torn}: what is torn is off the disk");
+        }
+        kept.push((tail, left));
+
+        // What comes next is shorter than what was torn.
+        let next = event(tail + 1, 2);
+        store.append(&[entry(std::slice::from_ref(&next))]).unwrap();
+        store.sync().unwrap();
+        drop(store);
+        let (store, recovered) = open(&io);
+        assert!(recovered.lost.is_empty(), "{torn}: {:?}", recovered.lost);
+        assert_eq!(recovered.next_seq, tail + 2, "{torn}");
+        let mut wanted = events[..tail as usize].to_vec();
+        wanted.push(next);
+        assert_eq!(read(&store.reader(), "*").events, wanted, "{torn}");
+    }
+    assert!(kept.is_sorted(), "{kept:?}");
+    assert_eq!(kept[0], (5, before));
+    assert_eq!(kept[kept.len() - 1], (8, whole.len()));
+}
