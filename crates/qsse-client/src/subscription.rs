@@ -8,19 +8,20 @@ use std::task::{Context, Poll, Waker, ready};
 
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
-use qsse_proto::stream::{self, Item, Outcome};
+use qsse_proto::stream::{Item, Outcome};
 use qsse_proto::{Code, Epoch, Event, EventId};
 use qsse_topic::Filter;
 use qsse_transport::{ReadError, RecvStream};
 
 use crate::core::{Command, Handle};
-use crate::{Cursor, Gap, SubscriptionError};
+use crate::{Cursor, SubscriptionError};
 
 mod builder;
 pub(crate) mod coming;
 mod lending;
 mod lines;
 mod mark;
+mod position;
 mod reading;
 pub(crate) mod slot;
 
@@ -58,6 +59,9 @@ pub struct Subscription {
     mark: Option<Arc<Mark>>,
     /// The epoch of what comes next on the stream.
     epoch: Epoch,
+    /// Set while the stream, which was asked for from before the mark, may be one of a server that does not know the mark: the epoch that it
+    /// was asked for from.
+    unsure: Option<Epoch>,
     /// The event that is lent, unless `reading` has it.
     kept: Option<Event>,
     ended: bool,
@@ -71,6 +75,7 @@ impl Subscription {
             reading: None,
             mark: None,
             epoch: GO_EPOCH,
+            unsure: None,
             kept: None,
             ended: false,
         }
@@ -239,6 +244,7 @@ impl Subscription {
         let header = incoming.header;
         let frames = Frames::new(header.id, incoming.stream, incoming.decoder);
         self.reading = Some(Reading::Frames(frames));
+        self.unsure = None;
         if incoming.resets != self.slot.resets() {
             // Asked for from a position that was given up since: what it goes on with says nothing about the one now.
             self.ask_again();
@@ -247,51 +253,16 @@ impl Subscription {
         self.mark = self.slot.mark();
         self.epoch = header.epoch;
         if header.outcome != Outcome::Reset {
+            let mark = self.mark.as_ref().map(|mark| mark.id());
+            let moved = mark.filter(|mark| *mark != header.start());
+            let other = moved.filter(|mark| mark.epoch() != incoming.server);
+            self.unsure = other.map(|_| header.epoch);
             return None;
         }
         let after = self.mark.as_ref().map(|mark| mark.id());
         let position = header.start();
         self.mark = Some(self.slot.reset(position));
         Some(SubscriptionError::Reset { after, position })
-    }
-
-    /// An event, unless it was handed out before the connection was lost.
-    #[inline]
-    fn event(&mut self, event: Event) -> Option<Event> {
-        self.advance(event.id()).then_some(event)
-    }
-
-    /// Moves the position forward; false if it was there already.
-    #[inline]
-    fn advance(&mut self, id: EventId) -> bool {
-        if let Some(mark) = &self.mark {
-            if mark.covers(id) {
-                return false;
-            }
-            if mark.advance(id) {
-                return true;
-            }
-        }
-        self.mark = Some(self.slot.set_mark(id));
-        true
-    }
-
-    /// A gap, less what was handed out before the connection was lost.
-    fn gap(&self, gap: stream::Gap) -> Option<SubscriptionError> {
-        let epoch = self.epoch;
-        let (mut after, to) = (EventId::new(epoch, gap.after), EventId::new(epoch, gap.to));
-        if let Some(mark) = &self.mark {
-            if mark.covers(to) {
-                return None;
-            }
-            if mark.covers(after) {
-                after = mark.id();
-            }
-        }
-        let at_most = gap.at_most.min(gap.to.saturating_sub(after.seq()));
-        Some(SubscriptionError::Gap(Gap::new(
-            after, to, at_most, gap.reason,
-        )))
     }
 
     /// The stream is over: the subscription too, or another stream will follow.

@@ -234,6 +234,47 @@ async fn an_epoch_that_differs_is_no_news_and_labels_what_follows() {
     .await;
 }
 
+// QP-7.7: the seqs of what was read on meanwhile are given out anew by a store that was put back.
+#[tokio::test]
+async fn what_was_read_after_a_stream_was_asked_for_hides_nothing_of_another_log() {
+    let server = FakeServer::start();
+    let new = |seq| EventId::new(Epoch::new(8), seq);
+    for beyond in [2, 3, 9] {
+        let (client, mut peer) = server.pair().await;
+        let (subscription, (_, mut feed)) =
+            tokio::join!(client.subscribe("*"), peer.serve(0, Outcome::Live));
+        let mut subscription = subscription.unwrap();
+        feed.events(1..=3).await;
+        assert_eq!(seqs(&mut subscription, 1).await, [1]);
+        // 2 and 3 have come and are not read before an older copy, which ends with 1, takes over.
+        peer.kill();
+        let mut peer = server.accept().await;
+        peer.epoch = new(0).epoch();
+        peer.welcome().await;
+        peer.epoch = EPOCH;
+        let (asked, mut feed) = peer.serve(1, Outcome::Resumed).await;
+        assert_eq!(asked.start, Start::After(id(1)));
+        feed.epoch(new(0).epoch()).await;
+        feed.events([beyond]).await;
+        assert_eq!(seqs(&mut subscription, 2).await, [2, 3]);
+        let asked = tokio::select! {
+            asked = peer.subscribe() => asked,
+            item = subscription.next() => panic!("{item:?}"),
+        };
+        assert_eq!(asked.start, Start::After(id(3)));
+        peer.confirm(asked.id, 0).await;
+        let mut feed = peer.feed(asked.id, 0, Outcome::Reset).await;
+        feed.epoch(new(0).epoch()).await;
+        feed.events([beyond]).await;
+        let SubscriptionError::Reset { after, .. } = error(&mut subscription).await else {
+            panic!("a reset")
+        };
+        assert_eq!(after, Some(id(3)));
+        assert_eq!(event(&mut subscription).await.id(), new(beyond));
+        client.close();
+    }
+}
+
 #[tokio::test]
 async fn a_reset_that_was_answered_twice_is_told_once() {
     let server = FakeServer::start();

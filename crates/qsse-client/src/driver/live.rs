@@ -299,6 +299,9 @@ impl Live {
         match self.asked.begin(header.id) {
             Some((slot, resets)) => {
                 incoming.resets = resets;
+                if let Some(session) = &self.session {
+                    incoming.server = session.epoch;
+                }
                 slot.begun(&header);
                 slot.offer(Source::Frames(incoming));
             }

@@ -49,6 +49,7 @@ pub(super) async fn arrive(
         Ok(header) => Arrival::Stream(Box::new(Incoming {
             stream,
             decoder,
+            server: header.epoch,
             header,
             resets: 0,
         })),

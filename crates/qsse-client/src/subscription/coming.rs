@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use qsse_proto::Epoch;
 use qsse_proto::stream::{Decoder, StreamHeader};
 use qsse_transport::RecvStream;
 
@@ -28,6 +29,8 @@ pub(crate) struct Incoming {
     pub(crate) header: StreamHeader,
     /// How many resets the subscription had met when it was asked for.
     pub(crate) resets: u64,
+    /// The epoch of the server's present life.
+    pub(crate) server: Epoch,
 }
 
 /// What comes next.
