@@ -2,15 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use qsse_client::GapReason;
+use qsse_client::{EventId, GapReason};
 use qsse_topic::TopicRef;
 
-use crate::model::{Began, Known, Model, Reading, Stay, Told};
+use crate::model::{Began, Known, Model, Reading, Stay, Told, ToldGap};
 use crate::program::StoreKind;
-use crate::world::log_of;
 
-/// An event: seq, topic, what is known of it, and whether its reader could read it all the time.
-type Match<'m> = (u64, &'m str, &'m Known, bool);
+/// An event: its id, its topic, what is known of it, and whether its reader could read it all the time.
+type Match<'m> = (EventId, &'m str, &'m Known, bool);
 
 impl Model {
     /// Everything that has to hold once nothing happens any more.
@@ -30,42 +29,81 @@ impl Model {
 
     fn check_stay(&self, reading: &Reading, stay: &Stay, faults: &mut Vec<String>) {
         let name = &reading.name;
-        let matching = self.matching(reading, stay, stay.upto.max(stay.from));
+        let log = self.log_of(stay.cursor);
+        let from_seq = stay.from.seq();
+        let matching = self.matching(reading, stay, stay.cursor.seq());
+        let gaps: Vec<ToldGap> = (stay.gaps.iter().filter(|gap| log.knows(gap.to)))
+            .copied()
+            .collect();
         let seen: BTreeSet<u64> = stay.seen.iter().copied().collect();
         let from = self.first_wanted(reading, stay, &matching, &seen, faults);
-        for (seq, topic, known, _) in matching.iter().filter(|(.., must)| *must) {
-            let wanted = from.get(*topic).copied().unwrap_or(stay.from) < *seq;
-            let covered = stay.gaps.iter().any(|(after, to, reason)| {
-                let within = after < seq && seq <= to;
-                within && (*reason != GapReason::Damaged || self.at_risk(stay.epoch, *seq))
-            });
-            if wanted && !seen.contains(seq) && !covered {
+        for (id, topic, known, _) in matching.iter().filter(|(.., must)| *must) {
+            let seq = id.seq();
+            let wanted = from.get(*topic).copied().unwrap_or(from_seq) < seq;
+            let loses_all = |gap: &ToldGap| match gap.reason {
+                GapReason::Damaged => true,
+                GapReason::Retention | GapReason::Lag => self.setting.keeps_all(),
+                _ => false,
+            };
+            let covered = gaps
+                .iter()
+                .any(|gap| gap.holds(seq) && (!loses_all(gap) || self.at_risk(*id)));
+            if wanted && !seen.contains(&seq) && !covered {
                 faults.push(format!(
-                    "{name} missed seq {seq} on {topic} (publish {:?}) in silence: it went from {} to {} ({:?}), gaps {:?}",
-                    known.publish, stay.from, stay.upto, stay.began, stay.gaps
+                    "{name} missed {id} on {topic} (publish {:?}) in silence: it went from {} to {} ({:?}), gaps {:?}",
+                    known.publish, stay.from, stay.cursor, stay.began, stay.gaps
                 ));
             }
-            if *seq <= stay.from
+            if wanted && !seen.contains(&seq) && covered {
+                self.check_let_go_of(reading, stay, (*id, known), &gaps, faults);
+            }
+            if seq <= from_seq
                 && let Some(publish) = known.publish
                 && self.publishes[publish].begun > stay.confirmed
             {
                 faults.push(format!(
-                    "{name} begins after seq {}, and seq {seq} was published once it was confirmed",
+                    "{name} begins after {}, and {id} was published once it was confirmed",
                     stay.from
                 ));
             }
         }
-        self.check_gaps(reading, stay, &matching, &seen, faults);
+        self.check_gaps(reading, &gaps, stay, &matching, &seen, faults);
+    }
+
+    /// What a gap says is no longer kept must not be kept, as far as the rules go.
+    fn check_let_go_of(
+        &self,
+        reading: &Reading,
+        stay: &Stay,
+        event: (EventId, &Known),
+        gaps: &[ToldGap],
+        faults: &mut Vec<String>,
+    ) {
+        // What retention removed is known less well after damage, and without room.
+        if self.setting.store == StoreKind::None || self.was_full || self.setbacks > 0 {
+            return;
+        }
+        let about = || gaps.iter().filter(|gap| gap.holds(event.0.seq()));
+        let reasons = [GapReason::Retention, GapReason::Lag];
+        let retention = about().all(|gap| reasons.contains(&gap.reason));
+        let at_ms = about().map(|gap| gap.at_ms).max();
+        if retention && !self.may_be_let_go(stay, event, at_ms.unwrap_or(0)) {
+            faults.push(format!(
+                "{} was told that {} on {:?} is no longer kept, too early: gaps {gaps:?}",
+                reading.name, event.0, event.1.topic
+            ));
+        }
     }
 
     /// What of a log, up to a seq, a reading is about.
     fn matching(&self, reading: &Reading, stay: &Stay, upto: u64) -> Vec<Match<'_>> {
-        let of_log = self.events.range((stay.epoch, 0)..=(stay.epoch, upto));
-        let matching = of_log.filter_map(|((_, seq), known)| {
+        let of_log = self.log_of(stay.cursor).events(&self.events, 0);
+        let of_log = of_log.take_while(|(id, _)| id.seq() <= upto);
+        let matching = of_log.filter_map(|(id, known)| {
             let topic = known.topic.as_deref()?;
             let matches = TopicRef::new(topic).is_ok_and(|topic| reading.filter.matches(topic));
-            let must = self.must_get(reading, stay, (*seq, topic), known);
-            matches.then_some((*seq, topic, known, must))
+            let must = self.must_get(reading, stay, (id.seq(), topic), known);
+            matches.then_some((id, topic, known, must))
         });
         matching.collect()
     }
@@ -82,38 +120,37 @@ impl Model {
         let name = &reading.name;
         let keeps_all = self.setting.keeps_all();
         match stay.began {
-            Began::Live { acked } if stay.from < acked => faults.push(format!(
-                "{name} is live from seq {}, and {acked} was acknowledged before",
+            Began::Live { acked } if stay.from.seq() < acked => faults.push(format!(
+                "{name} is live from {}, and seq {acked} was acknowledged before",
                 stay.from
             )),
             Began::Earliest | Began::Reset if keeps_all => {
-                for (seq, topic, _, must) in matching {
-                    if *seq <= stay.from && *must && !self.at_risk(stay.epoch, *seq) {
+                for (id, topic, _, must) in matching {
+                    if id.seq() <= stay.from.seq() && *must && !self.at_risk(*id) {
                         faults.push(format!(
-                            "{name} begins with the oldest event after seq {}, without seq {seq} on {topic}",
+                            "{name} begins with the oldest event after {}, without {id} on {topic}",
                             stay.from
                         ));
                     }
                 }
             }
             Began::Since { time, acked } => {
-                for (seq, topic, known, must) in matching {
+                for (id, topic, known, must) in matching {
+                    let seq = id.seq();
                     let Some(of_event) = known.time else {
                         continue;
                     };
-                    if of_event < time && *seq <= acked && seen.contains(seq) {
-                        faults.push(format!(
-                            "{name} saw seq {seq}, which is older than it asked for"
-                        ));
+                    if of_event < time && seq <= acked && seen.contains(&seq) {
+                        faults.push(format!("{name} saw {id}, which is older than it asked for"));
                     }
                     if of_event >= time
-                        && *seq <= stay.from
+                        && seq <= stay.from.seq()
                         && keeps_all
                         && *must
-                        && !self.at_risk(stay.epoch, *seq)
+                        && !self.at_risk(*id)
                     {
                         faults.push(format!(
-                            "{name} begins after seq {}, without seq {seq} on {topic}, which is of the time asked for",
+                            "{name} begins after {}, without {id} on {topic}, which is of the time asked for",
                             stay.from
                         ));
                     }
@@ -122,7 +159,7 @@ impl Model {
             Began::Last { n, acked, head } => {
                 let old: Vec<_> = matching
                     .iter()
-                    .filter(|(seq, ..)| *seq <= acked && seen.contains(seq))
+                    .filter(|(id, ..)| id.seq() <= acked && seen.contains(&id.seq()))
                     .collect();
                 for (_, topic, ..) in &old {
                     let count = old.iter().filter(|(_, other, ..)| other == topic).count();
@@ -132,11 +169,11 @@ impl Model {
                         ));
                     }
                 }
-                let risk = |seq| self.at_risk(stay.epoch, seq);
+                let risk = |id| self.at_risk(id);
                 return last_wanted(
                     n,
                     head,
-                    keeps_all && self.steady(reading, stay),
+                    keeps_all && self.setbacks == 0 && self.steady(reading, stay),
                     &self.matching(reading, stay, u64::MAX),
                     risk,
                 );
@@ -149,49 +186,48 @@ impl Model {
     fn check_gaps(
         &self,
         reading: &Reading,
+        gaps: &[ToldGap],
         stay: &Stay,
         matching: &[Match<'_>],
         seen: &BTreeSet<u64>,
         faults: &mut Vec<String>,
     ) {
         let name = &reading.name;
-        for (after, to, reason) in &stay.gaps {
-            if stay.upto < *to {
+        for gap in gaps {
+            let (after, to) = (gap.after, gap.to.seq());
+            if stay.cursor.seq() < to {
                 continue;
             }
-            let within = |seq: u64| *after < seq && seq <= *to;
-            if *reason == GapReason::Latest {
-                let last: BTreeMap<&str, (u64, bool)> = matching
+            if gap.reason == GapReason::Latest {
+                let last: BTreeMap<&str, (EventId, bool)> = matching
                     .iter()
-                    .filter(|(seq, ..)| within(*seq))
-                    .map(|(seq, topic, _, must)| (*topic, (*seq, *must)))
+                    .filter(|(id, ..)| gap.holds(id.seq()))
+                    .map(|(id, topic, _, must)| (*topic, (*id, *must)))
                     .collect();
-                for (topic, (seq, _)) in last.into_iter().filter(|(_, (_, must))| *must) {
-                    let other = stay.gaps.iter().any(|(after, to, reason)| {
-                        *reason != GapReason::Latest && *after < seq && seq <= *to
-                    });
-                    let kept = self.setting.keeps_all() && !self.at_risk(stay.epoch, seq);
+                for (topic, (id, _)) in last.into_iter().filter(|(_, (_, must))| *must) {
+                    let seq = id.seq();
+                    let mut others = gaps.iter().filter(|gap| gap.reason != GapReason::Latest);
+                    let other = others.any(|gap| gap.holds(seq));
+                    let kept = self.setting.keeps_all() && !self.at_risk(id);
                     if kept && !other && !seen.contains(&seq) {
                         faults.push(format!(
-                            "{name} lagged from {after} to {to} and did not get the last event on {topic}, seq {seq}"
+                            "{name} lagged from {after} to {to} and did not get the last event on {topic}, {id}"
                         ));
                     }
                 }
             }
-            if matches!(reason, GapReason::Retention | GapReason::Lag) {
-                let all_known = (after + 1..=*to).all(|seq| {
-                    (self.events.get(&(stay.epoch, seq))).is_some_and(|k| k.topic.is_some())
+            if matches!(gap.reason, GapReason::Retention | GapReason::Lag) {
+                let behind = || self.log_of(stay.cursor).events(&self.events, after);
+                let within = behind().take_while(|(id, _)| id.seq() <= to);
+                let known = within.filter(|(_, known)| known.topic.is_some());
+                let all_known = known.count() as u64 == to - after;
+                let gone = behind().any(|(id, known)| {
+                    let topic = known.topic.as_deref().unwrap_or_default();
+                    let matches =
+                        TopicRef::new(topic).is_ok_and(|topic| reading.filter.matches(topic));
+                    let missing = gap.holds(id.seq()) && !seen.contains(&id.seq());
+                    matches && (missing || self.may_be_let_go(stay, (id, known), gap.at_ms))
                 });
-                let gone = self
-                    .events
-                    .range((stay.epoch, after + 1)..=(stay.epoch, u64::MAX))
-                    .any(|((_, seq), known)| {
-                        let topic = known.topic.as_deref().unwrap_or_default();
-                        let matches =
-                            TopicRef::new(topic).is_ok_and(|topic| reading.filter.matches(topic));
-                        let missing = within(*seq) && !seen.contains(seq);
-                        matches && (missing || self.may_be_let_go(stay.epoch, *seq, topic))
-                    });
                 if all_known && !gone && !self.was_full {
                     faults.push(format!(
                         "{name} was told of a gap from {after} to {to}, and nothing is missing there"
@@ -199,23 +235,6 @@ impl Model {
                 }
             }
         }
-    }
-
-    /// Whether so much has come after an event that retention may have let go of it. Where that is so of any event that matches,
-    /// a gap is in order: how far back it reaches is kept by topic, not by event.
-    fn may_be_let_go(&self, epoch: u64, seq: u64, topic: &str) -> bool {
-        let later = || self.events.range((epoch, seq + 1)..=(epoch, u64::MAX));
-        let of_topic = || later().filter(|(_, known)| known.topic.as_deref() == Some(topic));
-        let most = match self.setting.store {
-            StoreKind::None => self.setting.history_events,
-            _ => self.setting.store_events,
-        };
-        let by_topic = self
-            .setting
-            .topic_events
-            .filter(|_| topic.starts_with("a."));
-        most.is_some_and(|most| later().count() as u64 >= most)
-            || by_topic.is_some_and(|most| of_topic().count() as u64 >= most)
     }
 
     fn check_publishes(&self, complete: bool, faults: &mut Vec<String>) {
@@ -245,20 +264,20 @@ impl Model {
         let (Some(_), Told::Acked(Some((_, id)))) = (publish.key, &publish.told) else {
             return;
         };
-        let id = (log_of(id.epoch()), id.seq());
+        let id = *id;
         let owner = self.events.get(&id).and_then(|known| known.publish);
         match owner.map(|owner| self.publishes[owner].key) {
             Some(key) if key != publish.key => faults.push(format!(
-                "publish {number} has the key {:?} and was told the id {id:?}, which is publish {owner:?}'s",
+                "publish {number} has the key {:?} and was told the id {id}, which is publish {owner:?}'s",
                 publish.key
             )),
             None if complete
                 && self.setting.store != StoreKind::None
-                && !self.at_risk(id.0, id.1)
+                && !self.at_risk(id)
                 && !self.publish_at_risk(number) =>
             {
                 faults.push(format!(
-                    "publish {number} was acknowledged as {id:?}, and that is nowhere"
+                    "publish {number} was acknowledged as {id}, and that is nowhere"
                 ));
             }
             _ => {}
@@ -267,8 +286,8 @@ impl Model {
 
     /// The events of an ordered publisher are in its order.
     fn check_order(&self, faults: &mut Vec<String>) {
-        let mut last: BTreeMap<(usize, u64), (usize, u64)> = BTreeMap::new();
-        for ((number, _), (epoch, seq)) in &self.became {
+        let mut last: BTreeMap<usize, (usize, EventId)> = BTreeMap::new();
+        for ((number, _), id) in &self.became {
             let Some((publisher, place)) = self.publishes[*number].ordered else {
                 continue;
             };
@@ -277,12 +296,13 @@ impl Model {
                 continue;
             }
             // Publishes are numbered in the order in which they begin, and `became` is in that order.
-            let before = last.insert((publisher, *epoch), (place, *seq));
+            let before = last.insert(publisher, (place, *id));
             if let Some((before, at)) = before
-                && (before > place || at >= *seq)
+                && self.of_one_log(at, *id)
+                && (before > place || at.seq() >= id.seq())
             {
                 faults.push(format!(
-                    "publisher {publisher}: its event {place} became seq {seq}, event {before} became seq {at}"
+                    "publisher {publisher}: its event {place} became {id}, event {before} became {at}"
                 ));
             }
         }
@@ -304,6 +324,7 @@ impl Model {
             for (other, later, other_key, other_id) in &keyed[at + 1..] {
                 let soon = later.told_ms < publish.begun_ms + self.setting.dedup_ms;
                 let lossless = self.setting.store == StoreKind::Synced
+                    && later.setbacks.1 == publish.setbacks.0
                     || later.losses.1 == publish.losses.0 && id.epoch() == other_id.epoch();
                 if key == other_key && soon && lossless && id != other_id {
                     faults.push(format!(
@@ -316,15 +337,19 @@ impl Model {
 
     /// Time does not go back.
     fn check_times(&self, faults: &mut Vec<String>) {
-        let mut last = (0, 0, 0);
-        for ((epoch, seq), known) in &self.events {
-            let Some(time) = known.time else { continue };
-            // What was lost had its time from a clock that has jumped since.
-            let lost = self.clock_jumped && self.at_risk(*epoch, last.1);
-            if last.0 == *epoch && time < last.2 && !lost {
-                faults.push(format!("seq {seq} is older than seq {} before it", last.1));
+        for log in self.logs() {
+            let mut last = None;
+            for (id, known) in log.events(&self.events, 0) {
+                let Some(time) = known.time else { continue };
+                // What was lost had its time from a clock that has jumped since.
+                if let Some((before, of_before)) = last
+                    && time < of_before
+                    && !(self.clock_jumped && self.at_risk(before))
+                {
+                    faults.push(format!("{id} is older than {before} before it"));
+                }
+                last = Some((id, time));
             }
-            last = (*epoch, *seq, time);
         }
     }
 }
@@ -335,13 +360,13 @@ fn last_wanted<'m>(
     head: u64,
     keeps_all: bool,
     matching: &[Match<'m>],
-    risk: impl Fn(u64) -> bool,
+    risk: impl Fn(EventId) -> bool,
 ) -> BTreeMap<&'m str, u64> {
     let mut by_topic: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
-    for (seq, topic, ..) in matching {
+    for (id, topic, ..) in matching {
         let before = by_topic.entry(*topic).or_default();
-        if *seq <= head && keeps_all && !risk(*seq) {
-            before.push(*seq);
+        if id.seq() <= head && keeps_all && !risk(*id) {
+            before.push(id.seq());
         }
     }
     let first = |before: Vec<u64>| {

@@ -3,7 +3,8 @@
 use qsse_testing::rng::Rng;
 
 use crate::program::{
-    By, CLIENTS, From, How, Lag, Op, Program, Rights, SUBS, Setting, Step, StoreKind, TOPICS,
+    By, CLIENTS, From, Harm, How, Lag, Op, Part, Program, Rights, SUBS, Setting, Step, StoreKind,
+    TOPICS,
 };
 
 const FILTERS: [&[&str]; 8] = [
@@ -33,6 +34,7 @@ pub(crate) fn program(seed: u64) -> Program {
     let count = 8 + rng.below(40);
     for _ in 0..count {
         let op = match rng.chance(refreshes) {
+            true if rng.chance(0.5) => revoke(&mut rng),
             true => refresh(&mut rng),
             false => op(&mut rng, &setting),
         };
@@ -65,6 +67,8 @@ fn setting(rng: &mut Rng) -> Setting {
         history_events,
         topic_events,
         store_events: (stored && rng.chance(0.2)).then(|| 10 + rng.below(60)),
+        bytes: rng.chance(0.1).then(|| (16 + rng.below(100)) << 10),
+        age_ms: rng.chance(0.1).then(|| 1_000 + rng.below(20_000)),
         segment_bytes: *rng.pick(&[4 << 10, 16 << 10, 1 << 20]),
         feed_bytes: *rng.pick(&[1 << 10, 4 << 10, 16 << 10, 4 << 20]),
         send_window: *rng.pick(&[4 << 10, 16 << 10, 256 << 10]),
@@ -74,6 +78,7 @@ fn setting(rng: &mut Rng) -> Setting {
         names_only: rng.chance(0.4),
         witness: rng.chance(0.7),
         dedup_ms: *rng.pick(&[120_000, 120_000, 5_000]),
+        publish_wait_ms: *rng.pick(&[10_000, 200_000]),
         auth_ms: *rng.pick(&[0, 0, 0, 0, 4, 60]),
         disk_ms: if stored {
             *rng.pick(&[0, 0, 1, 4, 30])
@@ -98,7 +103,8 @@ fn op(rng: &mut Rng, setting: &Setting) -> Op {
     let sub = rng.below(SUBS as u64) as usize;
     let client = rng.below(CLIENTS as u64) as usize;
     let stored = setting.store != StoreKind::None;
-    match rng.below(100) {
+    // What happens to stores alone comes last.
+    match rng.below(if stored { 108 } else { 100 }) {
         0..=11 => subscribe(rng, sub),
         12..=14 => Op::Unsubscribe { sub },
         15..=19 => Op::Stall { sub },
@@ -163,9 +169,15 @@ fn op(rng: &mut Rng, setting: &Setting) -> Op {
             seconds: *rng.pick(&[-90_000, -100, 100, 90_000, 4_000_000]),
         },
         96 if stored => Op::Hang {
-            ms: *rng.pick(&[50, 700, 5_000]),
+            ms: *rng.pick(&[50, 700, 5_000, 30_000]),
         },
-        97..=98 => refresh(rng),
+        97 => refresh(rng),
+        98 => revoke(rng),
+        100..=101 => Op::Copy,
+        102..=103 => Op::Restore {
+            down_ms: *rng.pick(&[0, 3_000]),
+        },
+        104..=107 => damage(rng),
         _ => {
             let ms = 500 + rng.below(8_000);
             Op::Wait { ms }
@@ -210,11 +222,39 @@ fn kill(rng: &mut Rng) -> Op {
     }
 }
 
+fn damage(rng: &mut Rng) -> Op {
+    use Part::{Index, Meta, Newest, Older};
+    Op::Damage {
+        drains: rng.chance(0.3),
+        part: *rng.pick(&[Newest, Newest, Newest, Older, Older, Index, Meta]),
+        harm: *rng.pick(&[
+            Harm::Bit,
+            Harm::Bit,
+            Harm::Bytes(40),
+            Harm::Bytes(500),
+            Harm::Cut,
+        ]),
+        // The end is of the most interest.
+        per_mille: match rng.chance(0.5) {
+            true => 999 - rng.below(60) as u16,
+            false => rng.below(1_000) as u16,
+        },
+    }
+}
+
 fn refresh(rng: &mut Rng) -> Op {
     use Rights::{A, All, Nothing, Rest, X};
     Op::Refresh {
         client: rng.below(CLIENTS as u64) as usize,
         rights: *rng.pick(&[All, All, A, X, Rest, Nothing]),
+    }
+}
+
+fn revoke(rng: &mut Rng) -> Op {
+    use Rights::{A, All, Nothing, Out, Rest, X};
+    Op::Revoke {
+        client: rng.below(CLIENTS as u64) as usize,
+        rights: *rng.pick(&[All, A, X, Rest, Nothing, Out]),
     }
 }
 

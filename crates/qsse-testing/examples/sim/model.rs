@@ -1,5 +1,7 @@
 //! What must be true: every publish with what its publisher was told, and what each reader saw.
 
+mod kept;
+mod logs;
 mod reading;
 mod seen;
 mod tokens;
@@ -11,10 +13,11 @@ use qsse_testing::rng::Rng;
 use qsse_topic::{Filter, Pattern, TopicRef};
 
 use crate::program::{Lag, Rights, Setting, StoreKind, TOPICS};
-use crate::world::log_of;
 
-pub(crate) use reading::{Began, Reading, Stay};
+pub(crate) use logs::Setback;
+pub(crate) use reading::{Began, Reading, Stay, ToldGap};
 
+use logs::{Log, Loss};
 use tokens::Tokens;
 
 /// Everything known of a run.
@@ -23,18 +26,20 @@ pub(crate) struct Model {
     /// What was found to be wrong.
     pub(crate) faults: Vec<String>,
     pub(crate) publishes: Vec<Publish>,
-    /// By epoch and seq.
-    pub(crate) events: BTreeMap<(u64, u64), Known>,
+    pub(crate) events: BTreeMap<EventId, Known>,
     /// What each publish became on a topic.
-    pub(crate) became: BTreeMap<(usize, String), (u64, u64)>,
+    pub(crate) became: BTreeMap<(usize, String), EventId>,
     pub(crate) readings: Vec<Reading>,
+    /// The last one is the one there is.
+    logs: Vec<Log>,
     /// By place.
     tokens: Vec<Tokens>,
     /// Ends so far that were not clean.
     pub(crate) losses: u64,
-    /// Where the logs stood, by epoch and seq, when an end may have lost something; and the moment.
-    lossy: Vec<(u64, u64, u64)>,
-    /// Ends that were not clean while events were told before they were synced.
+    /// Copies that were put back, and damages.
+    pub(crate) setbacks: u64,
+    lossy: Vec<Loss>,
+    /// Something may be lost in the middle: by an end that was not clean while events were told before they were synced, or by damage.
     pub(crate) unclean: bool,
     pub(crate) clock_jumped: bool,
     /// Something happened that may have cost a connection.
@@ -52,6 +57,8 @@ pub(crate) struct Model {
 pub(crate) struct Publish {
     pub(crate) client: usize,
     pub(crate) to: To,
+    /// Bytes of data.
+    pub(crate) size: u64,
     pub(crate) told: Told,
     pub(crate) key: Option<(usize, u8)>,
     /// Which publisher, and its how manyeth.
@@ -60,8 +67,12 @@ pub(crate) struct Publish {
     pub(crate) begun: u64,
     pub(crate) begun_ms: u64,
     pub(crate) told_ms: u64,
+    /// The moment of that.
+    pub(crate) settled: u64,
     /// Of [`Model::losses`], when it began and when it was told.
     pub(crate) losses: (u64, u64),
+    /// The same of [`Model::setbacks`].
+    pub(crate) setbacks: (u64, u64),
 }
 
 #[derive(Clone, Debug)]
@@ -102,8 +113,10 @@ impl Model {
             events: BTreeMap::new(),
             became: BTreeMap::new(),
             readings: Vec::new(),
+            logs: Vec::new(),
             tokens: Tokens::all(),
             losses: 0,
+            setbacks: 0,
             lossy: Vec::new(),
             unclean: false,
             clock_jumped: false,
@@ -130,12 +143,6 @@ impl Model {
         self.moment
     }
 
-    /// The last acknowledged seq of a log.
-    pub(crate) fn acked(&self, epoch: u64) -> u64 {
-        let of_epoch = self.events.range((epoch, 0)..=(epoch, u64::MAX));
-        of_epoch.last().map_or(0, |((_, seq), _)| *seq)
-    }
-
     fn absorb(&mut self, word: u64) {
         self.hash = Rng::new(self.hash.rotate_left(17) ^ word).next_u64();
     }
@@ -143,25 +150,28 @@ impl Model {
 
 /// Publishing.
 impl Model {
-    pub(crate) fn publish(&mut self, client: usize, to: To, now_ms: u64) -> usize {
+    pub(crate) fn publish(&mut self, client: usize, to: To, size: usize, now_ms: u64) -> usize {
         let begun = self.moment();
         self.publishes.push(Publish {
             client,
             to,
+            size: size as u64,
             told: Told::Waits,
             key: None,
             ordered: None,
             begun,
             begun_ms: now_ms,
             told_ms: 0,
+            settled: u64::MAX,
             losses: (self.losses, 0),
+            setbacks: (self.setbacks, 0),
         });
         self.publishes.len() - 1
     }
 
     /// What the publisher was told.
     pub(crate) fn told(&mut self, number: usize, told: Told, now_ms: u64) {
-        self.moment();
+        let settled = self.moment();
         self.absorb(number as u64);
         crate::tell(|| {
             format!(
@@ -171,7 +181,7 @@ impl Model {
         });
         if matches!(told, Told::Refused(_) | Told::Denied) {
             let became = self.became_of(number).next();
-            let became = became.map(|((_, topic), id)| format!("{id:?} on {topic}"));
+            let became = became.map(|((_, topic), id)| format!("{id} on {topic}"));
             if let Some(became) = became {
                 self.fault(format!(
                     "publish {number} became {became}, and was then refused: {told:?}"
@@ -184,9 +194,10 @@ impl Model {
         if let Told::Acked(Some((first, last))) = &told {
             self.acknowledged(number, *first, *last);
         }
-        let losses = self.losses;
+        let (losses, setbacks) = (self.losses, self.setbacks);
         let publish = &mut self.publishes[number];
         (publish.told, publish.told_ms, publish.losses.1) = (told, now_ms, losses);
+        (publish.settled, publish.setbacks.1) = (settled, setbacks);
     }
 
     /// A publish that is denied had no right all the time, on one of the topics at least.
@@ -205,7 +216,7 @@ impl Model {
     }
 
     fn acknowledged(&mut self, number: usize, first: EventId, last: EventId) {
-        let epoch = log_of(first.epoch());
+        let epoch = first.epoch();
         self.absorb(last.seq());
         let publish = &self.publishes[number];
         let single = match (&publish.to, publish.key) {
@@ -218,11 +229,11 @@ impl Model {
                     "publish {number} to one topic became {first} to {last}"
                 ));
             }
-            self.learn((epoch, last.seq()), number, &topic, None);
+            self.learn(last, number, &topic, None);
             return;
         }
         for seq in first.seq()..=last.seq() {
-            let known = self.events.entry((epoch, seq)).or_default();
+            let known = self.events.entry(EventId::new(epoch, seq)).or_default();
             let Some(owner) = known.publish else {
                 continue;
             };
@@ -235,23 +246,22 @@ impl Model {
         }
     }
 
-    fn became_of(&self, number: usize) -> impl Iterator<Item = (&(usize, String), &(u64, u64))> {
+    fn became_of(&self, number: usize) -> impl Iterator<Item = (&(usize, String), &EventId)> {
         let range = (number, String::new())..(number + 1, String::new());
         self.became.range(range)
     }
 
     /// An id is this event's.
-    pub(crate) fn learn(&mut self, id: (u64, u64), number: usize, topic: &str, time: Option<u64>) {
+    pub(crate) fn learn(&mut self, id: EventId, number: usize, topic: &str, time: Option<u64>) {
         let key = (number, topic.to_owned());
         // Taken again is what a crash has taken back, with its key; or what a clock that has jumped made too old to be asked for.
         if let Some(other) = self.became.insert(key, id)
             && other != id
-            && let (epoch, first) = other.min(id)
-            && !self.at_risk(epoch, first)
+            && !self.at_risk(other.min(id))
             && !self.clock_jumped
         {
             self.fault(format!(
-                "publish {number} on {topic} was published twice: as {other:?} and as {id:?}"
+                "publish {number} on {topic} was published twice: as {other} and as {id}"
             ));
         }
         let known = self.events.entry(id).or_default();
@@ -260,14 +270,14 @@ impl Model {
             || was.1.as_deref().is_some_and(|other| other != topic);
         if clash {
             self.fault(format!(
-                "the id {id:?} names two events: {was:?} and publish {number} on {topic}"
+                "the id {id} names two events: {was:?} and publish {number} on {topic}"
             ));
             return;
         }
         known.publish = Some(number);
         known.topic = Some(topic.to_owned());
         if known.time.is_some() && time.is_some() && known.time != time {
-            self.fault(format!("the event {id:?} has two times"));
+            self.fault(format!("the event {id} has two times"));
             return;
         }
         known.time = known.time.or(time);
@@ -275,12 +285,12 @@ impl Model {
 
     /// An event that somebody has seen: whose it is, unless something is wrong with it.
     fn identify(&mut self, event: &Event) -> Option<usize> {
-        let id = (log_of(event.id().epoch()), event.id().seq());
+        let id = event.id();
         let (data, topic) = (event.data(), event.topic().as_str());
         let number = read_payload(data);
         let Some(number) = number.filter(|number| *number < self.publishes.len()) else {
             self.fault(format!(
-                "the event {id:?} on {topic} has data that nobody published"
+                "the event {id} on {topic} has data that nobody published"
             ));
             return None;
         };
@@ -296,17 +306,17 @@ impl Model {
         if !fits {
             let to = publish.to.clone();
             self.fault(format!(
-                "the event {id:?} came on {topic}, and was published to {to:?}"
+                "the event {id} came on {topic}, and was published to {to:?}"
             ));
         }
         if !allowed {
             self.fault(format!(
-                "the event {id:?} on {topic} is of a client that may not publish there"
+                "the event {id} on {topic} is of a client that may not publish there"
             ));
         }
         if let Told::Refused(_) | Told::Denied = &self.publishes[number].told {
             let told = &self.publishes[number].told;
-            let text = format!("the event {id:?} is publish {number}, which was refused: {told:?}");
+            let text = format!("the event {id} is publish {number}, which was refused: {told:?}");
             self.fault(text);
         }
         self.learn(id, number, topic, Some(event.time().as_micros()));

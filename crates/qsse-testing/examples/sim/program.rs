@@ -21,6 +21,10 @@ pub(crate) struct Setting {
     pub(crate) topic_events: Option<u64>,
     /// Most events in the store.
     pub(crate) store_events: Option<u64>,
+    /// Most bytes in the log's memory or, with a store, in that.
+    pub(crate) bytes: Option<u64>,
+    /// The greatest age of an event there.
+    pub(crate) age_ms: Option<u64>,
     pub(crate) segment_bytes: u64,
     pub(crate) feed_bytes: usize,
     pub(crate) send_window: u64,
@@ -33,6 +37,8 @@ pub(crate) struct Setting {
     /// A subscription in the server's process sees everything as it becomes visible.
     pub(crate) witness: bool,
     pub(crate) dedup_ms: u64,
+    /// How long a publish waits for a connection.
+    pub(crate) publish_wait_ms: u64,
     /// The longest that authenticator and authorizer take for an answer.
     pub(crate) auth_ms: u64,
     /// The longest that the disk takes for an operation.
@@ -138,6 +144,21 @@ pub(crate) enum Op {
         operations: usize,
         down_ms: u64,
     },
+    /// Copies the store's files as they are; the copy before that is forgotten.
+    Copy,
+    /// Ends the server at once, and starts another on the copy, if there is one.
+    Restore {
+        down_ms: u64,
+    },
+    /// Ends the server, damages a file of its store, and starts another.
+    Damage {
+        /// It is drained before; otherwise it ends at once.
+        drains: bool,
+        part: Part,
+        harm: Harm,
+        /// Where in the file.
+        per_mille: u16,
+    },
     /// The disk has room for so many more bytes.
     Full {
         room: u64,
@@ -155,6 +176,11 @@ pub(crate) enum Op {
     },
     /// A client shows a newer token, which may allow less than the one before, or more.
     Refresh {
+        client: usize,
+        rights: Rights,
+    },
+    /// The server takes all tokens that a client has shown for this, from its next question on.
+    Revoke {
         client: usize,
         rights: Rights,
     },
@@ -207,6 +233,29 @@ pub(crate) enum How {
     Short,
 }
 
+/// A file of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Part {
+    /// The segment that is written to.
+    Newest,
+    /// Another segment.
+    Older,
+    /// The index of a segment.
+    Index,
+    /// One of the two that say which seqs were given out.
+    Meta,
+}
+
+/// How a file is damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Harm {
+    Bit,
+    /// So many bytes are overwritten.
+    Bytes(usize),
+    /// What follows is gone.
+    Cut,
+}
+
 /// What a token lets its client do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Rights {
@@ -218,6 +267,8 @@ pub(crate) enum Rights {
     /// Reads `b.…` and `c`, publishes on everything.
     Rest,
     Nothing,
+    /// Not even connects.
+    Out,
 }
 
 impl Rights {
@@ -228,7 +279,7 @@ impl Rights {
             Self::A => name.starts_with("a."),
             Self::X => name.ends_with(".x"),
             Self::Rest => name.starts_with("b.") || name == "c",
-            Self::Nothing => false,
+            Self::Nothing | Self::Out => false,
         }
     }
 
@@ -238,7 +289,7 @@ impl Rights {
             Self::All | Self::Rest => true,
             Self::A => topic != "c",
             Self::X => !topic.starts_with("a."),
-            Self::Nothing => false,
+            Self::Nothing | Self::Out => false,
         }
     }
 }
@@ -283,6 +334,7 @@ impl Setting {
     /// Nothing is let go of.
     pub(crate) fn keeps_all(&self) -> bool {
         let memory = self.store == StoreKind::None && self.history_events.is_some();
-        !memory && self.topic_events.is_none() && self.store_events.is_none()
+        let store = self.store_events.is_some() || self.topic_events.is_some();
+        !memory && !store && self.bytes.is_none() && self.age_ms.is_none()
     }
 }

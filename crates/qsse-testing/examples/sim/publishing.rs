@@ -9,6 +9,7 @@ use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::timeout;
 
 use crate::model::{To, Told, payload};
+use crate::program::Rights;
 use crate::world::{World, ordered};
 
 /// The longest that any publish may take, waiting for connections included.
@@ -30,7 +31,10 @@ pub(crate) fn single(
     key: Option<u8>,
 ) -> JoinHandle<()> {
     let now = world.now_ms();
-    let number = world.model.borrow_mut().publish(place, to.clone(), now);
+    let number = world
+        .model
+        .borrow_mut()
+        .publish(place, to.clone(), size, now);
     world.model.borrow_mut().publishes[number].key = key.map(|key| (place, key));
     let world = Rc::clone(world);
     spawn_local(async move {
@@ -84,17 +88,19 @@ async fn run(
     exactly_once: bool,
     mut batches: mpsc::UnboundedReceiver<Batch>,
 ) {
-    let (client, _) = world.client(place).await;
+    let (client, generation) = world.client(place).await;
     let publisher = ordered(&client, exactly_once);
+    let mut failed = !exactly_once;
     drop(client);
     let name = world.number();
     let mut place_of = 0;
     let mut before = publisher.progress();
     while let Some(batch) = batches.recv().await {
         let mut waiting = Vec::new();
+        let first = world.model.borrow().publishes.len();
         for _ in 0..batch.count {
             let (now, to) = (world.now_ms(), To::Topic(batch.topic.clone()));
-            let number = world.model.borrow_mut().publish(place, to, now);
+            let number = world.model.borrow_mut().publish(place, to, batch.size, now);
             world.model.borrow_mut().publishes[number].ordered = Some((name, place_of));
             place_of += 1;
             let sent = publisher.send(&batch.topic, payload(number, batch.size));
@@ -110,10 +116,22 @@ async fn run(
                 Err(_) => world.fault(format!("sending {number} takes longer than {PATIENCE:?}")),
             }
         }
-        if timeout(PATIENCE, publisher.flush()).await.is_err() {
-            world.fault(format!(
+        match timeout(PATIENCE, publisher.flush()).await {
+            Ok(Ok(_)) => {}
+            // Its order ends with the first failure; those behind it say nothing new.
+            Ok(Err(error)) if !failed => {
+                failed = true;
+                let gone = world.generation(place) != generation;
+                if !gone && !excused(&world, first, &error) {
+                    world.fault(format!(
+                        "a publisher of client {place} that sends exactly once has failed: {error:?}"
+                    ));
+                }
+            }
+            Ok(Err(_)) => {}
+            Err(_) => world.fault(format!(
                 "a flush of client {place} takes longer than {PATIENCE:?}"
-            ));
+            )),
         }
         settle(&world, &publisher, &mut before, &mut waiting);
         world.end();
@@ -149,6 +167,25 @@ fn settle(
         world.model.borrow_mut().told(number, told, ms);
     }
     *before = now;
+}
+
+/// Whether something happened since a publish that may end a publisher which sends exactly once. A server that drains, or ends otherwise without
+/// losing anything, is none of that.
+fn excused(world: &World, first: usize, error: &PublishError) -> bool {
+    let model = world.model.borrow();
+    let Some(publish) = model.publishes.get(first) else {
+        return true;
+    };
+    let lost = model.losses > 0 && !model.is_lossless();
+    let unknown = lost || model.setbacks > 0 || model.clock_jumped;
+    let denied = |rights: Rights| match &publish.to {
+        To::Topic(topic) => !rights.may_publish(topic),
+        To::Pattern(_) => true,
+    };
+    let denied = model.may(publish.client, publish.begun, denied);
+    let late = world.now_ms() >= publish.begun_ms + world.setting.publish_wait_ms;
+    let outcome_unknown = matches!(error, PublishError::OutcomeUnknown { .. });
+    world.hurt.get() || denied || late || outcome_unknown && unknown
 }
 
 fn judge(error: &PublishError) -> Told {

@@ -15,7 +15,7 @@ use tokio::time::sleep;
 
 use crate::model::{Began, Reading, Stay};
 use crate::program::{By, From, Lag};
-use crate::world::{World, log_of};
+use crate::world::World;
 
 use ways::Item;
 
@@ -42,7 +42,7 @@ pub(crate) struct Wish {
     filter: Filter,
     from: From,
     lag: Lag,
-    saved: Option<(u64, u64)>,
+    saved: Option<EventId>,
     by: By,
 }
 
@@ -52,7 +52,7 @@ impl Wish {
         filter: &[String],
         from: From,
         lag: Lag,
-        saved: Option<(u64, u64)>,
+        saved: Option<EventId>,
         by: By,
     ) -> Self {
         let patterns = filter.iter().map(|text| text.parse().expect("a pattern"));
@@ -99,7 +99,7 @@ impl Subscriber {
     }
 
     /// Ends the subscription, and tells its cursor.
-    pub(crate) async fn stop(self, world: &World) -> Option<(u64, u64)> {
+    pub(crate) async fn stop(self, world: &World) -> Option<EventId> {
         self.orders.send_modify(|orders| orders.stop = true);
         let _ = self.task.await;
         world.model.borrow().cursor(self.reading)
@@ -170,14 +170,16 @@ impl Actor {
                 _ => 0,
             });
             let start = match (after, from) {
-                (Some((epoch, seq)), _) => Start::After(world.id(epoch, seq)),
+                (Some(id), _) => Start::After(id),
                 (None, From::Live | From::Saved) => Start::Live,
                 (None, From::Earliest) => Start::Earliest,
                 (None, From::Since { .. }) => Start::Since(Timestamp::from_micros(since)),
                 (None, From::Last(n)) => Start::Last(n),
             };
-            let epoch = world.epoch();
-            let acked = world.model.borrow().acked(epoch);
+            let (log, acked) = {
+                let model = world.model.borrow();
+                (model.logs().len(), model.acked())
+            };
             let lag = match lag {
                 Lag::CatchUp => OnLag::CatchUp,
                 Lag::Skip => OnLag::Skip,
@@ -195,13 +197,12 @@ impl Actor {
                     }
                     if resumes.is_none() {
                         let cursor = subscription.cursor().id();
-                        let acked = if log_of(cursor.epoch()) == epoch {
-                            acked
-                        } else {
-                            0
-                        };
-                        let head = world.head().filter(|(of, _)| *of == log_of(cursor.epoch()));
-                        let head = head.map_or(u64::MAX, |(_, head)| head);
+                        let model = world.model.borrow();
+                        let same = model.logs().len() == log && model.log().knows(cursor);
+                        let acked = if same { acked } else { 0 };
+                        let head = world.head().filter(|_| model.log().knows(cursor));
+                        let head = head.unwrap_or(u64::MAX);
+                        drop(model);
                         let began = match start {
                             Start::After(_) => Began::After,
                             Start::Earliest => Began::Earliest,
@@ -243,6 +244,9 @@ impl Actor {
                     sleep(Duration::from_millis(300)).await;
                 }
                 Err(SubscribeError::Closed(_)) if world.generation(place) != generation => {}
+                Err(SubscribeError::Closed(_)) if world.model.borrow().was_out(place) => {
+                    world.turned_away(place, generation);
+                }
                 Err(error) => {
                     world.fault(format!(
                         "client {place} cannot subscribe to {filter} ({start:?}): {error:?}"
@@ -256,7 +260,7 @@ impl Actor {
     fn stay(&self, began: Began, at: EventId, asked: u64) {
         let mut model = self.world.model.borrow_mut();
         let when = (asked, model.moment());
-        let stay = Stay::new(log_of(at.epoch()), began, at.seq(), when);
+        let stay = Stay::new(began, at, when);
         model.readings[self.reading].stays.push(stay);
     }
 
@@ -270,6 +274,13 @@ impl Actor {
     fn may_be_refused(&self, asked: u64) -> bool {
         let (model, Wish { place, filter, .. }) = (self.world.model.borrow(), &self.wish);
         !model.must(*place, asked, |rights| model.lets_in(rights, filter))
+    }
+
+    /// Whether its client may have been turned away while it was subscribed.
+    fn may_be_out(&self) -> bool {
+        let model = self.world.model.borrow();
+        let stay = model.readings[self.reading].stays.last();
+        model.may_be_out(self.wish.place, stay.map_or(0, |stay| stay.asked))
     }
 
     /// Reads as it is told to.
@@ -320,10 +331,11 @@ impl Actor {
                 }
             }
             Some(Err(SubscriptionError::Gap(gap))) => {
-                world.model.borrow_mut().gap(reading, &gap);
+                let now = world.now_ms();
+                world.model.borrow_mut().gap(reading, &gap, now);
                 let cursor = subscription.cursor().id();
-                if log_of(cursor.epoch()) == log_of(gap.to.epoch()) && cursor.seq() >= gap.to.seq()
-                {
+                let one = world.model.borrow().of_one_log(cursor, gap.to);
+                if one && cursor.seq() >= gap.to.seq() {
                     world.fault(format!("a gap has moved the cursor to {cursor}: {gap:?}"));
                 }
             }
@@ -359,6 +371,11 @@ impl Actor {
             }
             Some(Err(SubscriptionError::Closed(_))) | None if replaced => {
                 self.note(subscription);
+                return Some(Left::Again);
+            }
+            Some(Err(SubscriptionError::Closed(_))) if self.may_be_out() => {
+                self.note(subscription);
+                world.turned_away(place, generation);
                 return Some(Left::Again);
             }
             None => {

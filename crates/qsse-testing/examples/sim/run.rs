@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use qsse_client::EventId;
 use qsse_store::io::mem::Failure;
 use qsse_testing::net::Conditions;
 use qsse_topic::TopicRef;
@@ -17,7 +18,7 @@ use crate::model::{To, Told};
 use crate::program::{By, CLIENTS, From, How, Lag, Op, Program, SUBS, StoreKind, TOPICS};
 use crate::publishing::{Batch, send, single};
 use crate::reading::{Subscriber, Wish};
-use crate::world::{World, log_of};
+use crate::world::World;
 
 /// The longest that a run may take on its own clock.
 const WATCHDOG: Duration = Duration::from_secs(4 * 60 * 60);
@@ -83,7 +84,7 @@ struct Run {
     world: Rc<World>,
     subscribers: BTreeMap<usize, Subscriber>,
     /// The last cursor of each place.
-    saved: BTreeMap<usize, (u64, u64)>,
+    saved: BTreeMap<usize, EventId>,
     /// Single publishes under way.
     tasks: Vec<JoinHandle<()>>,
     kills: u64,
@@ -207,12 +208,32 @@ impl Run {
             } => {
                 self.kills += 1;
                 world.kill(power, operations, at as u64 * 7919).await;
-                sleep(Duration::from_millis(down_ms)).await;
-                world.uncut_server();
-                world.start().await;
+                self.comes_back(down_ms).await;
+            }
+            Op::Copy => world.copy_store(),
+            Op::Restore { down_ms } if world.has_copy() => {
+                self.kills += 1;
+                world.kill(false, 0, 0).await;
+                world.restore();
+                self.comes_back(down_ms).await;
+            }
+            Op::Restore { .. } => {}
+            Op::Damage {
+                drains,
+                part,
+                harm,
+                per_mille,
+            } => {
+                match drains {
+                    true => world.drain(Duration::from_secs(1)).await,
+                    false => world.kill(false, 0, 0).await,
+                }
+                world.damage(part, harm, f64::from(per_mille) / 1_000.0);
+                self.comes_back(0).await;
             }
             Op::Full { room } => {
                 world.troubled.set(true);
+                world.hurt.set(true);
                 world.model.borrow_mut().was_full = true;
                 if let Some(disk) = &world.disk {
                     let most = disk.files.used() + room;
@@ -226,6 +247,7 @@ impl Run {
             }
             Op::Fail { operations, how } => {
                 world.troubled.set(true);
+                world.hurt.set(true);
                 world.model.borrow_mut().was_full |= matches!(how, How::Full);
                 if let Some(disk) = &world.disk {
                     let failure = match how {
@@ -242,6 +264,7 @@ impl Run {
                 world.jumped.set(jumped);
             }
             Op::Refresh { client, rights } => self.tasks.push(world.refresh(client, rights)),
+            Op::Revoke { client, rights } => world.revoke(client, rights),
             Op::Hang { ms } => {
                 world.troubled.set(true);
                 world.hang(Duration::from_millis(ms));
@@ -262,6 +285,13 @@ impl Run {
                 | Op::Wait { .. }
         );
         world.model.borrow_mut().disturbed |= disturbs || world.setting.token_ms.is_some();
+    }
+
+    /// The server starts again after a while.
+    async fn comes_back(&self, down_ms: u64) {
+        sleep(Duration::from_millis(down_ms)).await;
+        self.world.uncut_server();
+        self.world.start().await;
     }
 
     fn order(&self, sub: usize, change: impl FnOnce(&mut crate::reading::Orders)) {

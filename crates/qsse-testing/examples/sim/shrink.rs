@@ -1,6 +1,6 @@
 //! Making a failing program small.
 
-use crate::program::{Op, Program};
+use crate::program::{Harm, Op, Program};
 
 /// Removes what is not needed for `fails`, with at most so many tries.
 pub(crate) fn shrink(program: &Program, tries: usize, fails: impl Fn(&Program) -> bool) -> Program {
@@ -64,6 +64,12 @@ fn simpler(op: &Op) -> Vec<Op> {
                 less.push(op);
             }
         }
+        Op::Damage { part, .. } => less.push(Op::Damage {
+            drains: false,
+            part: *part,
+            harm: Harm::Bit,
+            per_mille: 999,
+        }),
         _ => {}
     }
     less

@@ -4,11 +4,13 @@ mod clients;
 mod pace;
 mod rights;
 mod server;
+mod setbacks;
 mod slow;
 
 use clients::{Cuts, cut_server};
 use pace::Pace;
-use rights::{Asked, Tokens};
+use rights::{Asked, Revoked, Tokens};
+use setbacks::Copied;
 use slow::Slow;
 
 use std::cell::{Cell, RefCell};
@@ -19,7 +21,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use qsse_client::{Client, EventId, Publisher, ReconnectPolicy, RefreshError, RetryPolicy};
+use qsse_client::{Client, Publisher, ReconnectPolicy, RefreshError, RetryPolicy};
 use qsse_log::disk::{self, Disk, Kept};
 use qsse_proto::{Epoch, Timestamp};
 use qsse_server::{
@@ -35,7 +37,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::model::Model;
+use crate::model::{Model, Setback};
 use crate::program::{CLIENTS, Rights, Setting, StoreKind};
 use crate::publishing::Batch;
 use crate::tripwire::Tripwire;
@@ -61,16 +63,23 @@ pub(crate) struct World {
     started: Instant,
     /// Microseconds by which the wall clock has jumped.
     pub(crate) jumped: Cell<i64>,
+    revoked: Revoked,
     /// Servers so far.
     servers: Cell<u64>,
-    /// The epoch of the store since its last start.
-    store_epoch: Cell<u64>,
+    /// How often the store was opened, also in vain.
+    opens: Cell<u64>,
+    /// The last copy of the store.
+    copied: RefCell<Option<Copied>>,
+    /// What was done to the store since it was closed.
+    setback: Cell<Option<Setback>>,
     places: Vec<Place>,
     next_address: Cell<u16>,
     /// Batches that ordered publishers have not finished.
     busy: Cell<usize>,
-    /// The disk was full or failed: an end may not be clean.
+    /// The disk was full, failed or hung: an end may not be clean.
     pub(crate) troubled: Cell<bool>,
+    /// It was full or failed: publishing may have ended.
+    pub(crate) hurt: Cell<bool>,
     /// Ordered publishers so far.
     publishers: Cell<usize>,
     /// Paces so far.
@@ -127,12 +136,16 @@ impl World {
             witnessed: Cell::new(0),
             started: Instant::now(),
             jumped: Cell::new(0),
+            revoked: Revoked::default(),
             servers: Cell::new(0),
-            store_epoch: Cell::new(STORED),
+            opens: Cell::new(0),
+            copied: RefCell::new(None),
+            setback: Cell::new(None),
             places,
             next_address: Cell::new(0),
             busy: Cell::new(0),
             troubled: Cell::new(false),
+            hurt: Cell::new(false),
             publishers: Cell::new(0),
             paces: Cell::new(0),
         }
@@ -174,49 +187,16 @@ impl World {
         self.busy.get() > 0
     }
 
-    /// The epoch and the last seq given out of the server that runs.
-    pub(crate) fn head(&self) -> Option<(u64, u64)> {
+    /// The last seq given out of the server that runs.
+    pub(crate) fn head(&self) -> Option<u64> {
         let server = self.server.borrow();
-        let head = server.as_ref()?.log_stats().head;
-        Some((self.epoch(), head))
+        Some(server.as_ref()?.log_stats().head)
     }
 
     /// How long something of the server that runs takes, at most so many milliseconds.
     fn pace(&self, most_ms: u64) -> Pace {
         self.paces.set(self.paces.get() + 1);
         Pace::new(self.network.seed() ^ self.paces.get() << 32, most_ms)
-    }
-
-    /// The epoch of the log.
-    pub(crate) fn epoch(&self) -> u64 {
-        match self.disk {
-            Some(_) => STORED,
-            None => IN_MEMORY + self.servers.get(),
-        }
-    }
-
-    /// A position as it was kept. One of the store is named by its latest epoch, which is as good as its own.
-    pub(crate) fn id(&self, log: u64, seq: u64) -> EventId {
-        let epoch = if log == STORED {
-            self.store_epoch.get()
-        } else {
-            log
-        };
-        EventId::new(Epoch::new(epoch), seq)
-    }
-}
-
-/// The store has this epoch and those that it counts up from it, one for each start.
-const STORED: u64 = 1_000;
-/// A log in memory has one from here on.
-const IN_MEMORY: u64 = 1_000_000;
-
-/// The number of the log that an id is of.
-pub(crate) fn log_of(epoch: Epoch) -> u64 {
-    if (STORED..IN_MEMORY).contains(&epoch.get()) {
-        STORED
-    } else {
-        epoch.get()
     }
 }
 

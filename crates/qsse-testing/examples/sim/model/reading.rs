@@ -16,41 +16,55 @@ pub(crate) struct Reading {
 /// What it saw of one log.
 #[derive(Clone)]
 pub(crate) struct Stay {
-    pub(crate) epoch: u64,
     pub(crate) began: Began,
-    pub(crate) from: u64,
+    pub(crate) from: EventId,
     /// Before it was asked for.
     pub(crate) asked: u64,
     /// When it was confirmed.
     pub(crate) confirmed: u64,
     pub(crate) seen: Vec<u64>,
-    pub(crate) gaps: Vec<(u64, u64, GapReason)>,
+    pub(crate) gaps: Vec<ToldGap>,
     /// Everything up to here has been handed out, it says.
-    pub(crate) upto: u64,
-    /// When it said so, by what it said.
+    pub(crate) cursor: EventId,
+    /// When it said so, by the seq that it said.
     pub(crate) passed: Vec<(u64, u64)>,
 }
 
+/// A gap that it was told of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ToldGap {
+    pub(crate) after: u64,
+    pub(crate) to: EventId,
+    pub(crate) reason: GapReason,
+    pub(crate) at_ms: u64,
+}
+
+impl ToldGap {
+    /// Whether the event of a seq is in it.
+    pub(crate) fn holds(&self, seq: u64) -> bool {
+        self.after < seq && seq <= self.to.seq()
+    }
+}
+
 impl Stay {
-    pub(crate) fn new(epoch: u64, began: Began, from: u64, (asked, confirmed): (u64, u64)) -> Self {
+    pub(crate) fn new(began: Began, from: EventId, (asked, confirmed): (u64, u64)) -> Self {
         Self {
-            epoch,
             began,
             from,
             asked,
             confirmed,
             seen: Vec::new(),
             gaps: Vec::new(),
-            upto: from,
+            cursor: from,
             passed: Vec::new(),
         }
     }
 
     /// Everything up to here has been handed out, at this moment.
-    pub(super) fn pass(&mut self, upto: u64, now: u64) {
-        if upto > self.upto {
-            self.upto = upto;
-            self.passed.push((upto, now));
+    pub(super) fn pass(&mut self, upto: EventId, now: u64) {
+        if upto.seq() > self.cursor.seq() {
+            self.cursor = upto;
+            self.passed.push((upto.seq(), now));
         }
     }
 }

@@ -25,6 +25,7 @@ impl Model {
         let topic = event.topic().as_str();
         let (client, published) = (self.readings[reading].client, self.publishes[number].begun);
         let allowed = self.may(client, published, |rights| rights.may_read(topic));
+        let there = self.stands(reading, id);
         let Reading {
             name,
             filter,
@@ -34,9 +35,9 @@ impl Model {
         let Some(stay) = stays.last_mut() else {
             return;
         };
-        let last = stay.seen.last().copied().unwrap_or(stay.from);
+        let last = stay.seen.last().copied().unwrap_or(stay.from.seq());
         let mut wrong = Vec::new();
-        if stay.epoch != log_of(id.epoch()) {
+        if !there {
             wrong.push(format!("{name} saw {id}, of another log than its own"));
         } else if id.seq() <= last {
             wrong.push(format!(
@@ -45,7 +46,7 @@ impl Model {
             ));
         } else {
             stay.seen.push(id.seq());
-            stay.pass(id.seq(), now);
+            stay.pass(id, now);
         }
         if !filter.matches(event.topic().as_topic_ref()) {
             wrong.push(format!("{name} saw {topic}, which {filter} does not match"));
@@ -58,20 +59,21 @@ impl Model {
         wrong.into_iter().for_each(|text| self.fault(text));
     }
 
-    pub(crate) fn gap(&mut self, reading: usize, gap: &Gap) {
+    pub(crate) fn gap(&mut self, reading: usize, gap: &Gap, at_ms: u64) {
         self.moment();
         self.news += 1;
         self.absorb(gap.to.seq() ^ 1 << 60);
         crate::tell(|| format!("    {} is told {gap:?}", self.readings[reading].name));
-        let keeps_all = self.setting.keeps_all();
+        let (keeps_all, damaged) = (self.setting.keeps_all(), self.setbacks > 0);
         let (unclean, store) = (self.unclean, self.setting.store);
+        let there = self.stands(reading, gap.to);
         let Reading {
             name, lag, stays, ..
         } = &mut self.readings[reading];
         let mut wrong = None;
-        let (after, to) = (gap.after.seq(), gap.to.seq());
         let possible = match gap.reason {
-            GapReason::Retention | GapReason::Lag => !keeps_all,
+            // A segment in which nothing is left that can be read goes like one that nobody wants.
+            GapReason::Retention | GapReason::Lag => !keeps_all || damaged,
             GapReason::Skipped => *lag == Lag::Skip,
             GapReason::Latest => *lag == Lag::Latest,
             GapReason::Damaged => unclean && store != StoreKind::None,
@@ -81,10 +83,15 @@ impl Model {
             wrong = Some(format!("{name} was told of a gap that cannot be: {gap:?}"));
         }
         if let Some(stay) = stays.last_mut() {
-            if stay.epoch != log_of(gap.to.epoch()) {
+            if !there {
                 wrong = Some(format!("{name} was told of a gap in another log: {gap:?}"));
             }
-            stay.gaps.push((after, to, gap.reason));
+            stay.gaps.push(ToldGap {
+                after: gap.after.seq(),
+                to: gap.to,
+                reason: gap.reason,
+                at_ms,
+            });
         }
         wrong.into_iter().for_each(|text| self.fault(text));
     }
@@ -99,79 +106,48 @@ impl Model {
                 self.readings[reading].name
             )
         });
-        let keeps_all = self.setting.keeps_all();
-        let Reading { name, stays, .. } = &mut self.readings[reading];
-        let mut wrong = None;
-        // A reset does not move the cursor, so it is told again until an event does.
-        let again =
-            |stay: &mut Stay| stay.epoch == log_of(position.epoch()) && stay.seen.is_empty();
-        let moved = after.is_some_and(|after| log_of(after.epoch()) == log_of(position.epoch()));
-        let asked = stays.last().map_or(0, |stay| stay.asked);
-        if !moved {
-            stays.pop_if(again);
-        }
-        if let Some(stay) = stays.last_mut() {
-            if stay.epoch == log_of(position.epoch()) {
-                wrong = Some(format!(
-                    "{name} was reset to {position} within a log, after {after:?}"
+        let name = self.readings[reading].name.clone();
+        let before = self.readings[reading].stays.last();
+        let (asked, cursor) = before.map_or((0, None), |stay| (stay.asked, Some(stay.cursor)));
+        if let Some(after) = after {
+            let mut logs = self.logs.iter().filter(|log| log.knows(position));
+            if logs.all(|log| log.knows(after)) {
+                self.fault(format!(
+                    "{name} was reset to {position} within a log, after {after}"
                 ));
             }
-            if let Some(after) = after.filter(|after| log_of(after.epoch()) == stay.epoch) {
-                stay.pass(after.seq(), confirmed);
+            if cursor.is_some_and(|cursor| self.of_one_log(cursor, after))
+                && let Some(stay) = self.readings[reading].stays.last_mut()
+            {
+                stay.pass(after, confirmed);
             }
         }
-        if keeps_all && position.seq() != 0 {
-            wrong = Some(format!(
-                "{name} was reset to {position}, and everything is kept"
-            ));
-        }
-        let asked = stays.last().map_or(asked, |stay| stay.asked);
-        let epoch = log_of(position.epoch());
-        let when = (asked, confirmed);
-        stays.push(Stay::new(epoch, Began::Reset, position.seq(), when));
-        wrong.into_iter().for_each(|text| self.fault(text));
+        let stay = Stay::new(Began::Reset, position, (asked, confirmed));
+        self.readings[reading].stays.push(stay);
+    }
+
+    /// Whether a subscription may go on to an id without a reset.
+    fn stands(&self, reading: usize, id: EventId) -> bool {
+        let stay = self.readings[reading].stays.last();
+        stay.is_none_or(|stay| self.of_one_log(stay.cursor, id))
     }
 
     /// What the subscription says of its position.
     pub(crate) fn position(&mut self, reading: usize, cursor: EventId) {
         let now = self.moment;
-        if let Some(stay) = self.readings[reading].stays.last_mut()
-            && stay.epoch == log_of(cursor.epoch())
-        {
-            stay.pass(cursor.seq(), now);
+        if !self.stands(reading, cursor) {
+            let name = self.readings[reading].name.clone();
+            self.fault(format!(
+                "{name} stands at {cursor}, of another log than its own"
+            ));
+        } else if let Some(stay) = self.readings[reading].stays.last_mut() {
+            stay.pass(cursor, now);
         }
     }
 
     /// Where it stands: what a program would save.
-    pub(crate) fn cursor(&self, reading: usize) -> Option<(u64, u64)> {
+    pub(crate) fn cursor(&self, reading: usize) -> Option<EventId> {
         let stay = self.readings[reading].stays.last()?;
-        Some((stay.epoch, stay.upto))
-    }
-
-    /// The server ended otherwise than by draining, when its log stood at `head`.
-    pub(crate) fn ended(&mut self, power: bool, head: (u64, u64)) {
-        self.losses += 1;
-        let lossy = match self.setting.store {
-            StoreKind::None | StoreKind::Memory => true,
-            StoreKind::Written => power,
-            StoreKind::Synced => false,
-        };
-        self.unclean |= self.setting.store != StoreKind::Synced;
-        if lossy {
-            let moment = self.moment();
-            self.lossy.push((head.0, head.1, moment));
-        }
-    }
-
-    /// Whether an end may have taken this event back.
-    pub(crate) fn at_risk(&self, epoch: u64, seq: u64) -> bool {
-        let mut ends = self.lossy.iter();
-        ends.any(|(of, head, _)| *of == epoch && seq <= *head)
-    }
-
-    /// Whether an end may have taken back what this publish became.
-    pub(crate) fn publish_at_risk(&self, number: usize) -> bool {
-        let begun = self.publishes[number].begun;
-        self.lossy.iter().any(|(_, _, moment)| begun < *moment)
+        Some(stay.cursor)
     }
 }

@@ -14,6 +14,8 @@ struct Token {
     shown: u64,
     /// From when on none before it is.
     accepted: Option<u64>,
+    /// Nobody shows it: the server takes those before it for this.
+    revokes: bool,
 }
 
 impl Tokens {
@@ -28,6 +30,7 @@ impl Tokens {
                 rights,
                 shown: 0,
                 accepted: Some(0),
+                revokes: false,
             }])
         };
         (0..=CLIENTS).map(first).collect()
@@ -45,14 +48,50 @@ impl Tokens {
 impl Model {
     /// A client is about to show a newer token, by which it will connect from now on; tells its number.
     pub(crate) fn shown(&mut self, place: usize, rights: Rights) -> usize {
+        self.add_token(place, rights, false)
+    }
+
+    /// The server takes all tokens of a place for this from now on; tells the number of that.
+    pub(crate) fn revoked(&mut self, place: usize, rights: Rights) -> usize {
+        self.add_token(place, rights, true)
+    }
+
+    fn add_token(&mut self, place: usize, rights: Rights, revokes: bool) -> usize {
         let shown = self.moment();
         let tokens = &mut self.tokens[place].0;
         tokens.push(Token {
             rights,
             shown,
             accepted: None,
+            revokes,
         });
         tokens.len() - 1
+    }
+
+    /// All connections have ended: whatever was revoked holds.
+    pub(crate) fn nobody_connected(&mut self) {
+        let now = self.moment();
+        let tokens = self.tokens.iter_mut().flat_map(|tokens| &mut tokens.0);
+        for token in tokens.filter(|token| token.revokes) {
+            token.accepted.get_or_insert(now);
+        }
+    }
+
+    /// Whether a place may have been turned away.
+    pub(crate) fn was_out(&self, place: usize) -> bool {
+        let tokens = &self.tokens[place].0;
+        tokens.iter().any(|token| token.rights == Rights::Out)
+    }
+
+    /// Whether a place may be turned away since `from`.
+    pub(crate) fn may_be_out(&self, place: usize, from: u64) -> bool {
+        self.may(place, from, |rights| rights == Rights::Out)
+    }
+
+    /// Whether a place may have a right now, and whether it must have it.
+    pub(crate) fn now(&self, place: usize, right: impl Fn(Rights) -> bool) -> (bool, bool) {
+        let may = self.may(place, self.moment, &right);
+        (may, self.must(place, self.moment, &right))
     }
 
     /// The server has accepted a token: those before it are worth nothing.
@@ -109,7 +148,7 @@ impl Model {
 
     /// Whether a client may subscribe to a filter by these rights. An authorizer that knows only names lets wildcards in.
     pub(crate) fn lets_in(&self, rights: Rights, filter: &Filter) -> bool {
-        let names_only = self.setting.names_only;
+        let names_only = self.setting.names_only && rights != Rights::Out;
         filter.patterns().iter().all(|pattern| {
             let by_name = names_only && !pattern.is_exact();
             by_name || rights.may_read(pattern.as_str())

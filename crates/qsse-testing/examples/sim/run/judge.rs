@@ -12,6 +12,7 @@ impl Run {
             disk.mend();
             disk.files.set_capacity(None);
         }
+        world.pardon();
         sleep(Duration::from_secs(3)).await;
         let sick = (world.server.borrow().as_ref()).is_some_and(|server| server.health().is_err());
         if sick {
@@ -44,7 +45,11 @@ impl Run {
         }
         let all = ["*".to_owned()];
         let wish = Wish::new(CLIENTS, &all, From::Earliest, Lag::CatchUp, None, By::Lend);
+        // Nothing has been published for longer than retention takes.
+        sleep(Duration::from_secs(3)).await;
+        let (head, at_ms) = (world.head().unwrap_or(0), world.now_ms());
         let auditor = Subscriber::start(&world, "the auditor".into(), wish, true);
+        let audit = auditor.reading;
         self.subscribers.insert(SUBS, auditor);
         // The first time connections may still have to be made; the second time news has to travel at once.
         // A token that expires costs a connection at any time.
@@ -67,6 +72,7 @@ impl Run {
             }
             sleep(Duration::from_millis(pause)).await;
         }
+        world.model.borrow_mut().check_let_go(audit, head, at_ms);
         // A stream that was reset before it began is asked for again after 10 s, and only then refused.
         for _ in 0..400 {
             if self.intruders().is_empty() {
@@ -88,15 +94,15 @@ impl Run {
             .map(|s| &model.readings[s.reading]);
         let there = readings.filter(|reading| !reading.over && !reading.stays.is_empty());
         let denied = there.filter(|reading| {
-            let rights = model.rights(reading.client);
-            !model.lets_in(rights, &reading.filter)
+            let lets_in = |rights| model.lets_in(rights, &reading.filter);
+            !model.now(reading.client, lets_in).0
         });
         let names = denied.map(|reading| format!("{} goes on, and may not", reading.name));
         names.collect()
     }
 
     /// Publishes on every topic; tells the seqs.
-    pub(super) async fn mark(&mut self) -> Option<Vec<(u64, u64, &'static str)>> {
+    pub(super) async fn mark(&mut self) -> Option<Vec<(EventId, &'static str)>> {
         let mut marks = Vec::new();
         for topic in TOPICS {
             let world = &self.world;
@@ -106,7 +112,7 @@ impl Run {
             let told = world.model.borrow().publishes[number].told.clone();
             match told {
                 Told::Acked(Some((_, id))) if done.is_ok() => {
-                    marks.push((log_of(id.epoch()), id.seq(), topic));
+                    marks.push((id, topic));
                 }
                 told => {
                     world.fault(format!(
@@ -120,24 +126,26 @@ impl Run {
     }
 
     /// A subscription that has not got its marks.
-    fn late(&self, marks: &[(u64, u64, &str)]) -> Option<String> {
+    fn late(&self, marks: &[(EventId, &str)]) -> Option<String> {
         let model = self.world.model.borrow();
         for subscriber in self.subscribers.values() {
             let reading = &model.readings[subscriber.reading];
             if reading.over {
                 continue;
             }
-            for (epoch, seq, topic) in marks {
+            for (id, topic) in marks {
                 let matches = TopicRef::new(topic).is_ok_and(|topic| reading.filter.matches(topic));
-                if !matches || !model.rights(reading.client).may_read(topic) {
+                let (_, must) = model.now(reading.client, |rights| rights.may_read(topic));
+                if !matches || !must {
                     continue;
                 }
                 let there = reading.stays.last().is_some_and(|stay| {
-                    let told = stay.gaps.iter().any(|(_, to, _)| to >= seq);
-                    stay.epoch == *epoch && (stay.upto >= *seq || told)
+                    let log = model.log();
+                    let got = |other: EventId| log.knows(other) && other.seq() >= id.seq();
+                    got(stay.cursor) || stay.gaps.iter().any(|gap| got(gap.to))
                 });
                 if !there {
-                    return Some(format!("{} has not got seq {seq} on {topic}", reading.name));
+                    return Some(format!("{} has not got {id} on {topic}", reading.name));
                 }
             }
         }

@@ -38,6 +38,7 @@ impl World {
         let mut model = self.model.borrow_mut();
         let newest = model.newest(place);
         model.accepted(place, newest);
+        let begun = model.moment();
         drop(model);
         let world = self.clone();
         let task = spawn_local(async move {
@@ -45,7 +46,9 @@ impl World {
             transport.keep_alive = Some(Duration::from_secs(2));
             transport.stream_receive_window = Some(world.setting.stream_window);
             let second = Duration::from_secs(1);
-            let config = qsse_client::Config::default()
+            let mut config = qsse_client::Config::default();
+            config.publish_wait = Duration::from_millis(world.setting.publish_wait_ms);
+            let config = config
                 .transport(transport)
                 .retry(RetryPolicy::times(100_000, second))
                 .reconnect(ReconnectPolicy::backoff(second / 10, 2 * second));
@@ -64,6 +67,7 @@ impl World {
                 .await;
             match connected {
                 Ok(client) => drop(world.places[place].client.send_replace(Some(client))),
+                Err(_) if world.model.borrow().may_be_out(place, begun) => {}
                 Err(error) => world.fault(format!("client {place} gave up: {error:?}")),
             }
         });
@@ -93,14 +97,23 @@ impl World {
         let token = rights::token(place, number, rights);
         self.places[place].token.lock().clone_from(&token);
         let world = self.clone();
+        let begun = self.model.borrow_mut().moment();
         spawn_local(async move {
             while world.model.borrow().newest(place) == number {
-                let (client, _) = world.client(place).await;
+                let (client, generation) = world.client(place).await;
+                if world.model.borrow().newest(place) != number {
+                    return;
+                }
                 match client.refresh_token(token.clone()).await {
                     Ok(_) => return world.model.borrow_mut().accepted(place, number),
                     // The next client begins with it.
                     Err(RefreshError::Closed(_)) => return,
                     Err(RefreshError::Lost(_) | RefreshError::NotConnected) => {}
+                    Err(RefreshError::NotAuthorised { .. })
+                        if world.model.borrow().may_be_out(place, begun) =>
+                    {
+                        return world.turned_away(place, generation);
+                    }
                     Err(error) => {
                         return world.fault(format!("a token of client {place}: {error:?}"));
                     }

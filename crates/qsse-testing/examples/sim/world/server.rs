@@ -5,12 +5,23 @@ use super::*;
 /// After so long a store that does not answer has been noticed: retention asks it every second, and 10 s are given to it.
 const NOTICED: Duration = Duration::from_secs(13);
 
+/// After so long the server is well again, once its disk is.
+const RECOVERED: Duration = Duration::from_secs(3);
+
+/// An open that fails may have noted its epoch: the next one begins beyond what it can have counted up to.
+const EPOCHS: u64 = 1_000;
+
 /// The server.
 impl World {
     pub(crate) async fn start(self: &std::rc::Rc<Self>) {
         self.servers.set(self.servers.get() + 1);
+        let epoch = self.servers.get();
+        self.model.borrow_mut().nobody_connected();
         let storage = match &self.disk {
-            None => None,
+            None => {
+                self.model.borrow_mut().began(epoch);
+                None
+            }
             Some(disk) => match self.open(disk) {
                 Ok(opened) => Some(opened),
                 Err(_) => {
@@ -41,12 +52,14 @@ impl World {
             .config(config)
             .endpoint(endpoint.expect("within a runtime"))
             .clock(Clock::simulated(start))
-            .epoch(self.epoch())
+            .epoch(epoch)
             .authenticator(Tokens {
+                revoked: self.revoked.clone(),
                 good_for: self.setting.token_ms.map(Duration::from_millis),
                 pace: self.pace(self.setting.auth_ms),
             })
             .authorizer(Asked {
+                revoked: self.revoked.clone(),
                 names_only: self.setting.names_only,
                 pace: self.pace(self.setting.auth_ms),
             });
@@ -77,17 +90,22 @@ impl World {
     fn open(&self, disk: &Tripwire) -> Result<Slow, disk::OpenError> {
         let disk = disk.process();
         let window = Duration::from_millis(self.setting.dedup_ms);
-        let options = disk::options(Epoch::new(self.epoch()), self.acknowledge())
+        self.opens.set(self.opens.get() + 1);
+        let epoch = Epoch::new(self.opens.get() * EPOCHS);
+        let options = disk::options(epoch, self.acknowledge())
             .salt_if_new(7)
             .segment_bytes(self.setting.segment_bytes)
             .keys(100_000, window);
         let mut kept = Kept::default();
         kept.max_events = self.setting.store_events;
+        kept.max_bytes = self.setting.bytes;
+        kept.max_age = self.setting.age_ms.map(Duration::from_millis);
         kept.topics = self.topic_rules();
         let (store, recovered) = Store::open(Arc::new(disk.clone()), options)?;
-        let last = recovered.epochs.last();
-        let epoch = last.map_or(self.epoch(), |(epoch, _)| epoch.get());
-        self.store_epoch.set(epoch);
+        let epochs = recovered.epochs.iter();
+        let epochs = epochs.map(|(epoch, first)| (epoch.get(), *first)).collect();
+        let mut model = self.model.borrow_mut();
+        model.opened(epochs, recovered.clean, self.setback.take());
         let inline = Disk::inline(store, recovered, kept);
         Ok(Slow::new(inline, disk, self.pace(self.setting.disk_ms)))
     }
@@ -102,6 +120,11 @@ impl World {
             .acknowledge(self.acknowledge());
         config.feed_idle = Duration::from_secs(2);
         config.retention = self.topic_rules();
+        if self.disk.is_none() {
+            config.history_age = setting.age_ms.map(Duration::from_millis);
+            let bytes = setting.bytes.and_then(|bytes| usize::try_from(bytes).ok());
+            config.history_bytes = bytes.unwrap_or(config.history_bytes);
+        }
         config
     }
 
@@ -140,11 +163,20 @@ impl World {
         let (world, server) = (self.clone(), self.servers.get());
         spawn_local(async move {
             sleep(NOTICED).await;
+            let same = || world.servers.get() == server && !disk.is_off();
+            let is_well = || (world.server.borrow().as_ref()).map(|now| now.health().is_ok());
             let hangs = disk.hangs_for().is_some_and(|time| time >= NOTICED);
-            let well = (world.server.borrow().as_ref()).is_some_and(|now| now.health().is_ok());
-            if hangs && well && world.servers.get() == server && !disk.is_off() {
+            if hangs && is_well() == Some(true) && same() {
                 world.fault(format!(
                     "the disk has done nothing for {NOTICED:?}, and the server is well"
+                ));
+            }
+            disk.awake().await;
+            sleep(RECOVERED).await;
+            let awake = disk.hangs_for().is_none() && !world.hurt.get();
+            if awake && is_well() == Some(false) && same() {
+                world.fault(format!(
+                    "the disk has done everything again for {RECOVERED:?}, and the server is not well"
                 ));
             }
         });
@@ -164,7 +196,7 @@ impl World {
         if done.await.is_err() {
             self.fault(format!("a shutdown within {deadline:?} takes 20 s more"));
         }
-        let head = (self.epoch(), server.log_stats().head);
+        let head = server.log_stats().head;
         let clean = !sick && !self.troubled.get() && server.health().is_ok();
         if self.disk.is_none() || !clean {
             // What was not kept then is lost, as by a crash.
