@@ -1,7 +1,6 @@
 //! [`Again`]: what a publishing stream would send again over the next connection, in order; without I/O.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use qsse_proto::publish::{PublisherId, Tried};
@@ -87,7 +86,7 @@ impl Left {
     /// What the server is told of it.
     pub(super) fn mark(&self) -> Option<Tried> {
         let (numbers, first) = (self.numbers?, self.oldest()?);
-        let retry = first.mark(Duration::ZERO);
+        let retry = first.mark();
         Some(Tried {
             through: numbers.next + self.tried - 1,
             epoch: retry.epoch,

@@ -81,9 +81,9 @@ impl First {
         self.identity != session.identity
     }
 
-    /// The mark of a further attempt that may be `held` up before it is on its way.
-    pub(super) fn mark(&self, held: Duration) -> Retry {
-        let ago = self.at.elapsed().saturating_add(held).as_millis();
+    /// The mark of a further attempt that is made now.
+    pub(super) fn mark(&self) -> Retry {
+        let ago = self.at.elapsed().as_millis();
         let ago_ms = u64::try_from(ago).unwrap_or(u64::MAX).saturating_add(1);
         Retry {
             epoch: self.epoch,

@@ -1,7 +1,6 @@
 //! [`Pipe`]: a publishing stream.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::BytesMut;
 use parking_lot::Mutex;
@@ -34,8 +33,6 @@ pub(crate) struct Pipe {
     pub(super) scope: KeyScope,
     /// When the oldest of what it sends again was first on its way.
     oldest: Option<First>,
-    /// How long opening the stream may take.
-    wait: Duration,
     /// Bytes that may be in flight.
     pub(super) room: Semaphore,
     room_bytes: u32,
@@ -121,7 +118,6 @@ impl Pipe {
             ordered: left.is_some(),
             scope,
             oldest: left.as_ref().and_then(Left::oldest),
-            wait: core.config.publish_wait,
             room: Semaphore::new(room),
             room_bytes,
             state: Mutex::new(State {
@@ -163,7 +159,7 @@ impl Pipe {
         } = &mut scope
             && let Some(oldest) = self.oldest
         {
-            tried.ago_ms = oldest.mark(Duration::ZERO).ago_ms;
+            tried.ago_ms = oldest.mark().ago_ms;
         }
         let ordered = self.ordered;
         OpenPublisher { ordered, scope }.into()
@@ -179,6 +175,11 @@ impl Pipe {
         let cost = event.data.len();
         let cost = cost.saturating_add(EVENT_OVERHEAD + event.name.len());
         let cost = u32::try_from(cost).unwrap_or(u32::MAX).min(self.room_bytes);
+        if event.is_retry() {
+            // The mark says how old it is when it is written, which is not before the stream is there.
+            self.until(|state| state.opened || state.closed.is_some())
+                .await;
+        }
         let room = self.room.acquire_many(cost).await;
         let mut state = self.state.lock();
         match (room, &state.closed) {
@@ -187,8 +188,7 @@ impl Pipe {
             (Err(_), None) => return Err(Failure::Unsent),
         }
         let before = state.buffer.len();
-        let opened = state.opened;
-        self.write(event, &mut state.buffer, opened);
+        event.write(&mut state.buffer);
         let len = state.buffer.len() - before;
         state.ledger.push(cost, done);
         if let Some(again) = &mut state.again {
@@ -197,23 +197,6 @@ impl Pipe {
         drop(state);
         self.wake.notify_one();
         Ok(())
-    }
-
-    fn write(&self, event: Event<'_>, out: &mut BytesMut, opened: bool) {
-        let Event {
-            name,
-            matching,
-            kind,
-            data,
-            key,
-        } = event;
-        let Some((key, first)) = key else {
-            return publish::write(out, matching, name, kind.as_str(), data);
-        };
-        // It may have to wait for the stream.
-        let held = if opened { Duration::ZERO } else { self.wait };
-        let retry = first.map(|first| first.mark(held));
-        publish::write_keyed(out, matching, name, kind.as_str(), (key, retry), data);
     }
 
     /// Whether more can be pushed.
@@ -332,6 +315,28 @@ impl Pipe {
             code,
             unacknowledged: 1,
         }
+    }
+}
+
+impl Event<'_> {
+    fn is_retry(&self) -> bool {
+        self.key.is_some_and(|(_, first)| first.is_some())
+    }
+
+    /// Its frame, with the mark of a retry as of now.
+    fn write(self, out: &mut BytesMut) {
+        let Self {
+            name,
+            matching,
+            kind,
+            data,
+            key,
+        } = self;
+        let Some((key, first)) = key else {
+            return publish::write(out, matching, name, kind.as_str(), data);
+        };
+        let retry = first.map(|first| first.mark());
+        publish::write_keyed(out, matching, name, kind.as_str(), (key, retry), data);
     }
 }
 

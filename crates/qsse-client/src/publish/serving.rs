@@ -25,6 +25,7 @@ impl Pipe {
         };
         let (mut send, recv) = opened.map_err(|_| self.lost())?;
         self.state.lock().opened = true;
+        self.progress.notify_waiters();
         let mut answers = FrameReader::new(recv, CONTROL_FRAME_BYTES);
         let open = self.open_frame();
         let mut queue = VecDeque::from([open.encode()]);
