@@ -170,7 +170,7 @@ impl fmt::Display for Loss {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Gap {
-    /// The last event before it.
+    /// The last event before it. Its epoch may be an earlier one than that of `to`, if the server was started again in between.
     pub after: EventId,
     /// The last event in it.
     pub to: EventId,
@@ -191,9 +191,12 @@ impl Gap {
         }
     }
 
-    /// The first event that may be missing.
+    /// The first event that may be missing, with the epoch of [`to`](Self#structfield.to).
+    ///
+    /// A range can begin in an earlier epoch, and the server says only in which one it ends. Seqs go on across the epochs of a
+    /// log, so this id is in the right place of it either way.
     pub fn first(&self) -> EventId {
-        EventId::new(self.after.epoch(), self.after.seq().saturating_add(1))
+        EventId::new(self.to.epoch(), self.after.seq().saturating_add(1))
     }
 }
 
@@ -224,6 +227,9 @@ mod tests {
         let id = |seq| EventId::new(Epoch::new(1), seq);
         let gap = Gap::new(id(3), id(9), 6, GapReason::Retention);
         assert_eq!(gap.first(), id(4));
+        let restarted = EventId::new(Epoch::new(2), 9);
+        let across = Gap::new(id(3), restarted, 6, GapReason::Damaged);
+        assert_eq!(across.first(), EventId::new(Epoch::new(2), 4), "as its end");
         let shown = gap.to_string();
         assert_eq!(
             shown,
