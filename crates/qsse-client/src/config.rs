@@ -90,6 +90,9 @@ impl Config {
         let streams = self.transport.max_remote_uni_streams.unwrap_or(1);
         SettingError::duration("connect_timeout", self.connect_timeout, time.clone())?;
         SettingError::duration("stream_timeout", self.stream_timeout, time)?;
+        self.retry.check().map_err(|error| error.within("retry"))?;
+        let reconnect = self.reconnect.check();
+        reconnect.map_err(|error| error.within("reconnect"))?;
         let transport = self.transport.check();
         // Each subscription has one.
         let streams = SettingError::number("max_remote_uni_streams", streams.into(), 1..=16_384);
@@ -98,6 +101,9 @@ impl Config {
             .map_err(|error| error.within("transport"))
     }
 }
+
+/// The shortest time from one attempt to connect to the next: without one, a client tries as fast as it can.
+const LEAST_PAUSE: Duration = Duration::from_millis(1);
 
 /// Whether the first connection is tried again when it fails, and how often.
 ///
@@ -110,7 +116,7 @@ pub struct RetryPolicy {
     pub enabled: bool,
     /// How often to try again after the first failure. Default 5.
     pub times: u32,
-    /// How long to wait between two attempts. Default 5 s.
+    /// How long to wait between two attempts, at least 1 ms. Default 5 s.
     #[serde(with = "human")]
     pub interval: Duration,
 }
@@ -145,6 +151,13 @@ impl RetryPolicy {
         }
     }
 
+    fn check(&self) -> Result<(), SettingError> {
+        if self.enabled {
+            SettingError::duration("interval", self.interval, LEAST_PAUSE..=Duration::MAX)?;
+        }
+        Ok(())
+    }
+
     /// How many attempts are made in all.
     pub(crate) fn attempts(&self) -> u32 {
         if self.enabled {
@@ -165,10 +178,10 @@ impl RetryPolicy {
 pub struct ReconnectPolicy {
     /// Whether to connect again. Default `true`.
     pub enabled: bool,
-    /// Upper bound of the first delay. Default 100 ms.
+    /// Upper bound of the first delay, at least 1 ms. Default 100 ms.
     #[serde(with = "human")]
     pub first_delay: Duration,
-    /// Upper bound of every delay. Default 10 s.
+    /// Upper bound of every delay, at least 1 ms. Default 10 s.
     #[serde(with = "human")]
     pub max_delay: Duration,
 }
@@ -201,6 +214,15 @@ impl ReconnectPolicy {
             first_delay,
             max_delay,
         }
+    }
+
+    fn check(&self) -> Result<(), SettingError> {
+        if self.enabled {
+            let allowed = LEAST_PAUSE..=Duration::MAX;
+            SettingError::duration("first_delay", self.first_delay, allowed.clone())?;
+            SettingError::duration("max_delay", self.max_delay, allowed)?;
+        }
+        Ok(())
     }
 }
 
@@ -257,6 +279,33 @@ mod tests {
         assert!(error.to_string().contains("reconect"), "{error}");
         let error = serde_json::from_str::<Config>(r#"{"connect_timeout":"5"}"#).unwrap_err();
         assert!(error.to_string().contains(r#"as in "30s""#), "{error}");
+    }
+
+    #[test]
+    fn no_client_connects_again_without_a_pause() {
+        let (zero, second) = (Duration::ZERO, Duration::from_secs(1));
+        let reconnect =
+            |first, max| Config::default().reconnect(ReconnectPolicy::backoff(first, max));
+        let retry = |pause| Config::default().retry(RetryPolicy::times(5, pause));
+        let refused = [
+            (reconnect(zero, second), "reconnect.first_delay"),
+            (reconnect(second, zero), "reconnect.max_delay"),
+            (retry(zero), "retry.interval"),
+        ];
+        for (config, name) in refused {
+            let error = config.check().unwrap_err();
+            assert_eq!((&*error.name, &*error.allowed), (name, "at least 1ms"));
+        }
+        let (mut never, mut once) = (reconnect(zero, zero), retry(zero));
+        (never.reconnect.enabled, once.retry.enabled) = (false, false);
+        for config in [
+            never,
+            once,
+            reconnect(LEAST_PAUSE, LEAST_PAUSE),
+            retry(LEAST_PAUSE),
+        ] {
+            assert_eq!(config.check(), Ok(()));
+        }
     }
 
     #[test]

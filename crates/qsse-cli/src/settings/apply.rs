@@ -22,6 +22,12 @@ const RANGED: &[(&str, &str)] = &[
     ("limits.heartbeat", "heartbeat"),
     ("limits.retry_after", "retry_after"),
     ("connect_timeout", "client.connect_timeout"),
+    ("client.retry_interval", "client.retry.interval"),
+    (
+        "client.reconnect_first_delay",
+        "client.reconnect.first_delay",
+    ),
+    ("client.reconnect_max_delay", "client.reconnect.max_delay"),
     ("client.idle_timeout", "client.transport.idle_timeout"),
 ];
 
