@@ -215,12 +215,20 @@ impl StorageError {
     /// It did not read.
     #[cfg(feature = "disk")]
     pub(crate) fn unread(why: String) -> Self {
-        Self::Failed(Box::<dyn std::error::Error + Send + Sync>::from(why).into())
+        Self::failed(why)
     }
 
-    /// It has not answered for so long.
+    /// It has not answered a write for so long.
     pub(crate) fn stalled(waited: Duration) -> Self {
-        let why = format!("it has taken nothing for {} s", waited.as_secs());
+        Self::failed(format!("it has taken nothing for {} s", waited.as_secs()))
+    }
+
+    /// It has not answered a question for so long.
+    pub(crate) fn silent(waited: Duration) -> Self {
+        Self::failed(format!("it has not answered for {} s", waited.as_secs()))
+    }
+
+    fn failed(why: String) -> Self {
         Self::Failed(Box::<dyn std::error::Error + Send + Sync>::from(why).into())
     }
 

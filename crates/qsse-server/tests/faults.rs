@@ -7,9 +7,9 @@ mod support;
 
 use std::time::Duration;
 
-use qsse_proto::Code;
 use qsse_proto::control::Start;
-use qsse_server::{Closed, PublishError};
+use qsse_proto::{Code, Timestamp};
+use qsse_server::{Closed, Config, PublishError};
 use storage::{Fault, Faulty, Memory, Shared};
 use support::{RawClient, server};
 use tokio::time::{Instant, sleep};
@@ -77,6 +77,38 @@ async fn a_store_that_panics_ends_publishing_and_neither_reading_nor_the_drain()
         soon(server.shutdown(Duration::from_secs(10))).await,
         Closed::Drained
     );
+}
+
+#[tokio::test]
+async fn a_start_that_a_store_has_to_find_is_refused_when_the_store_hangs() {
+    for (call, start) in [
+        ("tail", Start::Last(1)),
+        ("seq_at", Start::Since(Timestamp::from_micros(0))),
+    ] {
+        let storage = Faulty::new(Memory::default());
+        let mut config = Config::default();
+        // The first event has left memory.
+        config.log.history_events = 1;
+        let server = server().config(config).storage(Shared(storage.clone()));
+        let server = server.authorizer_fn(|_, _| true).await.unwrap();
+        for data in ["x", "y"] {
+            soon(server.publish("a", data).into_future()).await.unwrap();
+        }
+        storage.set(call, Fault::Hang);
+        let mut client = RawClient::connect(&server).await;
+        let hangs = async {
+            storage.begun(call, 1).await;
+            // Nothing more will happen, so that the clock runs ahead to the deadline.
+            tokio::time::pause();
+        };
+        let ((code, message), ()) = tokio::join!(client.refused(1, &["a"], start), hangs);
+        assert_eq!(code, Code::BUSY, "{message}");
+        assert!(message.contains("has not answered for 10 s"), "{message}");
+        tokio::time::resume();
+        storage.clear(call);
+        let mut events = client.subscribe(2, &["a"], start).await;
+        assert_eq!(soon(events.topics(1)).await, ["a"]);
+    }
 }
 
 #[tokio::test]

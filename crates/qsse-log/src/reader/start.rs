@@ -43,6 +43,9 @@ pub(super) const SELECTED: usize = 1 << 20;
 /// How long a start waits for what readers have seen to be written.
 const WRITTEN: Duration = Duration::from_secs(10);
 
+/// How long a start waits for each answer of the storage.
+const ANSWERED: Duration = Duration::from_secs(10);
+
 /// Where a reading begins.
 struct Begin {
     position: u64,
@@ -146,12 +149,13 @@ impl Reader {
     }
 }
 
+/// What the storage answers, if it does so in time: a disk that hangs keeps nobody waiting for ever either.
 async fn read<T>(call: impl Future<Output = Result<T, StorageError>>) -> Result<T, StartError> {
-    contained(call)
-        .await
-        .map_err(|error| StartError::Unreadable {
-            reason: error.to_string(),
-        })
+    let answer = tokio::time::timeout(ANSWERED, contained(call)).await;
+    let answer = answer.unwrap_or_else(|_| Err(StorageError::silent(ANSWERED)));
+    answer.map_err(|error| StartError::Unreadable {
+        reason: error.to_string(),
+    })
 }
 
 /// Where `start` is.
