@@ -45,8 +45,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             with.push(once);
             ratios.push(once / plain);
         }
+        let (least, most) = (smallest(&ratios), largest(&ratios));
         println!(
-            "{publishers} publishers: {:.0} events/s without, {:.0} with exactly-once; {:.2} x (median of {} rounds)",
+            "{publishers} publishers: {:.0} events/s without, {:.0} with exactly-once; {:.2} x ({least:.2} to {most:.2}; medians of {} rounds)",
             median(without),
             median(with),
             median(ratios),
@@ -178,6 +179,14 @@ async fn stalled(serving: &Serving, stall: Duration) -> Result<()> {
     ensure!(longest >= stall / 2, "the server did not stand still");
     ensure!(taken == sent, "each has to be taken once");
     Ok(())
+}
+
+fn smallest(values: &[f64]) -> f64 {
+    values.iter().copied().fold(f64::INFINITY, f64::min)
+}
+
+fn largest(values: &[f64]) -> f64 {
+    values.iter().copied().fold(0.0, f64::max)
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
