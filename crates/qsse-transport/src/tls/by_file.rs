@@ -3,16 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::CertificateDer;
 use rustls::server::ParsedCertificate;
-use rustls::{
-    CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
-};
+use rustls::{CertificateError, Error, OtherError, RootCertStore};
 
 use super::TlsError;
 use super::pem::{self, Source};
+use super::verify::{Shown, Trust};
 use crate::crypto;
 
 /// Trusts the certificates in a file and those signed by them, for their names and while they are valid.
@@ -46,17 +44,12 @@ impl ByFile {
         })
     }
 
-    /// What `error` of the verifier of signatures means for a server that shows `end_entity`.
+    /// What `error` of the verifier of signatures means for a server that shows a certificate.
     ///
     /// A certificate that is itself in the file needs no issuer, and may be an authority's, as those are that
     /// `openssl req -x509` makes. The verifier checks the time before it looks for an issuer, so that is done; the name
     /// is not.
-    fn judge(
-        &self,
-        error: Error,
-        end_entity: &CertificateDer<'_>,
-        name: &ServerName<'_>,
-    ) -> Result<ServerCertVerified, Error> {
+    fn judge_unsigned(&self, error: Error, shown: &Shown<'_>) -> Result<(), Error> {
         use CertificateError as E;
         let Error::InvalidCertificate(problem) = &error else {
             return Err(error);
@@ -74,9 +67,8 @@ impl ByFile {
         if stands {
             return Err(error);
         }
-        if self.certificates.contains(end_entity) {
-            verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
-            return Ok(ServerCertVerified::assertion());
+        if self.certificates.contains(shown.end_entity) {
+            return verify_server_name(&ParsedCertificate::try_from(shown.end_entity)?, shown.name);
         }
         // A bad signature: of the same subject as one in the file, as after a renewal, and of another key.
         if matches!(problem, E::UnknownIssuer | E::BadSignature) || is_authority(problem) {
@@ -87,40 +79,10 @@ impl ByFile {
     }
 }
 
-impl ServerCertVerifier for ByFile {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        self.signed
-            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-            .or_else(|error| self.judge(error, end_entity, server_name))
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.signed.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.signed.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.signed.supported_verify_schemes()
+impl Trust for ByFile {
+    fn judge(&self, shown: &Shown<'_>) -> Result<(), Error> {
+        let signed = shown.ask(&*self.signed);
+        signed.or_else(|error| self.judge_unsigned(error, shown))
     }
 }
 

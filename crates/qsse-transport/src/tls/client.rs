@@ -14,7 +14,7 @@ use rustls::{ClientConfig, RootCertStore};
 use super::by_file::ByFile;
 use super::dev_cert::{self, OrDevCert};
 use super::pem::{self, Source};
-use super::verify::{ByFingerprint, Recording, Verdict};
+use super::verify::{ByFingerprint, Recording, Trust, Verdict, Verifier};
 use super::{Fingerprint, TlsError, default_alpn};
 use crate::crypto;
 
@@ -59,7 +59,7 @@ impl ClientTls {
         let others = Self::platform().ok().and_then(|tls| tls.verifier);
         #[cfg(not(feature = "platform-verifier"))]
         let others = None;
-        Self::verified_by(Arc::new(OrDevCert::new(path, others)))
+        Self::trusting(OrDevCert::new(path, others))
     }
 
     /// Trusts the certificates in a PEM file and those signed by them, for the names in them and while they are valid.
@@ -72,7 +72,7 @@ impl ClientTls {
     pub fn roots_pem_file(path: impl AsRef<Path>) -> Result<Self, TlsError> {
         let (origin, pem) = pem::read(path.as_ref())?;
         let source = Source { origin, pem: &pem };
-        Ok(Self::verified_by(Arc::new(ByFile::new(&source)?)))
+        Ok(Self::trusting(ByFile::new(&source)?))
     }
 
     /// Trusts these roots and those signed by them. A server cannot show a root itself: for that, take
@@ -94,19 +94,15 @@ impl ClientTls {
     /// The server still has to prove that the certificate is its own. Without fingerprints nobody
     /// is trusted.
     pub fn pinned(fingerprints: impl IntoIterator<Item = Fingerprint>) -> Self {
-        Self::verified_by(Arc::new(ByFingerprint {
+        Self::trusting(ByFingerprint {
             pinned: Some(fingerprints.into_iter().collect()),
-            provider: crypto::provider(),
-        }))
+        })
     }
 
     /// Trusts anybody who answers. The connection is encrypted, but who is at its other end, nobody
     /// knows: for tests only.
     pub fn insecure() -> Self {
-        Self::verified_by(Arc::new(ByFingerprint {
-            pinned: None,
-            provider: crypto::provider(),
-        }))
+        Self::trusting(ByFingerprint { pinned: None })
     }
 
     /// A rustls configuration of one's own, for instance one with a client certificate.
@@ -168,6 +164,10 @@ impl ClientTls {
         ClientConnection::new(Arc::new(config), Version::V1, name, Vec::new())
             .map_err(|error| TlsError::Unsuitable(error.to_string()))?;
         Ok(())
+    }
+
+    fn trusting(trust: impl Trust + 'static) -> Self {
+        Self::verified_by(Arc::new(Verifier::new(trust)))
     }
 
     fn verified_by(verifier: Arc<dyn ServerCertVerifier>) -> Self {

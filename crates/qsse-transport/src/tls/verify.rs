@@ -1,5 +1,6 @@
 //! Verifiers of server certificates, and the record of why one was refused.
 
+use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -11,33 +12,67 @@ use rustls::{
 };
 
 use super::Fingerprint;
-use crate::{CertificateProblem, ConnectError};
+use crate::{CertificateProblem, ConnectError, crypto};
 
-/// Trusts certificates by what they are: the pinned ones, or, with `None`, any.
-///
-/// The signature of the handshake is verified in either case, so the server does own the
-/// certificate that it shows.
-#[derive(Debug)]
-pub(super) struct ByFingerprint {
-    pub(super) pinned: Option<Vec<Fingerprint>>,
-    pub(super) provider: Arc<CryptoProvider>,
+/// Whom a client trusts to be the server.
+pub(in crate::tls) trait Trust: fmt::Debug + Send + Sync {
+    /// Whether a server that shows this is trusted.
+    fn judge(&self, shown: &Shown<'_>) -> Result<(), Error>;
 }
 
-impl ServerCertVerifier for ByFingerprint {
+/// What a server shows, and what it is called.
+pub(in crate::tls) struct Shown<'a> {
+    pub(in crate::tls) end_entity: &'a CertificateDer<'a>,
+    intermediates: &'a [CertificateDer<'a>],
+    pub(in crate::tls) name: &'a ServerName<'a>,
+    ocsp_response: &'a [u8],
+    now: UnixTime,
+}
+
+impl Shown<'_> {
+    /// What another verifier says.
+    pub(in crate::tls) fn ask(&self, other: &dyn ServerCertVerifier) -> Result<(), Error> {
+        let (certificate, chain) = (self.end_entity, self.intermediates);
+        other
+            .verify_server_cert(certificate, chain, self.name, self.ocsp_response, self.now)
+            .map(drop)
+    }
+}
+
+/// Verifies a server by whom a client trusts.
+///
+/// The signature of the handshake is verified in any case, so the server does own the certificate that it shows.
+#[derive(Debug)]
+pub(super) struct Verifier<T> {
+    trust: T,
+    provider: Arc<CryptoProvider>,
+}
+
+impl<T: Trust> Verifier<T> {
+    pub(super) fn new(trust: T) -> Self {
+        let provider = crypto::provider();
+        Self { trust, provider }
+    }
+}
+
+impl<T: Trust> ServerCertVerifier for Verifier<T> {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        match &self.pinned {
-            Some(pinned) if !pinned.contains(&Fingerprint::of(end_entity)) => {
-                Err(CertificateError::ApplicationVerificationFailure.into())
-            }
-            _ => Ok(ServerCertVerified::assertion()),
-        }
+        let shown = Shown {
+            end_entity,
+            intermediates,
+            name,
+            ocsp_response,
+            now,
+        };
+        self.trust.judge(&shown)?;
+        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -63,6 +98,23 @@ impl ServerCertVerifier for ByFingerprint {
         self.provider
             .signature_verification_algorithms
             .supported_schemes()
+    }
+}
+
+/// Trusts certificates by what they are: the pinned ones, or, with `None`, any.
+#[derive(Debug)]
+pub(super) struct ByFingerprint {
+    pub(super) pinned: Option<Vec<Fingerprint>>,
+}
+
+impl Trust for ByFingerprint {
+    fn judge(&self, shown: &Shown<'_>) -> Result<(), Error> {
+        match &self.pinned {
+            Some(pinned) if !pinned.contains(&Fingerprint::of(shown.end_entity)) => {
+                Err(CertificateError::ApplicationVerificationFailure.into())
+            }
+            _ => Ok(()),
+        }
     }
 }
 
