@@ -16,8 +16,10 @@ use crate::text::plain;
 use crate::{CloseReason, SubscribeError, SubscriptionError};
 
 mod go;
+mod standing;
 
 pub(crate) use go::GO_EPOCH;
+use standing::Standing;
 
 /// What a subscription and the driver share: where it stands, and the stream that comes next.
 ///
@@ -33,14 +35,7 @@ pub(crate) struct Slot {
 }
 
 struct Shared {
-    /// Where to begin, as long as there is no mark.
-    start: Start,
-    /// The last event handed out, or a position that is as good: everything up to it has been or does not match.
-    mark: Option<Arc<Mark>>,
-    /// Resets that moved the mark to another log.
-    resets: u64,
-    /// Where the server let it begin.
-    started: Option<EventId>,
+    standing: Standing,
     /// How the server met the start; known with the first stream.
     outcome: Option<Outcome>,
     coming: Coming,
@@ -93,15 +88,8 @@ impl Slot {
             start,
             on_lag,
         } = wanted;
-        let mark = match start {
-            Start::After(id) => Some(Mark::new(id)),
-            _ => None,
-        };
         let shared = Shared {
-            start,
-            mark,
-            resets: 0,
-            started: None,
+            standing: Standing::new(start),
             outcome: None,
             coming: Coming::default(),
             end: None,
@@ -128,7 +116,7 @@ impl Slot {
                 .iter()
                 .map(Pattern::to_string)
                 .collect(),
-            start: (shared.mark.as_ref()).map_or(shared.start, |mark| Start::After(mark.id())),
+            start: shared.standing.start(),
             on_lag: self.on_lag,
         }
     }
@@ -136,9 +124,7 @@ impl Slot {
     /// The server let it begin after `position`.
     pub(crate) fn confirm(&self, position: EventId) {
         let mut shared = self.shared.lock();
-        shared.started.get_or_insert(position);
-        // It stands at once, whatever the start was: asked for again, a start could leave out what was published or dropped meanwhile.
-        shared.mark.get_or_insert_with(|| Mark::new(position));
+        shared.standing.begin(position);
         if let Some(confirm) = shared.confirm.take() {
             let _ = confirm.send(Ok(()));
         }
@@ -237,38 +223,27 @@ impl Slot {
 
     /// Where the subscription stands, if it has moved or began after an event.
     pub(crate) fn mark(&self) -> Option<Arc<Mark>> {
-        self.shared.lock().mark.clone()
+        self.shared.lock().standing.mark()
     }
 
     /// How many resets there were: a stream that was asked for before the last one begins at a place of another log.
     pub(crate) fn resets(&self) -> u64 {
-        self.shared.lock().resets
+        self.shared.lock().standing.resets()
     }
 
     /// Moves the subscription to where another log begins, wherever it stood.
     pub(crate) fn reset(&self, position: EventId) -> Arc<Mark> {
-        let mark = Mark::new(position);
-        let mut shared = self.shared.lock();
-        shared.resets += 1;
-        shared.mark = Some(mark.clone());
-        mark
+        self.shared.lock().standing.reset(position)
     }
 
     /// Puts the subscription behind the first event of an epoch.
     pub(crate) fn set_mark(&self, id: EventId) -> Arc<Mark> {
-        let mark = Mark::new(id);
-        self.shared.lock().mark = Some(mark.clone());
-        mark
+        self.shared.lock().standing.set_mark(id)
     }
 
     /// Where the subscription stands, or began.
     pub(crate) fn position(&self) -> Option<EventId> {
-        let shared = self.shared.lock();
-        shared
-            .mark
-            .as_ref()
-            .map(|mark| mark.id())
-            .or(shared.started)
+        self.shared.lock().standing.position()
     }
 }
 

@@ -4,7 +4,7 @@ use qsse_proto::control::{OnLag, Start};
 use qsse_proto::stream::Outcome;
 use qsse_proto::{Code, Epoch, EventId};
 
-use super::{End, Mark, Slot};
+use super::{End, Slot};
 use crate::{Loss, SubscribeError, SubscriptionError};
 
 /// The epoch of the numbers that events get on this side. No log has it.
@@ -28,14 +28,15 @@ impl Slot {
         let asked_now = shared.confirm.is_some();
         let lacks = if self.on_lag != OnLag::default() {
             Some("on_lag")
-        } else if asked_now && shared.start != Start::Live {
+        } else if asked_now && shared.standing.asked() != Start::Live {
             // One that was made before has had its start.
             Some("a start other than live")
         } else {
             None
         };
         let Some(what) = lacks else {
-            let before = shared.mark.replace(Mark::new(START));
+            let before = shared.standing.mark();
+            shared.standing.set_mark(START);
             return Ok(!asked_now && before.is_none_or(|mark| mark.id().epoch() != GO_EPOCH));
         };
         if let Some(confirm) = shared.confirm.take() {
@@ -66,11 +67,10 @@ impl Slot {
         let mut shared = self.shared.lock();
         if shared.confirm.is_some() {
             // Nothing was promised yet: it is asked for as it was.
-            shared.mark = None;
+            shared.standing.forget();
             return;
         }
-        shared.started = shared.mark.take().map(|mark| mark.id());
-        shared.start = Start::Live;
+        shared.standing.go_live();
         drop(shared);
         self.tell_lost(Loss::Dialect);
     }
