@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use qsse_topic::{Topic, TopicRef};
 
-use crate::contained::contained;
+use crate::contained::{contained, contained_now};
 use crate::feed::Incoming;
 use crate::log::{Asked, Log};
 use crate::pending::Group;
@@ -141,7 +141,7 @@ impl Log {
         if let Some(ended) = ended {
             return Err(ended);
         }
-        storage.health()?;
+        contained_now(|| storage.health())?;
         match stalled {
             Some(waited) => Err(StorageError::stalled(waited)),
             None => Ok(()),

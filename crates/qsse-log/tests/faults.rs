@@ -136,6 +136,18 @@ async fn a_storage_that_panics_is_told_to_all_who_wait_and_is_not_well() {
 }
 
 #[tokio::test]
+async fn a_storage_that_panics_when_it_is_asked_for_its_health_is_not_well() {
+    let storage = Faulty::new(Memory::default());
+    let log = start(&storage, Acknowledge::Synced);
+    storage.set("health", Fault::Panic);
+    let error = log.health().unwrap_err().to_string();
+    assert!(error.contains("health of the storage panics"), "{error}");
+    soon(publish(&log)).await.unwrap();
+    storage.clear("health");
+    log.health().unwrap();
+}
+
+#[tokio::test]
 async fn a_close_waits_also_for_what_is_published_while_it_waits() {
     let storage = Faulty::new(Memory::default());
     storage.set("append", Fault::Hang);

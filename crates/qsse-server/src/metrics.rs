@@ -1,6 +1,7 @@
 //! What an operator can watch.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use metrics::{Counter, Gauge, Key, Label, Level, Metadata, Recorder, Unit};
@@ -61,17 +62,23 @@ pub(crate) struct Gauges(Vec<Gauge>);
 
 impl Counters {
     pub(crate) fn add(&self, count: u64) {
-        self.0.iter().for_each(|counter| counter.increment(count));
+        for counter in &self.0 {
+            let _ = contained(|| counter.increment(count));
+        }
     }
 }
 
 impl Gauges {
     pub(crate) fn add(&self, change: f64) {
-        self.0.iter().for_each(|gauge| gauge.increment(change));
+        for gauge in &self.0 {
+            let _ = contained(|| gauge.increment(change));
+        }
     }
 
     fn set(&self, value: usize) {
-        self.0.iter().for_each(|gauge| gauge.set(value as f64));
+        for gauge in &self.0 {
+            let _ = contained(|| gauge.set(value as f64));
+        }
     }
 
     /// Adds one until the guard is dropped.
@@ -256,31 +263,44 @@ impl Registry {
     fn counter(&self, name: &str, labels: Vec<Label>, unit: Unit, about: &'static str) -> Counters {
         let name = format!("{}{name}", self.prefix);
         let key = Key::from_parts(name.clone(), labels);
-        Counters(self.on_each(|recorder| {
+        let register = |recorder: &dyn Recorder| {
             recorder.describe_counter(name.clone().into(), Some(unit), about.into());
             recorder.register_counter(&key, &METADATA)
-        }))
+        };
+        Counters(self.on_each(register, Counter::noop))
     }
 
     fn gauge(&self, name: &str, labels: Vec<Label>, unit: Unit, about: &'static str) -> Gauges {
         let name = format!("{}{name}", self.prefix);
         let key = Key::from_parts(name.clone(), labels);
-        Gauges(self.on_each(|recorder| {
+        let register = |recorder: &dyn Recorder| {
             recorder.describe_gauge(name.clone().into(), Some(unit), about.into());
             recorder.register_gauge(&key, &METADATA)
-        }))
+        };
+        Gauges(self.on_each(register, Gauge::noop))
     }
 
-    fn on_each<T>(&self, register: impl Fn(&dyn Recorder) -> T) -> Vec<T> {
-        let mut handles = vec![match &self.given {
+    fn on_each<T>(&self, register: impl Fn(&dyn Recorder) -> T, none: fn() -> T) -> Vec<T> {
+        let handle = contained(|| match &self.given {
             Some(recorder) => register(recorder.as_ref()),
             None => metrics::with_recorder(|recorder| register(recorder)),
-        }];
+        });
+        let mut handles = vec![handle.unwrap_or_else(none)];
         #[cfg(feature = "prometheus")]
         handles.push(register(&self.recorder));
         handles.shrink_to_fit();
         handles
     }
+}
+
+/// A call of a recorder, which is somebody else's code and is called in every task, also while one ends: a panic of it costs a number and
+/// nothing else.
+fn contained<T>(call: impl FnOnce() -> T) -> Option<T> {
+    let result = catch_unwind(AssertUnwindSafe(call));
+    if result.is_err() {
+        tracing::error!("the metrics recorder panicked: a metric is wrong from now on");
+    }
+    result.ok()
 }
 
 static METADATA: Metadata<'static> = Metadata::new("qsse_server", Level::INFO, None);

@@ -5,9 +5,16 @@
 mod storage;
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use metrics::{
+    Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString,
+    Unit,
+};
 use qsse_proto::control::Start;
+use qsse_proto::publish::AckFrame;
 use qsse_proto::{Code, Timestamp};
 use qsse_server::{Closed, Config, PublishError};
 use storage::{Fault, Faulty, Memory, Shared};
@@ -77,6 +84,91 @@ async fn a_store_that_panics_ends_publishing_and_neither_reading_nor_the_drain()
         soon(server.shutdown(Duration::from_secs(10))).await,
         Closed::Drained
     );
+}
+
+/// A recorder that panics whenever it can, and counts how often gauges were set.
+#[derive(Default)]
+struct Broken(Arc<AtomicUsize>);
+
+struct Panics(Arc<AtomicUsize>);
+
+impl CounterFn for Panics {
+    fn increment(&self, _: u64) {
+        panic!("a counter panics");
+    }
+
+    fn absolute(&self, _: u64) {
+        panic!("a counter panics");
+    }
+}
+
+impl GaugeFn for Panics {
+    fn increment(&self, _: f64) {
+        panic!("a gauge panics");
+    }
+
+    fn decrement(&self, _: f64) {
+        panic!("a gauge panics");
+    }
+
+    fn set(&self, _: f64) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        panic!("a gauge panics");
+    }
+}
+
+impl Recorder for Broken {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        // Those that are registered late, in tasks.
+        assert!(key.labels().len() == 0, "a label panics");
+        Counter::from_arc(Arc::new(Panics(Arc::clone(&self.0))))
+    }
+
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        assert!(key.labels().len() == 0, "a label panics");
+        Gauge::from_arc(Arc::new(Panics(Arc::clone(&self.0))))
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+#[tokio::test]
+async fn a_recorder_that_panics_costs_nothing_but_its_metrics() {
+    let recorder = Broken::default();
+    let sets = Arc::clone(&recorder.0);
+    let server = server()
+        .recorder(Arc::new(recorder))
+        .authorizer_fn(|_, _| true)
+        .await
+        .unwrap();
+    let mut client = RawClient::connect(&server).await;
+    let mut events = client.subscribe(1, &["a"], Start::Earliest).await;
+    server.publish("a", "x").await.unwrap();
+    assert_eq!(soon(events.topics(1)).await, ["a"]);
+    // Clients may not publish here, which is counted as well.
+    let mut publisher = client.publisher(false).await;
+    publisher.queue("a", false, b"x");
+    let answer = soon(publisher.next()).await;
+    assert!(matches!(answer, AckFrame::PublishRefused(_)), "{answer:?}");
+    // Upkeep collects every second.
+    let before = sets.load(Ordering::SeqCst);
+    let collected = async {
+        while sets.load(Ordering::SeqCst) < before + 8 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    soon(collected).await;
+    client.connection.close(Code::NO_ERROR, "");
+    let closed = soon(server.shutdown(Duration::from_secs(10))).await;
+    assert_eq!(closed, Closed::Drained);
 }
 
 #[tokio::test]
