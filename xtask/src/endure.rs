@@ -2,6 +2,8 @@
 //!
 //! The judge is the example `endure` of `qsse-testing`; the server is the program.
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result};
 
 use crate::{
@@ -31,6 +33,16 @@ const WITH_PROGRAM: [&str; 3] = ["crash", "restart", "stalled"];
 /// Builds the judge and the program for speed, and runs one of its tasks.
 pub(crate) fn run(task: &str, args: &Args) -> Result<()> {
     let [endure, qsse] = artifacts::released([("example", "endure"), ("bin", "qsse")])?;
+    judge(task, args, &endure, &qsse)
+}
+
+/// Runs one of its tasks with the programs that the tests are built with: what is lost shows at any speed.
+pub(crate) fn run_as_test(task: &str, args: &Args) -> Result<()> {
+    let endure = artifacts::program("example", "endure")?;
+    judge(task, args, &endure, &artifacts::program("bin", "qsse")?)
+}
+
+fn judge(task: &str, args: &Args, endure: &Path, qsse: &Path) -> Result<()> {
     let mut judge = program(endure).arg(task);
     if WITH_PROGRAM.contains(&task) {
         judge = judge

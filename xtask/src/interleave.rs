@@ -5,7 +5,7 @@
 
 use anyhow::Result;
 
-use crate::command::cargo;
+use crate::{command::cargo, with_cfg::with_cfg};
 
 /// Arguments of `interleave`.
 #[derive(clap::Args)]
@@ -18,12 +18,11 @@ pub(crate) struct Args {
     pub(crate) test: Option<String>,
 }
 
-/// Builds the log for the checker, in a folder of its own so that nothing else is built anew for it, and runs the tests.
+/// Builds the log for the checker, on the crates that all tests are built on, and runs the tests.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let tests =
-        cargo("test --target-dir target/interleave --package qsse-log --test interleavings --")
-            .env("RUSTFLAGS", "--cfg shuttle")
-            .env("SHUTTLE_ITERATIONS", &args.iterations.to_string());
+    let tests = cargo("test --features qsse-log/shuttle --test interleavings --")
+        .env("SHUTTLE_ITERATIONS", &args.iterations.to_string());
+    let tests = with_cfg(tests, "shuttle")?;
     match &args.test {
         Some(name) => tests.arg(name).run(),
         None => tests.run(),

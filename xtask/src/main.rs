@@ -17,6 +17,7 @@ mod mutants;
 mod no_std;
 mod sim;
 mod tidy;
+mod with_cfg;
 mod workspace;
 
 use std::process::ExitCode;

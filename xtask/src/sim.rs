@@ -4,7 +4,10 @@ mod shuffled;
 
 use anyhow::Result;
 
-use crate::command::{Shown, cargo};
+use crate::{
+    command::{Shown, cargo},
+    with_cfg::with_cfg,
+};
 
 /// Arguments of `sim`.
 #[derive(clap::Args)]
@@ -24,16 +27,19 @@ impl Args {
 
 /// Builds the judge for speed and runs it.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    // With these, what the runtime draws is drawn from the seed, too, and so is the order in which ready tasks run. In a folder of
-    // its own nothing else is built anew for it.
-    let flags = "--cfg tokio_unstable";
+    judge("run --release --example sim --config", args)
+}
+
+/// Builds the judge as the tests are built, which takes less time than a short run of it saves, and runs it.
+pub(crate) fn run_as_test(args: &Args) -> Result<()> {
+    judge("run --example sim --config", args)
+}
+
+fn judge(command: &str, args: &Args) -> Result<()> {
+    // With this tokio and the cfg, what the runtime draws is drawn from the seed, too, and so is the order in which ready tasks run.
     let tokio = format!("paths=[{:?}]", shuffled::tokio()?);
-    let judge = cargo(
-        "run --release --target-dir target/sim --package qsse-testing --example sim --config",
-    )
-    .arg(&tokio)
-    .arg("--")
-    .env("RUSTFLAGS", flags);
+    let judge = cargo(command).arg(&tokio).arg("--");
+    let judge = with_cfg(judge, "tokio_unstable")?;
     let run = |command: Shown, argument: &String| command.arg(argument);
     args.arguments.iter().fold(judge, run).run()
 }

@@ -1,98 +1,90 @@
-//! Packs what is published and builds each package from what was packed, on the others as packed.
+//! Packs what is published, and lints each package by itself as it was packed, on the others as packed.
 //!
-//! Cargo does this with a registry of its own making, and takes for granted that a version in a
-//! registry never changes. Ours does, from run to run, so what cargo remembers of it is removed
-//! first. That needs a target folder of its own: in the shared one it would undo other builds.
+//! `cargo package` would build each of them in full, in a folder of its own and with everything below it. Unpacked into one
+//! workspace they share what the steps before have built.
 
-use std::{
-    env, fs, io,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result};
 
 use crate::{
-    command::cargo,
-    workspace::{Metadata, root},
+    command::{cargo, program},
+    workspace::{Metadata, Package, root},
 };
 
-/// Packs and builds.
+/// Below the root: the unpacked packages, each in the folder of its name, and the workspace around them.
+const UNPACKED: &str = "target/xtask/unpacked";
+
+/// Packs, unpacks and lints.
 pub(super) fn run() -> Result<()> {
     let metadata = Metadata::read(true)?;
-    let target = root().join("target/xtask/package");
-    for package in metadata.members().filter(|package| package.is_published()) {
-        forget_sources(&format!("{}-{}", package.name, package.version))?;
-        forget_build(&target.join("debug/.fingerprint"), &package.name)?;
-    }
-    let unpublished = metadata.members().filter(|package| !package.is_published());
+    let published: Vec<_> = metadata.members().filter(|p| p.is_published()).collect();
+    let unpublished = metadata.members().filter(|p| !p.is_published());
     let exclude: String = unpublished
         .map(|p| format!(" --exclude {}", p.name))
         .collect();
     // Dirty is fine: what is checked is that the packages hold together, not that they are final.
     cargo(&format!(
-        "package --workspace --allow-dirty{exclude} --target-dir"
+        "package --workspace --allow-dirty --no-verify{exclude}"
     ))
-    .arg(&target.to_string_lossy())
-    .run()
-}
-
-/// Removes what cargo has unpacked of `package` from registries that are a local folder, whose
-/// names have no host and so start with `-`.
-fn forget_sources(package: &str) -> Result<()> {
-    for registry in entries(&cargo_home()?.join("registry/src"))? {
-        if file_name(&registry).starts_with('-') {
-            remove(&registry.join(package))?;
-        }
+    .run()?;
+    unpack(&published)?;
+    for package in &published {
+        lint(&package.name)?;
     }
     Ok(())
 }
 
-/// Makes cargo build `package` again: its fingerprints are called `NAME-HASH`.
-fn forget_build(fingerprints: &Path, package: &str) -> Result<()> {
-    for fingerprint in entries(fingerprints)? {
-        if file_name(&fingerprint)
-            .rsplit_once('-')
-            .is_some_and(|(name, _)| name == package)
-        {
-            remove(&fingerprint)?;
-        }
+fn unpack(packages: &[&Package]) -> Result<()> {
+    let folder = root().join(UNPACKED);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
     }
+    fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    for package in packages {
+        let name = format!("{}-{}", package.name, package.version);
+        let packed = root().join(format!("target/package/{name}.crate"));
+        // In a package every file has the same old time, by which cargo would not see that it changed.
+        program("tar")
+            .arg("-xzmf")
+            .arg(&packed.to_string_lossy())
+            .within(&folder)
+            .run()?;
+        fs::rename(folder.join(&name), folder.join(&package.name))
+            .with_context(|| format!("{name} is not what {} holds", packed.display()))?;
+    }
+    // The same versions and profiles, so that what is built already is used.
+    fs::copy(root().join("Cargo.lock"), folder.join("Cargo.lock"))?;
+    let own = fs::read_to_string(root().join("Cargo.toml"))?;
+    let names: Vec<_> = packages.iter().map(|package| &*package.name).collect();
+    fs::write(folder.join("Cargo.toml"), manifest(&own, &names)?)?;
     Ok(())
 }
 
-fn cargo_home() -> Result<PathBuf> {
-    if let Some(home) = env::var_os("CARGO_HOME") {
-        return Ok(home.into());
+/// The manifest of the workspace around the packages `names`, with the profiles of `own`.
+fn manifest(own: &str, names: &[&str]) -> Result<String> {
+    let own: toml::Table = own.parse().context("Cargo.toml")?;
+    let path = |name: &&str| format!("{name:?} = {{ path = {name:?} }}\n");
+    let patched: String = names.iter().map(path).collect();
+    let mut manifest: toml::Table = format!(
+        "workspace = {{ resolver = \"3\", members = {names:?} }}\n[patch.crates-io]\n{patched}"
+    )
+    .parse()?;
+    if let Some(profile) = own.get("profile") {
+        manifest.insert("profile".to_owned(), profile.clone());
     }
-    Ok(env::home_dir()
-        .context("there is no home folder")?
-        .join(".cargo"))
+    Ok(manifest.to_string())
 }
 
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    match fs::read_dir(folder) {
-        Ok(entries) => Ok(entries
-            .map(|entry| Ok(entry?.path()))
-            .collect::<io::Result<_>>()?),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error).with_context(|| format!("reading {}", folder.display())),
-    }
-}
-
-fn remove(folder: &Path) -> Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("removing {}", folder.display()))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
+fn lint(name: &str) -> Result<()> {
+    let manifest = Path::new(UNPACKED).join("Cargo.toml");
+    cargo("clippy --target-dir target --manifest-path")
+        .arg(&manifest.to_string_lossy())
+        .arg("--package")
+        .arg(name)
+        .arg("--")
+        .arg("-Dwarnings")
+        .run()
 }
 
 #[cfg(test)]
@@ -100,20 +92,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_builds_of_the_package_itself_are_forgotten() {
-        let folder = env::temp_dir().join(format!("qsse-xtask-{}", std::process::id()));
-        for name in ["qsse-0a1b", "qsse-topic-0a1b", "quinn-0a1b"] {
-            fs::create_dir_all(folder.join(name)).expect("a temporary folder");
-        }
-        forget_build(&folder, "qsse").expect("removes");
-        let mut left: Vec<_> = entries(&folder)
-            .expect("there")
-            .iter()
-            .map(|p| file_name(p))
-            .collect();
-        left.sort();
-        remove(&folder).expect("removes");
-        assert_eq!(left, ["qsse-topic-0a1b", "quinn-0a1b"]);
-        forget_build(&folder, "qsse").expect("a folder that is not there holds nothing");
+    fn the_packages_are_members_and_stand_for_each_other() {
+        let own = "[workspace]\nmembers = ['crates/*']\n[profile.dev.package.'*']\nopt-level = 1\n";
+        let manifest: toml::Table = manifest(own, &["a", "b-c"]).unwrap().parse().unwrap();
+        let wanted: toml::Table = "
+            workspace = { resolver = '3', members = ['a', 'b-c'] }
+            patch.crates-io = { a = { path = 'a' }, b-c = { path = 'b-c' } }
+            profile.dev.package.'*'.opt-level = 1
+        "
+        .parse()
+        .unwrap();
+        assert_eq!(manifest, wanted);
     }
 }

@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::package;
 use crate::{
     artifacts, command::cargo, docs, endure, examples, interleave, interop, mutants, no_std, sim,
-    tidy, workspace::Metadata,
+    tidy,
 };
 
 /// One step.
@@ -31,8 +31,11 @@ pub(super) static STEPS: &[Step] = &[
         "no warnings, nothing newer than rust-version",
         clippy,
     ),
-    step("alone", "each published crate by itself", alone),
-    step("features", "minimal, partial and all features", features),
+    step(
+        "features",
+        "each crate with minimal, partial and all features",
+        features,
+    ),
     step("test", "all tests together", test),
     step("doctest", "the examples in the docs", doctest),
     step(
@@ -66,7 +69,7 @@ pub(super) static STEPS: &[Step] = &[
     ),
     step(
         "package",
-        "what is published packs and builds",
+        "what is published packs, and each package is whole by itself",
         package::run,
     ),
 ];
@@ -74,9 +77,6 @@ pub(super) static STEPS: &[Step] = &[
 const fn step(name: &'static str, about: &'static str, run: fn() -> Result<()>) -> Step {
     Step { name, about, run }
 }
-
-/// No I/O and no clock: their tests need nothing of the others.
-const WITHOUT_IO: [&str; 3] = ["qsse-topic", "qsse-proto", "qsse-log"];
 
 fn fmt() -> Result<()> {
     cargo("fmt --all --check").run()
@@ -95,24 +95,13 @@ fn clippy() -> Result<()> {
     .run()
 }
 
-fn alone() -> Result<()> {
-    for name in WITHOUT_IO {
-        cargo(&format!("test --package {name}")).run()?;
-    }
-    for package in Metadata::read(true)?
-        .members()
-        .filter(|package| package.is_published())
-    {
-        if !WITHOUT_IO.contains(&package.name.as_str()) {
-            lint(&package.name)?;
-        }
-    }
-    Ok(())
-}
-
 fn features() -> Result<()> {
     no_std::run(&no_std::Args {})?;
     for selection in [
+        // No I/O and no clock: their tests need nothing of the others.
+        "qsse-topic --all-targets",
+        "qsse-proto --all-targets",
+        "qsse-log --all-targets",
         "qsse-topic --no-default-features",
         "qsse-topic --no-default-features --features serde",
         "qsse-topic --all-features",
@@ -170,7 +159,7 @@ fn run_examples() -> Result<()> {
 }
 
 fn run_sim() -> Result<()> {
-    sim::run(&sim::Args::of(["--seeds", "300"]))
+    sim::run_as_test(&sim::Args::of(["--seeds", "300"]))
 }
 
 fn run_interleave() -> Result<()> {
@@ -181,7 +170,7 @@ fn run_interleave() -> Result<()> {
 }
 
 fn run_crash() -> Result<()> {
-    endure::run("crash", &endure::Args::of(&["--cycles", "5"]))
+    endure::run_as_test("crash", &endure::Args::of(&["--cycles", "5"]))
 }
 
 fn run_interop() -> Result<()> {

@@ -1,7 +1,7 @@
 //! A tokio for the simulation that runs ready tasks in an order drawn from the runtime's seed.
 //!
 //! tokio's own scheduler runs them in the order in which they were woken, so that a program under test never sees another one. The
-//! copy differs from the version in Cargo.lock in one place, and cargo's `paths` takes it in that version's stead.
+//! copy differs from the version in Cargo.lock in one place and by a build script, and cargo's `paths` takes it in that version's stead.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,15 @@ const SHUFFLED: &str = "if self.tasks.len() > 1 {
         }
         let ret = self.tasks.pop_front();";
 
+const NO_SCRIPT: &str = "build = false";
+
+/// Sets the cfg with which the runtime takes a seed. RUSTFLAGS would set it for every crate, and so build every crate again.
+const SCRIPT: &str = r#"fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rustc-cfg=tokio_unstable");
+}
+"#;
+
 /// Makes the copy, or leaves it as it is if it is that already, and returns its folder.
 pub(super) fn tokio() -> Result<PathBuf> {
     let metadata = Metadata::read(true)?;
@@ -28,6 +37,7 @@ pub(super) fn tokio() -> Result<PathBuf> {
     let original = tokio.manifest_path.parent().context("it is a file")?;
     let folder = workspace::root().join("target/sim-tokio");
     copy(original, original, &folder)?;
+    write(&folder.join("build.rs"), SCRIPT.as_bytes())?;
     Ok(folder)
 }
 
@@ -44,19 +54,32 @@ fn copy(original: &Path, folder: &Path, copy_to: &Path) -> Result<()> {
         if below == Path::new(SCHEDULER) {
             bytes = shuffled(&String::from_utf8(bytes)?)?.into_bytes();
         } else if below == Path::new("Cargo.toml") {
-            // It lies within a workspace, and is none of its packages.
-            bytes.extend(b"\n[workspace]\n");
+            bytes = manifest(&String::from_utf8(bytes)?)?.into_bytes();
         }
-        let target = copy_to.join(below);
-        if fs::read(&target).is_ok_and(|there| there == bytes) {
-            continue;
-        }
-        if let Some(parent) = target.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        fs::write(&target, bytes).with_context(|| format!("writing {}", target.display()))?;
+        write(&copy_to.join(below), &bytes)?;
     }
     Ok(())
+}
+
+/// Writes a file, unless it has these contents already.
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    if fs::read(path).is_ok_and(|there| there == bytes) {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    fs::write(path, bytes).with_context(|| format!("writing {}", path.display()))
+}
+
+/// With a build script. It lies within a workspace, and is none of its packages.
+fn manifest(text: &str) -> Result<String> {
+    ensure!(
+        text.matches(NO_SCRIPT).count() == 1,
+        "tokio's manifest does not say `{NO_SCRIPT}`: change xtask/src/sim/shuffled.rs"
+    );
+    let text = text.replace(NO_SCRIPT, r#"build = "build.rs""#);
+    Ok(format!("{text}\n[workspace]\n"))
 }
 
 fn shuffled(scheduler: &str) -> Result<String> {

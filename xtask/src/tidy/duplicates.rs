@@ -18,8 +18,13 @@ const SEVERAL_VERSIONS: &[(&str, &str)] = &[
         "ring, rand 0.9 and rand 0.10 have each their own",
     ),
     ("hashbrown", "metrics-util has not taken up the newer one"),
-    ("rand", "metrics-util has not taken up the newer one"),
+    (
+        "rand",
+        "metrics-util and shuttle have not taken up the newer one",
+    ),
+    ("rand_chacha", "follows rand"),
     ("rand_core", "follows rand"),
+    ("rand_pcg", "follows rand"),
 ];
 
 pub(super) fn check() -> Result<Vec<Problem>> {

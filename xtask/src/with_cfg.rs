@@ -1,0 +1,26 @@
+//! A `rustc` that sets a `cfg` for the crates of this workspace, and for no others.
+//!
+//! With RUSTFLAGS every crate below them would be built again, in a folder of its own.
+
+use std::fs;
+#[cfg(unix)]
+use std::os::unix::fs::PermissionsExt as _;
+
+use anyhow::{Context as _, Result};
+
+use crate::{command::Shown, workspace::root};
+
+/// `cargo`, building the workspace's crates with `--cfg NAME`.
+pub(crate) fn with_cfg(cargo: Shown, name: &str) -> Result<Shown> {
+    let folder = root().join("target/xtask");
+    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    // Cargo tells builds apart by the wrapper's path.
+    let wrapper = folder.join(format!("rustc-{name}"));
+    let script = format!("#!/bin/sh\nexec \"$@\" --cfg {name}\n");
+    if fs::read_to_string(&wrapper).ok().as_ref() != Some(&script) {
+        fs::write(&wrapper, script).with_context(|| wrapper.display().to_string())?;
+        #[cfg(unix)]
+        fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755))?;
+    }
+    Ok(cargo.env("RUSTC_WORKSPACE_WRAPPER", &wrapper.to_string_lossy()))
+}
