@@ -65,3 +65,43 @@ impl Since {
         self.ahead.unwrap_or(seq)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where a search begins: each event counts as the next one that is not ahead, itself included.
+    fn naive(times: &[u64], time: u64, until: u64) -> u64 {
+        let until = if time > until { u64::MAX } else { until };
+        let counts_as = |at: usize| times[at..].iter().find(|time| **time <= until);
+        let is_since = |at: &usize| counts_as(*at).is_none_or(|counts| *counts >= time);
+        (0..times.len()).find(is_since).unwrap_or(times.len()) as u64 + 1
+    }
+
+    #[test]
+    fn it_begins_where_every_event_says_so_one_by_one_and_in_pieces() {
+        for number in 0..5_u64.pow(5) {
+            let times: Vec<u64> = (0..5).map(|at| number / 5_u64.pow(at) % 5).collect();
+            for (time, until, piece) in (0..90).map(|n| (n % 6, n / 6 % 5, n as usize / 30 + 1)) {
+                let [from, end] = [time, until].map(Timestamp::from_micros);
+                let mut since = Since::new(from, end);
+                let mut seqs = 1..;
+                let found = times.chunks(piece).find_map(|piece| {
+                    let all = piece.iter().map(|time| Timestamp::from_micros(*time));
+                    let first = seqs.start;
+                    seqs.start += piece.len() as u64;
+                    let (earliest, latest) = (all.clone().min()?, all.clone().max()?);
+                    if since.skip(first, earliest, latest) {
+                        return None;
+                    }
+                    (first..)
+                        .zip(all)
+                        .find_map(|(seq, time)| since.event(seq, time))
+                });
+                let found = found.unwrap_or_else(|| since.begin(6));
+                let wanted = naive(&times, time, until);
+                assert_eq!(found, wanted, "{time} to {until} in {times:?}");
+            }
+        }
+    }
+}
