@@ -12,6 +12,7 @@
 //! plain text here: a real service speaks HTTPS, and marks the cookie `Secure`.
 
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,10 +27,10 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use clap::Parser;
-use futures_util::{Stream, StreamExt as _};
+use futures_util::Stream;
 use qsse::server::{
-    Action, Authenticator, Authorizer, Credentials, Denied, Principal, PublishError, Scope,
-    Subscription, SubscriptionError,
+    Action, Authenticator, Authorizer, Credentials, Denied, Item, Notice, Principal, PublishError,
+    Scope, Subscription,
 };
 use qsse::topic::PatternRef;
 use qsse::{Event, Filter, IntoFilter as _, Kind, Server, Start};
@@ -299,13 +300,15 @@ async fn events(
 
 /// Events as a browser takes them.
 fn relay(events: Subscription) -> impl Stream<Item = Result<SseEvent, Infallible>> {
-    events.map(|item| {
-        Ok(match item {
-            Ok(event) => sse(&event),
-            // Told as events of their own, without an id: the place to resume from stays.
-            Err(news @ SubscriptionError::Gap(_)) => plain("gap", &news),
-            Err(news) => plain("reset", &news),
-        })
+    futures_util::stream::unfold(events, |mut events| async move {
+        let item = match events.next_item().await? {
+            Ok(Item::Event(event)) => sse(&event),
+            // Events of their own, without an id: the position to resume from stays.
+            Ok(Item::Notice(notice @ Notice::Gap(_))) => plain("gap", notice),
+            Ok(Item::Notice(notice)) => plain("reset", notice),
+            Err(error) => plain("error", error),
+        };
+        Some((Ok(item), events))
     })
 }
 
@@ -322,8 +325,8 @@ fn sse(event: &Event) -> SseEvent {
         .data(message.to_string())
 }
 
-fn plain(name: &str, news: &SubscriptionError) -> SseEvent {
-    SseEvent::default().event(name).data(news.to_string())
+fn plain(name: &str, text: impl Display) -> SseEvent {
+    SseEvent::default().event(name).data(text.to_string())
 }
 
 fn refused(status: StatusCode, text: &'static str) -> Box<Response> {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use qsse_client::{Code, Event, EventId, SubscriptionError};
+use qsse_client::{Code, Event, EventId, Notice};
 use serde::Serialize;
 
 use crate::text;
@@ -90,30 +90,30 @@ impl Output {
         }
     }
 
-    /// A gap, a reset or other news: an object among the JSON lines, else the text that is to be told on standard error.
-    pub(crate) fn news(&mut self, news: &SubscriptionError) -> Option<String> {
-        let object = match (self.format, news) {
-            (Format::Json, SubscriptionError::Gap(gap)) => JsonNews::Gap {
+    /// Writes a notice as an object among the JSON lines. In other formats, returns the text for standard error.
+    pub(crate) fn notice(&mut self, notice: &Notice) -> Option<String> {
+        let object = match (self.format, notice) {
+            (Format::Json, Notice::Gap(gap)) => JsonNotice::Gap {
                 from: gap.first(),
                 to: gap.to,
                 at_most: gap.at_most,
                 reason: gap.reason.to_string(),
             },
-            (Format::Json, SubscriptionError::Reset { after, position }) => JsonNews::Reset {
-                after: *after,
-                position: *position,
+            (Format::Json, Notice::Reset(reset)) => JsonNotice::Reset {
+                after: reset.after,
+                position: reset.position,
             },
-            (Format::Json, SubscriptionError::Lost(loss)) => JsonNews::Lost {
+            (Format::Json, Notice::Lost(loss)) => JsonNotice::Lost {
                 reason: loss.to_string(),
             },
-            (Format::Json, SubscriptionError::Unusable { .. }) => JsonNews::Lost {
-                reason: news.to_string(),
+            (Format::Json, Notice::Unusable { .. }) => JsonNotice::Lost {
+                reason: notice.to_string(),
             },
-            (Format::Json, news) if news.code().is_some() => JsonNews::Error {
-                code: news.code().map_or(0, Code::get),
-                message: news.to_string(),
+            (Format::Json, notice) if notice.code().is_some() => JsonNotice::Error {
+                code: notice.code().map_or(0, Code::get),
+                message: notice.to_string(),
             },
-            (_, news) => return Some(news.to_string()),
+            (_, notice) => return Some(notice.to_string()),
         };
         self.object(&object);
         None
@@ -140,7 +140,7 @@ struct JsonEvent<'a> {
 /// What is no event: one object with one key.
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
-enum JsonNews {
+enum JsonNotice {
     Gap {
         from: EventId,
         to: EventId,
@@ -162,7 +162,7 @@ enum JsonNews {
 
 #[cfg(test)]
 mod tests {
-    use qsse_client::{Epoch, Kind, Loss, Timestamp, Topic};
+    use qsse_client::{Epoch, Kind, Loss, Reset, Timestamp, Topic};
 
     use super::*;
 
@@ -198,30 +198,27 @@ mod tests {
     }
 
     #[test]
-    fn news_are_objects_of_one_key() {
+    fn notices_are_objects_of_one_key() {
         let id = |seq| EventId::new(Epoch::new(1), seq);
-        let reset = SubscriptionError::Reset {
-            after: None,
-            position: id(0),
-        };
+        let reset = Notice::Reset(Reset::new(None, id(0)));
         let mut output = Output::new(Format::Json);
-        assert_eq!(output.news(&reset), None);
+        assert_eq!(output.notice(&reset), None);
         assert_eq!(
             output.buffer,
             b"{\"reset\":{\"after\":null,\"position\":\"1-0\"}}\n"
         );
-        let refused = SubscriptionError::PatternRefused {
+        let refused = Notice::PatternRefused {
             pattern: "ride.*".into(),
             code: Code::NOT_AUTHORISED,
         };
-        let unusable = SubscriptionError::Unusable {
+        let unusable = Notice::Unusable {
             topic: "a..b".into(),
             data: "x".into(),
             problem: Topic::new("a..b").unwrap_err(),
         };
-        for (news, start) in [
+        for (notice, start) in [
             (
-                SubscriptionError::Lost(Loss::Told),
+                Notice::Lost(Loss::Reported),
                 "{\"lost\":{\"reason\":\"the server says",
             ),
             (unusable, "{\"lost\":{\"reason\":\"an event of 1 byte"),
@@ -231,7 +228,7 @@ mod tests {
             ),
         ] {
             let mut output = Output::new(Format::Json);
-            assert_eq!(output.news(&news), None);
+            assert_eq!(output.notice(&notice), None);
             let line = String::from_utf8(output.buffer).unwrap();
             assert!(
                 line.starts_with(start) && line.ends_with("\"}}\n"),

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 /// - **No resuming.** A [start](crate::Subscribe::start) other than [`Live`](crate::Start::Live) and an
 ///   [`on_lag`](crate::Subscribe::on_lag) other than the usual one are refused with
 ///   [`SubscribeError::Unsupported`](crate::SubscribeError::Unsupported). What is published while a subscription has no connection is
-///   lost to it: [`SubscriptionError::Lost`](crate::SubscriptionError::Lost) says so when it is connected again, and nobody knows
+///   lost to it: [`Notice::Lost`](crate::Notice::Lost) says so when it is connected again, and nobody knows
 ///   how many events that were.
 /// - **No gaps.** A Go server does not tell of what it dropped. Ours does, without a count, as `Lost`.
 /// - **No publishing**, no [round trips](crate::Client::ping) and no
@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 /// - **Nothing is confirmed.** [`subscribe`](crate::Client::subscribe) returns as soon as the patterns are written, before the server has
 ///   looked at token or patterns: what is published in that moment may be missed. A refused token ends the subscription afterwards, with
 ///   [`SubscriptionError::Closed`](crate::SubscriptionError::Closed). A refused pattern is told by
-///   [`SubscriptionError::PatternRefused`](crate::SubscriptionError::PatternRefused), and the subscription ends when all of its
+///   [`Notice::PatternRefused`](crate::Notice::PatternRefused), and the subscription ends when all of its
 ///   patterns are.
 /// - **Go servers take patterns by the letter.** A topic is subscribed to by exactly the text that the server has declared: `ride.*` reaches no
 ///   `ride.7` there. Of several patterns in one subscription, those that another one contains are left out before they are offered: make

@@ -10,7 +10,7 @@ pub use connect::ConnectError;
 pub use publish::{PublishError, UnknownOutcome};
 pub use refresh::RefreshError;
 pub use subscribe::SubscribeError;
-pub use subscription::{Gap, Loss, SubscriptionError};
+pub use subscription::SubscriptionError;
 
 /// An error of the caller's own functions.
 pub(crate) type Boxed = Box<dyn std::error::Error + Send + Sync>;

@@ -10,11 +10,11 @@ use qsse_topic::{Filter, FilterError, IntoFilter, Matcher, Pattern};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Client, Cursor, SubscribeError, SubscriptionError};
+use crate::{Client, Cursor, Notice, SubscribeError, SubscriptionError};
 
 mod run;
 
-use run::{Runner, log_error, log_message};
+use run::{Runner, log_error, log_message, log_notice};
 
 /// Functions to be called with events.
 ///
@@ -35,26 +35,29 @@ use run::{Runner, log_error, log_message};
 /// - They run one at a time, in the order of events; of those that match an event each runs once, in the order they were added. A slow
 ///   handler is a slow subscriber. It may hand work on to a task of its own.
 /// - [`on_message`](Self::on_message) gets the events of [`topics`](Self::topics) that no handler matches. By default they are logged.
-/// - [`on_error`](Self::on_error) gets what the subscription has to say beside events, and panics. By default they are logged.
+/// - [`on_notice`](Self::on_notice) gets gaps, resets and other [notices](Notice), in their place among the events. By default they are logged.
+/// - [`on_error`](Self::on_error) gets panics, and the error that ends the subscription. By default they are logged.
 /// - A handler that panics is reported and ends nothing else.
 #[must_use = "handlers run once they are given to `Client::handle`"]
 pub struct Handlers {
     handlers: Vec<(Result<Filter, FilterError>, Handler)>,
     topics: Vec<Result<Filter, FilterError>>,
     on_message: Handler,
+    on_notice: NoticeHandler,
     on_error: ErrorHandler,
     start: Start,
     on_lag: OnLag,
 }
 
 type Handler = Box<dyn Fn(Event) -> BoxFuture<'static, ()> + Send + Sync>;
+type NoticeHandler = Box<dyn Fn(Notice) -> BoxFuture<'static, ()> + Send + Sync>;
 type ErrorHandler = Box<dyn Fn(HandlersError) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// What running handlers have to report; given to [`Handlers::on_error`].
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandlersError {
-    /// The subscription has something to say beside events, perhaps its end: see [`SubscriptionError::is_terminal`].
+    /// The subscription has ended.
     #[error(transparent)]
     Subscription(#[from] SubscriptionError),
     /// A handler panicked. The others run on, and so does it with the next event.
@@ -85,6 +88,7 @@ impl Handlers {
             handlers: Vec::new(),
             topics: Vec::new(),
             on_message: Box::new(|event| Box::pin(log_message(event))),
+            on_notice: Box::new(|notice| Box::pin(log_notice(notice))),
             on_error: Box::new(|error| Box::pin(log_error(error))),
             start: Start::default(),
             on_lag: OnLag::default(),
@@ -120,7 +124,17 @@ impl Handlers {
         self
     }
 
-    /// Calls `handler` with each gap, reset, panic, error that the server reports, and with what ends the subscription, instead of logging it.
+    /// Calls `handler` with each gap, reset and other [`Notice`], instead of logging it.
+    pub fn on_notice<F, Fut>(mut self, handler: F) -> Self
+    where
+        F: Fn(Notice) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.on_notice = Box::new(move |notice| Box::pin(handler(notice)));
+        self
+    }
+
+    /// Calls `handler` with each panic of a handler, and with the error that ends the subscription, instead of logging it.
     pub fn on_error<F, Fut>(mut self, handler: F) -> Self
     where
         F: Fn(HandlersError) -> Fut + Send + Sync + 'static,
@@ -147,6 +161,7 @@ impl Handlers {
             handlers,
             topics,
             on_message,
+            on_notice,
             on_error,
             start,
             on_lag,
@@ -180,6 +195,7 @@ impl Handlers {
             routes,
             functions,
             on_message,
+            on_notice,
             on_error,
         };
         client.spawn(runner.run(subscription, stop.clone(), running));

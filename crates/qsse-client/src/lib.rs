@@ -35,6 +35,8 @@
 //! - [`Client::connect`] says where, whom to trust ([`Connect`]) and who one is ([`TokenSource`]); [`Config`] holds the rest.
 //! - [`Client::subscribe`] gives a [`Subscription`], from a [`Start`] on: live, after a [`Cursor`], from the oldest event kept or from a time on, or
 //!   with the last events of each topic. [`Subscription::outcome`] tells how that was met.
+//! - A [`Notice`] says that events are missing. It is logged, or handed to the function given to [`Subscribe::on_notice`], or yielded by
+//!   [`Subscription::next_item`].
 //! - [`Handlers`] are for those who would rather give functions than write a loop.
 //! - [`Client::publish`] publishes one event and waits for the acknowledgement; a [`Publisher`] sends many without waiting for each.
 //! - [`Client::state`] tells how the connection is doing.
@@ -70,6 +72,7 @@ mod dialect;
 mod driver;
 mod error;
 mod handlers;
+mod notice;
 mod publish;
 mod session;
 mod state;
@@ -84,13 +87,13 @@ pub use connect::Connect;
 pub use cursor::Cursor;
 pub use dialect::{Dialect, ParseDialectError};
 pub use error::{
-    ConnectError, Gap, Loss, PublishError, RefreshError, SubscribeError, SubscriptionError,
-    UnknownOutcome,
+    ConnectError, PublishError, RefreshError, SubscribeError, SubscriptionError, UnknownOutcome,
 };
 pub use handlers::{Handlers, HandlersError, HandlersHandle};
+pub use notice::{Item, Loss, Notice};
 pub use publish::{Progress, Publish, PublishMatching, Published, Publisher};
 pub use state::{CloseReason, ConnectionState, DisconnectReason, States};
-pub use subscription::{Subscribe, Subscription};
+pub use subscription::{Items, Subscribe, Subscription};
 pub use token::TokenSource;
 pub use url::IntoServerUrl;
 
@@ -101,8 +104,8 @@ pub use qsse_proto::limits::SettingError;
 pub use qsse_proto::publish::{Key, KeyError};
 pub use qsse_proto::stream::{GapReason, Outcome};
 pub use qsse_proto::{
-    Code, DecodeError, Epoch, Event, EventId, Kind, KindError, LentEvent, ParseEventIdError,
-    Timestamp,
+    Code, DecodeError, Epoch, Event, EventId, Gap, Kind, KindError, LentEvent, ParseEventIdError,
+    Reset, Timestamp,
 };
 pub use qsse_topic::{Filter, FilterError, IntoFilter, Pattern, PatternError, Topic, TopicError};
 /// Whom to trust: TLS set-up.

@@ -8,16 +8,18 @@ use std::task::{Context, Poll, Waker, ready};
 
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
-use qsse_proto::stream::{Item, Outcome};
-use qsse_proto::{Code, Epoch, Event, EventId};
+use qsse_proto::stream::{self, Outcome};
+use qsse_proto::{Code, Epoch, Event, EventId, Reset};
 use qsse_topic::Filter;
 use qsse_transport::{ReadError, RecvStream};
 
 use crate::core::{Command, Handle};
-use crate::{Cursor, SubscriptionError};
+use crate::notice::OnNotice;
+use crate::{Cursor, Item, Notice, SubscriptionError};
 
 mod builder;
 pub(crate) mod coming;
+mod items;
 mod lending;
 mod lines;
 mod mark;
@@ -27,6 +29,7 @@ pub(crate) mod slot;
 
 pub use builder::Subscribe;
 use coming::{Incoming, Next, Source};
+pub use items::Items;
 use lines::{Lines, Said};
 use mark::Mark;
 use reading::{Frames, Reading, StreamEnd};
@@ -35,14 +38,16 @@ use slot::{End, GO_EPOCH, Slot, Taken};
 /// The events that a filter matches, in order, each once. Made by [`Client::subscribe`](crate::Client::subscribe) and
 /// [`Connect::subscribe`](crate::Connect::subscribe).
 ///
-/// It is a [`Stream`] of `Result<Event, SubscriptionError>` with [`next`](Self::next) and [`try_next`](Self::try_next) of its own.
-/// Two errors are news and no end: a [gap](SubscriptionError::Gap), where the server no longer has some events, and a
-/// [reset](SubscriptionError::Reset), where its log is another one; with a server of the Go library there are
-/// [some more](SubscriptionError). After any other error comes `None` for ever. A client that is closed
-/// on this side ends its subscriptions quietly, with `None`, once they have read what had come.
+/// It is a [`Stream`] of `Result<Event, SubscriptionError>` and has its own [`next`](Self::next) and [`try_next`](Self::try_next). An error is the
+/// end: `None` follows for ever. A client that is closed on this side ends its subscriptions without an error, once they have read what
+/// had arrived.
+///
+/// Where the server no longer has some events, the subscription reports a [notice](Notice) and goes on: a [gap](Notice::Gap), or a
+/// [reset](Notice::Reset) if the server's log is another one. Notices are logged; [`on_notice`](Subscribe::on_notice) sets another function for
+/// them, and [`next_item`](Self::next_item) yields them among the events.
 ///
 /// A lost connection is no error: the subscription goes on after the last event that it handed out as soon as the client
-/// is connected again. In the Go library's [`Dialect`](crate::Dialect) that cannot be, and what it says is [lost](SubscriptionError::Lost).
+/// is connected again. In the Go library's [`Dialect`](crate::Dialect) that is not possible, and the notice is [`Lost`](Notice::Lost).
 ///
 /// Events are read and decoded in the task that asks for them. A subscription that nobody reads holds back only itself: the server sends
 /// up to the stream's window ([`TransportConfig::stream_receive_window`](crate::TransportConfig#structfield.stream_receive_window)) and
@@ -64,11 +69,12 @@ pub struct Subscription {
     unsure: Option<Epoch>,
     /// The event that is lent, unless `reading` has it.
     kept: Option<Event>,
+    on_notice: OnNotice,
     ended: bool,
 }
 
 impl Subscription {
-    pub(crate) fn new(handle: Arc<Handle>, slot: Arc<Slot>) -> Self {
+    pub(crate) fn new(handle: Arc<Handle>, slot: Arc<Slot>, on_notice: OnNotice) -> Self {
         Self {
             handle,
             slot,
@@ -77,23 +83,27 @@ impl Subscription {
             epoch: GO_EPOCH,
             unsure: None,
             kept: None,
+            on_notice,
             ended: false,
         }
     }
 
-    /// The next event, or what there is to say beside events; `None` once it has ended. Waits for one.
+    /// Waits for the next event and returns it; returns `None` once the subscription has ended.
     ///
     /// Cancel-safe: no event is lost when the future is dropped.
+    ///
+    /// # Errors
+    /// A [`SubscriptionError`] is the end. Gaps and other [notices](Notice) go to the function of [`on_notice`](Subscribe::on_notice).
     pub async fn next(&mut self) -> Option<Result<Event, SubscriptionError>> {
         poll_fn(|cx| self.poll_event(cx)).await
     }
 
-    /// As [`next`](Self::next), turned for the `?` operator.
+    /// Does what [`next`](Self::next) does, in the form for the `?` operator.
     ///
     /// Cancel-safe.
     ///
     /// # Errors
-    /// As told by [`SubscriptionError`]; after a gap or reset, calling it again goes on.
+    /// A [`SubscriptionError`] is the end.
     pub async fn try_next(&mut self) -> Result<Option<Event>, SubscriptionError> {
         self.next().await.transpose()
     }
@@ -154,7 +164,7 @@ impl Subscription {
     /// Ends the subscription; the same as dropping it.
     pub fn unsubscribe(self) {}
 
-    /// The hot path: an event that has come. The rest is left to a call.
+    /// The hot path: an event that has arrived. The rest is left to a call.
     #[inline]
     fn poll_event(
         &mut self,
@@ -166,42 +176,55 @@ impl Subscription {
         {
             return Poll::Ready(Some(Ok(event)));
         }
-        self.poll_next_item(cx)
+        self.poll_past_notices(cx)
     }
 
-    fn poll_next_item(
+    /// Gives notices to their function until there is an event.
+    fn poll_past_notices(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Event, SubscriptionError>>> {
+        loop {
+            match ready!(self.poll_item(cx)) {
+                Some(Ok(Item::Event(event))) => return Poll::Ready(Some(Ok(event))),
+                Some(Ok(Item::Notice(notice))) => (self.on_notice)(&notice),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+
+    fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Item, SubscriptionError>>> {
         loop {
             if self.ended {
                 return Poll::Ready(None);
             }
             let Some(reading) = &mut self.reading else {
-                let news = match self.slot.poll_take(cx) {
-                    Poll::Ready(Taken::Next(Next::Source(source))) => self.take_up(source),
-                    Poll::Ready(Taken::Next(Next::News(news))) => Some(news),
-                    Poll::Ready(Taken::End(End::Error(error))) => Some(self.end(error)),
-                    Poll::Ready(Taken::End(End::Quiet)) => {
+                let notice = match ready!(self.slot.poll_take(cx)) {
+                    Taken::Next(Next::Source(source)) => self.take_up(source),
+                    Taken::Next(Next::Notice(notice)) => Some(notice),
+                    Taken::End(End::Error(error)) => {
+                        return Poll::Ready(Some(Err(self.end(error))));
+                    }
+                    Taken::End(End::Quiet) => {
                         self.ended = true;
                         None
                     }
-                    Poll::Pending => return Poll::Pending,
                 };
-                match news {
-                    Some(error) => return Poll::Ready(Some(Err(error))),
+                match notice {
+                    Some(notice) => return Poll::Ready(Some(Ok(Item::Notice(notice)))),
                     None => continue,
                 }
             };
             let item = match reading {
                 Reading::Frames(frames) => match ready!(frames.poll_item(cx)) {
-                    Ok(Item::Event(event)) => self.event(event).map(Ok),
-                    Ok(Item::Gap(gap)) => self.gap(gap).map(Err),
-                    Ok(Item::Heartbeat(position)) => {
+                    Ok(stream::Item::Event(event)) => self.event(event).map(Item::Event).map(Ok),
+                    Ok(stream::Item::Gap(gap)) => self.gap(gap).map(Item::Notice).map(Ok),
+                    Ok(stream::Item::Heartbeat(position)) => {
                         self.advance(position);
                         None
                     }
-                    Ok(Item::Epoch(epoch)) => {
+                    Ok(stream::Item::Epoch(epoch)) => {
                         self.epoch = epoch;
                         None
                     }
@@ -209,8 +232,8 @@ impl Subscription {
                     Err(end) => self.stream_ended(end).map(Err),
                 },
                 Reading::Lines(lines) => match ready!(lines.poll_said(cx, self.slot.offered())) {
-                    Ok(Said::Event(event)) => self.event(event).map(Ok),
-                    Ok(Said::News(news)) => Some(Err(news)),
+                    Ok(Said::Event(event)) => self.event(event).map(Item::Event).map(Ok),
+                    Ok(Said::Notice(notice)) => Some(Ok(Item::Notice(notice))),
                     Ok(Said::Refused(error)) => Some(Err(self.end(error))),
                     Err(end) => self.stream_ended(end).map(Err),
                 },
@@ -221,7 +244,7 @@ impl Subscription {
         }
     }
 
-    fn take_up(&mut self, source: Source) -> Option<SubscriptionError> {
+    fn take_up(&mut self, source: Source) -> Option<Notice> {
         match source {
             Source::Frames(incoming) => self.begin(*incoming),
             Source::Lines { link, stream } => {
@@ -239,8 +262,8 @@ impl Subscription {
         self.mark = Some(mark);
     }
 
-    /// Takes up a stream. Says so if the server does not know the position that it was asked for (QP-7.7).
-    fn begin(&mut self, incoming: Incoming) -> Option<SubscriptionError> {
+    /// Takes up a stream. Reports a reset if the server does not have the position that it was asked for (QP-7.7).
+    fn begin(&mut self, incoming: Incoming) -> Option<Notice> {
         let header = incoming.header;
         let frames = Frames::new(header.id, incoming.stream, incoming.decoder);
         self.reading = Some(Reading::Frames(frames));
@@ -262,7 +285,7 @@ impl Subscription {
         let after = self.mark.as_ref().map(|mark| mark.id());
         let position = header.start();
         self.mark = Some(self.slot.reset(position));
-        Some(SubscriptionError::Reset { after, position })
+        Some(Notice::Reset(Reset::new(after, position)))
     }
 
     /// The stream is over: the subscription too, or another stream will follow.

@@ -5,8 +5,8 @@ mod support;
 use std::sync::{Arc, Mutex};
 
 use qsse_client::{
-    Client, Code, ConnectError, Cursor, Dialect, Epoch, EventId, Handlers, Loss, OnLag,
-    PublishError, RefreshError, Start, SubscribeError, SubscriptionError,
+    Client, Code, ConnectError, Cursor, Dialect, Epoch, EventId, Handlers, Loss, Notice, OnLag,
+    PublishError, RefreshError, Start, SubscribeError,
 };
 use qsse_proto::stream::Outcome;
 use support::go::*;
@@ -178,11 +178,8 @@ async fn clients_move_to_the_own_protocol_and_back_with_their_server() {
     let mut peer = ours.welcome().await;
     let (asked, mut feed) = peer.serve(40, Outcome::Live).await;
     assert_eq!(asked.start, Start::Live);
-    let news = error(&mut events).await;
-    assert!(
-        matches!(news, SubscriptionError::Lost(Loss::Dialect)),
-        "{news}"
-    );
+    let news = notice(&mut events).await;
+    assert!(matches!(news, Notice::Lost(Loss::Dialect)), "{news}");
     feed.events([41]).await;
     assert_eq!(event(&mut events).await.id(), id(41));
     assert_eq!(client.dialect(), Dialect::Qsse);
@@ -192,11 +189,8 @@ async fn clients_move_to_the_own_protocol_and_back_with_their_server() {
     let go = GoServer::again(address, &[qsse_proto::GO_ALPN]).await;
     let mut peer = go.welcome().await;
     assert_eq!(peer.offer, "{\"topics\":[\"ride.7.start\"]}\n");
-    let news = error(&mut events).await;
-    assert!(
-        matches!(news, SubscriptionError::Lost(Loss::Dialect)),
-        "{news}"
-    );
+    let news = notice(&mut events).await;
+    assert!(matches!(news, Notice::Lost(Loss::Dialect)), "{news}");
     peer.feed().await.event("ride.7.start", "back").await;
     assert_eq!(text(&event(&mut events).await).0, 1);
     assert_eq!(client.dialect(), Dialect::Go);
@@ -215,12 +209,16 @@ async fn handlers_offer_every_pattern_by_the_letter_and_match_here() {
             async {}
         }
     };
-    let errors = journal.clone();
+    let (errors, notices) = (journal.clone(), journal.clone());
     let handlers = Handlers::new()
         .on("people.*", write("all"))
         .on("people.1.first", write("first"))
         .topics(["people.1.first", "rides"])
         .on_message(write("else"))
+        .on_notice(move |notice| {
+            notices.lock().unwrap().push(notice.to_string());
+            async {}
+        })
         .on_error(move |error| {
             errors.lock().unwrap().push(error.to_string());
             async {}
@@ -277,11 +275,8 @@ async fn a_subscription_that_the_go_dialect_cannot_hold_ends_when_its_server_cha
     assert_eq!(peer.offer, "{\"topics\":[\"b\"]}\n");
     let end = error(&mut strict).await;
     assert_eq!(end.code(), Some(Code::UNSUPPORTED));
-    assert!(
-        end.is_terminal() && end.to_string().contains("on_lag"),
-        "{end}"
-    );
-    assert!(error(&mut early).await.is_loss());
+    assert!(end.to_string().contains("on_lag"), "{end}");
+    assert!(notice(&mut early).await.is_loss());
     peer.feed().await.event("b", "x").await;
     assert_eq!(text(&event(&mut early).await), (1, "b", &b"x"[..]));
 }

@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use bytes::Bytes;
-use qsse_client::{Code, Loss, SubscriptionError};
+use qsse_client::{Code, Loss, Notice, SubscriptionError};
 use qsse_proto::go::{ErrorData, EventLine};
 use support::go::*;
 use support::*;
@@ -77,7 +77,7 @@ async fn a_slow_reader_loses_nothing_of_many_events() {
 }
 
 #[tokio::test]
-async fn a_refused_topic_is_news_while_others_remain() {
+async fn a_refused_topic_is_a_notice_while_others_remain() {
     let server = GoServer::start();
     let (_client, mut events, peer) = server.subscribed(["a", "b", "c.*"]).await;
     let mut feed = peer.open().await;
@@ -85,17 +85,17 @@ async fn a_refused_topic_is_news_while_others_remain() {
     feed.event("a", "1").await;
     feed.refuse(Code::TOPIC_NOT_AVAILABLE, "c.*").await;
     feed.refuse(Code::TOPIC_NOT_AVAILABLE, "c.*").await;
-    let news = error(&mut events).await;
-    assert!(!news.is_terminal() && !news.is_loss());
+    let news = notice(&mut events).await;
+    assert!(!news.is_loss());
     assert_eq!(
         news.to_string(),
         "the server refused b: not authorised; the other patterns go on"
     );
     assert_eq!(event(&mut events).await.text(), Ok("1"));
     for _ in 0..2 {
-        let news = error(&mut events).await;
+        let news = notice(&mut events).await;
         assert!(
-            matches!(&news, SubscriptionError::PatternRefused { pattern, code: Code::TOPIC_NOT_AVAILABLE } if pattern == "c.*"),
+            matches!(&news, Notice::PatternRefused { pattern, code: Code::TOPIC_NOT_AVAILABLE } if pattern == "c.*"),
             "{news}"
         );
     }
@@ -125,7 +125,6 @@ async fn the_only_topic_refused_is_the_end() {
         let (client, mut events, mut peer) = server.subscribed(["people"]).await;
         peer.feed().await.refuse(code, "people").await;
         let end = error(&mut events).await;
-        assert!(end.is_terminal());
         assert_eq!(
             end.to_string(),
             format!("the server ended the subscription: {code} (people)")
@@ -157,8 +156,7 @@ async fn other_errors_are_told_and_end_nothing() {
     feed.event("a", "1").await;
     let mut told = Vec::new();
     for _ in 0..6 {
-        let news = error(&mut events).await;
-        assert!(!news.is_terminal());
+        let news = notice(&mut events).await;
         told.push(news);
     }
     assert_eq!(
@@ -166,7 +164,7 @@ async fn other_errors_are_told_and_end_nothing() {
         "the server reports an error: unknown error"
     );
     assert!(
-        matches!(told[1], SubscriptionError::Lost(Loss::Told)) && told[1].is_loss(),
+        matches!(told[1], Notice::Lost(Loss::Reported)) && told[1].is_loss(),
         "{}",
         told[1]
     );
@@ -184,18 +182,18 @@ async fn other_errors_are_told_and_end_nothing() {
 }
 
 #[tokio::test]
-async fn an_event_on_what_is_no_topic_here_is_handed_out_as_news() {
+async fn an_event_on_what_is_no_topic_here_is_a_notice() {
     let server = GoServer::start();
     let (_client, mut events, peer) = server.subscribed(["ride.*"]).await;
     let mut feed = peer.open().await;
     let long = "x".repeat(3000);
     for topic in ["ride.*", "", "a..b", "a\u{1b}[2J", &long] {
         feed.event(topic, "data").await;
-        let news = error(&mut events).await;
-        assert!(!news.is_terminal() && news.is_loss());
+        let news = notice(&mut events).await;
+        assert!(news.is_loss());
         assert!(news.to_string().len() < 300, "{news}");
         assert!(!news.to_string().contains('\u{1b}'));
-        let SubscriptionError::Unusable {
+        let Notice::Unusable {
             topic: said, data, ..
         } = news
         else {

@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use qsse_client::{
-    Client, CloseReason, Code, ConnectError, Loss, ReconnectPolicy, SubscribeError,
+    Client, CloseReason, Code, ConnectError, Item, Loss, Notice, ReconnectPolicy, SubscribeError,
     SubscriptionError, TransportConfig,
 };
 use support::go::*;
@@ -35,11 +35,8 @@ async fn a_server_that_comes_back_is_found_and_the_loss_is_told() {
     assert_eq!(peer.offer, "{\"topics\":[\"a\"]}\n");
     // Told at once: the server's stream comes with its next event, whenever that is.
     assert_eq!(event(&mut events).await.text(), Ok("unread"));
-    let news = error(&mut events).await;
-    assert!(
-        matches!(news, SubscriptionError::Lost(Loss::Reconnected(_))),
-        "{news}"
-    );
+    let news = notice(&mut events).await;
+    assert!(matches!(news, Notice::Lost(Loss::Reconnected(_))), "{news}");
     assert!(
         news.is_loss() && news.to_string().contains("(down)"),
         "{news}"
@@ -63,7 +60,7 @@ async fn a_stream_that_ends_is_a_lost_connection() {
     feed.stream.finish();
     assert_eq!(event(&mut events).await.text(), Ok("1"));
     // Reading goes on beside the server's side.
-    let (news, next) = tokio::join!(error(&mut events), server.welcome());
+    let (news, next) = tokio::join!(notice(&mut events), server.welcome());
     assert!(news.to_string().contains("ended the stream"), "{news}");
     // QP-12.14: a server that drains waits for this.
     assert!(peer.closed().await.to_string().contains("no error"));
@@ -72,7 +69,7 @@ async fn a_stream_that_ends_is_a_lost_connection() {
     feed.event("a", "2").await;
     assert_eq!(event(&mut events).await.text(), Ok("2"));
     feed.stream.reset(Code::UNKNOWN);
-    let (news, _peer) = tokio::join!(error(&mut events), server.welcome());
+    let (news, _peer) = tokio::join!(notice(&mut events), server.welcome());
     assert!(news.is_loss(), "{news}");
 }
 
@@ -95,7 +92,7 @@ async fn without_reconnecting_a_lost_connection_is_the_end_of_its_subscription()
     second_peer.feed().await.event("b", "x").await;
     assert_eq!(event(&mut second).await.text(), Ok("x"));
     second_peer.kill();
-    assert!(error(&mut second).await.is_terminal());
+    error(&mut second).await;
     assert!(matches!(soon(client.closed()).await, CloseReason::Lost(_)));
 }
 
@@ -160,10 +157,10 @@ async fn a_connection_that_ends_before_it_is_used_is_replaced() {
     let mut events = events.unwrap();
     peer.feed().await.event("a", "1").await;
     // Where the offer was written to the old one, that is said.
-    let first = soon(events.next()).await.unwrap();
-    let first = match first {
-        Err(SubscriptionError::Lost(_)) => event(&mut events).await,
-        other => other.unwrap(),
+    let first = match soon(events.next_item()).await.unwrap().unwrap() {
+        Item::Notice(Notice::Lost(_)) => event(&mut events).await,
+        Item::Event(event) => event,
+        other => panic!("{other:?}"),
     };
     assert_eq!(first.text(), Ok("1"));
 }
@@ -201,7 +198,7 @@ async fn a_refused_token_ends_the_subscription_and_with_the_last_one_the_client(
     let mut second = second.unwrap();
     second_peer.refuse_token();
     let end = error(&mut second).await;
-    assert!(end.is_terminal() && !end.is_retryable(), "{end}");
+    assert!(!end.is_retryable(), "{end}");
     assert_eq!(end.code(), Some(Code::NOT_AUTHORISED));
     let told = end.to_string();
     assert!(
@@ -242,10 +239,10 @@ async fn what_had_come_before_a_loss_is_read_before_it_is_told() {
     peer.feed().await.event("a", "6").await;
     let mut seen = Vec::new();
     while seen.last().is_none_or(|last| last != "6") {
-        match soon(events.next()).await.unwrap() {
-            Ok(event) => seen.push(event.text().unwrap().to_owned()),
-            Err(news) => {
-                assert!(news.is_loss(), "{news}");
+        match soon(events.next_item()).await.unwrap().unwrap() {
+            Item::Event(event) => seen.push(event.text().unwrap().to_owned()),
+            Item::Notice(notice) => {
+                assert!(notice.is_loss(), "{notice}");
                 seen.push("lost".into());
             }
         }
@@ -263,7 +260,6 @@ async fn an_offer_that_the_server_cannot_read_is_not_written_for_ever() {
     peer.connection
         .close(Code::FRAME_TOO_LARGE, "an offer of 9 kB");
     let end = error(&mut events).await;
-    assert!(end.is_terminal(), "{end}");
     assert!(end.to_string().contains("an offer of 9 kB"), "{end}");
 }
 

@@ -4,9 +4,7 @@ mod support;
 
 use std::sync::{Arc, Mutex};
 
-use qsse_client::{
-    Code, Handlers, HandlersError, Start, SubscribeError, SubscriptionError, Timestamp,
-};
+use qsse_client::{Code, Handlers, HandlersError, Notice, Start, SubscribeError, Timestamp};
 use qsse_proto::batch::Builder;
 use qsse_proto::stream::Outcome;
 use support::*;
@@ -135,13 +133,20 @@ async fn a_panic_is_reported_and_ends_nothing_else() {
 }
 
 #[tokio::test]
-async fn news_and_the_end_go_to_on_error() {
+async fn notices_go_to_on_notice_and_the_end_goes_to_on_error() {
     let server = FakeServer::start();
     let (client, mut peer) = server.pair().await;
-    let errors = Arc::new(Mutex::new(Vec::new()));
-    let kept = errors.clone();
+    let (errors, notices) = (
+        Arc::new(Mutex::new(Vec::new())),
+        Arc::new(Mutex::new(Vec::new())),
+    );
+    let (kept, noticed) = (errors.clone(), notices.clone());
     let handlers = Handlers::new()
         .on("*", |_| async {})
+        .on_notice(move |notice| {
+            noticed.lock().unwrap().push(notice);
+            async {}
+        })
         .on_error(move |error| {
             kept.lock().unwrap().push(error);
             async {}
@@ -162,13 +167,11 @@ async fn news_and_the_end_go_to_on_error() {
     feed.stream.reset(Code::NOT_AUTHORISED);
     assert_eq!(soon(handle.ended()).await.id(), id(5));
     let errors = errors.lock().unwrap();
-    let [gap, end] = &errors[..] else {
+    let notices = notices.lock().unwrap();
+    assert!(matches!(&notices[..], [Notice::Gap(_)]), "{notices:?}");
+    let [end] = &errors[..] else {
         panic!("{errors:?}")
     };
-    assert!(matches!(
-        gap,
-        HandlersError::Subscription(SubscriptionError::Gap(_))
-    ));
     assert_eq!(end.code(), Some(Code::NOT_AUTHORISED));
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use qsse_client::{
     Client, CloseReason, Code, ConnectError, ConnectionState, Cursor, DisconnectReason, Epoch,
-    EventId, Start, States, SubscribeError, SubscriptionError,
+    EventId, Notice, Start, States, SubscribeError, SubscriptionError,
 };
 use qsse_proto::stream::Outcome;
 use support::*;
@@ -87,7 +87,7 @@ async fn what_came_before_the_loss_is_read_before_what_came_after_it() {
     feed.gap(4, 7).await;
     feed.events(8..=9).await;
     assert_eq!(seqs(&mut subscription, 4).await, [2, 3, 4, 5]);
-    let SubscriptionError::Gap(gap) = error(&mut subscription).await else {
+    let Notice::Gap(gap) = notice(&mut subscription).await else {
         panic!("a gap")
     };
     assert_eq!((gap.after, gap.to, gap.at_most), (id(5), id(7), 2));
@@ -173,11 +173,11 @@ async fn a_reset_moves_the_position_back_and_nothing_below_the_old_one_is_droppe
         let (asked, mut feed) = peer.serve(floor, Outcome::Reset).await;
         assert_eq!(asked.start, Start::After(id(30)));
         feed.events([3, 4]).await;
-        let SubscriptionError::Reset { after, position } = error(&mut subscription).await else {
+        let Notice::Reset(reset) = notice(&mut subscription).await else {
             panic!("a reset")
         };
         let new = |seq| EventId::new(epoch, seq);
-        assert_eq!((after, position), (Some(id(30)), new(floor)));
+        assert_eq!((reset.after, reset.position), (Some(id(30)), new(floor)));
         assert_eq!(subscription.cursor().id(), new(floor));
         assert_eq!(event(&mut subscription).await.id(), new(3));
         // Lent as well as handed out.
@@ -219,7 +219,7 @@ async fn an_epoch_that_differs_is_no_news_and_labels_what_follows() {
     feed.gap(3, 5).await;
     feed.events([6]).await;
     assert_eq!(event(&mut subscription).await.id(), id(2));
-    let SubscriptionError::Gap(gap) = error(&mut subscription).await else {
+    let Notice::Gap(gap) = notice(&mut subscription).await else {
         panic!("a gap")
     };
     assert_eq!((gap.after, gap.to), (new(3), new(5)));
@@ -266,10 +266,10 @@ async fn what_was_read_after_a_stream_was_asked_for_hides_nothing_of_another_log
         let mut feed = peer.feed(asked.id, 0, Outcome::Reset).await;
         feed.epoch(new(0).epoch()).await;
         feed.events([beyond]).await;
-        let SubscriptionError::Reset { after, .. } = error(&mut subscription).await else {
+        let Notice::Reset(reset) = notice(&mut subscription).await else {
             panic!("a reset")
         };
-        assert_eq!(after, Some(id(3)));
+        assert_eq!(reset.after, Some(id(3)));
         assert_eq!(event(&mut subscription).await.id(), new(beyond));
         client.close();
     }
@@ -301,10 +301,10 @@ async fn a_reset_that_was_answered_twice_is_told_once() {
     peer.welcome().await;
     let asked = peer.subscribe().await;
     assert_eq!(asked.start, Start::After(id(1)));
-    let SubscriptionError::Reset { position, .. } = error(&mut subscription).await else {
+    let Notice::Reset(reset) = notice(&mut subscription).await else {
         panic!("a reset")
     };
-    assert_eq!(position, new(0));
+    assert_eq!(reset.position, new(0));
     peer.confirm(asked.id, 5).await;
     let mut feed = peer.feed(asked.id, 5, Outcome::Reset).await;
     feed.events(6..=7).await;
@@ -459,7 +459,7 @@ async fn a_token_refused_later_is_the_end() {
         matches!(reason, ConnectError::NotAuthorised { .. }),
         "{reason}"
     );
-    assert!(end.is_terminal() && !end.is_retryable());
+    assert!(!end.is_retryable());
     assert!(soon(subscription.next()).await.is_none());
     assert!(soon(client.closed()).await.to_string().contains("expired"));
     assert!(client.state().current().is_closed());

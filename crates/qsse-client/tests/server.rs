@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use qsse_client::tls::ServerTls;
 use qsse_client::{
-    Client, CloseReason, Code, ConnectError, Cursor, Handlers, PublishError, Start,
-    SubscriptionError,
+    Client, CloseReason, Code, ConnectError, Cursor, Handlers, Item, Notice, PublishError, Start,
 };
 use qsse_server::{Server, TestServer};
-use support::{config, error, event, seqs, soon, until};
+use support::{config, event, notice, seqs, soon, until};
 use tokio::sync::mpsc;
 
 #[tokio::test]
@@ -157,8 +156,8 @@ async fn a_server_that_is_replaced_is_a_reset() {
     .await;
     assert_eq!(new.url(), url);
     new.publish("a", "anew").await.unwrap();
-    let reset = error(&mut events).await;
-    assert!(matches!(reset, SubscriptionError::Reset { .. }), "{reset}");
+    let reset = notice(&mut events).await;
+    assert!(matches!(reset, Notice::Reset(_)), "{reset}");
     assert_eq!(event(&mut events).await.data(), "anew");
 }
 
@@ -259,10 +258,10 @@ async fn a_client_finds_a_test_server_again_that_cut_it_off_or_restarted() {
         server.publish("a", format!("{round}")).await.unwrap();
         let text = soon(async {
             loop {
-                match events.next().await.unwrap() {
-                    Ok(event) => return event.text().unwrap().to_owned(),
+                match events.next_item().await.unwrap().unwrap() {
+                    Item::Event(event) => return event.text().unwrap().to_owned(),
                     // Its log is a new one.
-                    Err(error) => assert!(error.is_loss(), "{error}"),
+                    Item::Notice(notice) => assert!(notice.is_loss(), "{notice}"),
                 }
             }
         });

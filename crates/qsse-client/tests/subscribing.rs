@@ -2,13 +2,14 @@
 
 mod support;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use qsse_client::{
-    Client, Code, ConnectError, Cursor, GapReason, OnLag, Start, SubscribeError, SubscriptionError,
-    TransportConfig,
+    Client, Code, ConnectError, Cursor, GapReason, Item, Notice, OnLag, Start, SubscribeError,
+    SubscriptionError, TransportConfig,
 };
 use qsse_proto::control::{ClientFrame, Unsubscribe};
 use qsse_proto::stream::Outcome;
@@ -213,7 +214,7 @@ async fn a_subscription_that_nobody_reads_stalls_no_other() {
 }
 
 #[tokio::test]
-async fn gaps_and_resets_are_news_and_only_a_reset_moves_the_cursor() {
+async fn gaps_and_resets_are_notices_and_only_a_reset_moves_the_cursor() {
     let server = FakeServer::start();
     let (client, mut peer) = server.pair().await;
     let foreign = qsse_client::EventId::new(qsse_client::Epoch::new(99), 1000);
@@ -222,16 +223,14 @@ async fn gaps_and_resets_are_news_and_only_a_reset_moves_the_cursor() {
         peer.serve(4, Outcome::Reset)
     );
     let mut subscription = subscription.unwrap();
-    let reset = error(&mut subscription).await;
-    assert!(!reset.is_terminal());
-    let SubscriptionError::Reset { after, position } = reset else {
-        panic!("{reset}")
+    let Notice::Reset(reset) = notice(&mut subscription).await else {
+        panic!("a reset")
     };
-    assert_eq!((after, position), (Some(foreign), id(4)));
+    assert_eq!((reset.after, reset.position), (Some(foreign), id(4)));
     assert_eq!(subscription.cursor(), Cursor::after(id(4)));
     feed.gap(4, 9).await;
     feed.events([7, 10]).await;
-    let SubscriptionError::Gap(gap) = error(&mut subscription).await else {
+    let Notice::Gap(gap) = notice(&mut subscription).await else {
         panic!("a gap")
     };
     assert_eq!((gap.after, gap.to, gap.at_most), (id(4), id(9), 5));
@@ -250,6 +249,72 @@ async fn gaps_and_resets_are_news_and_only_a_reset_moves_the_cursor() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_loop_with_a_question_mark_goes_on_after_gaps_and_resets_which_are_reported() {
+    let server = FakeServer::start();
+    let (client, mut peer) = server.pair().await;
+    let foreign = qsse_client::EventId::new(qsse_client::Epoch::new(99), 1000);
+    let reported = Arc::new(Mutex::new(Vec::new()));
+    let report = reported.clone();
+    let (subscription, (_, mut feed)) = tokio::join!(
+        client
+            .subscribe("*")
+            .start(Cursor::after(foreign))
+            .on_notice(move |notice| report.lock().unwrap().push(notice.to_string())),
+        peer.serve(4, Outcome::Reset)
+    );
+    let mut subscription = subscription.unwrap();
+    feed.gap(4, 6).await;
+    feed.events([7]).await;
+    feed.gap(7, 9).await;
+    feed.events([10]).await;
+    let next = soon(subscription.try_next()).await.unwrap().unwrap();
+    assert_eq!(next.id(), id(7));
+    assert_eq!(reported.lock().unwrap().len(), 2, "a reset and a gap");
+    let lent = soon(subscription.lend_next()).await.unwrap().unwrap().id();
+    assert_eq!(lent, id(10));
+    let reported = reported.lock().unwrap();
+    let [reset, gap, lent] = &reported[..] else {
+        panic!("{reported:?}")
+    };
+    assert!(reset.contains("does not have"), "{reset}");
+    assert!(gap.starts_with("up to 2 events may be missing"), "{gap}");
+    assert!(lent.starts_with("up to 2 events may be missing"), "{lent}");
+}
+
+#[tokio::test]
+async fn items_are_events_and_notices_in_their_order() {
+    let server = FakeServer::start();
+    let (client, mut peer) = server.pair().await;
+    let (subscription, (_, mut feed)) = tokio::join!(
+        client
+            .subscribe("*")
+            .on_notice(|notice| panic!("{notice} is yielded")),
+        peer.serve(0, Outcome::Live)
+    );
+    let mut subscription = subscription.unwrap();
+    feed.gap(0, 3).await;
+    feed.events([4]).await;
+    feed.gap(4, 6).await;
+    feed.events([7]).await;
+    let first: Vec<_> = soon(subscription.items().take(2).collect()).await;
+    assert!(
+        matches!(
+            &first[..],
+            [Ok(Item::Notice(Notice::Gap(_))), Ok(Item::Event(_))]
+        ),
+        "{first:?}"
+    );
+    assert!(matches!(
+        soon(subscription.lend_item()).await,
+        Some(Ok(Item::Notice(Notice::Gap(_))))
+    ));
+    let Some(Ok(Item::Event(lent))) = soon(subscription.lend_item()).await else {
+        panic!("an event")
+    };
+    assert_eq!(lent.id(), id(7));
 }
 
 #[tokio::test]
@@ -289,7 +354,7 @@ async fn terminal_errors_come_once_and_then_nothing() {
         }
     };
     assert!(matches!(end, SubscriptionError::Lagged), "{end}");
-    assert!(end.is_terminal() && end.is_retryable());
+    assert!(end.is_retryable());
     let end = error(&mut revoked).await;
     assert_eq!(end.code(), Some(Code::NOT_AUTHORISED), "{end}");
     assert!(matches!(

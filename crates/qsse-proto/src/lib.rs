@@ -77,6 +77,7 @@ pub mod go;
 mod intern;
 mod kind;
 pub mod limits;
+mod notice;
 pub mod publish;
 mod since;
 pub mod stream;
@@ -92,6 +93,7 @@ pub use event::{Event, LentEvent};
 pub use event_id::{Epoch, EventId, ParseEventIdError};
 pub use frame::Frame;
 pub use kind::{Kind, KindError};
+pub use notice::{Gap, Reset};
 pub use since::Since;
 pub use timestamp::{ParseTimestampError, Timestamp};
 

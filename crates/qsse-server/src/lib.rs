@@ -77,13 +77,15 @@ pub use qsse_log::{Config as LogConfig, Retention, Stats as LogStats};
 pub use qsse_proto::control::{OnLag, Start};
 pub use qsse_proto::limits::SettingError;
 pub use qsse_proto::publish::KeyError;
-pub use qsse_proto::stream::{Gap, GapReason};
-pub use qsse_proto::{Code, Event, EventId, Kind, Timestamp};
+pub use qsse_proto::stream::GapReason;
+pub use qsse_proto::{Code, Event, EventId, Gap, Kind, Reset, Timestamp};
 pub use qsse_topic::{Filter, IntoFilter, Pattern, Topic};
 pub use qsse_transport::tls::{Fingerprint, ServerTls};
 pub use qsse_transport::{ServerUrl, TransportConfig, UdpBuffers};
 pub use server::{Closed, Server};
-pub use subscription::{Subscribe, SubscribeError, Subscription, SubscriptionError};
+pub use subscription::{
+    Item, Items, Notice, Subscribe, SubscribeError, Subscription, SubscriptionError,
+};
 #[cfg(feature = "testing")]
 pub use testing::TestServer;
 

@@ -1,16 +1,18 @@
 //! Subscriptions in the server's own process.
 
 use std::collections::VecDeque;
-use std::future::IntoFuture;
+use std::fmt;
+use std::future::{IntoFuture, poll_fn};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use futures_util::future::BoxFuture;
 use qsse_log::{Found, OnLag, Reader, Start, StartError, Step};
 use qsse_proto::batch::{Batch, Events};
-use qsse_proto::stream::{Gap, Outcome};
-use qsse_proto::{Event, EventId};
+use qsse_proto::stream::{self, Outcome};
+use qsse_proto::{Event, EventId, Gap, Reset};
 use qsse_topic::{Filter, FilterError, Pattern};
 
 use crate::metrics::Held;
@@ -35,20 +37,41 @@ pub enum SubscribeError {
     Start(#[from] StartError),
 }
 
-/// What a subscription tells beside events.
+/// An event or a notice, as [`Subscription::next_item`] yields them, in order.
+#[derive(Clone, Debug)]
+pub enum Item {
+    /// An event.
+    Event(Event),
+    /// Something that the subscription reports between two events.
+    Notice(Notice),
+}
+
+/// What a subscription reports between two events. It goes on after each of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// Events may be missing here; those that are kept follow.
+    Gap(Gap),
+    /// The position that was asked for is not of this log. The subscription goes on with the oldest event that is kept.
+    Reset(Reset),
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gap(gap) => gap.fmt(f),
+            Self::Reset(reset) => reset.fmt(f),
+        }
+    }
+}
+
+type OnNotice = Arc<dyn Fn(&Notice) + Send + Sync>;
+
+/// Why a subscription has no event to give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubscriptionError {
-    /// Events may be missing; those that are kept follow.
-    #[error("{0}")]
-    Gap(Gap),
-    /// The position asked for is not of this log: it goes on from the oldest event kept, after this position.
-    #[error("the position asked for is not of this log: going on from the oldest event kept")]
-    Reset {
-        /// The new position.
-        position: EventId,
-    },
-    /// The store did not give what follows; the log says why. Asked for the next event, the subscription asks the store again.
+    /// The store could not be read; the log says why. Asking for the next event tries again.
     #[error("the store could not be read: try again")]
     Unreadable,
     /// It lagged, and [`OnLag::Disconnect`] was asked for: it has ended, and can be resumed from its cursor.
@@ -63,6 +86,7 @@ pub struct Subscribe {
     filter: Result<Filter, FilterError>,
     start: Start,
     on_lag: OnLag,
+    on_notice: OnNotice,
 }
 
 impl Subscribe {
@@ -72,6 +96,7 @@ impl Subscribe {
             filter,
             start,
             on_lag: OnLag::CatchUp,
+            on_notice: Arc::new(|notice| tracing::warn!(%notice, "subscription")),
         }
     }
 
@@ -87,12 +112,23 @@ impl Subscribe {
         self
     }
 
+    /// Calls `function` with each [`Notice`], such as a gap, that [`next`](Subscription::next) and its like pass over on their way to the next
+    /// event. Default: it is logged at level `warn`.
+    ///
+    /// It runs in the task that asks for the next event, which waits for it. [`next_item`](Subscription::next_item) and
+    /// [`items`](Subscription::items) yield notices instead.
+    pub fn on_notice(mut self, function: impl Fn(&Notice) + Send + Sync + 'static) -> Self {
+        self.on_notice = Arc::new(function);
+        self
+    }
+
     async fn open(self) -> Result<Subscription, SubscribeError> {
         let Self {
             server,
             filter,
             start,
             on_lag,
+            on_notice,
         } = self;
         let filter = filter?;
         let shared = server.shared();
@@ -106,7 +142,11 @@ impl Subscribe {
         let reader = shared.log.open(&filter, start, on_lag).await?;
         let counted = shared.metrics.subscribe(&filter, &shared.topics);
         let position = reader.started();
-        let reset = (reader.outcome() == Outcome::Reset).then_some(position);
+        let after = match start {
+            Start::After(id) => Some(id),
+            _ => None,
+        };
+        let reset = (reader.outcome() == Outcome::Reset).then(|| Reset::new(after, position));
         let batches = VecDeque::new();
         Ok(Subscription {
             reader,
@@ -117,6 +157,7 @@ impl Subscribe {
             draining: None,
             cursor: position,
             reset,
+            on_notice,
             lagged: false,
             flushed: false,
             server,
@@ -136,7 +177,8 @@ impl IntoFuture for Subscribe {
 
 /// The events that a filter matches, in order. Ends when the server has.
 ///
-/// One that is not read costs nobody anything: it is told of what it missed by a gap. It keeps the server open.
+/// A subscription that is not read slows nobody down. What it misses is reported by a [gap](Notice::Gap), after which it goes on: see
+/// [`on_notice`](Subscribe::on_notice) and [`next_item`](Self::next_item). It keeps the server open.
 pub struct Subscription {
     reader: Reader,
     filter: Filter,
@@ -146,7 +188,8 @@ pub struct Subscription {
     /// The server's drain, from the first wait on.
     draining: Option<Rarely>,
     cursor: EventId,
-    reset: Option<EventId>,
+    reset: Option<Reset>,
+    on_notice: OnNotice,
     lagged: bool,
     /// Everything accepted before the drain is kept.
     flushed: bool,
@@ -155,21 +198,39 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// The next event, or what has to be told instead; `None` once the server has ended.
-    ///
-    /// Cancel-safe.
-    pub async fn next(&mut self) -> Option<Result<Event, SubscriptionError>> {
-        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
-    }
-
-    /// The next event; `None` once the server has ended.
+    /// Waits for the next event and returns it; returns `None` once the server has ended.
     ///
     /// Cancel-safe.
     ///
     /// # Errors
-    /// A gap or a reset: the subscription goes on after it.
+    /// As [`SubscriptionError`] says.
+    pub async fn next(&mut self) -> Option<Result<Event, SubscriptionError>> {
+        poll_fn(|cx| self.poll_event(cx)).await
+    }
+
+    /// Does what [`next`](Self::next) does, in the form for the `?` operator.
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`SubscriptionError`] says.
     pub async fn try_next(&mut self) -> Result<Option<Event>, SubscriptionError> {
         self.next().await.transpose()
+    }
+
+    /// Waits for the next event or [notice](Notice) and returns it; returns `None` once the server has ended.
+    ///
+    /// It does not call the function of [`on_notice`](Subscribe::on_notice). Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`SubscriptionError`] says.
+    pub async fn next_item(&mut self) -> Option<Result<Item, SubscriptionError>> {
+        poll_fn(|cx| self.poll_item(cx)).await
+    }
+
+    /// Returns a [`Stream`] of what [`next_item`](Self::next_item) yields. Dropping it loses nothing.
+    pub fn items(&mut self) -> Items<'_> {
+        Items(self)
     }
 
     /// The last event handed out, or where the subscription began.
@@ -182,16 +243,22 @@ impl Subscription {
         &self.filter
     }
 
+    fn gap(&self, gap: stream::Gap) -> Gap {
+        let lineage = self.server.shared().log.lineage();
+        let (after, to) = (lineage.id(gap.after), lineage.id(gap.to));
+        Gap::new(after, to, gap.at_most, gap.reason)
+    }
+
     /// The next thing at hand, without waiting.
-    fn take(&mut self) -> Option<Result<Event, SubscriptionError>> {
-        if let Some(position) = self.reset.take() {
-            return Some(Err(SubscriptionError::Reset { position }));
+    fn take(&mut self) -> Option<Result<Item, SubscriptionError>> {
+        if let Some(reset) = self.reset.take() {
+            return Some(Ok(Item::Notice(Notice::Reset(reset))));
         }
         loop {
             if let Some(event) = self.events.as_mut().and_then(Iterator::next) {
                 let event = event.expect("a batch of ours decodes");
                 self.cursor = event.id();
-                return Some(Ok(event));
+                return Some(Ok(Item::Event(event)));
             }
             let lineage = self.server.shared().log.lineage();
             let next = self.batches.pop_front();
@@ -202,7 +269,7 @@ impl Subscription {
             let mut batches = Vec::new();
             match self.reader.step(TURN, &mut batches) {
                 Step::Batches => self.batches.extend(batches),
-                Step::Gap(gap) => return Some(Err(SubscriptionError::Gap(gap))),
+                Step::Gap(gap) => return Some(Ok(Item::Notice(Notice::Gap(self.gap(gap))))),
                 Step::Looking => {}
                 Step::Unreadable { reason } => {
                     tracing::error!(filter = %self.filter, reason, "the store could not be read");
@@ -223,10 +290,23 @@ impl Subscription {
     }
 }
 
-impl Stream for Subscription {
-    type Item = Result<Event, SubscriptionError>;
+impl Subscription {
+    /// Gives notices to their function until there is an event.
+    fn poll_event(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Event, SubscriptionError>>> {
+        loop {
+            match ready!(self.poll_item(cx)) {
+                Some(Ok(Item::Event(event))) => return Poll::Ready(Some(Ok(event))),
+                Some(Ok(Item::Notice(notice))) => (self.on_notice)(&notice),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Item, SubscriptionError>>> {
         loop {
             if self.lagged {
                 return Poll::Ready(None);
@@ -258,14 +338,32 @@ impl Stream for Subscription {
                 }));
                 continue;
             }
-            let this = &mut *self;
-            let shared = this.server.shared();
-            let draining = this
+            let shared = self.server.shared();
+            let draining = self
                 .draining
                 .get_or_insert_with(|| Rarely::new(shared.draining.clone().cancelled_owned()));
             if Pin::new(draining).poll(cx).is_pending() {
-                ready!(this.reader.poll_ready(cx));
+                ready!(self.reader.poll_ready(cx));
             }
         }
+    }
+}
+
+impl Stream for Subscription {
+    type Item = Result<Event, SubscriptionError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_event(cx)
+    }
+}
+
+/// The events and [notices](Notice) of a subscription. Made by [`Subscription::items`].
+pub struct Items<'s>(&'s mut Subscription);
+
+impl Stream for Items<'_> {
+    type Item = Result<Item, SubscriptionError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_item(cx)
     }
 }

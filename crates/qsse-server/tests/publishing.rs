@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use qsse_proto::publish::{AckFrame, OpenPublisher, Publish, PublisherFrame};
 use qsse_proto::{Code, Kind};
-use qsse_server::{PublishError, Server, Start, SubscriptionError, TestServer};
+use qsse_server::{Item, Notice, PublishError, Server, Start, TestServer};
 use qsse_transport::FrameWriter;
 use support::RawClient;
 
@@ -264,10 +264,12 @@ async fn a_subscription_in_process_sees_what_a_client_would() {
 
     let foreign = Start::After(qsse_server::EventId::new(qsse_proto::Epoch::new(1), 9));
     let mut reset = server.subscribe("*").start(foreign).await.unwrap();
-    assert!(matches!(
-        reset.try_next().await,
-        Err(SubscriptionError::Reset { .. })
-    ));
+    let item = reset.next_item().await.unwrap().unwrap();
+    let Item::Notice(Notice::Reset(told)) = item else {
+        panic!("{item:?}")
+    };
+    assert_eq!(Start::After(told.after.unwrap()), foreign);
+    assert_eq!(told.position, reset.cursor());
     assert_eq!(reset.try_next().await.unwrap().unwrap().id(), first.id());
     let mut last = server.subscribe("*").start(Start::Last(1)).await.unwrap();
     assert_eq!(last.try_next().await.unwrap().unwrap().id(), first.id());

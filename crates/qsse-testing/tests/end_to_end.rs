@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use qsse_client::{
-    Client, Config, ConnectError, ConnectionState, PublishError, Start, States, Subscription,
-    SubscriptionError,
+    Client, Config, ConnectError, ConnectionState, Item, Notice, PublishError, Start, States,
+    Subscription,
 };
 use qsse_server::{Code, LogConfig, Server, ServerTls, TestServer};
 use qsse_testing::fixtures;
@@ -135,8 +135,8 @@ async fn a_server_that_restarts_is_found_again_and_its_new_log_is_told() {
     let server = start(address, 2).await;
     state(&mut states, ConnectionState::is_connected).await;
     server.publish("a", "of the second").await.unwrap();
-    match soon(events.next()).await {
-        Some(Err(SubscriptionError::Reset { .. })) => {}
+    match soon(events.next_item()).await {
+        Some(Ok(Item::Notice(Notice::Reset(_)))) => {}
         other => panic!("the reset comes first, not {other:?}"),
     }
     assert_eq!(text(&mut events).await, "of the second");
@@ -177,8 +177,8 @@ async fn what_is_no_longer_kept_is_a_gap_and_the_rest_follows() {
         .await
         .unwrap();
     let before = events.cursor();
-    match soon(events.next()).await {
-        Some(Err(SubscriptionError::Gap(gap))) => assert_eq!(gap.at_most, 14),
+    match soon(events.next_item()).await {
+        Some(Ok(Item::Notice(Notice::Gap(gap)))) => assert_eq!(gap.at_most, 14),
         other => panic!("a gap, not {other:?}"),
     }
     assert_eq!(events.cursor(), before, "a gap does not move the cursor");

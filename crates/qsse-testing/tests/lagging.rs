@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use qsse_client::{Client, Gap, GapReason, OnLag, Outcome, Subscription, SubscriptionError};
+use qsse_client::{
+    Client, Gap, GapReason, Item, Notice, OnLag, Outcome, Subscription, SubscriptionError,
+};
 use qsse_server::{Config, LogConfig, Server};
 use qsse_testing::net::Network;
 use qsse_testing::{endpoints, fixtures};
@@ -88,9 +90,10 @@ async fn stalled(on_lag: OnLag) -> Run {
 }
 
 async fn read(events: &mut Subscription) -> Got {
-    match events.next().await.expect("no end") {
-        Ok(event) => Got::Event(event.id().seq()),
-        Err(SubscriptionError::Gap(gap)) => Got::Gap(gap),
+    match events.next_item().await.expect("no end") {
+        Ok(Item::Event(event)) => Got::Event(event.id().seq()),
+        Ok(Item::Notice(Notice::Gap(gap))) => Got::Gap(gap),
+        Ok(Item::Notice(other)) => panic!("{other}"),
         Err(SubscriptionError::Lagged) => Got::Lagged,
         Err(other) => panic!("{other}"),
     }

@@ -9,8 +9,8 @@ use qsse_topic::Matcher;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{ErrorHandler, Handler, HandlersError};
-use crate::{Cursor, Subscription};
+use super::{ErrorHandler, Handler, HandlersError, NoticeHandler};
+use crate::{Cursor, Item, Notice, Subscription};
 
 /// The task in which handlers run.
 pub(super) struct Runner {
@@ -18,6 +18,7 @@ pub(super) struct Runner {
     pub(super) routes: Matcher<Vec<usize>>,
     pub(super) functions: Vec<Handler>,
     pub(super) on_message: Handler,
+    pub(super) on_notice: NoticeHandler,
     pub(super) on_error: ErrorHandler,
 }
 
@@ -34,13 +35,14 @@ impl Runner {
             let item = tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                item = subscription.next() => item,
+                item = subscription.next_item() => item,
             };
             match item {
-                Some(Ok(event)) => {
+                Some(Ok(Item::Event(event))) => {
                     self.dispatch(event, &mut matching).await;
                     cursor.send_replace(subscription.cursor());
                 }
+                Some(Ok(Item::Notice(notice))) => self.notify(notice).await,
                 Some(Err(error)) => self.report(error.into()).await,
                 None => return,
             }
@@ -74,6 +76,12 @@ impl Runner {
         }
     }
 
+    async fn notify(&self, notice: Notice) {
+        if let Err(message) = caught(async || (self.on_notice)(notice.clone()).await).await {
+            tracing::error!(message, %notice, "the handler of notices panicked");
+        }
+    }
+
     async fn report(&self, error: HandlersError) {
         if let Err(message) = caught(async || (self.on_error)(error.clone()).await).await {
             tracing::error!(message, %error, "the error handler panicked");
@@ -84,6 +92,11 @@ impl Runner {
 /// What to do with an event that no handler is for, unless said otherwise.
 pub(super) async fn log_message(event: Event) {
     tracing::info!(id = %event.id(), topic = %event.topic(), bytes = event.data().len(), "event without a handler");
+}
+
+/// What to do with a notice, unless said otherwise.
+pub(super) async fn log_notice(notice: Notice) {
+    tracing::warn!(%notice, "handlers");
 }
 
 /// What to do with an error, unless said otherwise.

@@ -14,7 +14,8 @@ use super::Subscription;
 use super::slot::{Slot, Wanted};
 use crate::connect::{Connect, Prepared};
 use crate::core::Handle;
-use crate::{CloseReason, SubscribeError};
+use crate::notice::{self, OnNotice};
+use crate::{CloseReason, Notice, SubscribeError};
 
 /// Bytes of a `Subscribe` frame beside its patterns, and of each pattern beside its text.
 const FRAME_BYTES: usize = 64;
@@ -31,6 +32,7 @@ pub struct Subscribe {
     offered: Option<Vec<Pattern>>,
     start: Start,
     on_lag: OnLag,
+    on_notice: OnNotice,
 }
 
 /// The client of a subscription.
@@ -57,6 +59,7 @@ impl Subscribe {
             offered: None,
             start: Start::default(),
             on_lag: OnLag::default(),
+            on_notice: Arc::new(notice::log),
         }
     }
 
@@ -82,6 +85,36 @@ impl Subscribe {
         self
     }
 
+    /// Calls `function` with each [`Notice`], such as a gap, that [`next`](Subscription::next) and its like pass over on their way to the next event.
+    /// Default: it is logged at level `warn`.
+    ///
+    /// It runs in the task that asks for the next event, which waits for it.
+    /// [`next_item`](Subscription::next_item) and [`items`](Subscription::items) yield notices instead.
+    ///
+    /// ```
+    /// # use std::sync::atomic::{AtomicU64, Ordering};
+    /// # use qsse_client::{Client, Notice};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = qsse_server::TestServer::start().await?;
+    /// # let client = Client::connect(server.url()).await?;
+    /// static MISSED: AtomicU64 = AtomicU64::new(0);
+    /// let rides = client.subscribe("ride.*").on_notice(|notice| {
+    ///     if let Notice::Gap(gap) = notice {
+    ///         MISSED.fetch_add(gap.at_most, Ordering::Relaxed);
+    ///     }
+    /// });
+    /// let mut rides = rides.await?;
+    /// # server.publish("ride.7", "far").await?;
+    /// # rides.try_next().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_notice(mut self, function: impl Fn(&Notice) + Send + Sync + 'static) -> Self {
+        self.on_notice = Arc::new(function);
+        self
+    }
+
     /// What to offer to a Go server, which compares patterns by the letter and knows none that contains another.
     pub(crate) fn offering(mut self, mut patterns: Vec<Pattern>) -> Self {
         let mut seen = BTreeSet::new();
@@ -97,6 +130,7 @@ impl Subscribe {
             offered,
             start,
             on_lag,
+            on_notice,
         } = self;
         let filter = filter?;
         check_size(&filter)?;
@@ -121,7 +155,7 @@ impl Subscribe {
             .register(|key| Arc::new(Slot::new(key, wanted, confirm)))
             .map_err(SubscribeError::Closed)?;
         // From here on dropping it unregisters, also when this future is dropped.
-        let subscription = Subscription::new(handle, slot);
+        let subscription = Subscription::new(handle, slot, on_notice);
         let is_new = prepared.is_some();
         drop(prepared.map(Prepared::start));
         match confirmed.await {

@@ -6,7 +6,7 @@ use qsse_proto::Epoch;
 use qsse_proto::stream::{Decoder, StreamHeader};
 use qsse_transport::RecvStream;
 
-use crate::SubscriptionError;
+use crate::Notice;
 
 /// Streams of lost connections that are kept to be read: each may hold as much as the stream's window.
 const MAX_LINES: usize = 4;
@@ -36,7 +36,7 @@ pub(crate) struct Incoming {
 /// What comes next.
 pub(crate) enum Next {
     Source(Source),
-    News(SubscriptionError),
+    Notice(Notice),
 }
 
 /// What has come and is not taken up yet, in order.
@@ -52,7 +52,7 @@ impl Coming {
             Source::Frames(_) => {
                 (self.0.iter()).position(|next| matches!(next, Next::Source(Source::Frames(_))))
             }
-            // What it has is lost; the news behind it says so.
+            // What it has is lost; the notice behind it says so.
             Source::Lines { .. } => {
                 let is_lines = |next: &Next| matches!(next, Next::Source(Source::Lines { .. }));
                 let count = self.0.iter().filter(|next| is_lines(next)).count();
@@ -66,11 +66,11 @@ impl Coming {
     }
 
     /// Adds what is to be said behind everything that has come, once in a row.
-    pub(super) fn say(&mut self, news: SubscriptionError) {
-        if let Some(Next::News(last)) = self.0.back_mut() {
-            *last = news;
+    pub(super) fn say(&mut self, notice: Notice) {
+        if let Some(Next::Notice(last)) = self.0.back_mut() {
+            *last = notice;
         } else {
-            self.0.push_back(Next::News(news));
+            self.0.push_back(Next::Notice(notice));
         }
     }
 
@@ -87,12 +87,12 @@ mod tests {
     #[test]
     fn what_is_said_twice_in_a_row_is_said_once() {
         let mut coming = Coming::default();
-        coming.say(SubscriptionError::Lost(Loss::Told));
-        coming.say(SubscriptionError::Lost(Loss::Dialect));
+        coming.say(Notice::Lost(Loss::Reported));
+        coming.say(Notice::Lost(Loss::Dialect));
         let next = coming.take();
         assert!(matches!(
             next,
-            Some(Next::News(SubscriptionError::Lost(Loss::Dialect)))
+            Some(Next::Notice(Notice::Lost(Loss::Dialect)))
         ));
         assert!(coming.take().is_none());
     }

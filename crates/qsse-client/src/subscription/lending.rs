@@ -7,7 +7,7 @@ use qsse_proto::LentEvent;
 
 use super::Subscription;
 use super::reading::Reading;
-use crate::SubscriptionError;
+use crate::{Item, SubscriptionError};
 
 /// Events to look at.
 impl Subscription {
@@ -35,22 +35,55 @@ impl Subscription {
     /// # }
     /// ```
     pub async fn lend_next(&mut self) -> Option<Result<LentEvent<'_>, SubscriptionError>> {
-        let item = poll_fn(|cx| self.poll_lend(cx)).await?;
-        Some(item.map(|()| self.lent()))
+        loop {
+            match self.lend().await? {
+                Ok(Item::Event(())) => return Some(Ok(self.lent())),
+                Ok(Item::Notice(notice)) => (self.on_notice)(&notice),
+                Err(error) => return Some(Err(error)),
+            }
+        }
     }
 
-    /// As [`poll_event`](Self::poll_event), but the event is [lent](Self::lent).
+    /// Does what [`next_item`](Self::next_item) does, with a lent event.
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// A [`SubscriptionError`] is the end.
+    pub async fn lend_item(&mut self) -> Option<Result<Item<LentEvent<'_>>, SubscriptionError>> {
+        Some(match self.lend().await? {
+            Ok(Item::Event(())) => Ok(Item::Event(self.lent())),
+            Ok(Item::Notice(notice)) => Ok(Item::Notice(notice)),
+            Err(error) => Err(error),
+        })
+    }
+
+    async fn lend(&mut self) -> Option<Result<Item<()>, SubscriptionError>> {
+        poll_fn(|cx| self.poll_lend(cx)).await
+    }
+
+    /// Does what [`poll_item`](Self::poll_item) does, but the event is [lent](Self::lent).
     #[inline]
-    fn poll_lend(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<(), SubscriptionError>>> {
+    fn poll_lend(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Item<()>, SubscriptionError>>> {
         self.kept = None;
         if let Some(Reading::Frames(frames)) = &mut self.reading
             && let Some(id) = frames.lend_next()
             && self.advance(id)
         {
-            return Poll::Ready(Some(Ok(())));
+            return Poll::Ready(Some(Ok(Item::Event(()))));
         }
-        let item = ready!(self.poll_next_item(cx));
-        Poll::Ready(item.map(|item| item.map(|event| self.kept = Some(event))))
+        Poll::Ready(ready!(self.poll_item(cx)).map(|item| {
+            Ok(match item? {
+                Item::Event(event) => {
+                    self.kept = Some(event);
+                    Item::Event(())
+                }
+                Item::Notice(notice) => Item::Notice(notice),
+            })
+        }))
     }
 
     #[inline]

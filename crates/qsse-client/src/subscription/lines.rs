@@ -12,7 +12,7 @@ use qsse_transport::RecvStream;
 use super::reading::{StreamEnd, poll_read};
 use super::slot::GO_EPOCH;
 use crate::text::{plain, short};
-use crate::{Loss, SubscriptionError};
+use crate::{Loss, Notice, SubscriptionError};
 
 /// The stream of one connection: a line for each event, and for each error.
 pub(super) struct Lines {
@@ -33,7 +33,7 @@ pub(super) struct Lines {
 /// What a line says.
 pub(super) enum Said {
     Event(Event),
-    News(SubscriptionError),
+    Notice(Notice),
     /// The server gives nothing of what was asked for.
     Refused(SubscriptionError),
 }
@@ -85,7 +85,7 @@ impl Lines {
             Ok(topic) => topic,
             Err(problem) => {
                 let topic = line.topic().to_owned();
-                return Said::News(SubscriptionError::Unusable {
+                return Said::Notice(Notice::Unusable {
                     topic,
                     data,
                     problem,
@@ -107,7 +107,7 @@ impl Lines {
 
     fn error(&mut self, error: ErrorData, offered: &[String]) -> Said {
         if error.is_lost() {
-            return Said::News(SubscriptionError::Lost(Loss::Told));
+            return Said::Notice(Notice::Lost(Loss::Reported));
         }
         let code = error.code();
         let refusal = matches!(code, Code::NOT_AUTHORISED | Code::TOPIC_NOT_AVAILABLE);
@@ -116,14 +116,14 @@ impl Lines {
             refusal && offered.iter().any(is_offered)
         });
         let Some(pattern) = pattern.map(str::to_owned) else {
-            return Said::News(SubscriptionError::Reported {
+            return Said::Notice(Notice::Reported {
                 code,
                 data: shown(&error),
             });
         };
         self.refused.insert(pattern.clone());
         if self.refused.len() < offered.len() {
-            return Said::News(SubscriptionError::PatternRefused { pattern, code });
+            return Said::Notice(Notice::PatternRefused { pattern, code });
         }
         let message = match offered {
             [_] => pattern,

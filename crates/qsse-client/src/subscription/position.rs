@@ -1,9 +1,9 @@
 //! Where a subscription stands, and what of a stream comes behind that.
 
-use qsse_proto::{Event, EventId, stream};
+use qsse_proto::{Event, EventId, Gap, stream};
 
 use super::Subscription;
-use crate::{Gap, SubscriptionError};
+use crate::Notice;
 
 impl Subscription {
     /// An event, unless it was handed out before the connection was lost.
@@ -52,7 +52,7 @@ impl Subscription {
     }
 
     /// A gap, less what was handed out before the connection was lost.
-    pub(super) fn gap(&mut self, gap: stream::Gap) -> Option<SubscriptionError> {
+    pub(super) fn gap(&mut self, gap: stream::Gap) -> Option<Notice> {
         let epoch = self.epoch;
         let (mut after, to) = (EventId::new(epoch, gap.after), EventId::new(epoch, gap.to));
         if self.unsure.is_some() && !self.goes_on_to(to) {
@@ -67,8 +67,6 @@ impl Subscription {
             }
         }
         let at_most = gap.at_most.min(gap.to.saturating_sub(after.seq()));
-        Some(SubscriptionError::Gap(Gap::new(
-            after, to, at_most, gap.reason,
-        )))
+        Some(Notice::Gap(Gap::new(after, to, at_most, gap.reason)))
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use qsse_client::{
-    Client, Code, Config, Connect, Epoch, Event, EventId, ReconnectPolicy, ServerUrl,
+    Client, Code, Config, Connect, Epoch, Event, EventId, Item, Notice, ReconnectPolicy, ServerUrl,
 };
 use qsse_client::{Subscription, Timestamp};
 use qsse_proto::batch::Builder;
@@ -381,10 +381,18 @@ impl Publishing {
 
 /// The next item, which must be an event.
 pub(crate) async fn event(subscription: &mut Subscription) -> Event {
-    soon(subscription.next())
-        .await
-        .expect("no end")
-        .expect("no error")
+    match soon(subscription.next_item()).await.expect("no end") {
+        Ok(Item::Event(event)) => event,
+        other => panic!("{other:?} is no event"),
+    }
+}
+
+/// The next item, which must be a notice.
+pub(crate) async fn notice(subscription: &mut Subscription) -> Notice {
+    match soon(subscription.next_item()).await.expect("no end") {
+        Ok(Item::Notice(notice)) => notice,
+        other => panic!("{other:?} is no notice"),
+    }
 }
 
 /// The seqs of the next events.
@@ -398,9 +406,9 @@ pub(crate) async fn seqs(subscription: &mut Subscription, count: usize) -> Vec<u
 
 /// The next item, which must be an error.
 pub(crate) async fn error(subscription: &mut Subscription) -> qsse_client::SubscriptionError {
-    match soon(subscription.next()).await.expect("no end") {
+    match soon(subscription.next_item()).await.expect("no end") {
         Err(error) => error,
-        Ok(event) => panic!("{event:?} is no error"),
+        Ok(item) => panic!("{item:?} is no error"),
     }
 }
 

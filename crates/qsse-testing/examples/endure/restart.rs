@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use futures_util::future::try_join_all;
 use parking_lot::Mutex;
-use qsse_client::{Client, Config, PublishError, States, Subscription, TransportConfig};
+use qsse_client::{Client, Config, Item, PublishError, States, Subscription, TransportConfig};
 use tokio::task::JoinSet;
 
 use crate::server::Program;
@@ -205,19 +205,18 @@ async fn note(mut states: States, seen: Arc<Seen>) {
 
 async fn read(mut subscription: Subscription, seen: Arc<Seen>) {
     loop {
-        match subscription.next().await {
-            Some(Ok(event)) => {
+        match subscription.next_item().await {
+            Some(Ok(Item::Event(event))) => {
                 let number = event.data()[..]
                     .try_into()
                     .map_or(u64::MAX, u64::from_le_bytes);
                 seen.numbers.lock().push(number);
                 seen.last.store(number + 1, Ordering::Release);
             }
+            Some(Ok(Item::Notice(notice))) => *seen.fault.lock() = Some(notice.to_string()),
             Some(Err(error)) => {
                 *seen.fault.lock() = Some(error.to_string());
-                if error.is_terminal() {
-                    return;
-                }
+                return;
             }
             None => return,
         }

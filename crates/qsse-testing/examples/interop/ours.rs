@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use qsse_client::{Client, Connect, Dialect, Event, Subscription, SubscriptionError};
+use qsse_client::{Client, Connect, Dialect, Event, Item, Notice, Subscription};
 use qsse_server::{Builder, Server};
 
 use crate::recorder::Figures;
@@ -108,11 +108,12 @@ pub(crate) async fn expect_numbers(subscription: &mut Subscription, count: u64) 
     Ok(())
 }
 
-/// What the subscription says next is no event.
-pub(crate) async fn news(subscription: &mut Subscription) -> Result<SubscriptionError> {
-    match subscription.next().await {
-        Some(Err(news)) => Ok(news),
-        Some(Ok(event)) => bail!("an event on {}, not an error", event.topic()),
+/// The next item, which has to be a notice.
+pub(crate) async fn notice(subscription: &mut Subscription) -> Result<Notice> {
+    match subscription.next_item().await {
+        Some(Ok(Item::Notice(notice))) => Ok(notice),
+        Some(Ok(Item::Event(event))) => bail!("an event on {}, not a notice", event.topic()),
+        Some(Err(end)) => bail!("the end, not a notice: {end}"),
         None => bail!("the subscription has ended"),
     }
 }

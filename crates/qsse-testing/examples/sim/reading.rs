@@ -6,7 +6,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use qsse_client::{
-    Code, EventId, Filter, OnLag, Start, SubscribeError, Subscription, SubscriptionError,
+    Code, EventId, Filter, Item, Notice, OnLag, Start, SubscribeError, Subscription,
+    SubscriptionError,
 };
 use qsse_proto::Timestamp;
 use tokio::sync::watch;
@@ -17,7 +18,7 @@ use crate::model::{Began, Reading, Stay};
 use crate::program::{By, From, Lag};
 use crate::world::World;
 
-use ways::Item;
+use ways::Next;
 
 /// What a subscriber is told to do.
 #[derive(Clone, Copy, Debug, Default)]
@@ -319,18 +320,18 @@ impl Actor {
         self.world.model.borrow_mut().position(self.reading, cursor);
     }
 
-    fn take(&self, subscription: &Subscription, generation: u64, item: Item) -> Option<Left> {
+    fn take(&self, subscription: &Subscription, generation: u64, item: Next) -> Option<Left> {
         let (world, reading, place) = (&self.world, self.reading, self.wish.place);
         let replaced = world.generation(place) != generation;
         match item {
-            Some(Ok(event)) => {
+            Some(Ok(Item::Event(event))) => {
                 world.model.borrow_mut().event(reading, &event);
                 if subscription.cursor().id() != event.id() {
                     let cursor = subscription.cursor();
                     world.fault(format!("after {} the cursor is {cursor}", event.id()));
                 }
             }
-            Some(Err(SubscriptionError::Gap(gap))) => {
+            Some(Ok(Item::Notice(Notice::Gap(gap)))) => {
                 let now = world.now_ms();
                 world.model.borrow_mut().gap(reading, &gap, now);
                 let cursor = subscription.cursor().id();
@@ -339,8 +340,12 @@ impl Actor {
                     world.fault(format!("a gap has moved the cursor to {cursor}: {gap:?}"));
                 }
             }
-            Some(Err(SubscriptionError::Reset { after, position })) => {
-                world.model.borrow_mut().reset(reading, after, position);
+            Some(Ok(Item::Notice(Notice::Reset(reset)))) => {
+                let mut model = world.model.borrow_mut();
+                model.reset(reading, reset.after, reset.position);
+            }
+            Some(Ok(Item::Notice(notice))) => {
+                world.fault(format!("a notice that only Go servers cause: {notice}"));
             }
             Some(Err(SubscriptionError::Lagged)) => {
                 if self.wish.lag != Lag::Disconnect {

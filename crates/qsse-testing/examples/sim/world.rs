@@ -25,8 +25,8 @@ use qsse_client::{Client, Publisher, ReconnectPolicy, RefreshError, RetryPolicy}
 use qsse_log::disk::{self, Disk, Kept};
 use qsse_proto::{Epoch, Timestamp};
 use qsse_server::{
-    Acknowledge, Action, Authenticator, Authorizer, Clock, Credentials, Denied, LogConfig,
-    Principal, Retention, Scope, Server, Start, SubscriptionError,
+    Acknowledge, Action, Authenticator, Authorizer, Clock, Credentials, Denied, Item, LogConfig,
+    Notice, Principal, Retention, Scope, Server, Start,
 };
 use qsse_store::Store;
 use qsse_testing::net::Network;

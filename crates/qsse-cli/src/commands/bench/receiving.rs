@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use qsse_client::{Event, EventId, Filter, Subscription, SubscriptionError};
+use qsse_client::{Event, EventId, Filter, Item, Subscription, SubscriptionError};
 
 use super::clock::Clock;
 use super::figures::Figures;
@@ -67,13 +67,13 @@ pub(super) async fn receive(
     received: Arc<Mutex<Received>>,
 ) -> Option<SubscriptionError> {
     loop {
-        let next = subscription.next().await?;
+        let item = subscription.next_item().await?;
         let now = reception.clock.now();
         let mut received = received.lock().expect("receiving does not panic");
-        match next {
-            Ok(event) => received.event(&event, index, now, &reception),
-            Err(error) if error.is_terminal() => return Some(error),
-            Err(_) => received.tally.told += 1,
+        match item {
+            Ok(Item::Event(event)) => received.event(&event, index, now, &reception),
+            Ok(Item::Notice(_)) => received.tally.told += 1,
+            Err(error) => return Some(error),
         }
     }
 }

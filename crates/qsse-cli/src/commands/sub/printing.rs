@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::task::Poll;
 
 use anyhow::{Result, anyhow};
-use qsse_client::{Client, Cursor, Subscription, SubscriptionError};
+use qsse_client::{Client, Cursor, Item, Notice, Subscription, SubscriptionError};
 use tokio::time::{Instant, sleep_until};
 use tracing::Level;
 
@@ -99,7 +99,7 @@ impl<'r> Printing<'r> {
             {
                 return Ok(End::Error(error));
             }
-            let item = match now(self.subscription.next()).await {
+            let item = match now(self.subscription.next_item()).await {
                 Some(item) => item,
                 None => {
                     if !output.buffer.is_empty() {
@@ -108,7 +108,7 @@ impl<'r> Printing<'r> {
                     let due = self.kept.as_ref().map(|kept| kept.file.due());
                     tokio::select! {
                         biased;
-                        item = self.subscription.next() => item,
+                        item = self.subscription.next_item() => item,
                         written = self.pipe.write(&mut output.buffer), if !output.buffer.is_empty() => {
                             written?;
                             continue;
@@ -120,7 +120,7 @@ impl<'r> Printing<'r> {
                 }
             };
             match item {
-                Some(Ok(event)) => {
+                Some(Ok(Item::Event(event))) => {
                     output.event(&event);
                     self.received += 1;
                     self.mark(output);
@@ -131,15 +131,15 @@ impl<'r> Printing<'r> {
                         return Ok(End::Stopped(Stopped::Signal));
                     }
                 }
-                Some(Err(news)) if !news.is_terminal() => {
-                    if let Some(text) = output.news(&news) {
+                Some(Ok(Item::Notice(notice))) => {
+                    if let Some(text) = output.notice(&notice) {
                         // In its place among the events, where both go to a terminal.
                         self.pipe.write(&mut output.buffer).await?;
                         self.pipe.written().await?;
                         console::message(Level::WARN, text);
                     }
-                    if self.options.fail_on_gap && news.is_loss() {
-                        return Ok(End::Error(self.missed(&news)));
+                    if self.options.fail_on_gap && notice.is_loss() {
+                        return Ok(End::Error(self.missed(&notice)));
                     }
                 }
                 Some(Err(SubscriptionError::Lagged)) => return Ok(End::Error(self.lagged())),
@@ -205,12 +205,12 @@ impl<'r> Printing<'r> {
         kept.file.flushed(kept.written)
     }
 
-    fn missed(&self, news: &SubscriptionError) -> anyhow::Error {
+    fn missed(&self, notice: &Notice) -> anyhow::Error {
         let unmet = self.options.count.map_or_else(String::new, |count| {
             let count = counted(count, "event");
             format!("; only {} of {count} came before", self.received)
         });
-        fail(Status::Gap, format!("events were missed: {news}{unmet}"))
+        fail(Status::Gap, format!("events were missed: {notice}{unmet}"))
     }
 
     fn lagged(&self) -> anyhow::Error {

@@ -5,7 +5,7 @@ use qsse_proto::stream::Outcome;
 use qsse_proto::{Code, Epoch, EventId};
 
 use super::{End, Slot};
-use crate::{Loss, SubscribeError, SubscriptionError};
+use crate::{Loss, Notice, SubscribeError, SubscriptionError};
 
 /// The epoch of the numbers that events get on this side. No log has it.
 pub(crate) const GO_EPOCH: Epoch = Epoch::new(0);
@@ -78,7 +78,7 @@ impl Slot {
     /// Says behind what has come that events may be lost.
     pub(crate) fn tell_lost(&self, loss: Loss) {
         let mut shared = self.shared.lock();
-        shared.coming.say(SubscriptionError::Lost(loss));
+        shared.coming.say(Notice::Lost(loss));
         let waker = shared.waker.take();
         drop(shared);
         if let Some(waker) = waker {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use anyhow::{Result, ensure};
 use parking_lot::Mutex;
-use qsse_client::{Epoch, Event, EventId, Filter, SubscriptionError, Topic};
+use qsse_client::{Epoch, Event, EventId, Filter, Notice, Topic};
 
 use super::Acknowledge;
 
@@ -204,19 +204,19 @@ impl Judge {
         }
     }
 
-    /// A subscription had something to say beside events.
-    pub(super) fn hear(&self, watcher: usize, error: &SubscriptionError) {
+    /// A subscription reported a notice.
+    pub(super) fn notice(&self, watcher: usize, notice: &Notice) {
         let mut state = self.state.lock();
         let who = state.watchers[watcher].name;
-        match error {
-            SubscriptionError::Gap(gap) => {
+        match notice {
+            Notice::Gap(gap) => {
                 let gap = (gap.after.seq(), gap.to.seq());
                 state.watchers[watcher].gaps.push(gap);
                 if self.acknowledge == Acknowledge::Synced {
-                    state.fault(format!("{who}: {error}"));
+                    state.fault(format!("{who}: {notice}"));
                 }
             }
-            error => state.fault(format!("{who}: {error}")),
+            notice => state.fault(format!("{who}: {notice}")),
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use qsse_client::{
-    Client, Cursor, Filter, Handlers, HandlersError, HandlersHandle, IntoFilter as _, ServerUrl,
+    Client, Cursor, Filter, Handlers, HandlersHandle, IntoFilter as _, Item, ServerUrl,
     Subscription,
 };
 use qsse_testing::rng::Rng;
@@ -34,17 +34,18 @@ pub(super) async fn start(url: &ServerUrl, judge: &Arc<Judge>) -> Result<Watcher
         (&second, "several", &["load.keyed.*", "load.plain.*.1"]),
     ] {
         let watcher = judge.watcher(name, filter(patterns)?);
-        let (arrived, heard) = (Arc::clone(judge), Arc::clone(judge));
+        let [arrived, noticed, heard] = [judge, judge, judge].map(Arc::clone);
         let running = Handlers::new()
             .on(filter(patterns)?, move |event| {
                 arrived.arrive(watcher, &event);
                 std::future::ready(())
             })
+            .on_notice(move |notice| {
+                noticed.notice(watcher, &notice);
+                std::future::ready(())
+            })
             .on_error(move |error| {
-                match error {
-                    HandlersError::Subscription(error) => heard.hear(watcher, &error),
-                    error => heard.complain(error.to_string()),
-                }
+                heard.complain(error.to_string());
                 std::future::ready(())
             });
         handlers.push(client.handle(running).await?);
@@ -94,14 +95,18 @@ async fn read(mut subscription: Subscription, judge: Arc<Judge>, watcher: usize)
 
 /// False after the last event.
 async fn read_one(subscription: &mut Subscription, judge: &Judge, watcher: usize) -> Result<bool> {
-    match subscription.next().await {
-        Some(Ok(event)) => {
+    match subscription.next_item().await {
+        Some(Ok(Item::Event(event))) => {
             judge.arrive(watcher, &event);
             Ok(event.topic().as_str() != END)
         }
+        Some(Ok(Item::Notice(notice))) => {
+            judge.notice(watcher, &notice);
+            Ok(true)
+        }
         Some(Err(error)) => {
-            judge.hear(watcher, &error);
-            Ok(!error.is_terminal())
+            judge.complain(format!("watcher {watcher}: {error}"));
+            Ok(false)
         }
         None => anyhow::bail!("a subscription ended early"),
     }

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use futures_util::future::join_all;
-use qsse_client::{Client, Code, Dialect, Handlers, Subscription, SubscriptionError};
+use qsse_client::{Client, Code, Dialect, Handlers, Item, Notice, Subscription};
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::Bench;
 use crate::go::GoServer;
 use crate::http;
-use crate::ours::{client, event, expect, expect_numbers, news, payload};
+use crate::ours::{client, event, expect, expect_numbers, notice, payload};
 
 async fn server(bench: &Bench, arguments: &[&str]) -> Result<GoServer> {
     GoServer::start(&bench.peer, &bench.log, arguments).await
@@ -64,8 +64,7 @@ pub(super) async fn patterns(bench: &Bench) -> Result<()> {
 
     let (_client, mut pattern) = subscribe(&mut server, &["ride.*"]).await?;
     server.publish("ride.*", "again").await?;
-    let unusable = news(&mut pattern).await?;
-    ensure!(!unusable.is_terminal(), "the end: {unusable}");
+    let unusable = notice(&mut pattern).await?;
     ensure!(unusable.to_string().contains("ride.*"), "{unusable}");
     Ok(())
 }
@@ -162,8 +161,8 @@ pub(super) async fn refused_token(bench: &Bench) -> Result<()> {
     let server = server(bench, &["--topics", "people", "--token", "right"]).await?;
     let client = client(server.address).token("wrong").await?;
     let mut people = client.subscribe("people").await?;
-    let refused = news(&mut people).await?;
-    ensure!(refused.is_terminal(), "not the end: {refused}");
+    let refused = people.next().await.context("the end without an error")?;
+    let refused = refused.err().context("an event")?;
     ensure!(refused.code() == Some(Code::NOT_AUTHORISED), "{refused:?}");
     ensure!(people.next().await.is_none(), "something after the end");
     Ok(())
@@ -184,11 +183,9 @@ pub(super) async fn unavailable_topic(bench: &Bench) -> Result<()> {
 async fn refused(server: &mut GoServer, topic: &str, code: Code) -> Result<()> {
     let client = client(server.address).await?;
     let mut both = client.subscribe([topic, "people"]).await?;
-    let refused = news(&mut both).await?;
-    let named =
-        matches!(&refused, SubscriptionError::PatternRefused { pattern, .. } if pattern == topic);
+    let refused = notice(&mut both).await?;
+    let named = matches!(&refused, Notice::PatternRefused { pattern, .. } if pattern == topic);
     ensure!(named && refused.code() == Some(code), "{refused:?}");
-    ensure!(!refused.is_terminal(), "the end: {refused}");
     server.subscribers("people", 1).await?;
     server.publish("people", "allowed").await?;
     expect(&mut both, "people", "allowed").await
@@ -200,14 +197,20 @@ pub(super) async fn everything_refused(bench: &Bench) -> Result<()> {
     let client = client(server.address).await?;
     let mut none = client.subscribe(["secret", "nowhere"]).await?;
     let mut codes = Vec::new();
-    while let Some(said) = none.next().await {
-        let refused = said.err().context("an event")?;
-        codes.push((refused.code(), refused.is_terminal()));
+    let mut is_end = false;
+    while let Some(item) = none.next_item().await {
+        codes.push(match item {
+            Ok(Item::Notice(notice)) => notice.code(),
+            Ok(Item::Event(_)) => bail!("an event"),
+            Err(end) => {
+                is_end = true;
+                end.code()
+            }
+        });
     }
-    let is_end = codes.last().is_some_and(|(_, is_terminal)| *is_terminal);
     ensure!(is_end && codes.len() >= 2, "{codes:?}");
     for code in [Code::NOT_AUTHORISED, Code::TOPIC_NOT_AVAILABLE] {
-        let told = codes.iter().any(|(told, _)| *told == Some(code));
+        let told = codes.contains(&Some(code));
         ensure!(told, "no word of {code}: {codes:?}");
     }
     Ok(())

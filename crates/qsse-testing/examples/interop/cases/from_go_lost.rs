@@ -7,7 +7,7 @@ use qsse_client::{Client, Config, Dialect, Start, TransportConfig};
 
 use crate::Bench;
 use crate::go::{GoServer, free_port};
-use crate::ours::{client, expect, news};
+use crate::ours::{client, expect, notice};
 use crate::program::Program;
 
 /// An RSA key, no name, no dates: recognised by its fingerprint, or not at all.
@@ -82,8 +82,7 @@ pub(super) async fn restart(bench: &Bench) -> Result<()> {
 
     server.process.kill().await?;
     let mut server = start().await?;
-    let lost = news(&mut people).await?;
-    ensure!(!lost.is_terminal(), "the end: {lost}");
+    let lost = notice(&mut people).await?;
     ensure!(lost.to_string().contains("lost"), "{lost}");
     server.subscribers("people", 1).await?;
     server.publish("people", "after").await?;

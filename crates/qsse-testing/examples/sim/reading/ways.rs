@@ -1,17 +1,17 @@
 //! The two ways to read a subscription.
 
-use qsse_client::{Event, Subscription, SubscriptionError};
+use qsse_client::{Item, Subscription, SubscriptionError};
 use tokio::task::yield_now;
 
 use crate::program::By;
 
 /// What comes next, or `None` at the end.
-pub(super) type Item = Option<Result<Event, SubscriptionError>>;
+pub(super) type Next = Option<Result<Item, SubscriptionError>>;
 
 /// What a subscription says next, read in one of the ways.
-pub(super) async fn next(by: By, subscription: &mut Subscription) -> Item {
+pub(super) async fn next(by: By, subscription: &mut Subscription) -> Next {
     match by {
-        By::Next => subscription.next().await,
+        By::Next => subscription.next_item().await,
         By::Lend => lend(subscription).await,
         By::Turns => {
             tokio::select! {
@@ -19,12 +19,15 @@ pub(super) async fn next(by: By, subscription: &mut Subscription) -> Item {
                 item = lend(subscription) => return item,
                 () = yield_now() => {}
             }
-            subscription.next().await
+            subscription.next_item().await
         }
     }
 }
 
-async fn lend(subscription: &mut Subscription) -> Item {
-    let lent = subscription.lend_next().await?;
-    Some(lent.map(|event| event.to_event()))
+async fn lend(subscription: &mut Subscription) -> Next {
+    let lent = subscription.lend_item().await?;
+    Some(lent.map(|item| match item {
+        Item::Event(event) => Item::Event(event.to_event()),
+        Item::Notice(notice) => Item::Notice(notice),
+    }))
 }

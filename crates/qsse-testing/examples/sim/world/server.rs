@@ -141,14 +141,14 @@ impl World {
             return self.fault("a subscription in the process was refused");
         };
         let mut last = all.cursor().seq();
-        while let Some(item) = all.next().await {
+        while let Some(item) = all.next_item().await {
             match item {
-                Ok(event) => {
+                Ok(Item::Event(event)) => {
                     last = event.id().seq();
                     self.model.borrow_mut().witnessed(&event);
                 }
-                Err(SubscriptionError::Gap(gap)) => last = last.max(gap.to),
-                Err(_) => {}
+                Ok(Item::Notice(Notice::Gap(gap))) => last = last.max(gap.to.seq()),
+                Ok(Item::Notice(_)) | Err(_) => {}
             }
         }
         self.witnessed.set(last);
