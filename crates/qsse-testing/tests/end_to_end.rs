@@ -20,10 +20,9 @@ async fn soon<F: Future>(future: F) -> F::Output {
 }
 
 async fn text(subscription: &mut Subscription) -> String {
-    let event = soon(subscription.try_next())
-        .await
-        .unwrap()
-        .expect("an open subscription");
+    let Some(Ok(Item::Event(event))) = soon(subscription.next_item()).await else {
+        panic!("an event, and no notice")
+    };
     event.text().unwrap().to_owned()
 }
 

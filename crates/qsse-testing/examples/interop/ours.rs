@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use qsse_client::{Client, Connect, Dialect, Event, Item, Notice, Subscription};
 use qsse_server::{Builder, Server};
 
@@ -76,8 +76,12 @@ pub(crate) fn client(address: SocketAddr) -> Connect {
 
 /// The next event, or an error.
 pub(crate) async fn event(subscription: &mut Subscription) -> Result<Event> {
-    let event = subscription.try_next().await?;
-    event.context("the subscription has ended")
+    match subscription.next_item().await {
+        Some(Ok(Item::Event(event))) => Ok(event),
+        Some(Ok(Item::Notice(notice))) => bail!("a notice, not an event: {notice}"),
+        Some(Err(end)) => bail!("the end, not an event: {end}"),
+        None => bail!("the subscription has ended"),
+    }
 }
 
 /// The next event is this one.
