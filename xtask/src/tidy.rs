@@ -7,10 +7,12 @@
 mod clauses;
 mod code;
 mod duplicates;
+mod functions;
 mod layers;
 mod licences;
 mod links;
 mod manifests;
+mod rings;
 mod rules;
 mod shape;
 
@@ -21,13 +23,32 @@ use anyhow::{Result, bail};
 use crate::workspace::{self, Metadata};
 
 /// Arguments of `tidy`.
-#[derive(clap::Args)]
-pub(crate) struct Args {}
+#[derive(clap::Args, Default)]
+pub(crate) struct Args {
+    /// Lists the longest and deepest functions instead
+    #[arg(long)]
+    functions: bool,
+    /// Lists rings of files that import each other instead, and imports through a crate's root
+    #[arg(long)]
+    rings: bool,
+}
 
 /// Runs all checks; fails when there is a problem, after having shown every one.
-pub(crate) fn run(_: &Args) -> Result<()> {
-    let metadata = Metadata::read(false)?;
+pub(crate) fn run(args: &Args) -> Result<()> {
     let rust = workspace::files(&["rs"])?;
+    if args.functions {
+        functions::list(&rust)
+            .iter()
+            .for_each(|long| println!("{long}"));
+        return Ok(());
+    }
+    if args.rings {
+        rings::check(&rust)
+            .iter()
+            .for_each(|problem| println!("{problem}"));
+        return Ok(());
+    }
+    let metadata = Metadata::read(false)?;
     let text = workspace::files(&["md", "rs", "sh", "toml", "yml"])?;
 
     let mut problems = Vec::new();

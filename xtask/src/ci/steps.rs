@@ -84,7 +84,7 @@ fn fmt() -> Result<()> {
 
 fn tidy() -> Result<()> {
     cargo("test --quiet --package xtask").run()?;
-    tidy::run(&tidy::Args {})
+    tidy::run(&tidy::Args::default())
 }
 
 fn clippy() -> Result<()> {

@@ -1,0 +1,168 @@
+//! The longest and the deepest functions: a list to look at, which fails nothing.
+
+use std::fmt;
+
+use syn::spanned::Spanned as _;
+use syn::visit::{self, Visit};
+
+use super::code::is_test;
+use crate::workspace::File;
+
+/// A function with more lines is listed.
+const LINES: usize = 60;
+
+/// A function in which blocks stand deeper in each other is listed.
+const DEPTH: usize = 4;
+
+/// A function that is listed.
+#[derive(Debug, PartialEq)]
+pub(super) struct Long {
+    place: String,
+    name: String,
+    lines: usize,
+    depth: usize,
+}
+
+impl fmt::Display for Long {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            place,
+            name,
+            lines,
+            depth,
+        } = self;
+        write!(f, "{lines:>4} lines, {depth} deep  {name}  {place}")
+    }
+}
+
+/// The functions of all `src` folders that are long or deep, the longest first.
+pub(super) fn list(files: &[File]) -> Vec<Long> {
+    let is_source = |file: &&File| file.path.contains("/src/") && !is_test(&file.path);
+    let mut long: Vec<_> = files.iter().filter(is_source).flat_map(of_file).collect();
+    long.sort_by(|a, b| (b.lines, b.depth, &a.place).cmp(&(a.lines, a.depth, &b.place)));
+    long
+}
+
+fn of_file(file: &File) -> Vec<Long> {
+    let mut reader = Reader {
+        path: &file.path,
+        found: Vec::new(),
+    };
+    if let Ok(syntax) = syn::parse_file(&file.text) {
+        reader.visit_file(&syntax);
+    }
+    reader.found
+}
+
+struct Reader<'f> {
+    path: &'f str,
+    found: Vec<Long>,
+}
+
+impl Reader<'_> {
+    fn function(&mut self, name: &syn::Ident, block: &syn::Block) {
+        let (start, end) = (block.span().start().line, block.span().end().line);
+        let mut depth = Depth::default();
+        depth.visit_block(block);
+        let long = Long {
+            place: format!("{}:{}", self.path, name.span().start().line),
+            name: name.to_string(),
+            lines: end + 1 - start,
+            depth: depth.deepest,
+        };
+        if long.lines > LINES || long.depth > DEPTH {
+            self.found.push(long);
+        }
+    }
+}
+
+impl<'ast> Visit<'ast> for Reader<'_> {
+    fn visit_item_fn(&mut self, function: &'ast syn::ItemFn) {
+        self.function(&function.sig.ident, &function.block);
+        visit::visit_item_fn(self, function);
+    }
+
+    fn visit_impl_item_fn(&mut self, function: &'ast syn::ImplItemFn) {
+        self.function(&function.sig.ident, &function.block);
+        visit::visit_impl_item_fn(self, function);
+    }
+
+    fn visit_item_mod(&mut self, module: &'ast syn::ItemMod) {
+        if module.ident != "tests" {
+            visit::visit_item_mod(self, module);
+        }
+    }
+}
+
+/// How deep blocks stand in each other. What follows an `else if` is as deep as the `if`.
+#[derive(Default)]
+struct Depth {
+    now: usize,
+    deepest: usize,
+}
+
+impl Depth {
+    fn within(&mut self, visit: impl FnOnce(&mut Self)) {
+        self.now += 1;
+        self.deepest = self.deepest.max(self.now);
+        visit(self);
+        self.now -= 1;
+    }
+}
+
+impl<'ast> Visit<'ast> for Depth {
+    fn visit_expr(&mut self, expression: &'ast syn::Expr) {
+        match expression {
+            syn::Expr::If(branch) => {
+                self.visit_expr(&branch.cond);
+                self.within(|depth| depth.visit_block(&branch.then_branch));
+                match branch.else_branch.as_ref().map(|(_, other)| &**other) {
+                    Some(other @ syn::Expr::If(_)) => self.visit_expr(other),
+                    Some(other) => self.within(|depth| visit::visit_expr(depth, other)),
+                    None => {}
+                }
+            }
+            syn::Expr::Match(_)
+            | syn::Expr::ForLoop(_)
+            | syn::Expr::While(_)
+            | syn::Expr::Loop(_)
+            | syn::Expr::Async(_)
+            | syn::Expr::Block(_) => self.within(|depth| visit::visit_expr(depth, expression)),
+            syn::Expr::Closure(closure) if matches!(*closure.body, syn::Expr::Block(_)) => {
+                visit::visit_expr(self, expression);
+            }
+            _ => visit::visit_expr(self, expression),
+        }
+    }
+
+    fn visit_item(&mut self, _: &'ast syn::Item) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(body: &str) -> Vec<Long> {
+        of_file(&File {
+            path: "crates/a/src/b.rs".into(),
+            text: format!("fn f() {{\n{body}\n}}\n"),
+        })
+    }
+
+    #[test]
+    fn long_functions_are_listed() {
+        assert!(of(&"x();\n".repeat(LINES - 3)).is_empty());
+        let long = of(&"x();\n".repeat(LINES));
+        assert_eq!((long[0].lines, long[0].depth), (LINES + 3, 0));
+        assert_eq!(long[0].place, "crates/a/src/b.rs:1");
+    }
+
+    #[test]
+    fn deep_functions_are_listed_and_else_if_is_no_deeper() {
+        let deep = "loop { if a { match b { _ => for c in d { while e { f(); } } } } }";
+        assert_eq!(of(deep)[0].depth, 5);
+        let flat =
+            "if a { } else if b { } else if c { } else if d { } else if e { } else { loop {} }";
+        assert!(of(flat).is_empty());
+    }
+}
