@@ -62,6 +62,61 @@ async fn a_storage_that_hangs_while_nothing_is_published_is_not_well() {
     log.health().unwrap();
 }
 
+#[tokio::test]
+async fn each_group_has_10_s() {
+    let storage = Faulty::new(Memory::default());
+    let log = start(&storage, Acknowledge::Synced);
+    storage.set("append", Fault::Hang);
+    let push = || {
+        let event = NewEvent::new(TopicRef::new("a").unwrap(), b"x");
+        log.append(at(0), event).unwrap();
+    };
+    push();
+    storage.begun("append", 1).await;
+    log.sweep(at(1));
+    push();
+    log.sweep(at(10));
+    log.health().unwrap();
+    storage.pass("append");
+    storage.begun("append", 2).await;
+    log.sweep(at(12));
+    log.sweep(at(21));
+    log.health().expect("the second group has waited for 9 s");
+    log.sweep(at(22));
+    log.health().unwrap_err();
+}
+
+#[tokio::test]
+async fn events_that_nobody_gives_to_the_storage_are_noticed() {
+    let storage = Faulty::new(Memory::default());
+    let shared = Arc::new(Shared(Arc::clone(&storage)));
+    let log = Log::stored(shared, Config::default(), at(0));
+    log.sweep(at(5));
+    let event = NewEvent::new(TopicRef::new("a").unwrap(), b"x");
+    log.append(at(5), event).unwrap();
+    for seconds in [6, 15] {
+        log.sweep(at(seconds));
+        log.health().unwrap();
+    }
+    log.sweep(at(16));
+    log.health().unwrap_err();
+}
+
+#[tokio::test]
+async fn retention_that_fails_once_is_tried_again_and_publishing_goes_on() {
+    let storage = Faulty::new(Memory::default());
+    let log = start(&storage, Acknowledge::Synced);
+    let other = |text: &'static str| Arc::new(std::io::Error::other(text));
+    storage.set("retain", Fault::Fail(StorageError::Failed(other("busy"))));
+    log.retain(at(1)).await;
+    log.appender(at(1)).ready().unwrap();
+    publish(&log).await.unwrap();
+    storage.set("retain", Fault::Fail(StorageError::Ended(other("gone"))));
+    log.retain(at(2)).await;
+    let refused = log.appender(at(2)).ready().unwrap_err();
+    assert!(refused.to_string().contains("gone"), "{refused}");
+}
+
 /// Publishes an event, and waits for the promise.
 async fn publish(log: &Log) -> Result<u64, StorageError> {
     let (id, receipt) = {

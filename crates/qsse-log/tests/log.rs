@@ -274,6 +274,64 @@ fn the_last_events_of_each_topic_come_first_and_then_everything() {
     assert_eq!(read(&mut none), [7, 8]);
 }
 
+/// What the reader is told until there is no more: seqs, and gaps as ranges.
+fn told(reader: &mut Reader) -> (Vec<u64>, Vec<(u64, u64)>) {
+    let (mut seqs, mut gaps, mut batches) = (Vec::new(), Vec::new(), Vec::new());
+    loop {
+        match reader.step(1 << 20, &mut batches) {
+            Step::Idle(_) => return (seqs, gaps),
+            Step::Gap(gap) => gaps.push((gap.after, gap.to)),
+            _ => {}
+        }
+        for batch in batches.drain(..) {
+            seqs.extend(batch.iter().map(|event| event.seq()));
+        }
+    }
+}
+
+#[test]
+fn of_the_last_events_those_that_are_gone_are_told() {
+    let log = log(Config::default().history_events(3));
+    (0..5).for_each(|_| drop(publish(&log, "a", b"x")));
+    let last = || log.reader(&filter("a"), Start::Last(2)).unwrap();
+    assert_eq!(told(&mut last()), (vec![4, 5], vec![]));
+    let mut reader = last();
+    (0..2).for_each(|_| drop(publish(&log, "a", b"x")));
+    assert_eq!(told(&mut reader), (vec![5, 6, 7], vec![(3, 4)]));
+}
+
+#[test]
+fn what_a_lagging_reader_was_told_it_is_not_told_again() {
+    let (log, mut reader) = lagging_in(Config::default().history_events(2), OnLag::Latest);
+    let step = reader.step(1, &mut Vec::new());
+    assert!(matches!(step, Step::Gap(gap) if (gap.after, gap.to) == (0, 1_000)));
+    // Event 999, which was selected, goes.
+    publish(&log, "c", b"x");
+    assert_eq!(told(&mut reader), (vec![1_000, 1_001], vec![]));
+}
+
+#[test]
+fn events_that_are_appended_together_follow_one_another() {
+    let log = log(Config::default());
+    let event = |topic| NewEvent::new(TopicRef::new(topic).unwrap(), b"x");
+    let append = |events: &[NewEvent<'_>]| log.append_all(Now::default(), events).unwrap();
+    let appended = append(&[event("a"), event("b"), event("a")]).unwrap();
+    assert_eq!(
+        (appended.first, appended.last.seq()),
+        (EventId::new(EPOCH, 1), 3)
+    );
+    assert_eq!(append(&[]), None);
+    assert_eq!(log.visible().seq(), 3);
+}
+
+#[test]
+fn memory_of_history_is_that_of_events_and_of_their_lists() {
+    let log = log(Config::default());
+    (0..1_000).for_each(|n| drop(publish(&log, ["a", "b"][n % 2], &[7; 100])));
+    let (few, many) = (log.stats().history_bytes, 1_000 * (100 + 8));
+    assert!((many..3 * many).contains(&few), "{few} bytes");
+}
+
 #[test]
 fn one_topic_of_many_is_read_without_the_others() {
     let log = log(Config::default());
@@ -289,7 +347,11 @@ fn one_topic_of_many_is_read_without_the_others() {
 
 /// A reader that has been live and then fell out of its feed, with 1,000 events on two topics behind it.
 fn lagging(on_lag: OnLag) -> (Log, Reader) {
-    let log = log(Config::default().feed_bytes(4 << 10));
+    lagging_in(Config::default(), on_lag)
+}
+
+fn lagging_in(config: Config, on_lag: OnLag) -> (Log, Reader) {
+    let log = log(config.feed_bytes(4 << 10));
     let mut reader = log.reader_with(&filter("*"), Start::Live, on_lag).unwrap();
     assert!(read(&mut reader).is_empty());
     for n in 0..1_000 {

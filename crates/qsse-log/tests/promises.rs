@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use qsse_log::{
-    Appended, Config, Key, Known, Log, NewEvent, Now, OnLag, Receipt, Start, Step, StorageError,
+    Acknowledge, Appended, Config, Key, Known, Log, NewEvent, Now, OnLag, Receipt, Start, Step,
+    StorageError,
 };
 use qsse_proto::EventId;
 use qsse_topic::{Filter, TopicRef};
@@ -85,6 +86,51 @@ async fn a_repeated_key_is_acknowledged_no_earlier_than_the_group_that_is_being_
     assert!(!second.is_finished(), "the second group is not written");
     storage.pass("append");
     soon(second).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn all_that_was_taken_is_promised_with_the_newest_group() {
+    let storage = Faulty::new(Memory::default());
+    let log = start(&storage);
+    let of_all = || log.appender(Now::default()).receipt_of_all();
+    soon(of_all().kept()).await.unwrap();
+    storage.set("append", Fault::Hang);
+    let (_, first) = push(&log);
+    storage.begun("append", 1).await;
+    let written = tokio::spawn(of_all().kept());
+    let (_, second) = push(&log);
+    let gathered = tokio::spawn(of_all().kept());
+    settle().await;
+    assert!(!written.is_finished() && !gathered.is_finished());
+    storage.pass("append");
+    soon(first.kept()).await.unwrap();
+    soon(written).await.unwrap().unwrap();
+    settle().await;
+    assert!(!gathered.is_finished(), "the second group is not written");
+    storage.pass("append");
+    soon(second.kept()).await.unwrap();
+    soon(gathered).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn what_is_promised_in_memory_is_there_already() {
+    let storage = Faulty::new(Memory::default());
+    let config = Config::default().acknowledge(Acknowledge::Memory);
+    let shared = Arc::new(Shared(Arc::clone(&storage)));
+    let log = Log::stored(shared, config, Now::default());
+    let keeper = log.clone();
+    tokio::spawn(async move { keeper.keep(Now::default).await });
+    soon(log.room()).await;
+    storage.set("append", Fault::Hang);
+    let (id, receipt) = push(&log);
+    storage.begun("append", 1).await;
+    soon(receipt.kept()).await.unwrap();
+    let appender = log.appender(Now::default());
+    let receipts = [appender.receipt_of(id), appender.receipt_of_all()];
+    drop(appender);
+    for receipt in receipts {
+        soon(receipt.kept()).await.unwrap();
+    }
 }
 
 #[tokio::test]

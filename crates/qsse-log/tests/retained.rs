@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use qsse_log::disk::{self, Disk, Kept};
-use qsse_log::{Acknowledge, Config, Log, NewEvent, Now, OnLag, Reader, Retention, Start, Step};
+use qsse_log::{
+    Acknowledge, Config, Key, Known, Log, NewEvent, Now, OnLag, Reader, Retention, Start, Step,
+};
 use qsse_proto::stream::{Gap, Outcome};
 use qsse_proto::{Epoch, EventId, Timestamp};
 use qsse_store::Store;
@@ -223,6 +225,51 @@ async fn a_reader_in_the_middle_is_told_of_what_goes_before_it() {
         assert_eq!(rest.gaps.len(), 1, "after {had}: {rest:?}");
     }
     assert_eq!(rest.seqs.last(), Some(&13));
+}
+
+#[tokio::test]
+async fn what_others_have_read_is_not_shown_once_it_is_gone() {
+    let mut kept = Kept::default();
+    kept.max_events = Some(2);
+    let config = Config::default().history_events(1);
+    let log = open(&MemIo::default(), &kept, &config);
+    for _ in 0..12 {
+        publish(&log, 1, "t").await;
+    }
+    let [mut first, mut second] = [
+        start(&log, "t", Start::Earliest).await,
+        start(&log, "t", Start::Earliest).await,
+    ];
+    assert_eq!(read(&mut first, 1 << 20).await.seqs.len(), 12);
+    log.retain(now(1)).await;
+    let answer = read(&mut second, 1 << 20).await;
+    assert_eq!(answer.seqs, [11, 12]);
+    let told = answer.gaps.iter().map(|gap| (gap.after, gap.to));
+    assert_eq!(told.collect::<Vec<_>>(), [(0, 10)]);
+}
+
+#[tokio::test]
+async fn after_an_unclean_end_a_retry_is_unknown_where_events_may_be_lost() {
+    for (acknowledge, clean, known) in [
+        (Acknowledge::Memory, true, Known::New),
+        (Acknowledge::Memory, false, Known::Unknown),
+        (Acknowledge::Synced, false, Known::New),
+    ] {
+        let io = MemIo::default();
+        let config = Config::default().acknowledge(acknowledge);
+        let log = open(&io, &Kept::default(), &config);
+        log.room().await;
+        publish(&log, 1, "t").await;
+        log.flush().await.unwrap();
+        match clean {
+            true => log.close().await.unwrap(),
+            false => io.recover(),
+        }
+        let log = open(&io, &Kept::default(), &config);
+        let ago = Some(Duration::from_secs(1));
+        let retried = log.appender(now(1)).look_up(&Key::new([0; 16], "k"), ago);
+        assert_eq!(retried, known, "{acknowledge:?}, {clean}");
+    }
 }
 
 #[tokio::test]

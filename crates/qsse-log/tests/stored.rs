@@ -28,7 +28,7 @@ struct Fake {
     closed: Mutex<Option<u64>>,
     reads: AtomicUsize,
     /// Seqs that are lost.
-    hole: Mutex<(u64, u64)>,
+    holes: Mutex<Vec<(u64, u64)>>,
     /// What the next retention lets go of.
     let_go: Mutex<Vec<(Topic, u64)>>,
 }
@@ -52,7 +52,7 @@ impl Fake {
             reserved: Mutex::new(0),
             closed: Mutex::default(),
             reads: AtomicUsize::new(0),
-            hole: Mutex::default(),
+            holes: Mutex::default(),
             let_go: Mutex::default(),
         })
     }
@@ -126,11 +126,12 @@ impl Storage for Fake {
                 .batches
                 .extend(batch.filter(|event| matches(event.seq(), event.topic())));
         }
-        let (from, to) = *self.hole.lock().unwrap();
-        let lost = (from.max(after), to.min(stored.through));
-        stored
-            .lost
-            .extend(Some(lost).filter(|(from, to)| from < to));
+        for (from, to) in &*self.holes.lock().unwrap() {
+            let lost = (*from.max(&after), *to.min(&stored.through));
+            stored
+                .lost
+                .extend(Some(lost).filter(|(from, to)| from < to));
+        }
         Ok(stored)
     }
 
@@ -593,11 +594,46 @@ async fn a_hole_is_told_once_however_long_it_is() {
     let mut batch = Builder::new();
     batch.push(after + 1, Timestamp::default(), "a", "message", b"x");
     fake.kept.lock().unwrap().push(batch.finish());
-    *fake.hole.lock().unwrap() = (first, after);
+    fake.holes.lock().unwrap().push((first, after));
     let log = log(&fake, Config::default());
     let mut reader = open(&log, "a", Start::Earliest).await;
     let found = read(&mut reader).await;
     assert_eq!(found, (vec![first, after + 1], vec![GapReason::Damaged]));
+}
+
+#[tokio::test]
+async fn each_hole_is_told_where_it_is_and_as_long_as_it_is() {
+    let fake = Fake::new();
+    let batch = |seq| {
+        let mut batch = Builder::new();
+        batch.push(seq, Timestamp::default(), "a", "message", b"x");
+        batch.finish()
+    };
+    let kept = [1, 5, 200_000].map(batch);
+    fake.kept.lock().unwrap().extend(kept);
+    // The second one ends where a read does, and the third begins a little later.
+    let stride = 1 << 16;
+    let holes = [(1, 4), (stride - 9, stride), (stride + 5, 199_999)];
+    fake.holes.lock().unwrap().extend(holes);
+    let log = log(&fake, Config::default());
+    let mut reader = open(&log, "a", Start::Earliest).await;
+    let (mut told, mut batches) = (Vec::new(), Vec::new());
+    loop {
+        match reader.step(1 << 20, &mut batches) {
+            Step::Idle(_) => break,
+            Step::Gap(gap) => told.push((gap.after, gap.to)),
+            Step::Stored => reader.fetch(1 << 20).await,
+            _ => {}
+        }
+        let seqs = batches.drain(..).map(|batch| batch.first_seq());
+        told.extend(seqs.map(|seq| (seq, seq)));
+    }
+    let events = [(1, 1), (5, 5), (200_000, 200_000)];
+    let [first, second, third] = holes;
+    assert_eq!(
+        told,
+        [events[0], first, events[1], second, third, events[2]]
+    );
 }
 
 #[tokio::test]

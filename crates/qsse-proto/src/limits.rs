@@ -75,6 +75,7 @@ mod tests {
         assert_eq!((EVENT_BYTES, BATCH_BYTES), (1_048_576, 65_536));
         assert_eq!((CONTROL_FRAME_BYTES, HELLO_FRAME_BYTES), (16_384, 8_192));
         assert_eq!((FRAME_OVERHEAD, TOKEN_BYTES), (65_536, 4_096));
+        assert_eq!(FOREVER.as_secs(), 3_153_600_000);
         assert_eq!(event_frame_bytes(100), 65_636);
         assert_eq!(event_frame_bytes(usize::MAX), usize::MAX);
     }
