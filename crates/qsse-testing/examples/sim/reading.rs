@@ -344,9 +344,7 @@ impl Actor {
                 let mut model = world.model.borrow_mut();
                 model.reset(reading, reset.after, reset.position);
             }
-            Some(Ok(Item::Notice(notice))) => {
-                world.fault(format!("a notice that only Go servers cause: {notice}"));
-            }
+            Some(Ok(Item::Notice(notice))) => world.fault(format!("as of a Go server: {notice}")),
             Some(Err(SubscriptionError::Lagged)) => {
                 if self.wish.lag != Lag::Disconnect {
                     world.fault("a subscription was cut off, which had not asked for that");
