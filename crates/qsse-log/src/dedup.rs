@@ -189,8 +189,8 @@ impl Taken {
     }
 
     fn events(self, epoch: Epoch) -> Option<Appended> {
-        let last = (self.first + u64::from(self.count)).checked_sub(1);
-        let last = last.filter(|_| self.count > 0)?;
+        // None of both numbers 0.
+        let last = (self.first + u64::from(self.count)).checked_sub(1)?;
         Some(Appended {
             first: EventId::new(epoch, self.first),
             last: EventId::new(epoch, last),
@@ -318,6 +318,7 @@ mod tests {
     #[test]
     fn scope_and_key_make_a_key() {
         let one = key("a");
+        assert_eq!(Key::new([3; 16], "b").scope(), [3; 16]);
         assert_eq!((one.scope(), &one.key()[..]), ([1; 16], &b"a"[..]));
         let dedup = Dedup::default();
         let others = [Key::new([2; 16], "a"), key("b")];

@@ -101,9 +101,7 @@ impl Disk {
         kept: Kept,
     ) -> Result<Self, OpenError> {
         if let Some(most) = kept.max_bytes {
-            options.segment_bytes = options.segment_bytes.min(segment_bytes(most));
-            let floors = usize::try_from(most / SEGMENTS / FLOOR_BYTES).unwrap_or(usize::MAX);
-            options.max_idle_floors = options.max_idle_floors.min(floors);
+            options = bounded(options, most);
         }
         let (store, recovered) = Store::open_dir(path, options)?;
         let reader = store.reader();
@@ -329,6 +327,14 @@ pub fn options(epoch: Epoch, acknowledge: Acknowledge) -> Options {
     }
 }
 
+/// Options of a store that keeps this many bytes.
+fn bounded(mut options: Options, max_bytes: u64) -> Options {
+    options.segment_bytes = options.segment_bytes.min(segment_bytes(max_bytes));
+    let floors = usize::try_from(max_bytes / SEGMENTS / FLOOR_BYTES).unwrap_or(usize::MAX);
+    options.max_idle_floors = options.max_idle_floors.min(floors);
+    options
+}
+
 /// How long the segments of a store are that keeps this many bytes.
 fn segment_bytes(max_bytes: u64) -> u64 {
     (max_bytes / SEGMENTS).clamp(64 << 10, 64 << 20)
@@ -350,6 +356,19 @@ mod tests {
         ] {
             assert_eq!(segment_bytes(kept), segment, "{kept}");
         }
+    }
+
+    #[test]
+    fn a_bound_makes_segments_and_floors_fewer_and_never_more() {
+        let bounded = |max_bytes| {
+            let options = bounded(Options::new(Epoch::new(1)), max_bytes);
+            (options.segment_bytes, options.max_idle_floors)
+        };
+        let default = Options::new(Epoch::new(1));
+        assert_eq!(bounded(320 << 10), (64 << 10, 1_024));
+        assert_eq!(bounded(3_200 << 10), (400 << 10, 10_240));
+        let (segment, floors) = (default.segment_bytes, default.max_idle_floors);
+        assert_eq!(bounded(u64::MAX), (segment, floors));
     }
 
     #[test]

@@ -149,6 +149,11 @@ mod tests {
         let (one, two) = (stored(1), stored(2));
         assert_eq!(two.held(), 2 * one.held());
         assert!(one.held() >= one.batches[0].bytes().len());
+        let held = |batch| Read { batch, through: 1 }.held();
+        assert_eq!(
+            (held(one.batches.first().cloned()), held(None)),
+            (one.held(), 0)
+        );
 
         let recent = Recent::new(Arc::clone(&all_bytes));
         recent.insert(5, &one, usize::MAX);

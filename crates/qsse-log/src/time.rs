@@ -73,3 +73,26 @@ impl Wall {
         self.set_back.take()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_back_far_is_followed_and_told_once() {
+        let seconds = |seconds: u64| Timestamp::from_micros(seconds * 1_000_000);
+        let most = MAX_AHEAD.as_secs();
+        let mut wall = Wall::after(seconds(2 * most));
+        wall.read(seconds(most));
+        assert_eq!((wall.time(), wall.went_back()), (seconds(2 * most), false));
+        assert_eq!(wall.latest(), seconds(2 * most));
+        assert_eq!(wall.take_set_back(), None);
+        wall.read(seconds(most - 1));
+        assert_eq!((wall.time(), wall.went_back()), (seconds(most - 1), true));
+        let ahead = MAX_AHEAD + Duration::from_secs(1);
+        assert_eq!(wall.take_set_back(), Some(ahead));
+        assert_eq!(wall.take_set_back(), None);
+        wall.read(seconds(most));
+        assert_eq!(wall.time(), seconds(most));
+    }
+}

@@ -360,5 +360,6 @@ mod tests {
             "{}",
             topics.entries.len()
         );
+        assert_eq!(topics.len(), 0);
     }
 }

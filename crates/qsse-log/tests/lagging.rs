@@ -145,24 +145,33 @@ async fn the_last_events_of_each_topic_come_from_the_storage() {
         assert_eq!(read(&mut reader).await, (vec![], seqs), "last {last}");
         assert_eq!(reader.position(), EventId::new(EPOCH, 1_001));
     }
+    // What comes meanwhile follows.
+    let mut reader = open(&log, Start::Last(1), OnLag::Skip).await;
+    publish(&log, 3).await;
+    let all = (vec![], vec![999, 1_000, 1_001, 1_002, 1_003, 1_004]);
+    assert_eq!(read(&mut reader).await, all);
 }
 
 #[tokio::test]
 async fn what_was_shown_and_is_not_written_yet_is_waited_for() {
     let storage = Faulty::new(Memory::default());
     let log = start(&storage, Acknowledge::Memory).await;
-    push(&log, "a");
-    log.flush().await.unwrap();
     storage.set("append", Fault::Hang);
-    (0..100).for_each(|_| push(&log, "a"));
+    (0..101).for_each(|_| push(&log, "a"));
     assert_eq!(log.visible().seq(), 101);
 
-    let after = Start::After(EventId::new(EPOCH, 1));
-    let mut reader = open(&log, after, OnLag::CatchUp).await;
-    assert_eq!(reader.step(1, &mut Vec::new()), Step::Stored);
-    let mut fetched = Box::pin(reader.find(1 << 20));
-    let early = tokio::time::timeout(Duration::from_millis(20), &mut fetched).await;
-    assert!(early.is_err(), "it is not there yet");
+    let mut readers = Vec::new();
+    for (start, first) in [
+        (Start::Earliest, 1),
+        (Start::After(EventId::new(EPOCH, 1)), 2),
+    ] {
+        let mut reader = open(&log, start, OnLag::CatchUp).await;
+        assert_eq!(reader.step(1, &mut Vec::new()), Step::Stored);
+        let mut fetched = Box::pin(reader.find(1 << 20));
+        let early = tokio::time::timeout(Duration::from_millis(20), &mut fetched).await;
+        assert!(early.is_err(), "it is not there yet");
+        readers.push((reader, fetched, first));
+    }
 
     let last = tokio::spawn({
         let log = log.clone();
@@ -174,9 +183,11 @@ async fn what_was_shown_and_is_not_written_yet_is_waited_for() {
     assert!(!last.is_finished(), "the last events are not there yet");
 
     storage.clear("append");
-    let found = fetched.await;
-    reader.take_up(found);
-    assert_eq!(read(&mut reader).await, (vec![], (2..=101).collect()));
+    for (mut reader, fetched, first) in readers {
+        let found = fetched.await;
+        reader.take_up(found);
+        assert_eq!(read(&mut reader).await, (vec![], (first..=101).collect()));
+    }
     let mut last = last.await.unwrap();
     assert_eq!(read(&mut last).await, (vec![], vec![99, 100, 101]));
 }

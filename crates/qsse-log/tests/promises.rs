@@ -170,6 +170,29 @@ async fn a_close_waits_for_what_is_being_stored() {
 }
 
 #[tokio::test]
+async fn a_close_waits_for_what_comes_meanwhile_too() {
+    let storage = Faulty::new(Memory::default());
+    let log = start(&storage);
+    storage.set("append", Fault::Hang);
+    let (_, first) = push(&log);
+    storage.begun("append", 1).await;
+    let close = tokio::spawn({
+        let log = log.clone();
+        async move { log.close().await }
+    });
+    settle().await;
+    let (_, second) = push(&log);
+    storage.pass("append");
+    soon(first.kept()).await.unwrap();
+    storage.begun("append", 2).await;
+    settle().await;
+    assert!(!close.is_finished(), "the second group is not written");
+    storage.pass("append");
+    soon(second.kept()).await.unwrap();
+    soon(close).await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn keys_of_a_publish_to_many_topics_go_with_its_own_group() {
     let storage = Faulty::new(Memory::default());
     let log = start(&storage);

@@ -249,6 +249,21 @@ async fn what_others_have_read_is_not_shown_once_it_is_gone() {
 }
 
 #[tokio::test]
+async fn what_was_acknowledged_as_synced_outlasts_a_crash_of_the_machine() {
+    for seed in 0..8 {
+        let io = MemIo::default();
+        let log = open(&io, &Kept::default(), &Config::default());
+        for _ in 0..3 {
+            publish(&log, 1, "t").await;
+        }
+        io.crash(seed);
+        let log = open(&io, &Kept::default(), &Config::default());
+        let mut reader = start(&log, "t", Start::Earliest).await;
+        assert_eq!(read(&mut reader, 1 << 20).await.seqs, [1, 2, 3]);
+    }
+}
+
+#[tokio::test]
 async fn after_an_unclean_end_a_retry_is_unknown_where_events_may_be_lost() {
     for (acknowledge, clean, known) in [
         (Acknowledge::Memory, true, Known::New),
@@ -311,7 +326,8 @@ async fn a_small_limit_of_bytes_holds() {
 async fn topics_are_known_as_long_as_an_event_is_kept() {
     let mut kept = Kept::default();
     kept.max_events = Some(1);
-    let log = open(&MemIo::default(), &kept, &Config::default());
+    let io = MemIo::default();
+    let log = open(&io, &kept, &Config::default());
     for topic in ["a", "b"] {
         publish(&log, 1, topic).await;
     }
@@ -322,4 +338,10 @@ async fn topics_are_known_as_long_as_an_event_is_kept() {
     assert_eq!(known(), ["a", "b"]);
     log.retain(now(1)).await;
     assert_eq!(known(), ["b"]);
+    // Of what was there before a start only the store knows.
+    log.close().await.unwrap();
+    let log = open(&io, &kept, &Config::default());
+    let topics = log.topics_matching(&"*".parse().unwrap());
+    assert_eq!(topics.iter().map(Topic::as_str).collect::<Vec<_>>(), ["b"]);
+    log.health().unwrap();
 }

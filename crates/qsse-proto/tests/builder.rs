@@ -34,10 +34,13 @@ fn a_builder_says_what_has_gathered() {
     for _ in 0..2 {
         assert_eq!(said(&builder), (true, 0, None, None));
         assert_eq!(builder.len(), 0);
+        assert!(builder.keeps_time(Timestamp::default()), "any is the first");
         push(&mut builder, 5, "a", "message", 3);
         assert_eq!(said(&builder), (false, 1, Some(5), Some(5)));
         push(&mut builder, 9, "a", "message", 3);
         assert_eq!(said(&builder), (false, 2, Some(5), Some(9)));
+        let keeps = [89, 90, 91].map(|micros| builder.keeps_time(Timestamp::from_micros(micros)));
+        assert_eq!(keeps, [false, true, true]);
         let len = builder.len();
         assert_eq!(builder.finish().bytes().len(), len);
     }

@@ -39,3 +39,23 @@ impl Gone {
         self.latest.is_some_and(is_since) || ahead.is_some_and(|(_, latest)| is_since(latest))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_ahead_of_the_clock_counts_for_times_that_are_so_too() {
+        let [asked, until, later, ahead] = [20, 50, 51, 900].map(Timestamp::from_micros);
+        let mut gone = Gone::default();
+        gone.add(ahead, until);
+        let has_since = |time, until| gone.has_since(time, until);
+        assert!(!has_since(asked, until) && !has_since(until, until));
+        assert!(has_since(later, until) && has_since(ahead, until));
+        assert!(has_since(asked, ahead), "the clock has come there");
+        assert!(!has_since(Timestamp::from_micros(901), until));
+
+        let gone = Gone::through(until);
+        assert!(gone.has_since(until, ahead) && !gone.has_since(later, ahead));
+    }
+}

@@ -267,6 +267,8 @@ mod tests {
         assert_eq!((all, some), (vec![8, 9, 7, 4], vec![9, 7]));
         let all: Vec<_> = segment.events(0).map(|kept| kept.seq).collect();
         assert_eq!(all, [5, 6, 7, 8]);
+        let times = [0..2, 1..3, 2..4].map(|places| segment.times(places).count());
+        assert_eq!(times, [1, 2, 1]);
         let ages: Vec<_> = segment.events(5).map(|kept| kept.moment.age).collect();
         assert_eq!(ages, [1, 2, 2].map(seconds));
         let told = |seq| {
@@ -278,5 +280,23 @@ mod tests {
         assert_eq!((told(4), told(9)), (None, None));
         let count = |age| segment.count_while(|moment| moment.age < seconds(age));
         assert_eq!((count(1), count(2), count(3)), (0, 2, 4));
+    }
+
+    #[test]
+    fn memory_is_that_of_bytes_places_and_moments() {
+        let mut segment = Segment::with_capacity(0);
+        for seq in 0..1_000 {
+            segment.push(&Record {
+                seq,
+                time: Timestamp::from_micros(seq),
+                age: Duration::ZERO,
+                topic: TopicId::default(),
+                kind: "k",
+                data: b"x",
+            });
+        }
+        let least = 1_000 * (3 + size_of::<Place>() + size_of::<Moment>());
+        let allocated = segment.allocated();
+        assert!((least..2 * least).contains(&allocated), "{allocated}");
     }
 }

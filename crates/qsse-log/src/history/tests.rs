@@ -148,6 +148,13 @@ fn segments_are_filled_before_the_next_one_begins() {
     }
     let lens: Vec<_> = kit.history.segments.iter().map(Segment::len).collect();
     assert_eq!(lens, [64, 1]);
+    // Of 17 bytes each, 16 are left.
+    let mut other = Kit::new(kit.config.clone());
+    for seq in 1..=241 {
+        other.append(seq, 1, "a", 15);
+    }
+    let lens: Vec<_> = other.history.segments.iter().map(Segment::len).collect();
+    assert_eq!(lens, [240, 1]);
     kit.append(66, 1, "a", 10_000);
     kit.append(67, 1, "a", 1);
     let lens: Vec<_> = kit.history.segments.iter().map(Segment::len).collect();
