@@ -153,7 +153,7 @@ impl Disk {
         let mut began = self.began.lock();
         let (since, closed) = *began.get_or_insert_with(|| {
             let closed = now.wall.saturating_since(self.opened.last_time);
-            if closed > LONGEST_CLOSED && self.opened.head > 0 {
+            if is_doubtful(closed, self.opened.head) {
                 tracing::warn!(
                     ?closed,
                     "by the clock the store was closed for long; its events are aged by a day only"
@@ -327,6 +327,11 @@ pub fn options(epoch: Epoch, acknowledge: Acknowledge) -> Options {
     }
 }
 
+/// Whether a store that ends with this seq was closed for longer than is believed.
+fn is_doubtful(closed: Duration, head: u64) -> bool {
+    closed > LONGEST_CLOSED && head > 0
+}
+
 /// Options of a store that keeps this many bytes.
 fn bounded(mut options: Options, max_bytes: u64) -> Options {
     options.segment_bytes = options.segment_bytes.min(segment_bytes(max_bytes));
@@ -355,6 +360,20 @@ mod tests {
             (u64::MAX, 64 * kib * kib),
         ] {
             assert_eq!(segment_bytes(kept), segment, "{kept}");
+        }
+    }
+
+    #[test]
+    fn a_day_is_believed_and_more_is_where_there_is_no_event() {
+        let longer = LONGEST_CLOSED + Duration::from_nanos(1);
+        for (closed, head, doubtful) in [
+            (LONGEST_CLOSED, 1, false),
+            (longer, 1, true),
+            (longer, 2, true),
+            (longer, 0, false),
+            (Duration::ZERO, 1, false),
+        ] {
+            assert_eq!(is_doubtful(closed, head), doubtful, "{closed:?}, {head}");
         }
     }
 

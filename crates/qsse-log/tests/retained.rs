@@ -249,6 +249,27 @@ async fn what_others_have_read_is_not_shown_once_it_is_gone() {
 }
 
 #[tokio::test]
+async fn a_store_that_is_full_is_not_well() {
+    let io = MemIo::default();
+    let log = open(&io, &Kept::default(), &Config::default());
+    publish(&log, 1, "t").await;
+    log.health().unwrap();
+    io.set_capacity(Some(io.used()));
+    let receipt = {
+        let mut appender = log.appender(now(1));
+        let topic = TopicRef::new("t").unwrap();
+        appender.push(NewEvent::new(topic, &[7; 10_000])).unwrap();
+        appender.receipt()
+    };
+    receipt.kept().await.unwrap_err();
+    let error = log.health().unwrap_err().to_string();
+    assert!(error.contains("full"), "{error}");
+    io.set_capacity(None);
+    publish(&log, 1, "t").await;
+    log.health().unwrap();
+}
+
+#[tokio::test]
 async fn what_was_acknowledged_as_synced_outlasts_a_crash_of_the_machine() {
     for seed in 0..8 {
         let io = MemIo::default();
