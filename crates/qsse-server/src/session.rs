@@ -12,6 +12,7 @@ mod encoding;
 mod go;
 mod hello;
 pub(crate) mod notices;
+mod opening;
 mod pace;
 mod publishing;
 mod replies;

@@ -5,13 +5,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, OptionFuture};
-use futures_util::stream::{FuturesOrdered, FuturesUnordered, StreamExt};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use qsse_proto::control::{
     ClientFrame, Goodbye, RefreshToken, Refused, Subscribe, Subscribed, TokenAccepted, Unsubscribe,
 };
 use qsse_proto::{Code, Counted, EventId, Frame};
-use qsse_topic::Filter;
 use qsse_transport::{ConnectionError, RecvStream, SendStream};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -19,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::auth::Principal;
 use crate::session::delivery::Delivery;
 use crate::session::hello::{self, ControlStreams};
+use crate::session::opening::{Answer, Opening};
 use crate::session::pace::Pace;
 use crate::session::replies::{Replies, Unread};
 use crate::session::subscribing::{self, Refusal};
@@ -105,51 +104,6 @@ pub(crate) async fn run(session: &Arc<Session>, streams: Box<ControlStreams>) ->
     end
 }
 
-/// What something that was waited for came to.
-enum Answer {
-    /// What came of it, and the generation of the principal that it was asked for.
-    Subscription(u32, u64, Result<Box<Delivery>, Refusal>),
-    Token(Result<Principal, End>),
-    /// Why a newer principal may not read it, if so.
-    Recheck(u32, Option<Refusal>),
-}
-
-/// What waits for an authorizer, an authenticator or a stream; mostly nothing.
-#[derive(Default)]
-struct Opening<'s> {
-    any: Option<FuturesUnordered<BoxFuture<'s, Answer>>>,
-    /// QP-4.6: answered in the order of the tokens, so that the newest one counts however long each takes.
-    tokens: Option<Box<FuturesOrdered<BoxFuture<'s, Answer>>>>,
-}
-
-impl<'s> Opening<'s> {
-    fn add(&mut self, future: BoxFuture<'s, Answer>) {
-        self.any.get_or_insert_default().push(future);
-    }
-
-    fn add_token(&mut self, future: BoxFuture<'s, Answer>) {
-        self.tokens.get_or_insert_default().push_back(future);
-    }
-
-    fn is_empty(&self) -> bool {
-        self.any.is_none() && self.tokens.is_none()
-    }
-
-    /// The next answer, if there is anything to wait for. Cancel-safe.
-    async fn next(&mut self) -> Option<Answer> {
-        let Self { any, tokens } = self;
-        let answer = tokio::select! {
-            biased;
-            Some(answer) = OptionFuture::from(tokens.as_mut().map(StreamExt::next)) => answer,
-            Some(answer) = OptionFuture::from(any.as_mut().map(StreamExt::next)) => answer,
-            else => return None,
-        };
-        tokens.take_if(|tokens| tokens.is_empty());
-        any.take_if(|any| any.is_empty());
-        answer
-    }
-}
-
 /// The state of one client's control stream.
 struct Control<'s> {
     session: &'s Arc<Session>,
@@ -228,13 +182,9 @@ impl Control<'_> {
         match answer {
             Answer::Subscription(id, generation, opened) => self.opened(id, generation, opened),
             Answer::Token(principal) => self.refreshed(principal?),
-            Answer::Recheck(id, Some(refusal)) => {
-                if let Some(held) = self.subscriptions.remove(id) {
-                    held.ends.deny();
-                }
-                self.refuse(id, refusal)
+            Answer::Recheck(generation, refused, accepted) => {
+                self.rechecked(generation, refused, accepted)
             }
-            Answer::Recheck(_, None) => Ok(()),
         }
     }
 
@@ -246,12 +196,13 @@ impl Control<'_> {
     ) -> Result<(), End> {
         match opened {
             Ok(delivery) => {
-                let position: EventId = delivery.started();
-                let filter = delivery.filter().clone();
                 if generation != self.session.access.generation() {
                     // The token was refreshed meanwhile.
-                    self.recheck(id, filter.clone());
+                    self.reopen(id, delivery);
+                    return Ok(());
                 }
+                let position: EventId = delivery.started();
+                let filter = delivery.filter().clone();
                 if let Some(held) = self.subscriptions.get_mut(id) {
                     held.filter = Some(filter);
                 }
@@ -299,28 +250,62 @@ impl Control<'_> {
     fn refreshed(&mut self, principal: Principal) -> Result<(), End> {
         let expires = principal.expires_in();
         self.session.access.replace(principal);
-        // What the last token allowed, this one may not.
+        self.expire_after(expires);
+        let expires_in_ms = expires.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+        let accepted = TokenAccepted { expires_in_ms };
+        // What the last token allowed, this one may not. Only once that has ended is the newer one in force, and its client told so (QP-4.8).
         let held = self.subscriptions.iter();
         let filters: Vec<_> = held
             .filter_map(|(id, held)| Some((id, held.filter.clone()?)))
             .collect();
-        for (id, filter) in filters {
-            self.recheck(id, filter);
-        }
-        self.expire_after(expires);
-        let expires_in_ms = expires.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-        self.replies
-            .send(TokenAccepted { expires_in_ms })
-            .map_err(unread)
+        let session = self.session;
+        let generation = session.access.generation();
+        self.opening.add_token(Box::pin(async move {
+            let asked = filters.into_iter().map(|(id, filter)| async move {
+                let denied = session.access.denied(&filter).await;
+                denied.map(|(pattern, answer)| (id, Refusal::of(answer, pattern)))
+            });
+            let refused = asked.collect::<FuturesUnordered<_>>();
+            let refused = refused.filter_map(std::future::ready).collect().await;
+            Answer::Recheck(generation, refused, accepted)
+        }));
+        Ok(())
     }
 
-    /// Asks whether a subscription is still allowed.
-    fn recheck(&mut self, id: u32, filter: Filter) {
+    /// Ends what a newer token does not allow, and says that it is in force.
+    fn rechecked(
+        &mut self,
+        generation: u64,
+        refused: Vec<(u32, Refusal)>,
+        accepted: TokenAccepted,
+    ) -> Result<(), End> {
+        // A token that is newer still is asked about by itself.
+        if generation == self.session.access.generation() {
+            for (id, refusal) in refused {
+                if let Some(held) = self.subscriptions.remove(id) {
+                    held.ends.deny();
+                    self.refuse(id, refusal)?;
+                }
+            }
+        }
+        self.replies.send(accepted).map_err(unread)
+    }
+
+    /// Asks whether a subscription that was opened is allowed by the token that is in force now.
+    fn reopen(&mut self, id: u32, delivery: Box<Delivery>) {
         let session = self.session;
+        let generation = session.access.generation();
         self.opening.add(Box::pin(async move {
-            let denied = session.access.denied(&filter).await;
+            let denied = session.access.denied(delivery.filter()).await;
             let refusal = denied.map(|(pattern, answer)| Refusal::of(answer, pattern));
-            Answer::Recheck(id, refusal)
+            let opened = match refusal {
+                Some(refusal) => {
+                    delivery.deny();
+                    Err(refusal)
+                }
+                None => Ok(delivery),
+            };
+            Answer::Subscription(id, generation, opened)
         }));
     }
 

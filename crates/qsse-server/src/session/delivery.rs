@@ -109,6 +109,11 @@ impl Delivery {
         self.reader.started()
     }
 
+    /// Takes the stream back, on which nothing but the beginning was written.
+    pub(crate) fn deny(mut self: Box<Self>) {
+        self.stream.reset(Code::NOT_AUTHORISED);
+    }
+
     /// Writes events until the subscription ends.
     pub(crate) async fn deliver(mut self: Box<Self>) -> Ended {
         let (ends, stopped) = (self.ends.clone(), self.stream.stopped());

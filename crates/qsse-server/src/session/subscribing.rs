@@ -75,8 +75,15 @@ pub(crate) async fn open(
     let filter = Filter::new(parsed?)
         .map_err(|error| Refusal::new(Code::INVALID_TOPIC, error.to_string()))?;
     let resumes = matches!(start, Start::After(_));
-    for pattern in &filter {
-        check(&session, pattern, resumes).await?;
+    loop {
+        let generation = session.access.generation();
+        for pattern in &filter {
+            check(&session, pattern, resumes).await?;
+        }
+        // All of them by one token.
+        if session.access.generation() == generation {
+            break;
+        }
     }
     // Before the stream is opened: one that was opened must carry a header.
     let reader = session.shared.log.open(&filter, start, on_lag).await;

@@ -1,0 +1,55 @@
+//! [`Opening`]: what a control stream waits for.
+
+use futures_util::future::{BoxFuture, OptionFuture};
+use futures_util::stream::{FuturesOrdered, FuturesUnordered, StreamExt};
+use qsse_proto::control::TokenAccepted;
+
+use crate::auth::Principal;
+use crate::session::End;
+use crate::session::delivery::Delivery;
+use crate::session::subscribing::Refusal;
+
+/// What something that was waited for came to.
+pub(super) enum Answer {
+    /// What came of it, and the generation of the principal that it was asked for.
+    Subscription(u32, u64, Result<Box<Delivery>, Refusal>),
+    Token(Result<Principal, End>),
+    /// The subscriptions that the principal of this generation may not have any more, and what its client is told then.
+    Recheck(u64, Vec<(u32, Refusal)>, TokenAccepted),
+}
+
+/// What waits for an authorizer, an authenticator or a stream; mostly nothing.
+#[derive(Default)]
+pub(super) struct Opening<'s> {
+    any: Option<FuturesUnordered<BoxFuture<'s, Answer>>>,
+    /// QP-4.6: answered in the order of the tokens, so that the newest one counts however long each takes. Behind each comes what it changes.
+    tokens: Option<Box<FuturesOrdered<BoxFuture<'s, Answer>>>>,
+}
+
+impl<'s> Opening<'s> {
+    pub(super) fn add(&mut self, future: BoxFuture<'s, Answer>) {
+        self.any.get_or_insert_default().push(future);
+    }
+
+    pub(super) fn add_token(&mut self, future: BoxFuture<'s, Answer>) {
+        self.tokens.get_or_insert_default().push_back(future);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.any.is_none() && self.tokens.is_none()
+    }
+
+    /// The next answer, if there is anything to wait for. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Option<Answer> {
+        let Self { any, tokens } = self;
+        let answer = tokio::select! {
+            biased;
+            Some(answer) = OptionFuture::from(tokens.as_mut().map(StreamExt::next)) => answer,
+            Some(answer) = OptionFuture::from(any.as_mut().map(StreamExt::next)) => answer,
+            else => return None,
+        };
+        tokens.take_if(|tokens| tokens.is_empty());
+        any.take_if(|any| any.is_empty());
+        answer
+    }
+}
