@@ -29,6 +29,14 @@ pub(crate) struct Floors {
     pub(crate) topics: Vec<(Topic, u64)>,
 }
 
+impl Floors {
+    /// The last seq of which it says anything: all through it were given out.
+    pub(crate) fn through(&self) -> u64 {
+        let topics = self.topics.iter().map(|(_, floor)| *floor);
+        topics.fold(self.missing.max(self.begin), u64::max)
+    }
+}
+
 /// Reads the file; `None` if there is no good one.
 pub(crate) fn read(io: &dyn Io, seal: Seal) -> Result<Option<Floors>, OpenError> {
     let error = || OpenError::io("read which events were removed");

@@ -2,7 +2,7 @@
 
 use crate::entry::PublishKey;
 use crate::error::{Health, OpenError};
-use crate::floors;
+use crate::floors::{self, Floors};
 use crate::format::{SEGMENT_HEADER, Seal, SegmentHeader};
 use crate::index::{self, Index, Of};
 use crate::io::{Io, LockError, read_range, write_all};
@@ -91,7 +91,15 @@ pub(crate) fn open(io: Arc<dyn Io>, options: Options) -> Result<(Store, Recovere
     let end = segments.last().map_or(0, |segment| segment.end());
     // What the last epoch begins behind was given out too, whatever has become of it.
     let before = found.epochs.last().map_or(0, |(_, first)| first - 1);
-    let known = end.max(found.clean.unwrap_or(found.mark)).max(before);
+    // And so was what retention has removed.
+    let removed_through = floors
+        .as_ref()
+        .map_or(0, Floors::through)
+        .max(found.missing);
+    let known = end
+        .max(found.clean.unwrap_or(found.mark))
+        .max(before)
+        .max(removed_through);
     let mut topics = Topics::default();
     (topics.missing, topics.begin) = (found.missing, found.missing);
     let removed = segments

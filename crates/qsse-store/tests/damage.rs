@@ -303,3 +303,29 @@ fn a_damaged_mark_costs_nothing() {
     assert!(recovered.lost.is_empty());
     assert_eq!(read(&store.reader(), "*").events.len(), 10);
 }
+
+// What the floors say was removed stays removed, so no newer event may have such a seq.
+#[test]
+fn a_cut_segment_gives_no_seq_again_that_retention_has_removed() {
+    let io = MemIo::new();
+    let small = || options().lease(0).segment_bytes(4_096);
+    let (mut store, _) = Store::open(Arc::new(io.clone()), small()).unwrap();
+    fill(&mut store, 1, 400, 1, 2);
+    let trimmed = store.retain(&Retention::default().max_events(3), Age::default());
+    assert!(trimmed.unwrap().segments > 1, "the floors are on the disk");
+    drop(store);
+    let names = io.list().unwrap().into_iter();
+    let newest = names.filter(|name| name.ends_with(".seg")).max().unwrap();
+    let mut bytes = io.read(&newest).unwrap();
+    bytes.truncate(48);
+    io.write(&newest, bytes);
+    let (mut store, recovered) = Store::open(Arc::new(io), small()).unwrap();
+    let next = recovered.next_seq;
+    assert!(
+        next > recovered.floor,
+        "{next} is below {}",
+        recovered.floor
+    );
+    fill(&mut store, next, next + 1, 1, 2);
+    assert_eq!(read(&store.reader(), "*").events.len(), 2);
+}
