@@ -87,7 +87,7 @@ impl Model {
         let reasons = [GapReason::Retention, GapReason::Lag];
         let retention = about().all(|gap| reasons.contains(&gap.reason));
         let at_ms = about().map(|gap| gap.at_ms).max();
-        if retention && !self.may_be_let_go(stay, event, at_ms.unwrap_or(0)) {
+        if retention && !self.may_be_let_go(stay, event, (u64::MAX, at_ms.unwrap_or(0))) {
             faults.push(format!(
                 "{} was told that {} on {:?} is no longer kept, too early: gaps {gaps:?}",
                 reading.name, event.0, event.1.topic
@@ -134,7 +134,8 @@ impl Model {
                     }
                 }
             }
-            Began::Since { time, acked } => {
+            // Times that go back are counted as of later ones.
+            Began::Since { time, acked } if !self.clock_jumped => {
                 for (id, topic, known, must) in matching {
                     let seq = id.seq();
                     let Some(of_event) = known.time else {
@@ -226,9 +227,10 @@ impl Model {
                     let matches =
                         TopicRef::new(topic).is_ok_and(|topic| reading.filter.matches(topic));
                     let missing = gap.holds(id.seq()) && !seen.contains(&id.seq());
-                    matches && (missing || self.may_be_let_go(stay, (id, known), gap.at_ms))
+                    matches
+                        && (missing || self.may_be_let_go(stay, (id, known), (u64::MAX, gap.at_ms)))
                 });
-                if all_known && !gone && !self.was_full {
+                if all_known && !gone && !self.was_full && self.setbacks == 0 {
                     faults.push(format!(
                         "{name} was told of a gap from {after} to {to}, and nothing is missing there"
                     ));
@@ -338,13 +340,13 @@ impl Model {
     /// Time does not go back.
     fn check_times(&self, faults: &mut Vec<String>) {
         for log in self.logs() {
-            let mut last = None;
+            let mut last: Option<(EventId, u64)> = None;
             for (id, known) in log.events(&self.events, 0) {
                 let Some(time) = known.time else { continue };
-                // What was lost had its time from a clock that has jumped since.
+                // A clock that was ahead is followed back, which here it is when a server starts.
                 if let Some((before, of_before)) = last
                     && time < of_before
-                    && !(self.clock_jumped && self.at_risk(before))
+                    && (before.epoch() == id.epoch() || !self.clock_jumped)
                 {
                     faults.push(format!("{id} is older than {before} before it"));
                 }

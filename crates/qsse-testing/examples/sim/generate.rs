@@ -39,8 +39,17 @@ pub(crate) fn program(seed: u64) -> Program {
             false => op(&mut rng, &setting),
         };
         // What is repeated under a key, or is being stored, is of interest when the server ends then.
+        let hangs = matches!(op, Op::Hang { ms: 30_000.. });
         let ends = matches!(op, Op::Keyed { .. }) && rng.chance(0.2);
         steps.push(step(&mut rng, op));
+        if hangs && rng.chance(0.7) {
+            // As long as it takes to be noticed, and to pass.
+            let ms = 15_000 + rng.below(25_000);
+            steps.push(Step {
+                after_ms: 0,
+                op: Op::Wait { ms },
+            });
+        }
         if ends {
             let after_ms = rng.below(40);
             let op = kill(&mut rng);

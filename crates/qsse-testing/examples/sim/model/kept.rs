@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use qsse_client::EventId;
 
-use super::logs::Log;
 use super::{Known, Model, Stay, To, Told};
 use crate::program::StoreKind;
 
@@ -15,26 +14,26 @@ const BESIDE: u64 = 400;
 const LOOKS_MS: u64 = 2_500;
 
 impl Model {
-    /// Whether so much has come after an event, or so much time gone by, that retention may have let go of it.
+    /// Whether so much has come after an event up to a seq, or so much time gone by, that retention may have let go of it.
     pub(crate) fn may_be_let_go(
         &self,
         stay: &Stay,
         (id, known): (EventId, &Known),
-        at_ms: u64,
+        (upto, at_ms): (u64, u64),
     ) -> bool {
         let log = self.log_of(stay.cursor);
-        let later: Vec<_> = log.events(&self.events, id.seq()).collect();
+        let later = log.events(&self.events, id.seq());
+        let later: Vec<_> = later.take_while(|(id, _)| id.seq() <= upto).collect();
         let count = later.last().map_or(0, |(last, _)| last.seq() - id.seq());
-        self.too_many(log, id, known, count)
+        self.too_many(&later, known, count)
             || self.too_much(&later, count)
             || self.too_old(known, at_ms)
     }
 
-    fn too_many(&self, log: &Log, id: EventId, known: &Known, count: u64) -> bool {
+    fn too_many(&self, later: &[(EventId, &Known)], known: &Known, count: u64) -> bool {
         let topic = known.topic.as_deref().unwrap_or_default();
         // Nobody has seen the others, which may be of its topic.
-        let others = log.events(&self.events, id.seq());
-        let others = others.filter(|(_, other)| {
+        let others = later.iter().filter(|(_, other)| {
             let other = other.topic.as_deref();
             other.is_some_and(|other| other != topic)
         });
@@ -71,18 +70,29 @@ impl Model {
         }
     }
 
-    /// Who begins with the oldest event that is kept, at a time when the log's end had been at `head` for long, sees nothing that the rules do
-    /// not keep.
-    pub(crate) fn check_let_go(&mut self, reading: usize, head: u64, at_ms: u64) {
+    /// Who begins with the oldest event that is kept, at a time when the log's end had been at `head` for long, sees what the rules keep. Where the disk was not `calm`, events came to the store late, and are counted as younger.
+    pub(crate) fn check_let_go(&mut self, reading: usize, head: u64, at_ms: u64, calm: bool) {
         let reading = &self.readings[reading];
         let Some(stay) = reading.stays.first() else {
             return;
         };
         let log = self.log_of(stay.cursor);
         let events = log.events(&self.events, 0);
-        let seen = events.filter(|(id, _)| id.seq() <= head && stay.seen.contains(&id.seq()));
-        let seen: Vec<_> = seen.collect();
+        let events = events.take_while(|(id, _)| id.seq() <= head);
+        let (seen, others): (Vec<_>, Vec<_>) =
+            events.partition(|(id, _)| stay.seen.contains(&id.seq()));
         let mut wrong = Vec::new();
+        let known_well =
+            self.setting.store != StoreKind::None && !self.was_full && self.setbacks == 0;
+        for (id, known) in others.into_iter().filter(|_| known_well) {
+            let lost = known.topic.is_none() || self.at_risk(id);
+            if !lost && !self.may_be_let_go(stay, (id, known), (head, at_ms)) {
+                wrong.push(format!(
+                    "{id} on {:?} is not kept, and has to be",
+                    known.topic
+                ));
+            }
+        }
         if let Some(most) = self.most_events().filter(|most| seen.len() as u64 > *most) {
             wrong.push(format!("{} events are kept, of at most {most}", seen.len()));
         }
@@ -96,7 +106,7 @@ impl Model {
                 let single = matches!(publish.to, To::Topic(_)) && publish.key.is_none();
                 single && publish.told_ms + age + LOOKS_MS < at_ms
             });
-            if old && !self.clock_jumped {
+            if old && calm && !self.clock_jumped {
                 wrong.push(format!("{id} is kept, and is too old"));
             }
         }

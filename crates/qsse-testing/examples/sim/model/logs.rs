@@ -122,7 +122,8 @@ impl Model {
             None => false,
             Some(Setback::Restored { .. }) => true,
             Some(Setback::Damaged { from, unmarked, .. }) => {
-                again && unmarked && !clean && next >= from
+                // Of positions that were told besides nobody knows.
+                unmarked && !clean && next >= from
             }
         };
         if again && !goes_back {

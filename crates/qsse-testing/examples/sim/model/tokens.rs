@@ -77,6 +77,12 @@ impl Model {
         }
     }
 
+    /// Whether something was revoked that may still be in force.
+    pub(crate) fn awaits_expiry(&self) -> bool {
+        let mut tokens = self.tokens.iter().flat_map(|tokens| &tokens.0);
+        tokens.any(|token| token.revokes && token.accepted.is_none())
+    }
+
     /// Whether a place may have been turned away.
     pub(crate) fn was_out(&self, place: usize) -> bool {
         let tokens = &self.tokens[place].0;

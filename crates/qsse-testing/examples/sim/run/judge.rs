@@ -14,6 +14,12 @@ impl Run {
         }
         world.pardon();
         sleep(Duration::from_secs(3)).await;
+        if let Some(good_for) = world.setting.token_ms
+            && world.model.borrow().awaits_expiry()
+        {
+            // Then all connections are by tokens that were looked at since.
+            sleep(Duration::from_millis(good_for + 3_000)).await;
+        }
         let sick = (world.server.borrow().as_ref()).is_some_and(|server| server.health().is_err());
         if sick {
             world.drain(Duration::from_secs(5)).await;
@@ -51,6 +57,8 @@ impl Run {
         let auditor = Subscriber::start(&world, "the auditor".into(), wish, true);
         let audit = auditor.reading;
         self.subscribers.insert(SUBS, auditor);
+        // It has read what is kept when something is added to it.
+        sleep(Duration::from_millis(900)).await;
         // The first time connections may still have to be made; the second time news has to travel at once.
         // A token that expires costs a connection at any time.
         let at_once = match world.setting.token_ms {
@@ -72,7 +80,11 @@ impl Run {
             }
             sleep(Duration::from_millis(pause)).await;
         }
-        world.model.borrow_mut().check_let_go(audit, head, at_ms);
+        let calm = !world.troubled.get();
+        world
+            .model
+            .borrow_mut()
+            .check_let_go(audit, head, at_ms, calm);
         // A stream that was reset before it began is asked for again after 10 s, and only then refused.
         for _ in 0..400 {
             if self.intruders().is_empty() {
