@@ -268,7 +268,11 @@ impl Actor {
     /// Whether at some moment since `asked` its client may have had the right to what it subscribes to.
     fn may_be_let_in(&self, asked: u64) -> bool {
         let (model, Wish { place, filter, .. }) = (self.world.model.borrow(), &self.wish);
-        model.may(*place, asked, |rights| model.lets_in(rights, filter))
+        // What is revoked between the questions about two patterns may let in what nobody has the right to as a whole.
+        filter.patterns().iter().all(|pattern| {
+            let alone = Filter::from(pattern.clone());
+            model.may(*place, asked, |rights| model.lets_in(rights, &alone))
+        })
     }
 
     /// Whether at some moment since `asked` it may not have had it.

@@ -70,29 +70,41 @@ impl Model {
         }
     }
 
-    /// Who begins with the oldest event that is kept, at a time when the log's end had been at `head` for long, sees what the rules keep. Where the disk was not `calm`, events came to the store late, and are counted as younger.
-    pub(crate) fn check_let_go(&mut self, reading: usize, head: u64, at_ms: u64, calm: bool) {
-        let reading = &self.readings[reading];
-        let Some(stay) = reading.stays.first() else {
+    /// Who begins with the oldest event that is kept, at a time when the log's end had been at `head` for long, sees what the rules keep.
+    pub(crate) fn check_kept(&mut self, reading: usize, when: (u64, u64)) {
+        // What retention removed is known less well after damage, and without room.
+        if self.setting.store == StoreKind::None || self.was_full || self.setbacks > 0 {
+            return;
+        }
+        let Some(stay) = self.readings[reading].stays.first() else {
             return;
         };
-        let log = self.log_of(stay.cursor);
-        let events = log.events(&self.events, 0);
-        let events = events.take_while(|(id, _)| id.seq() <= head);
-        let (seen, others): (Vec<_>, Vec<_>) =
-            events.partition(|(id, _)| stay.seen.contains(&id.seq()));
+        let unseen = self.upto(stay, when.0).into_iter();
+        let unseen = unseen.filter(|(id, _)| !stay.seen.contains(&id.seq()));
+        let kept = unseen.filter(|(id, known)| {
+            let there = known.topic.is_some() && !self.at_risk(*id);
+            there && !self.may_be_let_go(stay, (*id, known), when)
+        });
+        let wrong: Vec<_> = kept
+            .map(|(id, known)| format!("{id} on {:?} is not kept, and has to be", known.topic))
+            .collect();
+        wrong.into_iter().for_each(|text| self.fault(text));
+    }
+
+    /// The events of a stay's log, up to a seq.
+    fn upto(&self, stay: &Stay, last: u64) -> Vec<(EventId, &Known)> {
+        let events = self.log_of(stay.cursor).events(&self.events, 0);
+        events.take_while(|(id, _)| id.seq() <= last).collect()
+    }
+
+    /// It sees nothing else. Where the disk was not `calm`, events came to the store late, and are counted as younger.
+    pub(crate) fn check_let_go(&mut self, reading: usize, (head, at_ms): (u64, u64), calm: bool) {
+        let Some(stay) = self.readings[reading].stays.first() else {
+            return;
+        };
+        let mut seen = self.upto(stay, head);
+        seen.retain(|(id, _)| stay.seen.contains(&id.seq()));
         let mut wrong = Vec::new();
-        let known_well =
-            self.setting.store != StoreKind::None && !self.was_full && self.setbacks == 0;
-        for (id, known) in others.into_iter().filter(|_| known_well) {
-            let lost = known.topic.is_none() || self.at_risk(id);
-            if !lost && !self.may_be_let_go(stay, (id, known), (head, at_ms)) {
-                wrong.push(format!(
-                    "{id} on {:?} is not kept, and has to be",
-                    known.topic
-                ));
-            }
-        }
         if let Some(most) = self.most_events().filter(|most| seen.len() as u64 > *most) {
             wrong.push(format!("{} events are kept, of at most {most}", seen.len()));
         }

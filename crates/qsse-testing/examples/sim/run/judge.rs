@@ -57,8 +57,7 @@ impl Run {
         let auditor = Subscriber::start(&world, "the auditor".into(), wish, true);
         let audit = auditor.reading;
         self.subscribers.insert(SUBS, auditor);
-        // It has read what is kept when something is added to it.
-        sleep(Duration::from_millis(900)).await;
+        let read = self.reads_upto(audit, head).await;
         // The first time connections may still have to be made; the second time news has to travel at once.
         // A token that expires costs a connection at any time.
         let at_once = match world.setting.token_ms {
@@ -81,10 +80,12 @@ impl Run {
             sleep(Duration::from_millis(pause)).await;
         }
         let calm = !world.troubled.get();
-        world
-            .model
-            .borrow_mut()
-            .check_let_go(audit, head, at_ms, calm);
+        let mut model = world.model.borrow_mut();
+        model.check_let_go(audit, (head, at_ms), calm);
+        if read {
+            model.check_kept(audit, (head, at_ms));
+        }
+        drop(model);
         // A stream that was reset before it began is asked for again after 10 s, and only then refused.
         for _ in 0..400 {
             if self.intruders().is_empty() {
@@ -95,6 +96,21 @@ impl Run {
         let intruders = self.intruders().into_iter();
         intruders.for_each(|text| world.fault(text));
         Some(())
+    }
+
+    /// Whether a subscription gets to a seq within a while, before something is published that could take from it what it reads.
+    async fn reads_upto(&self, reading: usize, seq: u64) -> bool {
+        let there = || {
+            let stays = &self.world.model.borrow().readings[reading].stays;
+            stays.last().is_some_and(|stay| stay.cursor.seq() >= seq)
+        };
+        for _ in 0..200 {
+            if there() {
+                return true;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        false
     }
 
     /// Who is still subscribed to what the newest token does not allow.
