@@ -45,6 +45,7 @@ async fn main() -> Result<()> {
         .on("ride.*.end", |event| show("ride.*.end", event))
         .topics("*")
         .on_message(|event| show("(no handler)", event))
+        .on_notice(async |notice| eprintln!("{notice}"))
         .on_error(async |error| eprintln!("{error}"));
     let running = client.handle(handlers).await?;
 

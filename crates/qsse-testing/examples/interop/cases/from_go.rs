@@ -120,15 +120,15 @@ pub(super) async fn handlers_of_patterns(bench: &Bench) -> Result<()> {
     let mut server = server(bench, &["--topics", "ride.1,ride.2"]).await?;
     let client = client(server.address).await?;
     let (said, mut heard) = unbounded_channel();
-    let errors = said.clone();
+    let notices = said.clone();
     let handlers = Handlers::new()
         .on("ride.*", move |event| {
             let _ = said.send(event.topic().as_str().to_owned());
             std::future::ready(())
         })
         .topics(["ride.1", "ride.2"])
-        .on_error(move |error| {
-            let _ = errors.send(format!("{:?}", error.code()));
+        .on_notice(move |notice| {
+            let _ = notices.send(format!("{:?}", notice.code()));
             std::future::ready(())
         });
     let running = client.handle(handlers).await?;
