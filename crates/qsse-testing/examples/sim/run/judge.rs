@@ -80,12 +80,13 @@ impl Run {
             sleep(Duration::from_millis(pause)).await;
         }
         let calm = !world.troubled.get();
-        let mut model = world.model.borrow_mut();
-        model.check_let_go(audit, (head, at_ms), calm);
-        if read {
-            model.check_kept(audit, (head, at_ms));
+        {
+            let mut model = world.model.borrow_mut();
+            model.check_let_go(audit, (head, at_ms), calm);
+            if read {
+                model.check_kept(audit, (head, at_ms));
+            }
         }
-        drop(model);
         // A stream that was reset before it began is asked for again after 10 s, and only then refused.
         for _ in 0..400 {
             if self.intruders().is_empty() {
