@@ -20,6 +20,16 @@ pub enum Item<E = Event> {
     Notice(Notice),
 }
 
+impl<E> Item<E> {
+    /// Turns an event into something else, and leaves a notice as it is.
+    pub fn map<T>(self, turn: impl FnOnce(E) -> T) -> Item<T> {
+        match self {
+            Self::Event(event) => Item::Event(turn(event)),
+            Self::Notice(notice) => Item::Notice(notice),
+        }
+    }
+}
+
 /// What a [`Subscription`](crate::Subscription) reports between two events. It goes on after each of them.
 ///
 /// [`next`](crate::Subscription::next) yields events alone and gives notices to the function set with

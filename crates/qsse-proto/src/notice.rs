@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use crate::EventId;
 use crate::stream::GapReason;
-use crate::{Counted, EventId};
 
 /// A range of the server's log in which matching events may be missing. The events that are kept follow.
 ///
@@ -66,12 +66,8 @@ impl Reset {
 /// As `up to 6 events may be missing between 4C92-3 and 4C92-9: the server no longer keeps them`.
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (missing, why) = (Counted(self.at_most, "event"), self.reason.meaning());
         let (after, to) = (self.after, self.to);
-        write!(
-            f,
-            "up to {missing} may be missing between {after} and {to}: {why}"
-        )
+        self.reason.missing(f, self.at_most, after, to)
     }
 }
 

@@ -288,9 +288,7 @@ impl Subscription {
             }
         }
     }
-}
 
-impl Subscription {
     /// Gives notices to their function until there is an event.
     fn poll_event(
         &mut self,

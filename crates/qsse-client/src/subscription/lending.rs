@@ -51,11 +51,8 @@ impl Subscription {
     /// # Errors
     /// A [`SubscriptionError`] is the end.
     pub async fn lend_item(&mut self) -> Option<Result<Item<LentEvent<'_>>, SubscriptionError>> {
-        Some(match self.lend().await? {
-            Ok(Item::Event(())) => Ok(Item::Event(self.lent())),
-            Ok(Item::Notice(notice)) => Ok(Item::Notice(notice)),
-            Err(error) => Err(error),
-        })
+        let item = self.lend().await?;
+        Some(item.map(|item| item.map(|()| self.lent())))
     }
 
     async fn lend(&mut self) -> Option<Result<Item<()>, SubscriptionError>> {
@@ -75,15 +72,8 @@ impl Subscription {
         {
             return Poll::Ready(Some(Ok(Item::Event(()))));
         }
-        Poll::Ready(ready!(self.poll_item(cx)).map(|item| {
-            Ok(match item? {
-                Item::Event(event) => {
-                    self.kept = Some(event);
-                    Item::Event(())
-                }
-                Item::Notice(notice) => Item::Notice(notice),
-            })
-        }))
+        let item = ready!(self.poll_item(cx));
+        Poll::Ready(item.map(|item| item.map(|item| item.map(|event| self.kept = Some(event)))))
     }
 
     #[inline]

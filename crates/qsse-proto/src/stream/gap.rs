@@ -38,12 +38,8 @@ impl Gap {
 /// them`.
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (missing, why) = (Counted(self.at_most, "event"), self.reason.meaning());
         let (after, to) = (self.after, self.to);
-        write!(
-            f,
-            "up to {missing} may be missing between {after} and {to}: {why}"
-        )
+        self.reason.missing(f, self.at_most, after, to)
     }
 }
 
@@ -104,6 +100,23 @@ impl From<u64> for GapReason {
             4 => Self::Damaged,
             number => Self::Other(number),
         }
+    }
+}
+
+impl GapReason {
+    /// Writes how much is missing, where and why.
+    pub(crate) fn missing(
+        self,
+        f: &mut fmt::Formatter<'_>,
+        at_most: u64,
+        after: impl fmt::Display,
+        to: impl fmt::Display,
+    ) -> fmt::Result {
+        let (missing, why) = (Counted(at_most, "event"), self.meaning());
+        write!(
+            f,
+            "up to {missing} may be missing between {after} and {to}: {why}"
+        )
     }
 }
 

@@ -262,8 +262,8 @@ impl Control<'_> {
         let generation = session.access.generation();
         self.opening.add_token(Box::pin(async move {
             let asked = filters.into_iter().map(|(id, filter)| async move {
-                let denied = session.access.denied(&filter).await;
-                denied.map(|(pattern, answer)| (id, Refusal::of(answer, pattern)))
+                let refusal = subscribing::recheck(session, &filter).await;
+                refusal.map(|refusal| (id, refusal))
             });
             let refused = asked.collect::<FuturesUnordered<_>>();
             let refused = refused.filter_map(std::future::ready).collect().await;
@@ -296,9 +296,7 @@ impl Control<'_> {
         let session = self.session;
         let generation = session.access.generation();
         self.opening.add(Box::pin(async move {
-            let denied = session.access.denied(delivery.filter()).await;
-            let refusal = denied.map(|(pattern, answer)| Refusal::of(answer, pattern));
-            let opened = match refusal {
+            let opened = match subscribing::recheck(session, delivery.filter()).await {
                 Some(refusal) => {
                     delivery.deny();
                     Err(refusal)

@@ -37,7 +37,7 @@ impl Refusal {
     }
 
     /// The authorizer said no, or nothing, of a subscription that was let in before. After nothing the client is to ask again.
-    pub(crate) fn of(answer: Answer, pattern: &Pattern) -> Self {
+    fn of(answer: Answer, pattern: &Pattern) -> Self {
         if answer != Answer::Missing {
             return Self::denied(pattern);
         }
@@ -52,6 +52,12 @@ impl Refusal {
             subject: Some(subject.to_owned()),
         }
     }
+}
+
+/// Why the principal that is in force now may not have a subscription that was let in before, if so.
+pub(crate) async fn recheck(session: &Session, filter: &Filter) -> Option<Refusal> {
+    let (pattern, answer) = session.access.denied(filter).await?;
+    Some(Refusal::of(answer, pattern))
 }
 
 /// Checks a subscription and opens its stream.

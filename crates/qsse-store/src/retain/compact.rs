@@ -90,7 +90,6 @@ impl Store {
     /// none there may be one among those that were not looked at.
     fn run_to_compact(&mut self) -> Result<Option<Vec<Arc<Segment>>>, StoreError> {
         let segments = self.shared.state.read().segments.clone();
-        let keyed = self.keyed();
         let closed = segments.len().saturating_sub(1);
         let from = segments.partition_point(|segment| segment.first < self.looked_through);
         let mut run = Run::default();
@@ -101,6 +100,7 @@ impl Store {
             // The numbers of publishers go with the rewriting, so they are made last first.
             return Ok(Some(Vec::new()));
         }
+        let keyed = self.keyed();
         for segment in segments.iter().take(closed).skip(from).take(MOST_LOOKED) {
             let (live, all) = self.in_index(segment, |store, index| {
                 // Keys go with the rewriting, so those that may be asked for keep their segment.

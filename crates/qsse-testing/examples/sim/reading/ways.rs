@@ -26,8 +26,5 @@ pub(super) async fn next(by: By, subscription: &mut Subscription) -> Next {
 
 async fn lend(subscription: &mut Subscription) -> Next {
     let lent = subscription.lend_item().await?;
-    Some(lent.map(|item| match item {
-        Item::Event(event) => Item::Event(event.to_event()),
-        Item::Notice(notice) => Item::Notice(notice),
-    }))
+    Some(lent.map(|item| item.map(|event| event.to_event())))
 }
