@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
-use crate::ReconnectPolicy;
+use crate::config::ReconnectPolicy;
 
 /// Exponential backoff with full jitter: each delay is drawn evenly from zero to a bound that doubles up to a maximum.
 ///

@@ -9,14 +9,15 @@ use qsse_proto::control::Token;
 use qsse_topic::IntoFilter;
 use tokio::sync::oneshot;
 
+use crate::connect::Connect;
 use crate::core::{Command, Handle};
+use crate::dialect::Dialect;
+use crate::error::{PublishError, RefreshError, SubscribeError};
 use crate::handlers::{Handlers, HandlersHandle};
 use crate::publish::{Publish, PublishMatching, Publisher, round_trip};
+use crate::state::{CloseReason, ConnectionState, States};
 use crate::subscription::Subscribe;
-use crate::{
-    CloseReason, Connect, ConnectionState, Dialect, IntoServerUrl, PublishError, RefreshError,
-    States, SubscribeError,
-};
+use crate::url::IntoServerUrl;
 
 /// A client of a server. Clones are cheap handles to the same connection.
 ///

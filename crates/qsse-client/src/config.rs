@@ -6,7 +6,7 @@ use qsse_proto::limits::SettingError;
 use qsse_transport::TransportConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::Dialect;
+use crate::dialect::Dialect;
 
 mod human;
 

@@ -15,9 +15,14 @@ use tokio::runtime;
 use tokio::sync::oneshot;
 
 use crate::backoff::Backoff;
+use crate::client::Client;
+use crate::config::{Config, RetryPolicy};
 use crate::core::{Core, Handle};
+use crate::dialect::Dialect;
 use crate::driver::{Choice, Driver, Endpoints, Finishing, Trust};
-use crate::{Client, Config, ConnectError, Dialect, RetryPolicy, Subscribe, TokenSource};
+use crate::error::ConnectError;
+use crate::subscription::Subscribe;
+use crate::token::TokenSource;
 
 /// A client to be made: await it to connect. Made by [`Client::connect`].
 ///

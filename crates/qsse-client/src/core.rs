@@ -14,10 +14,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Config;
+use crate::error::{PublishError, RefreshError};
 use crate::publish::Keys;
 use crate::session::Session;
+use crate::state::{CloseReason, ConnectionState};
 use crate::subscription::slot::{End, Slot};
-use crate::{CloseReason, Config, ConnectionState, PublishError, RefreshError, TokenSource};
+use crate::token::TokenSource;
 
 /// What the handles of a client share with its driver.
 pub(crate) struct Core {

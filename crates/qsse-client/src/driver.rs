@@ -21,7 +21,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::backoff::Backoff;
 use crate::core::{Command, Core};
-use crate::{CloseReason, ConnectError, ConnectionState, DisconnectReason, RefreshError};
+use crate::error::{ConnectError, RefreshError};
+use crate::state::{CloseReason, ConnectionState, DisconnectReason};
 
 mod asked;
 mod control;

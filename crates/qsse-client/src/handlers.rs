@@ -10,7 +10,10 @@ use qsse_topic::{Filter, FilterError, IntoFilter, Matcher, Pattern};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Client, Cursor, Notice, SubscribeError, SubscriptionError};
+use crate::client::Client;
+use crate::cursor::Cursor;
+use crate::error::{SubscribeError, SubscriptionError};
+use crate::notice::Notice;
 
 mod run;
 
@@ -73,7 +76,7 @@ pub enum HandlersError {
 
 impl HandlersError {
     /// The server's reason, where it gave one.
-    pub fn code(&self) -> Option<crate::Code> {
+    pub fn code(&self) -> Option<qsse_proto::Code> {
         match self {
             Self::Subscription(error) => error.code(),
             Self::Panicked { .. } => None,

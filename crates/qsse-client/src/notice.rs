@@ -7,8 +7,8 @@ use bytes::Bytes;
 use qsse_proto::{Code, Counted, Event, Gap, Reset};
 use qsse_topic::TopicError;
 
-use crate::DisconnectReason;
 use crate::error::in_brackets;
+use crate::state::DisconnectReason;
 use crate::text::short;
 
 /// An event or a notice, as [`Subscription::next_item`](crate::Subscription::next_item) yields them, in order.

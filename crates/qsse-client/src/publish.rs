@@ -14,8 +14,8 @@ use qsse_topic::{Pattern, Topic};
 use qsse_transport::FrameReader;
 use tokio::time::Instant;
 
-use crate::PublishError;
 use crate::core::Handle;
+use crate::error::PublishError;
 use crate::session::Session;
 
 mod again;

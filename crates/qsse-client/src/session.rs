@@ -10,9 +10,9 @@ use qsse_proto::control::Welcome;
 use qsse_proto::publish::KeyScope;
 use qsse_transport::Connection;
 
-use crate::DisconnectReason;
 use crate::core::Core;
 use crate::publish::{Left, Pipe};
+use crate::state::DisconnectReason;
 
 /// An open connection on which the server has let the client in, as publishers see it.
 pub(crate) struct Session {

@@ -14,8 +14,7 @@ use qsse_proto::{Code, DecodeError, Epoch};
 use qsse_transport::ConnectionError;
 use tokio::sync::watch;
 
-use crate::ConnectError;
-use crate::error::in_brackets;
+use crate::error::{ConnectError, in_brackets};
 
 /// How the connection is doing.
 ///

@@ -14,8 +14,9 @@ use qsse_topic::Filter;
 use qsse_transport::{ReadError, RecvStream};
 
 use crate::core::{Command, Handle};
-use crate::notice::OnNotice;
-use crate::{Cursor, Item, Notice, SubscriptionError};
+use crate::cursor::Cursor;
+use crate::error::SubscriptionError;
+use crate::notice::{Item, Notice, OnNotice};
 
 mod builder;
 pub(crate) mod coming;

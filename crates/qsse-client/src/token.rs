@@ -9,8 +9,7 @@ use futures_core::future::BoxFuture;
 use futures_util::FutureExt;
 use qsse_proto::control::{Token, TokenTooLong};
 
-use crate::ConnectError;
-use crate::error::Boxed;
+use crate::error::{Boxed, ConnectError};
 
 /// Where the token comes from that a client shows to the server: nowhere, a fixed text, or a function that is asked before each
 /// attempt to connect.

@@ -20,8 +20,10 @@ mod names;
 mod read;
 mod written;
 
+use crate::error::DecodeError;
+use crate::event_id::Epoch;
 use crate::frame::kind;
-use crate::{DecodeError, Epoch, Timestamp};
+use crate::timestamp::Timestamp;
 use bytes::Bytes;
 use names::Positions;
 use std::fmt;

@@ -47,8 +47,8 @@ pub use welcome::Welcome;
 
 pub(crate) use text::reason;
 
-use crate::frame::{self, kind};
-use crate::{DecodeError, Frame};
+use crate::error::DecodeError;
+use crate::frame::{self, Frame, kind};
 use bytes::Bytes;
 
 /// The frames of one direction of a stream: one variant for each kind.

@@ -1,7 +1,9 @@
 //! Why bytes could not be read.
 
+use crate::code::Code;
+use crate::counted::Counted;
 use crate::frame::kind;
-use crate::{Code, Counted, KindError};
+use crate::kind::KindError;
 use qsse_topic::TopicError;
 
 /// Bytes that the protocol does not allow, or that pass a limit.

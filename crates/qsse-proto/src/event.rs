@@ -1,6 +1,8 @@
 //! One event, as a subscriber gets it.
 
-use crate::{EventId, Kind, Timestamp};
+use crate::event_id::EventId;
+use crate::kind::Kind;
+use crate::timestamp::Timestamp;
 use bytes::Bytes;
 use qsse_topic::Topic;
 use std::str::Utf8Error;
@@ -185,7 +187,7 @@ impl<'a> From<&'a Event> for LentEvent<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Epoch;
+    use crate::event_id::Epoch;
 
     fn event(data: Bytes) -> Event {
         let id = EventId::new(Epoch::new(1), 2);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::EventId;
+use crate::event_id::EventId;
 use crate::stream::GapReason;
 
 /// A range of the server's log in which matching events may be missing. The events that are kept follow.
@@ -89,7 +89,7 @@ impl fmt::Display for Reset {
 
 #[cfg(test)]
 mod tests {
-    use crate::Epoch;
+    use crate::event_id::Epoch;
 
     use super::*;
 

@@ -12,8 +12,8 @@ mod publish_refused;
 mod single;
 
 use crate::control::frames;
-use crate::frame::{self, kind};
-use crate::{DecodeError, Frame};
+use crate::error::DecodeError;
+use crate::frame::{self, Frame, kind};
 use bytes::Bytes;
 
 pub use acknowledged::Acknowledged;

@@ -1,6 +1,6 @@
 //! Where a start at a time begins (`QP-5.3`).
 
-use crate::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// Finds the first event of a time or later, among events whose times may go back (`QP-2.7`).
 ///

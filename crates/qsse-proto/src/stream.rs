@@ -11,7 +11,8 @@ mod header;
 mod heartbeat;
 mod input;
 
-use crate::{Epoch, Event, EventId};
+use crate::event::Event;
+use crate::event_id::{Epoch, EventId};
 
 pub use decoder::Decoder;
 pub use epoch::EpochChange;

@@ -7,7 +7,7 @@
 //! topic: | name length u8 | name | floor u64 |
 //! ```
 
-use crate::OpenError;
+use crate::error::OpenError;
 use crate::format::{Fields, PROLOGUE, Prologue, Seal, prologue, put_prologue};
 use crate::io::{Io, read_file, replace};
 use crate::state::Topics;

@@ -8,12 +8,12 @@
 //! ```
 
 use crate::entry::{PublishKey, read_keys};
+use crate::error::{OpenError, StoreError};
 use crate::format::{Fields, PROLOGUE, Prologue, Record, Seal, prologue, put_prologue};
 use crate::io::{Io, read_file, replace};
 use crate::options::Options;
 use crate::segment::{Files, Segment};
 use crate::since::seq_since;
-use crate::{OpenError, StoreError};
 use bytes::Bytes;
 use qsse_proto::{Since, Timestamp};
 use std::collections::HashMap;

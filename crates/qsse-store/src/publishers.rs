@@ -12,12 +12,12 @@
 //! ```
 
 use crate::entry::{PublisherRun, read_runs};
+use crate::error::{OpenError, StoreError};
 use crate::format::{Fields, PROLOGUE, Prologue, Seal, prologue, put_prologue};
 use crate::io::{Io, read_file, replace};
 use crate::options::Options;
 use crate::segment::{Files, Segment};
 use crate::store::Store;
-use crate::{OpenError, StoreError};
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;

@@ -3,9 +3,8 @@
 mod place;
 mod write;
 
-use crate::OpenError;
 use crate::entry::Entry;
-use crate::error::{Health, StoreError};
+use crate::error::{Health, OpenError, StoreError};
 use crate::floors;
 use crate::io::{Io, Lock, StdIo};
 use crate::keys::Window;

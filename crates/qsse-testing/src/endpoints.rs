@@ -4,7 +4,8 @@ use qsse_transport::{
     BindError, ClientEndpoint, ConnectError, Connection, ServerEndpoint, TransportConfig,
 };
 
-use crate::{Network, fixtures};
+use crate::fixtures;
+use crate::net::Network;
 
 /// The server of `network`, with the fixture's certificate and default settings.
 ///

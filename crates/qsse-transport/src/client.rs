@@ -9,13 +9,13 @@ use quinn::TokioRuntime;
 use quinn_proto::ConnectionIdGenerator;
 use tokio::runtime::Handle;
 
-use crate::crypto;
-use crate::error::cut;
+use crate::config::TransportConfig;
+use crate::connection::Connection;
+use crate::error::{BindError, ConnectError, ConnectionError, cut};
 use crate::quic::{self, Randomness, SeededIds, Side, Way, varint};
+use crate::socket::UdpBuffers;
 use crate::tls::{ClientTls, Verdict};
-use crate::{
-    BindError, ConnectError, Connection, ConnectionError, TransportConfig, UdpBuffers, socket,
-};
+use crate::{crypto, socket};
 
 /// Bytes of the connection id that a client makes up for its first packets.
 const FIRST_CONNECTION_ID_BYTES: usize = 20;

@@ -7,9 +7,10 @@ use std::time::Duration;
 use qsse_proto::Code;
 use rustls::pki_types::CertificateDer;
 
-use crate::error::cut;
+use crate::error::{ConnectionError, cut};
 use crate::quic::{stream_count, varint};
-use crate::{ConnectionError, RecvStream, SendStream};
+use crate::recv::RecvStream;
+use crate::send::SendStream;
 
 /// An open connection. Clones are handles to the same one.
 ///

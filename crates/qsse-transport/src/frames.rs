@@ -8,7 +8,9 @@ use bytes::Bytes;
 use qsse_proto::Code;
 use qsse_proto::frame::{Decoder, Frame};
 
-use crate::{FrameError, ReadError, RecvStream, SendStream, WriteError};
+use crate::error::{FrameError, ReadError, WriteError};
+use crate::recv::RecvStream;
+use crate::send::SendStream;
 
 /// Chunks read under one lock of the connection.
 const CHUNKS_PER_READ: usize = 8;

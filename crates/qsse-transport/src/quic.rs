@@ -8,7 +8,7 @@ use qsse_proto::limits::FOREVER;
 use quinn::{AckFrequencyConfig, EndpointConfig, IdleTimeout, VarInt};
 use quinn_proto::{ConnectionIdGenerator, RandomConnectionIdGenerator};
 
-use crate::TransportConfig;
+use crate::config::TransportConfig;
 use crate::crypto::{self, ResetKey};
 
 mod place;

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use qsse_proto::Code;
 
-use crate::ReadError;
+use crate::error::ReadError;
 use crate::quic::varint;
 
 /// The reading end of a stream.

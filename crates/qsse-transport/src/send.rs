@@ -8,8 +8,8 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use qsse_proto::Code;
 
+use crate::error::{ConnectionError, WriteError};
 use crate::quic::{code, varint};
-use crate::{ConnectionError, WriteError};
 
 /// The writing end of a stream.
 ///

@@ -12,10 +12,11 @@ use quinn::TokioRuntime;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use crate::error::cut;
+use crate::config::TransportConfig;
+use crate::error::{BindError, cut};
 use crate::quic::{self, Place, Randomness, Way, varint};
+use crate::socket::UdpBuffers;
 use crate::tls::{ServerTls, TlsError};
-use crate::{BindError, TransportConfig, UdpBuffers};
 
 mod admission;
 mod configs;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::ReconnectPolicy;
 use crate::backoff::Backoff;
+use crate::config::ReconnectPolicy;
 use crate::subscription::slot::Slot;
 
 /// Which subscriptions the server was asked for on this connection, and under which ids.

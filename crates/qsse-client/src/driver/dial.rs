@@ -14,7 +14,7 @@ use qsse_transport::{
 use tokio::net::lookup_host;
 use tokio::time::sleep;
 
-use crate::ConnectError;
+use crate::error::ConnectError;
 
 /// How long an address is tried before the next one is tried beside it.
 const STAGGER: Duration = Duration::from_millis(250);

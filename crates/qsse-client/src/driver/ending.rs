@@ -6,7 +6,8 @@ use qsse_proto::Code;
 use qsse_transport::{Connection, ConnectionError, FrameError, ServerUrl};
 use tokio::time::timeout;
 
-use crate::{CloseReason, DisconnectReason, RefreshError};
+use crate::error::RefreshError;
+use crate::state::{CloseReason, DisconnectReason};
 
 /// How long the connection may take to end once its control stream has.
 const END_TOGETHER: Duration = Duration::from_secs(1);

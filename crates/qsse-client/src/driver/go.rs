@@ -20,8 +20,9 @@ use super::ending::Ended;
 use super::trust::Trust;
 use crate::backoff::Backoff;
 use crate::core::{Command, Core};
+use crate::error::RefreshError;
+use crate::state::{CloseReason, DisconnectReason};
 use crate::subscription::slot::{End, Slot};
-use crate::{CloseReason, DisconnectReason, RefreshError};
 
 mod board;
 mod link;
@@ -153,7 +154,7 @@ impl Links {
             endpoints: self.endpoints.another(),
             backoff: self.backoff.fork(),
             number: 0,
-            loss: lost.then_some(crate::Loss::Dialect),
+            loss: lost.then_some(crate::notice::Loss::Dialect),
         };
         let spare = self.spare.take();
         self.running.push(Box::pin(link.run(orders, spare)));

@@ -18,8 +18,9 @@ use super::live::Live;
 use super::trust::Trust;
 use crate::backoff::Backoff;
 use crate::core::Core;
+use crate::error::ConnectError;
+use crate::state::ConnectionState;
 use crate::text::plain;
-use crate::{ConnectError, ConnectionState};
 
 /// The control stream goes before all others.
 const CONTROL_PRIORITY: i32 = 100;

@@ -20,11 +20,12 @@ use super::control::Control;
 use super::ending::{Ended, control_ended, control_failed, other_server, refresh_error, violated};
 use super::streams::{Arrival, arrive};
 use crate::core::{Command, Core};
+use crate::error::RefreshError;
 use crate::session::Session;
+use crate::state::DisconnectReason;
 use crate::subscription::coming::{Incoming, Source};
 use crate::subscription::slot::Slot;
 use crate::text::plain;
-use crate::{DisconnectReason, RefreshError};
 
 /// Streams permitted beside one for each subscription: those that were given up and have not ended yet.
 const SPARE_STREAMS: u32 = 16;

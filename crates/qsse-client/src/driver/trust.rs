@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use qsse_transport::ServerUrl;
 use qsse_transport::tls::{ClientTls, Fingerprint};
 
-use crate::ConnectError;
+use crate::error::ConnectError;
 
 /// How a server is recognised: what was said when connecting, and for the rest what fits the address.
 #[derive(Clone, Debug, Default)]

@@ -11,7 +11,7 @@ use qsse_transport::tls::TlsError;
 use qsse_transport::{BindError, ConnectError as TransportError, ConnectionError, UrlError};
 
 use super::{Boxed, in_brackets};
-use crate::Dialect;
+use crate::dialect::Dialect;
 
 /// Why [`Client::connect`](crate::Client::connect) failed, or why a lost connection could not be made again.
 ///

@@ -7,7 +7,7 @@ use qsse_proto::{Code, Counted, DecodeError, KindError};
 use qsse_topic::{ErrorKind, PatternError, TopicError};
 
 use super::in_brackets;
-use crate::{CloseReason, DisconnectReason};
+use crate::state::{CloseReason, DisconnectReason};
 
 /// Why an event was not published, or may not have been.
 ///

@@ -4,7 +4,7 @@ use qsse_proto::Code;
 use qsse_proto::control::TokenTooLong;
 
 use super::in_brackets;
-use crate::{CloseReason, DisconnectReason};
+use crate::state::{CloseReason, DisconnectReason};
 
 /// Why [`Client::refresh_token`](crate::Client::refresh_token) failed.
 #[derive(Clone, Debug, thiserror::Error)]

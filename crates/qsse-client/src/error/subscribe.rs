@@ -5,7 +5,8 @@ use qsse_proto::limits::{CONTROL_FRAME_BYTES, PATTERNS_PER_SUBSCRIPTION};
 use qsse_topic::FilterError;
 
 use super::in_brackets;
-use crate::{CloseReason, ConnectError};
+use crate::error::ConnectError;
+use crate::state::CloseReason;
 
 /// Why [`Client::subscribe`](crate::Client::subscribe) or [`Connect::subscribe`](crate::Connect::subscribe) failed.
 #[derive(Clone, Debug, thiserror::Error)]

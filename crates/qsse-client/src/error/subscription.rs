@@ -4,7 +4,8 @@ use qsse_proto::go::LineError;
 use qsse_proto::{Code, DecodeError};
 
 use super::in_brackets;
-use crate::{CloseReason, ConnectError};
+use crate::error::ConnectError;
+use crate::state::CloseReason;
 
 /// Why a [`Subscription`](crate::Subscription) has ended. After it, `None` follows for ever.
 ///

@@ -10,7 +10,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{ErrorHandler, Handler, HandlersError, NoticeHandler};
-use crate::{Cursor, Item, Notice, Subscription};
+use crate::cursor::Cursor;
+use crate::notice::{Item, Notice};
+use crate::subscription::Subscription;
 
 /// The task in which handlers run.
 pub(super) struct Runner {

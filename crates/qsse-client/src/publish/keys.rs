@@ -11,8 +11,8 @@ use qsse_proto::publish::{Key, KeyScope, PublisherId, Retry};
 use tokio::time::Instant;
 
 use crate::core::Core;
+use crate::error::{PublishError, UnknownOutcome};
 use crate::session::Session;
-use crate::{PublishError, UnknownOutcome};
 
 /// The keys of one client's own: numbers under an id that no other client has.
 #[derive(Debug)]

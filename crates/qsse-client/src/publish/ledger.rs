@@ -7,7 +7,7 @@ use qsse_proto::{Epoch, EventId};
 use tokio::sync::oneshot;
 
 use super::{Progress, Published};
-use crate::PublishError;
+use crate::error::PublishError;
 use crate::text::plain;
 
 /// Which publishes of a stream wait for their answers. They are numbered from 0; answers come in that order, but for refusals, which may

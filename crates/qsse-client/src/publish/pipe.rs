@@ -13,8 +13,9 @@ use super::again::{Again, Left, Numbers};
 use super::keys::First;
 use super::ledger::{Done, Failure, Ledger};
 use crate::core::Core;
+use crate::error::PublishError;
 use crate::session::Session;
-use crate::{CloseReason, PublishError};
+use crate::state::CloseReason;
 
 /// What an event in flight costs beside its bytes, so that their number is bounded too.
 const EVENT_OVERHEAD: usize = 128;

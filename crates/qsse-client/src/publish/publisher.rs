@@ -13,8 +13,8 @@ use super::keys::random_id;
 use super::ledger::Failure;
 use super::pipe::{Event, Pipe};
 use super::{Progress, check_size};
-use crate::PublishError;
 use crate::core::Handle;
+use crate::error::PublishError;
 
 /// Publishes many events in order over a stream of its own, without waiting for each. Made by
 /// [`Client::publisher`](crate::Client::publisher); clones share the stream.

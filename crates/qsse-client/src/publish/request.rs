@@ -14,7 +14,8 @@ use super::ledger::Failure;
 use super::pipe::Event;
 use super::{Published, check_size};
 use crate::core::Handle;
-use crate::{CloseReason, PublishError, UnknownOutcome};
+use crate::error::{PublishError, UnknownOutcome};
+use crate::state::CloseReason;
 
 /// One publish that waits for its answer.
 pub(super) struct Request {

@@ -12,8 +12,9 @@ use super::keys::unknown;
 use super::ledger::{Failure, Violation};
 use super::pipe::{Pipe, State};
 use crate::core::Core;
+use crate::error::PublishError;
+use crate::state::DisconnectReason;
 use crate::text::plain;
-use crate::{DisconnectReason, PublishError};
 
 impl Pipe {
     /// Opens the stream, writes what gathers and takes the answers, until it ends.

@@ -8,8 +8,8 @@ use super::again::{Again, Left};
 use super::keys::{connected, unknown};
 use super::ledger::Failure;
 use super::pipe::{Pipe, State};
-use crate::PublishError;
 use crate::core::Core;
+use crate::error::PublishError;
 use crate::session::Session;
 
 /// A stream may end a moment before its connection is seen to.

@@ -14,8 +14,9 @@ use super::Subscription;
 use super::slot::{Slot, Wanted};
 use crate::connect::{Connect, Prepared};
 use crate::core::Handle;
-use crate::notice::{self, OnNotice};
-use crate::{CloseReason, Notice, SubscribeError};
+use crate::error::SubscribeError;
+use crate::notice::{self, Notice, OnNotice};
+use crate::state::CloseReason;
 
 /// Bytes of a `Subscribe` frame beside its patterns, and of each pattern beside its text.
 const FRAME_BYTES: usize = 64;

@@ -6,7 +6,7 @@ use qsse_proto::Epoch;
 use qsse_proto::stream::{Decoder, StreamHeader};
 use qsse_transport::RecvStream;
 
-use crate::Notice;
+use crate::notice::Notice;
 
 /// Streams of lost connections that are kept to be read: each may hold as much as the stream's window.
 const MAX_LINES: usize = 4;
@@ -82,7 +82,7 @@ impl Coming {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Loss;
+    use crate::notice::Loss;
 
     #[test]
     fn what_is_said_twice_in_a_row_is_said_once() {

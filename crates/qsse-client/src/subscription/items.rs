@@ -8,7 +8,8 @@ use futures_core::Stream;
 use futures_core::stream::FusedStream;
 
 use super::Subscription;
-use crate::{Item, SubscriptionError};
+use crate::error::SubscriptionError;
+use crate::notice::Item;
 
 /// Events together with notices.
 impl Subscription {

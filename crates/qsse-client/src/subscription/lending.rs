@@ -7,7 +7,8 @@ use qsse_proto::LentEvent;
 
 use super::Subscription;
 use super::reading::Reading;
-use crate::{Item, SubscriptionError};
+use crate::error::SubscriptionError;
+use crate::notice::Item;
 
 /// Events to look at.
 impl Subscription {

@@ -11,8 +11,9 @@ use qsse_transport::RecvStream;
 
 use super::reading::{StreamEnd, poll_read};
 use super::slot::GO_EPOCH;
+use crate::error::SubscriptionError;
+use crate::notice::{Loss, Notice};
 use crate::text::{plain, short};
-use crate::{Loss, Notice, SubscriptionError};
 
 /// The stream of one connection: a line for each event, and for each error.
 pub(super) struct Lines {

@@ -3,7 +3,7 @@
 use qsse_proto::{Event, EventId, Gap, stream};
 
 use super::Subscription;
-use crate::Notice;
+use crate::notice::Notice;
 
 impl Subscription {
     /// An event, unless it was handed out before the connection was lost.

@@ -12,8 +12,9 @@ use tokio::sync::oneshot;
 
 use super::coming::{Coming, Next, Source};
 use super::mark::Mark;
+use crate::error::{SubscribeError, SubscriptionError};
+use crate::state::CloseReason;
 use crate::text::plain;
-use crate::{CloseReason, SubscribeError, SubscriptionError};
 
 mod go;
 mod standing;

@@ -4,7 +4,8 @@ use super::Batch;
 use super::written::{KindNames, TopicNames};
 use crate::frame::{HEADER_BYTES, kind, length_field};
 use crate::limits::{BATCH_BYTES, KIND_BYTES, TOPIC_BYTES};
-use crate::{Timestamp, varint};
+use crate::timestamp::Timestamp;
+use crate::varint;
 use bytes::Bytes;
 
 /// The open batch at the end of a log or a feed: takes events until it is sealed.

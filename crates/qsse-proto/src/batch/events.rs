@@ -3,10 +3,14 @@
 use super::names::Positions;
 use super::read::{Head, Name, Preamble, Reading, stopped, utf8};
 use super::{Batch, malformed};
+use crate::error::DecodeError;
+use crate::event::Event;
+use crate::event_id::Epoch;
 use crate::frame::{self, HEADER_BYTES, kind};
+use crate::kind::Kind;
 use crate::limits::BATCH_BYTES;
+use crate::timestamp::Timestamp;
 use crate::varint::Reader;
-use crate::{DecodeError, Epoch, Event, Kind, Timestamp};
 use bytes::Bytes;
 use std::iter::FusedIterator;
 

@@ -1,10 +1,14 @@
 //! One event after the other: reading what stands before its data, and what that means.
 
 use super::malformed;
+use crate::error::DecodeError;
+use crate::event::{Event, LentEvent};
+use crate::event_id::{Epoch, EventId};
 use crate::frame::kind;
 use crate::intern::Interner;
+use crate::kind::Kind;
+use crate::timestamp::Timestamp;
 use crate::varint::{Reader, Stop};
-use crate::{DecodeError, Epoch, Event, EventId, Kind, LentEvent, Timestamp};
 use bytes::Bytes;
 use qsse_topic::Topic;
 

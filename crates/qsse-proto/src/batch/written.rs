@@ -113,7 +113,7 @@ impl KindNames {
     /// The number of `kind`, if it has one and is not forgotten.
     #[inline]
     pub(super) fn find(&self, buf: &[u8], kind: &str) -> Option<u32> {
-        if kind == crate::Kind::MESSAGE_TEXT {
+        if kind == crate::kind::Kind::MESSAGE_TEXT {
             return Some(0);
         }
         let found = (2..)

@@ -1,7 +1,7 @@
 //! `Goodbye`: the server is going away.
 
 use super::text;
-use crate::Code;
+use crate::code::Code;
 use serde::{Deserialize, Serialize};
 
 /// The server drains: it takes nothing new, and every stream ends in order (`QP-9.1`).

@@ -1,7 +1,7 @@
 //! `Refused`: the subscription was not taken, or has ended.
 
 use super::text;
-use crate::Code;
+use crate::code::Code;
 use serde::{Deserialize, Serialize};
 
 /// The answer to a `Subscribe` that is not served; also ends a subscription that was (`QP-5.5`).

@@ -1,7 +1,8 @@
 //! `Subscribe`: events wanted.
 
+use crate::event_id::EventId;
 use crate::limits::PATTERNS_PER_SUBSCRIPTION;
-use crate::{EventId, Timestamp};
+use crate::timestamp::Timestamp;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use std::fmt;

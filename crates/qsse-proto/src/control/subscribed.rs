@@ -1,6 +1,6 @@
 //! `Subscribed`: the subscription was taken.
 
-use crate::EventId;
+use crate::event_id::EventId;
 use serde::{Deserialize, Serialize};
 
 /// Confirms a subscription: every event published after `position` that matches will be written to its

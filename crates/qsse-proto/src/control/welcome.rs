@@ -1,7 +1,7 @@
 //! `Welcome`: the answer to `Hello`.
 
 use super::text;
-use crate::Epoch;
+use crate::event_id::Epoch;
 use serde::{Deserialize, Serialize};
 
 /// The client is authenticated; these are the server's terms (`QP-4.5`).

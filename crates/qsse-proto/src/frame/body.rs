@@ -1,7 +1,7 @@
 //! Bodies in postcard's format.
 
 use super::{Frame, HEADER_BYTES, length_field};
-use crate::DecodeError;
+use crate::error::DecodeError;
 use bytes::Bytes;
 use postcard::Error;
 use serde::Serialize;

@@ -1,7 +1,7 @@
 //! Frames out of chunks of any size.
 
 use super::{Frame, HEADER_BYTES, LENGTH_BYTES, kind};
-use crate::DecodeError;
+use crate::error::DecodeError;
 use bytes::{Buf, Bytes, BytesMut};
 use std::collections::VecDeque;
 

@@ -2,7 +2,7 @@
 
 use super::LineError;
 use super::json::{nullable, parse};
-use crate::Code;
+use crate::code::Code;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 

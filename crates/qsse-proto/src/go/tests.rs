@@ -1,7 +1,7 @@
 //! What the Go library writes, and what a stranger might.
 
 use super::*;
-use crate::Code;
+use crate::code::Code;
 use bytes::Bytes;
 use proptest::prelude::*;
 

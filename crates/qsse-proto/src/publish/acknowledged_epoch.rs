@@ -1,6 +1,6 @@
 //! `AcknowledgedEpoch`: the epoch of the acknowledgements that follow.
 
-use crate::Epoch;
+use crate::event_id::Epoch;
 use serde::{Deserialize, Serialize};
 
 /// The seqs of the acknowledgements behind it are of this epoch, not of the one in `Welcome` (`QP-8.16`).

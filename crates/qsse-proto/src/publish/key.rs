@@ -1,7 +1,8 @@
 //! `Key`: what makes a publish that is sent again the same one.
 
+use crate::counted::Counted;
+use crate::event_id::Epoch;
 use crate::limits::KEY_BYTES;
-use crate::{Counted, Epoch};
 use bytes::Bytes;
 
 /// What makes two publishes of one publisher the same one (`QP-8.11`): 1 to 64 bytes of any value.

@@ -1,6 +1,6 @@
 //! `OpenPublisher`: what sort of publishing follows, and who publishes.
 
-use crate::Epoch;
+use crate::event_id::Epoch;
 use crate::limits::PUBLISHER_NAME_BYTES;
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,6 @@
 //! `PublishRefused`: a publish was not taken.
 
-use crate::Code;
+use crate::code::Code;
 use crate::control::reason;
 use serde::{Deserialize, Serialize};
 

@@ -1,10 +1,12 @@
 //! `Publish`: one event, or one for each topic that matches.
 
 use super::key::{Key, Retry};
+use crate::error::DecodeError;
+use crate::event_id::Epoch;
 use crate::frame::{self, HEADER_BYTES, kind};
+use crate::kind::Kind;
 use crate::limits::{KEY_BYTES, KIND_BYTES, TOPIC_BYTES};
 use crate::varint::{self, Reader, Stop};
-use crate::{DecodeError, Epoch, Kind};
 use bytes::{Bytes, BytesMut};
 
 /// One publish (`QP-8.2`).

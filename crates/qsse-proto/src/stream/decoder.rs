@@ -3,10 +3,12 @@
 use super::input::{Input, Share};
 use super::{EpochChange, Gap, Heartbeat, Item, StreamHeader};
 use crate::batch::{self, Head, Place, Preamble, Reading, malformed, stopped};
+use crate::error::DecodeError;
+use crate::event::{Event, LentEvent};
+use crate::event_id::{Epoch, EventId};
 use crate::frame::{self, Frame, HEADER_BYTES, LENGTH_BYTES, kind};
 use crate::limits::{self, BATCH_BYTES, STREAM_FRAME_BYTES};
 use crate::varint::Stop;
-use crate::{DecodeError, Epoch, Event, EventId, LentEvent};
 use bytes::{Bytes, BytesMut};
 
 /// Reads a subscription's stream.

@@ -1,6 +1,6 @@
 //! `Epoch`: the epoch of what follows.
 
-use crate::Epoch;
+use crate::event_id::Epoch;
 use crate::frame::{self, kind};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};

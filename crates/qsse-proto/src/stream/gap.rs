@@ -1,6 +1,6 @@
 //! `Gap`: events that may be missing.
 
-use crate::Counted;
+use crate::counted::Counted;
 use crate::frame::{self, kind};
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

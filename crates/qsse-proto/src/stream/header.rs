@@ -1,7 +1,7 @@
 //! `StreamHeader`: which subscription this is, and where it begins.
 
+use crate::event_id::{Epoch, EventId};
 use crate::frame::{self, kind};
-use crate::{Epoch, EventId};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fmt;

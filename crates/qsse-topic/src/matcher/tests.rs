@@ -3,7 +3,8 @@
 
 use super::children::Children;
 use super::*;
-use crate::{MAX_SEGMENTS, Topic};
+use crate::syntax::MAX_SEGMENTS;
+use crate::topic::Topic;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;

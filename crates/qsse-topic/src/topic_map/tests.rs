@@ -1,7 +1,7 @@
 //! How much a reverse query looks at, and what is left after removals.
 
 use super::*;
-use crate::Pattern;
+use crate::pattern::Pattern;
 use alloc::format;
 use alloc::vec::Vec;
 

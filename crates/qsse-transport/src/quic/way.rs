@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use quinn::MtuDiscoveryConfig;
 
-use crate::{TransportConfig, socket};
+use crate::config::TransportConfig;
+use crate::socket;
 
 /// Where a peer is, as far as the size of packets goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
-use crate::TransportConfig;
+use crate::config::TransportConfig;
 
 /// Counters of a server's endpoint since it was bound.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::TransportConfig;
+use crate::config::TransportConfig;
 use crate::quic::{self, Randomness, Side, Way};
 use crate::tls::{ServerTls, TlsError};
 

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use super::admission::Ticket;
 use super::shard::Shard;
-use crate::connection::canonical;
-use crate::{Connection, ConnectionError, HandshakeError};
+use crate::connection::{Connection, canonical};
+use crate::error::{ConnectionError, HandshakeError};
 
 /// A client that wants to connect and has been admitted by the limits. Dropped, it is refused.
 #[derive(Debug)]

@@ -8,9 +8,12 @@ use quinn::{AsyncUdpSocket, TokioRuntime};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
 
+use crate::error::BindError;
+use crate::server::ServerEndpoint;
+use crate::socket;
+use crate::socket::UdpBuffers;
 use crate::socket::merging::Merging;
 use crate::socket::released::Released;
-use crate::{BindError, ServerEndpoint, UdpBuffers, socket};
 
 const LIMIT: usize = ServerEndpoint::MAX_SHARDS;
 

@@ -12,7 +12,8 @@ use rustls::{
 };
 
 use super::Fingerprint;
-use crate::{CertificateProblem, ConnectError, crypto};
+use crate::crypto;
+use crate::error::{CertificateProblem, ConnectError};
 
 /// Whom a client trusts to be the server.
 pub(in crate::tls) trait Trust: fmt::Debug + Send + Sync {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use qsse_transport::Connection;
 
-use crate::ConnectionState;
 use crate::core::Core;
+use crate::state::ConnectionState;
 use crate::subscription::slot::GO_EPOCH;
 
 /// Which links stand, and what the client's state is from that: reconnecting as long as one of them is.

@@ -15,9 +15,11 @@ use crate::driver::dial::{Endpoints, Heard, dial};
 use crate::driver::ending::ended_stream;
 use crate::driver::hello::set_up;
 use crate::driver::trust::Trust;
+use crate::error::ConnectError;
+use crate::notice::Loss;
+use crate::state::{CloseReason, ConnectionState, DisconnectReason};
 use crate::subscription::coming::Source;
 use crate::subscription::slot::Slot;
-use crate::{CloseReason, ConnectError, ConnectionState, DisconnectReason, Loss};
 
 /// The connection of one subscription, made again as often as it is lost.
 pub(super) struct Link {

@@ -5,7 +5,8 @@ use qsse_proto::stream::Outcome;
 use qsse_proto::{Code, Epoch, EventId};
 
 use super::{End, Slot};
-use crate::{Loss, Notice, SubscribeError, SubscriptionError};
+use crate::error::{SubscribeError, SubscriptionError};
+use crate::notice::{Loss, Notice};
 
 /// The epoch of the numbers that events get on this side. No log has it.
 pub(crate) const GO_EPOCH: Epoch = Epoch::new(0);
