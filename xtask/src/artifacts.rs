@@ -1,6 +1,6 @@
-//! Programs that are built already: the ones `cargo test` makes, found instead of built again.
+//! Programs that share their dependencies with the tests, so that nothing below them is built twice.
 //!
-//! `cargo run` would build them anew with other features, and most of the tree below them.
+//! `cargo run --package` would choose other features, and build most of the tree again.
 
 use std::path::PathBuf;
 
@@ -9,31 +9,31 @@ use serde::Deserialize;
 
 use crate::{command::cargo, workspace::Target};
 
-/// What `cargo test` builds in ci. Everyone uses this selection, so that it is built once.
-pub(crate) const TEST: &str = "test --no-fail-fast --lib --bins --tests --examples";
+/// What ci tests: all targets that have tests. `--bins` and `--examples` would make test harnesses of those without.
+pub(crate) const TEST: &str = "test --no-fail-fast --tests";
 
-/// The same packages and features as programs: `cargo test --examples` makes test harnesses of the examples.
-const PROGRAMS: &str = "build --bins --examples";
+/// Builds every program that a task runs. With the examples, cargo chooses the features that it chooses for the tests.
+const PROGRAMS: &str = "build --examples --bin qsse --bin qsse-interop --bin qsse-soak";
 
-/// The program of kind `bin` or `example` called `name`; what it is built from is shared with the tests.
+/// Builds the program of kind `bin` or `example` called `name`, and returns its path.
 pub(crate) fn program(kind: &str, name: &str) -> Result<PathBuf> {
     let messages = cargo(PROGRAMS).arg("--message-format=json-render-diagnostics");
     find(&messages.output()?, kind, name).with_context(|| format!("no {kind} {name} was built"))
 }
 
-/// Programs of these kinds and names, built for speed.
-pub(crate) fn released<const N: usize>(programs: [(&str, &str); N]) -> Result<[PathBuf; N]> {
-    let mut build = cargo("build --release --package qsse-cli --package qsse-testing");
-    for (kind, name) in programs {
-        build = build.arg(&format!("--{kind}={name}"));
+/// Builds the programs with these names in release mode, and returns their paths.
+pub(crate) fn released<const N: usize>(programs: [&str; N]) -> Result<[PathBuf; N]> {
+    let mut build = cargo("build --release --package qsse-cli --package qsse-soak");
+    for name in programs {
+        build = build.arg(&format!("--bin={name}"));
     }
     let messages = build
         .arg("--message-format=json-render-diagnostics")
         .output()?;
     let mut found = programs.map(|_| PathBuf::new());
-    for (place, (kind, name)) in found.iter_mut().zip(programs) {
-        let path = find(&messages, kind, name);
-        *place = path.with_context(|| format!("no {kind} {name} was built"))?;
+    for (place, name) in found.iter_mut().zip(programs) {
+        let path = find(&messages, "bin", name);
+        *place = path.with_context(|| format!("no program {name} was built"))?;
     }
     Ok(found)
 }

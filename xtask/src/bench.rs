@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: throughput, latency and memory against raw QUIC and against the peers, in the same run.
 //!
-//! The suite is `qsse-bench`; this builds it for speed, and where Go is installed also the peers that are written in it.
-//! What has a judge of its own is run by that.
+//! The suite is `qsse-bench`. This builds it in release mode, and where Go is installed also the peers that are written
+//! in it.
 
 mod nats;
 
@@ -11,7 +11,6 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::command::{Shown, cargo};
 use crate::interop::peers;
-use crate::{endure, matcher};
 
 /// Arguments of `bench`.
 #[derive(clap::Args)]
@@ -24,13 +23,6 @@ pub(crate) struct Args {
 
 /// Builds what is measured and lets the suite run; what cannot be built is left out, and that is said.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    if let Some((first, rest)) = args.arguments.split_first() {
-        match first.as_str() {
-            "stalled" | "replay" => return endure::run(first, &endure::Args::of(rest)),
-            "matcher" => return matcher::run(&matcher::Args::of(rest)),
-            _ => {}
-        }
-    }
     let mut arguments = args.arguments.clone();
     let library = take_option(&mut arguments, "--go-qsse")?;
     let mut suite = cargo("run --release --package qsse-bench --");

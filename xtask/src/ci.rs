@@ -23,7 +23,7 @@ pub(crate) struct Args {
     list: bool,
 }
 
-/// Runs the steps. Fails, after having run them all, when one has failed.
+/// Runs the steps that `args` choose, or lists all.
 pub(crate) fn run(args: &Args) -> Result<()> {
     if args.list {
         for step in STEPS {
@@ -31,7 +31,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
         return Ok(());
     }
-    let chosen = choose(&args.steps)?;
+    run_steps(&args.steps, args.fail_fast)
+}
+
+/// Runs the steps with these names, or all. Fails, after having run them all, when one has failed.
+pub(crate) fn run_steps(names: &[String], fail_fast: bool) -> Result<()> {
+    let chosen = choose(names)?;
     let mut outcomes = Vec::new();
     for (index, step) in chosen.iter().enumerate() {
         println!(
@@ -52,11 +57,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             time: start.elapsed(),
             failed,
         });
-        if failed && args.fail_fast {
+        if failed && fail_fast {
             break;
         }
     }
     conclude(&outcomes, chosen.len())
+}
+
+/// Whether each name is that of a step.
+#[cfg(test)]
+pub(crate) fn are_steps(names: &[String]) -> bool {
+    choose(names).is_ok()
 }
 
 struct Outcome {

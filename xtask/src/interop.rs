@@ -1,7 +1,7 @@
 //! `cargo xtask interop`: servers and clients of this workspace against Go, live.
 //!
-//! The peers are built from `xtask/go`: our own one, which speaks the dialect itself, and with `--real` one that
-//! drives the Go library from a copy of its repository. The judge is the example `interop` of `qsse-testing`.
+//! The peers are built from `crates/qsse-interop/go`: our own one, which speaks the dialect itself, and with `--real`
+//! one that drives the Go library from a copy of its repository. The judge is the program of `qsse-interop`.
 
 mod examples;
 pub(crate) mod peers;
@@ -74,10 +74,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let peers = [own].into_iter().chain(real);
     let with = |judge: Shown, argument: String| judge.arg(&argument);
     if args.throughput {
-        let judge = cargo("run --release --package qsse-testing --example interop --");
+        let judge = cargo("run --release --package qsse-interop --");
         return peers.fold(judge, with).arg("throughput").run();
     }
-    let mut judge = peers.fold(program(&artifacts::program("example", "interop")?), with);
+    let mut judge = peers.fold(program(&artifacts::program("bin", "qsse-interop")?), with);
     if args.record {
         let folder = workspace::root().join(TRANSCRIPTS);
         return judge.arg("--record").arg(&text(&folder)?).run();

@@ -5,10 +5,10 @@
 
 mod artifacts;
 mod bench;
+mod check;
 mod ci;
 mod command;
 mod docs;
-mod endure;
 mod examples;
 mod interleave;
 mod interop;
@@ -16,6 +16,7 @@ mod matcher;
 mod mutants;
 mod no_std;
 mod sim;
+mod soak;
 mod tidy;
 mod with_cfg;
 mod workspace;
@@ -34,6 +35,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Run what a contributor runs between edits: format, tidy, clippy and the tests (minutes)
+    Check(check::Args),
     /// Run everything that has to pass before a change is good
     Ci(ci::Args),
     /// Check what the compiler cannot: layers, files, manifests, protocol clauses, licences
@@ -47,17 +50,17 @@ enum Task {
     /// Measure the matcher against others of its kind, on the same data (takes half an hour)
     Matcher(matcher::Args),
     /// Kill a server again and again under load: nothing acknowledged is lost (takes minutes)
-    Crash(endure::Args),
+    Crash(soak::Args),
     /// Restart a server with 2,000 clients: all resume, spread out (takes two minutes)
-    Restart(endure::Args),
+    Restart(soak::Args),
     /// Stall one of 1,000 subscribers, then all: the others get theirs, memory is bounded (takes a minute)
-    Stalled(endure::Args),
+    Stalled(soak::Args),
     /// Measure how fast history is replayed, against a raw QUIC writer (takes a minute)
-    Replay(endure::Args),
+    Replay(soak::Args),
     /// Measure synced publishing, against the store alone (takes a minute)
-    Synced(endure::Args),
+    Synced(soak::Args),
     /// Measure what exactly-once costs publishers, and stall the server under one at full speed (takes a minute)
-    Retried(endure::Args),
+    Retried(soak::Args),
     /// Change the code line by line and see that a test notices (a slice takes minutes, everything a day)
     Mutants(mutants::Args),
     /// Run what threads share in the log in many interleavings (a minute, and longer to build)
@@ -72,18 +75,19 @@ enum Task {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
+        Task::Check(args) => check::run(&args),
         Task::Ci(args) => ci::run(&args),
         Task::Tidy(args) => tidy::run(&args),
         Task::Docs(args) => docs::run(&args),
         Task::Examples(args) => examples::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Matcher(args) => matcher::run(&args),
-        Task::Crash(args) => endure::run("crash", &args),
-        Task::Restart(args) => endure::run("restart", &args),
-        Task::Stalled(args) => endure::run("stalled", &args),
-        Task::Replay(args) => endure::run("replay", &args),
-        Task::Retried(args) => endure::run("retried", &args),
-        Task::Synced(args) => endure::run("synced", &args),
+        Task::Crash(args) => soak::run("crash", &args),
+        Task::Restart(args) => soak::run("restart", &args),
+        Task::Stalled(args) => soak::run("stalled", &args),
+        Task::Replay(args) => soak::run("replay", &args),
+        Task::Retried(args) => soak::run("retried", &args),
+        Task::Synced(args) => soak::run("synced", &args),
         Task::Mutants(args) => mutants::run(&args),
         Task::Interleave(args) => interleave::run(&args),
         Task::Interop(args) => interop::run(&args),

@@ -1,4 +1,4 @@
-//! `cargo xtask matcher`, also `bench matcher`: the matcher against others of its kind, on the same data.
+//! `cargo xtask matcher`: the matcher against others of its kind, on the same data.
 
 use anyhow::Result;
 
@@ -14,14 +14,6 @@ pub(crate) struct Args {
     /// For the comparison: `--patterns 10000,1000000 --sets names,mixed,wild --rounds 9 --json FILE`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
-}
-
-impl Args {
-    /// These, as if they had been given.
-    pub(crate) fn of(arguments: &[impl ToString]) -> Self {
-        let arguments = arguments.iter().map(ToString::to_string).collect();
-        Self { arguments }
-    }
 }
 
 /// Builds the comparison for speed and runs it.

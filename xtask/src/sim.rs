@@ -25,14 +25,14 @@ impl Args {
     }
 }
 
-/// Builds the judge for speed and runs it.
+/// Builds the judge in release mode and runs it.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    judge("run --release --example sim --config", args)
+    judge("run --release --package qsse-sim --config", args)
 }
 
 /// Builds the judge as the tests are built, which takes less time than a short run of it saves, and runs it.
 pub(crate) fn run_as_test(args: &Args) -> Result<()> {
-    judge("run --example sim --config", args)
+    judge("run --bin qsse-sim --config", args)
 }
 
 fn judge(command: &str, args: &Args) -> Result<()> {

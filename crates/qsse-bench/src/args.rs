@@ -9,12 +9,11 @@ use crate::work::Peer;
 
 /// Measures qsse against raw QUIC and against its peers, in the same run.
 ///
-/// Server and clients are processes on two cores, systems alternate round by round, and figures are medians. `stalled`,
-/// `replay` and `matcher` have judges of their own: each is named first and alone, its own options behind it.
+/// Server and clients are processes on two cores, systems alternate round by round, and figures are medians.
 #[derive(Parser)]
 #[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
 pub(crate) struct Args {
-    /// What to measure [default: all but what has a judge of its own]
+    /// What to measure [default: everything]
     scenarios: Vec<Scenario>,
     /// Where to write the figures as JSON
     #[arg(long, value_name = "FILE")]
@@ -71,16 +70,10 @@ pub(crate) enum Scenario {
     Connect,
     /// What an idle subscriber costs the server
     Memory,
-    /// Deliveries a second with one subscriber stalled, and memory with all stalled; a judge of its own
-    Stalled,
-    /// How fast history is delivered, from memory and from disk; a judge of its own
-    Replay,
     /// What clients can publish
     Publish,
     /// What publishing costs with many distinct filters
     Filters,
-    /// The topic matcher against others of its kind; a judge of its own
-    Matcher,
     /// CPU for each delivery when there is little to do
     Calm,
     /// How late events reach those who are there while others keep connecting
@@ -90,10 +83,8 @@ pub(crate) enum Scenario {
 impl Args {
     /// Those asked for, in their order.
     pub(crate) fn scenarios(&self) -> Vec<Scenario> {
-        let asked = |scenario: &Scenario| match self.scenarios.is_empty() {
-            true => !scenario.has_own_judge(),
-            false => self.scenarios.contains(scenario),
-        };
+        let asked =
+            |scenario: &Scenario| self.scenarios.is_empty() || self.scenarios.contains(scenario);
         Scenario::value_variants()
             .iter()
             .copied()
@@ -134,19 +125,11 @@ impl Scenario {
             Self::Latency => "latency",
             Self::Connect => "connect",
             Self::Memory => "memory",
-            Self::Stalled => "stalled",
-            Self::Replay => "replay",
             Self::Publish => "publish",
             Self::Filters => "filters",
-            Self::Matcher => "matcher",
             Self::Calm => "calm",
             Self::Storm => "storm",
         }
-    }
-
-    /// Whether it is another program that measures it.
-    fn has_own_judge(self) -> bool {
-        matches!(self, Self::Stalled | Self::Replay | Self::Matcher)
     }
 }
 

@@ -20,7 +20,7 @@ mod server;
 mod stats;
 mod storm;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
 use crate::args::{Args, Scenario};
@@ -36,8 +36,6 @@ struct Bench<'a> {
 
 /// Runs the scenarios that were asked for.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let judges = args.scenarios().into_iter().map(judge_of);
-    let judges: Vec<_> = judges.collect::<Result<_>>()?;
     let loss_percent = args.greatest_loss();
     if args.ethernet || loss_percent > 0.0 {
         network::check(loss_percent)?;
@@ -49,8 +47,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let machine = machine::describe();
     println!("{}", machine::line(&machine));
     let mut all = Map::from_iter([("machine".to_owned(), machine)]);
-    for (scenario, judge) in judges {
-        all.insert(scenario.name().to_owned(), judge(&bench)?.into());
+    for scenario in args.scenarios() {
+        let rows = judge_of(scenario)(&bench)?;
+        all.insert(scenario.name().to_owned(), rows.into());
         // What has been measured is kept, whatever happens next.
         bench.write(&all)?;
     }
@@ -60,8 +59,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// Measures a scenario with all systems, and gives its rows.
 type Judge = fn(&Bench<'_>) -> Result<Vec<Value>>;
 
-fn judge_of(scenario: Scenario) -> Result<(Scenario, Judge)> {
-    let judge: Judge = match scenario {
+fn judge_of(scenario: Scenario) -> Judge {
+    match scenario {
         Scenario::Fanout => fanout::run,
         Scenario::Latency => latency::run,
         Scenario::Connect => connect::run,
@@ -70,12 +69,7 @@ fn judge_of(scenario: Scenario) -> Result<(Scenario, Judge)> {
         Scenario::Filters => filters::run,
         Scenario::Calm => calm::run,
         Scenario::Storm => storm::run,
-        Scenario::Stalled | Scenario::Replay | Scenario::Matcher => {
-            let name = scenario.name();
-            bail!("{name} is measured alone, by a judge of its own: `cargo xtask bench {name}`")
-        }
-    };
-    Ok((scenario, judge))
+    }
 }
 
 impl Bench<'_> {

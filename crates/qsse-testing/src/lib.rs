@@ -31,11 +31,13 @@
 //!
 //! - [`net`]: the network, its conditions and its trace.
 //! - [`endpoints`]: qsse endpoints on that network.
+//! - [`figures`]: a metrics recorder that a test can read.
 //! - [`fixtures`]: a certificate with its key, TLS settings made of them, seeds.
 //! - [`rng`]: the generator behind it all, for tests that need random choices of their own.
 //! - [`transcript`]: conversations of the Go library's client and server, recorded, to be replayed.
 
 pub mod endpoints;
+pub mod figures;
 pub mod fixtures;
 pub mod net;
 pub mod rng;

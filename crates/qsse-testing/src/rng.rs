@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_values_of_splitmix64() {
+    fn the_generator_gives_the_published_values_of_splitmix64() {
         // The first outputs of the published reference for seed 1234567.
         let mut rng = Rng::new(1_234_567);
         assert_eq!(rng.next_u64(), 6_457_827_717_110_365_317);
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn chance_keeps_its_promise() {
+    fn chance_hits_as_often_as_asked() {
         let mut rng = Rng::new(1);
         let hits = (0..100_000).filter(|_| rng.chance(0.05)).count();
         assert!((4_500..5_500).contains(&hits), "{hits} of 100,000 at 5 %");

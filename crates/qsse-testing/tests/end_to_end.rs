@@ -204,7 +204,7 @@ async fn a_quiet_subscriber_stays_connected_beyond_the_idle_timeout() {
 }
 
 #[tokio::test]
-async fn ten_thousand_topics_and_subscriptions_of_their_own() {
+async fn ten_thousand_subscriptions_get_the_events_of_their_own_topics() {
     let server = TestServer::start().await.unwrap();
     let clients = join_all((0..100).map(|_| Client::connect(server.url()).into_future())).await;
     let mut subscriptions = Vec::new();
@@ -259,7 +259,7 @@ async fn a_publish_that_was_not_acknowledged_is_not_called_done() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn both_runtimes_do() {
+async fn client_and_server_work_on_both_runtimes() {
     let server = TestServer::start().await.unwrap();
     let client = Client::connect(server.url()).await.unwrap();
     let mut events = client.subscribe("*").await.unwrap();

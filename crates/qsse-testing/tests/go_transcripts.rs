@@ -10,16 +10,12 @@ use bytes::Bytes;
 use qsse_client::{Client, Code, Dialect, Item, Notice, Subscription, SubscriptionError};
 use qsse_proto::go::{EventLine, Offer};
 use qsse_server::Server;
+use qsse_testing::figures::Figures;
 use qsse_testing::fixtures;
 use qsse_testing::transcript::Transcript;
 use qsse_transport::{
     ClientEndpoint, Connection, ConnectionError, RecvStream, ServerEndpoint, TransportConfig,
 };
-
-#[path = "../examples/interop/recorder.rs"]
-mod recorder;
-
-use recorder::Figures;
 
 const ALPN: [&str; 1] = ["PROTOCOL_QUIC"];
 

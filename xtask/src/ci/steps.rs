@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::package;
 use crate::{
-    artifacts, command::cargo, docs, endure, examples, interleave, interop, mutants, no_std, sim,
+    artifacts, command::cargo, docs, examples, interleave, interop, mutants, no_std, sim, soak,
     tidy,
 };
 
@@ -170,7 +170,7 @@ fn run_interleave() -> Result<()> {
 }
 
 fn run_crash() -> Result<()> {
-    endure::run_as_test("crash", &endure::Args::of(&["--cycles", "5"]))
+    soak::run_as_test("crash", &soak::Args::of(&["--cycles", "5"]))
 }
 
 fn run_interop() -> Result<()> {

@@ -105,5 +105,5 @@ fn go(arguments: &str, folder: &Path) -> Result<()> {
 }
 
 fn source() -> PathBuf {
-    workspace::root().join("xtask/go")
+    workspace::root().join("crates/qsse-interop/go")
 }

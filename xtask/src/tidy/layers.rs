@@ -1,4 +1,4 @@
-//! The layers of docs/design.md: which crate may use which, and who may name what.
+//! The layers of docs/architecture.md: which crate may use which, and who may name what.
 
 use super::Problem;
 use crate::workspace::{Dependency, Metadata, Package};
@@ -43,6 +43,9 @@ const LAYERS: &[(&str, &[&str])] = &[
         "qsse-testing",
         &["qsse-proto", "qsse-topic", "qsse-transport"],
     ),
+    ("qsse-sim", TOOL),
+    ("qsse-interop", TOOL),
+    ("qsse-soak", TOOL),
     (
         "qsse-bench",
         &[
@@ -55,6 +58,18 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("qsse-examples", &["qsse", "qsse-topic"]),
     ("xtask", &[]),
+];
+
+/// What a program that judges whole servers and clients may use.
+const TOOL: &[&str] = &[
+    "qsse-client",
+    "qsse-log",
+    "qsse-proto",
+    "qsse-server",
+    "qsse-store",
+    "qsse-testing",
+    "qsse-topic",
+    "qsse-transport",
 ];
 
 /// Packages that few may use: what is lost when others name them.
@@ -114,7 +129,7 @@ fn check_package(package: &Package, members: &[&str]) -> Vec<Problem> {
     {
         if members.contains(&used.name.as_str()) && !allowed.contains(&used.name.as_str()) {
             let message = format!(
-                "must not depend on {}: it is not below it in docs/design.md (allowed: {})",
+                "must not depend on {}: it is not below it in docs/architecture.md (allowed: {})",
                 used.name,
                 if allowed.is_empty() {
                     "none of ours".to_owned()

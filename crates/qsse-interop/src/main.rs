@@ -12,7 +12,6 @@ mod line;
 mod ours;
 mod program;
 mod record;
-mod recorder;
 mod throughput;
 
 use std::path::{Path, PathBuf};

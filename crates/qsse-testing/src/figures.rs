@@ -1,4 +1,4 @@
-//! Reads the metrics of a server in this process.
+//! [`Figures`]: reads the metrics of a server in the same process.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 
-/// Counters and gauges by name and labels.
+/// A recorder that keeps counters and gauges by name and labels.
 #[derive(Clone, Default)]
-pub(crate) struct Figures {
+pub struct Figures {
     counters: Shared,
     gauges: Shared,
 }
@@ -16,13 +16,13 @@ pub(crate) struct Figures {
 type Shared = Arc<Mutex<HashMap<Key, Arc<AtomicU64>>>>;
 
 impl Figures {
-    /// The sum of the counters of that name, of all labels or of one value.
-    pub(crate) fn counter(&self, name: &str, label: Option<&str>) -> u64 {
+    /// Returns the sum of the counters of that name: of all, or of those with a label of this value.
+    pub fn counter(&self, name: &str, label: Option<&str>) -> u64 {
         found(&self.counters, name, label).sum()
     }
 
-    /// The same of gauges.
-    pub(crate) fn gauge(&self, name: &str, label: Option<&str>) -> f64 {
+    /// Returns the same sum of gauges.
+    pub fn gauge(&self, name: &str, label: Option<&str>) -> f64 {
         found(&self.gauges, name, label).map(f64::from_bits).sum()
     }
 }

@@ -7,8 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use qsse_client::{Client, Connect, Dialect, Event, Item, Notice, Subscription};
 use qsse_server::{Builder, Server};
-
-use crate::recorder::Figures;
+use qsse_testing::figures::Figures;
 
 /// A server that Go clients may come to.
 pub(crate) struct OurServer {

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use qsse_server::Server;
+use qsse_testing::figures::Figures;
 use tokio::process::Command;
 
 use crate::go::{GoClient, GoServer, Log, Peer, Process, free_port};
@@ -20,7 +21,6 @@ use crate::line::{Line, Tally};
 use crate::one_thread;
 use crate::ours::payload;
 use crate::program::line_of;
-use crate::recorder::Figures;
 
 /// A Go process has a scheduler and a collector of its own; a hundred of them on a core would be measured instead.
 const CLIENTS_PER_PROCESS: usize = 25;
