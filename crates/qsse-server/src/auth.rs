@@ -8,7 +8,7 @@ use qsse_proto::limits::FOREVER;
 use qsse_topic::PatternRef;
 use qsse_transport::rustls::pki_types::CertificateDer;
 
-use crate::scope;
+use crate::dedup_scope::{self, Identity};
 
 /// What a client shows of itself.
 #[derive(Clone, Copy)]
@@ -76,7 +76,7 @@ impl Principal {
     /// A principal of which nothing is known but its token: another token is another principal, also if the name is the same. Of the token
     /// only a hash is kept for this. The name appears in logs: it must not be a secret.
     pub fn of_token(name: impl Into<String>, token: &str) -> Self {
-        Self::of(Identity::Token(scope::of_token(token)), name.into())
+        Self::of(Identity::Token(dedup_scope::of_token(token)), name.into())
     }
 
     /// A client of which nothing is known. Keys of such clients belong to the publisher name that a client has set, or else to that client
@@ -142,17 +142,6 @@ impl Principal {
         self.address = Some(credentials.address);
         self
     }
-}
-
-/// What makes two principals the same publisher.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) enum Identity {
-    /// The authenticator knows it by this name.
-    Name(String),
-    /// The hash of its token.
-    Token([u8; 32]),
-    /// Nothing.
-    Anonymous,
 }
 
 impl std::fmt::Debug for Principal {

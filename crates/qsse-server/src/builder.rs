@@ -20,9 +20,9 @@ use tokio_util::task::TaskTracker;
 use crate::auth::{AcceptAll, Authenticator, Authorizer, NameFn, SubscribeOnly, TokenFn};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::go_warnings::GoWarnings;
 use crate::metrics::{Metrics, SharedRecorder};
 use crate::server::Server;
-use crate::session::notices::Notices;
 use crate::shards::Shards;
 use crate::shared::Shared;
 use crate::topics::Topics;
@@ -286,7 +286,7 @@ impl Builder {
             topics,
             clock,
             metrics,
-            notices: Notices::default(),
+            go_warnings: GoWarnings::default(),
             authenticator: self.authenticator.unwrap_or_else(|| Arc::new(AcceptAll)),
             authorizer: self.authorizer.unwrap_or_else(|| Arc::new(SubscribeOnly)),
             sessions: TaskTracker::new(),
@@ -296,7 +296,7 @@ impl Builder {
             leaving: AtomicBool::new(false),
             tick: AtomicU64::new(0),
             closing: CancellationToken::new(),
-            kept: CancellationToken::new(),
+            stored: CancellationToken::new(),
             closed: watch::Sender::new(None),
             config: self.config,
         };

@@ -49,13 +49,16 @@
 
 mod access;
 mod auth;
+mod background;
 mod builder;
 mod clock;
+mod closed;
 mod config;
+mod dedup_scope;
+mod delivery;
+mod go_warnings;
 mod metrics;
 mod publish;
-mod rarely;
-mod scope;
 mod server;
 mod session;
 mod shards;
@@ -64,10 +67,12 @@ mod subscription;
 #[cfg(feature = "testing")]
 mod testing;
 mod topics;
+mod wake_gated;
 
 pub use auth::{Action, Authenticator, Authorizer, Credentials, Denied, Principal, Scope};
 pub use builder::{BindError, Builder};
 pub use clock::Clock;
+pub use closed::Closed;
 pub use config::Config;
 pub use publish::{Publish, PublishError, Published};
 #[cfg(feature = "store")]
@@ -82,7 +87,7 @@ pub use qsse_proto::{Code, Event, EventId, Gap, Kind, Reset, Timestamp};
 pub use qsse_topic::{Filter, IntoFilter, Pattern, Topic};
 pub use qsse_transport::tls::{Fingerprint, ServerTls};
 pub use qsse_transport::{ServerUrl, TransportConfig, UdpBuffers};
-pub use server::{Closed, Server};
+pub use server::Server;
 pub use subscription::{
     Item, Items, Notice, Subscribe, SubscribeError, Subscription, SubscriptionError,
 };

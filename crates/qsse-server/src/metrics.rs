@@ -82,16 +82,16 @@ impl Gauges {
     }
 
     /// Adds one until the guard is dropped.
-    pub(crate) fn hold(&self) -> Held {
+    pub(crate) fn hold(&self) -> GaugeGuard {
         self.add(1.0);
-        Held(vec![self.clone()])
+        GaugeGuard(vec![self.clone()])
     }
 }
 
 /// One of what a gauge counts.
-pub(crate) struct Held(Vec<Gauges>);
+pub(crate) struct GaugeGuard(Vec<Gauges>);
 
-impl Drop for Held {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.0.iter().for_each(|gauge| gauge.add(-1.0));
     }
@@ -162,7 +162,7 @@ impl Metrics {
     }
 
     /// Counts a subscriber of each label that its filter may receive from.
-    pub(crate) fn subscribe(&self, filter: &Filter, topics: &Topics) -> Held {
+    pub(crate) fn subscribe(&self, filter: &Filter, topics: &Topics) -> GaugeGuard {
         let mut held = vec![self.subscriptions.clone()];
         if topics.is_open() {
             let names = filter.patterns().iter().map(|pattern| pattern.as_str());
@@ -175,7 +175,7 @@ impl Metrics {
             held.extend(names.map(|name| self.by_topic(name, usize::MAX).subscribers));
         }
         held.iter().for_each(|gauge| gauge.add(1.0));
-        Held(held)
+        GaugeGuard(held)
     }
 
     /// Brings counters and gauges up to date with the log.

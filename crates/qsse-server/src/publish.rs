@@ -10,7 +10,7 @@ use qsse_proto::publish::{Key, KeyError};
 use qsse_proto::{EventId, Kind};
 use qsse_topic::{Pattern, Topic, TopicRef};
 
-use crate::scope;
+use crate::dedup_scope;
 use crate::shared::Shared;
 
 mod error;
@@ -109,7 +109,7 @@ impl Shared {
         let event = NewEvent::new(self.topic(topic)?, data).kind(kind);
         let key = key.map(|key| {
             let key = Bytes::copy_from_slice(key.as_bytes());
-            qsse_log::Key::new(scope::of_server(), key)
+            qsse_log::Key::new(dedup_scope::of_server(), key)
         });
         let mut appender = self.log.appender(self.now());
         if let Some(key) = &key

@@ -11,11 +11,13 @@ use qsse_topic::IntoFilter;
 use qsse_transport::tls::Fingerprint;
 use qsse_transport::{ServerUrl, UdpBuffers};
 
+use crate::background;
 use crate::builder::Builder;
+use crate::closed::Closed;
 use crate::publish::{Publish, PublishError, Published};
-use crate::session;
+use crate::session::serve::accept;
 use crate::shards::Shards;
-use crate::shared::{self, LAST_TRIES, Shared, spawn_essential};
+use crate::shared::Shared;
 use crate::subscription::Subscribe;
 
 /// A running server. Clones are handles of the same one; the last one dropped closes it at once.
@@ -26,41 +28,8 @@ pub struct Server {
     _open: Arc<CloseOnDrop>,
 }
 
-/// Why a server ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Closed {
-    /// It was shut down, and every stream was written to its end.
-    Drained,
-    /// It was shut down, and the deadline passed first.
-    DeadlinePassed,
-    /// The last handle was dropped.
-    Dropped,
-    /// Its endpoint failed, or the thread of a shard ended.
-    EndpointFailed,
-    /// The tokio runtime that it was started on ended.
-    RuntimeEnded,
-    /// A task of its own panicked, which is a bug.
-    Panicked,
-}
-
 /// How long the last packets of a server may take.
 const CLOSING: Duration = Duration::from_millis(500);
-
-impl fmt::Display for Closed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Drained => "shut down, every client has read to the end",
-            Self::DeadlinePassed => {
-                "shut down, the deadline passed before every client had read to the end"
-            }
-            Self::Dropped => "the last handle was dropped",
-            Self::EndpointFailed => "its endpoint failed, or the thread of a shard ended",
-            Self::RuntimeEnded => "the tokio runtime that it was started on ended",
-            Self::Panicked => "a task of its own panicked, which is a bug",
-        })
-    }
-}
 
 impl Server {
     /// A server at this address, such as `"127.0.0.1:4242"`; port 0 takes a free one. It listens once this is awaited.
@@ -71,9 +40,9 @@ impl Server {
     /// `shards` are the threads of its endpoint, where it has its own.
     pub(crate) fn start(shared: Shared, shards: Option<Shards>) -> Self {
         let shared = Arc::new(shared);
-        spawn_essential(&shared, "upkeep", shared::upkeep(Arc::clone(&shared)));
-        spawn_essential(&shared, "store", shared::keep(Arc::clone(&shared)));
-        spawn_essential(&shared, "accept", session::accept(Arc::clone(&shared)));
+        background::spawn(&shared, "upkeep", background::upkeep(Arc::clone(&shared)));
+        background::spawn(&shared, "store", background::store(Arc::clone(&shared)));
+        background::spawn(&shared, "accept", accept(Arc::clone(&shared)));
         let open = Arc::new(CloseOnDrop {
             shared: Arc::clone(&shared),
             shards,
@@ -285,7 +254,11 @@ impl Server {
         };
         shared.stop();
         // What was published is kept, whatever the clients do. Its task has the same deadline, if it still runs.
-        let _ = tokio::time::timeout(LAST_TRIES + CLOSING, shared.kept.cancelled()).await;
+        let _ = tokio::time::timeout(
+            background::STORE_DEADLINE + CLOSING,
+            shared.stored.cancelled(),
+        )
+        .await;
         shared.close(why);
         shared
             .endpoint

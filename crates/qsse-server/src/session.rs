@@ -11,23 +11,22 @@ mod delivery;
 mod encoding;
 mod go;
 mod hello;
-pub(crate) mod notices;
 mod opening;
-mod pace;
 mod publishing;
+mod rate_limit;
+mod recipient;
 mod replies;
+pub(crate) mod serve;
 mod subscribing;
 mod subscriptions;
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use qsse_proto::{Code, DecodeError, GO_ALPN};
-use qsse_transport::{Connection, ConnectionError, FrameError, HandshakeError};
+use qsse_proto::{Code, DecodeError};
+use qsse_transport::{Connection, ConnectionError, FrameError};
 
 use crate::access::Access;
-use crate::server::Closed;
 use crate::shared::Shared;
 
 /// What the tasks of one connection share.
@@ -70,92 +69,10 @@ impl Tried {
     }
 }
 
-/// Takes connections until the server ends.
-pub(crate) async fn accept(shared: Arc<Shared>) {
-    loop {
-        let handshake = tokio::select! {
-            biased;
-            () = shared.closing.cancelled() => return,
-            handshake = shared.endpoint.accept() => handshake,
-        };
-        match handshake {
-            Some(handshake) => {
-                let runtime = handshake.runtime().clone();
-                let session = serve(Arc::clone(&shared), Box::pin(handshake.complete()));
-                drop(shared.sessions.spawn_on(session, &runtime));
-            }
-            None if shared.draining.is_cancelled() => return,
-            None => {
-                tracing::error!("the endpoint failed and takes no more connections");
-                shared.close(Closed::EndpointFailed);
-                // Other shards could go on, with a part of the clients.
-                let reason = "the server has failed";
-                return shared.endpoint.close(Code::SHUTTING_DOWN, reason);
-            }
-        }
-    }
-}
+/// The end of a client that was not let in.
+pub(crate) struct Rejected(End);
 
-/// One connection, from handshake to end.
-///
-/// What is awaited or given away once is in a box, so that its memory is given back: a task has room for the largest of its steps, and
-/// for its arguments to the end.
-async fn serve<H>(shared: Arc<Shared>, handshake: Pin<Box<H>>)
-where
-    H: Future<Output = Result<Connection, HandshakeError>>,
-{
-    let connection = match handshake.await {
-        Ok(connection) => connection,
-        Err(error) => {
-            shared.metrics.handshakes_failed.add(1);
-            return tracing::debug!(%error, "a handshake came to nothing");
-        }
-    };
-    let over = CloseWithIt(&connection);
-    #[cfg(feature = "testing")]
-    shared.note(&connection);
-    shared.metrics.connections_total.add(1);
-    let _open = shared.metrics.connections.hold();
-    let peer = connection.remote_address();
-    let served = if connection.alpn() == GO_ALPN {
-        Box::pin(go::serve(&shared, &connection)).await
-    } else {
-        frames(&shared, &connection).await
-    };
-    let (Ok(end) | Err(Turned(end))) = &served;
-    if served.is_err() {
-        shared.metrics.refuse("connection", end.code);
-        tracing::info!(%peer, code = %end.code, reason = end.reason, "a connection was refused");
-    } else {
-        tracing::debug!(%peer, code = %end.code, reason = end.reason, "a client left");
-    }
-    connection.close(end.code, &end.reason);
-    drop(over);
-}
-
-/// Closes a connection whose session panicked: its subscriptions would go on, with nobody who minds its token, its requests or a drain.
-struct CloseWithIt<'c>(&'c Connection);
-
-impl Drop for CloseWithIt<'_> {
-    fn drop(&mut self) {
-        // It was closed already, unless by a panic.
-        self.0.close(Code::UNKNOWN, "the server has failed");
-    }
-}
-
-/// One client that speaks `qsse/1`.
-async fn frames(shared: &Arc<Shared>, connection: &Connection) -> Result<End, Turned> {
-    let (session, streams) = Box::pin(hello::receive(shared, connection)).await?;
-    let session = Arc::new(session);
-    let principal = session.access.principal();
-    tracing::debug!(peer = %connection.remote_address(), principal = principal.name(), "a client connected");
-    Ok(control::run(&session, streams).await)
-}
-
-/// A client that was not let in, and what it is told.
-pub(crate) struct Turned(End);
-
-impl From<End> for Turned {
+impl From<End> for Rejected {
     fn from(end: End) -> Self {
         Self(end)
     }

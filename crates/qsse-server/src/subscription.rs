@@ -9,18 +9,16 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use futures_util::future::BoxFuture;
-use qsse_log::{Found, OnLag, Reader, Start, StartError, Step};
+use qsse_log::{OnLag, Start, StartError};
 use qsse_proto::batch::{Batch, Events};
 use qsse_proto::stream::{self, Outcome};
 use qsse_proto::{Event, EventId, Gap, Reset};
 use qsse_topic::{Filter, FilterError, Pattern};
 
-use crate::metrics::Held;
-use crate::rarely::Rarely;
+use crate::delivery::{DeliveryLoop, Next, Recipient};
+use crate::metrics::GaugeGuard;
 use crate::server::Server;
-
-/// Bytes of batches taken from the log at a time.
-const TURN: usize = 64 << 10;
+use crate::shared::Shared;
 
 /// Why a subscription was not made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -147,20 +145,15 @@ impl Subscribe {
             _ => None,
         };
         let reset = (reader.outcome() == Outcome::Reset).then(|| Reset::new(after, position));
-        let batches = VecDeque::new();
         Ok(Subscription {
-            reader,
+            delivery: DeliveryLoop::new(InProcess(server), reader, None),
             filter,
-            batches,
+            batches: VecDeque::new(),
             events: None,
-            waiting: None,
-            draining: None,
             cursor: position,
             reset,
             on_notice,
             lagged: false,
-            flushed: false,
-            server,
             _counted: counted,
         })
     }
@@ -180,21 +173,30 @@ impl IntoFuture for Subscribe {
 /// A subscription that is not read slows nobody down. What it misses is reported by a [gap](Notice::Gap), after which it goes on: see
 /// [`on_notice`](Subscribe::on_notice) and [`next_item`](Self::next_item). It keeps the server open.
 pub struct Subscription {
-    reader: Reader,
+    delivery: DeliveryLoop<InProcess>,
     filter: Filter,
+    /// Batches to be decoded.
     batches: VecDeque<Batch>,
+    /// The batch that is being handed out.
     events: Option<Events>,
-    waiting: Option<BoxFuture<'static, Option<Found>>>,
-    /// The server's drain, from the first wait on.
-    draining: Option<Rarely>,
     cursor: EventId,
     reset: Option<Reset>,
     on_notice: OnNotice,
+    /// Whether it has ended because it lagged.
     lagged: bool,
-    /// Everything accepted before the drain is kept.
-    flushed: bool,
-    server: Server,
-    _counted: Held,
+    _counted: GaugeGuard,
+}
+
+/// A subscription in this process as the recipient of its events. It keeps the server open.
+struct InProcess(Server);
+
+impl Recipient for InProcess {
+    const TURN: usize = 64 << 10;
+    const STORED_TURN: usize = 64 << 10;
+
+    fn shared(&self) -> &Arc<Shared> {
+        self.0.shared()
+    }
 }
 
 impl Subscription {
@@ -243,50 +245,14 @@ impl Subscription {
         &self.filter
     }
 
-    fn gap(&self, gap: stream::Gap) -> Gap {
-        let lineage = self.server.shared().log.lineage();
-        let (after, to) = (lineage.id(gap.after), lineage.id(gap.to));
-        Gap::new(after, to, gap.at_most, gap.reason)
+    fn shared(&self) -> &Arc<Shared> {
+        self.delivery.recipient().shared()
     }
 
-    /// The next thing at hand, without waiting.
-    fn take(&mut self) -> Option<Result<Item, SubscriptionError>> {
-        if let Some(reset) = self.reset.take() {
-            return Some(Ok(Item::Notice(Notice::Reset(reset))));
-        }
-        loop {
-            if let Some(event) = self.events.as_mut().and_then(Iterator::next) {
-                let event = event.expect("a batch of ours decodes");
-                self.cursor = event.id();
-                return Some(Ok(Item::Event(event)));
-            }
-            let lineage = self.server.shared().log.lineage();
-            let next = self.batches.pop_front();
-            self.events = next.map(|batch| batch.events(lineage.epoch_of(batch.first_seq())));
-            if self.events.is_some() {
-                continue;
-            }
-            let mut batches = Vec::new();
-            match self.reader.step(TURN, &mut batches) {
-                Step::Batches => self.batches.extend(batches),
-                Step::Gap(gap) => return Some(Ok(Item::Notice(Notice::Gap(self.gap(gap))))),
-                Step::Looking => {}
-                Step::Unreadable { reason } => {
-                    tracing::error!(filter = %self.filter, reason, "the store could not be read");
-                    return Some(Err(SubscriptionError::Unreadable));
-                }
-                Step::Lagged => {
-                    self.lagged = true;
-                    return Some(Err(SubscriptionError::Lagged));
-                }
-                Step::Stored => {
-                    let found = self.reader.find(TURN);
-                    self.waiting = Some(Box::pin(async move { Some(found.await) }));
-                    return None;
-                }
-                Step::Idle(_) => return None,
-            }
-        }
+    fn gap(&self, gap: stream::Gap) -> Gap {
+        let lineage = self.shared().log.lineage();
+        let (after, to) = (lineage.id(gap.after), lineage.id(gap.to));
+        Gap::new(after, to, gap.at_most, gap.reason)
     }
 
     /// Gives notices to their function until there is an event.
@@ -305,44 +271,48 @@ impl Subscription {
     }
 
     fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Item, SubscriptionError>>> {
+        if let Some(reset) = self.reset.take() {
+            return Poll::Ready(Some(Ok(Item::Notice(Notice::Reset(reset)))));
+        }
         loop {
             if self.lagged {
                 return Poll::Ready(None);
             }
-            if let Some(waiting) = &mut self.waiting {
-                let found = ready!(waiting.as_mut().poll(cx));
-                self.waiting = None;
-                if let Some(found) = found {
-                    self.reader.take_up(found);
+            if let Some(event) = self.next_decoded() {
+                return Poll::Ready(Some(Ok(Item::Event(event))));
+            }
+            let mut batches = Vec::new();
+            match ready!(self.delivery.poll_next(cx, &mut batches)) {
+                Next::Batches => self.batches.extend(batches),
+                Next::Gap(gap) => {
+                    return Poll::Ready(Some(Ok(Item::Notice(Notice::Gap(self.gap(gap))))));
                 }
+                Next::Looking | Next::Heartbeat(_) => {}
+                Next::Unreadable { reason } => {
+                    tracing::error!(filter = %self.filter, reason, "the store could not be read");
+                    return Poll::Ready(Some(Err(SubscriptionError::Unreadable)));
+                }
+                Next::Lagged => {
+                    self.lagged = true;
+                    return Poll::Ready(Some(Err(SubscriptionError::Lagged)));
+                }
+                Next::Drained(_) => return Poll::Ready(None),
             }
-            if let Some(item) = self.take() {
-                return Poll::Ready(Some(item));
+        }
+    }
+
+    /// The next event of the batches that were taken from the log.
+    fn next_decoded(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.events.as_mut().and_then(Iterator::next) {
+                let event = event.expect("a batch of ours decodes");
+                self.cursor = event.id();
+                return Some(event);
             }
-            if self.waiting.is_some() {
-                continue;
-            }
-            let shared = self.server.shared();
-            if shared.is_leaving() && self.flushed {
-                return Poll::Ready(None);
-            }
-            if shared.is_leaving() {
-                // What was accepted before the drain is shown once it is kept.
-                let log = shared.log.clone();
-                self.flushed = true;
-                self.waiting = Some(Box::pin(async move {
-                    let _ = log.flush().await;
-                    None
-                }));
-                continue;
-            }
-            let shared = self.server.shared();
-            let draining = self
-                .draining
-                .get_or_insert_with(|| Rarely::new(shared.draining.clone().cancelled_owned()));
-            if Pin::new(draining).poll(cx).is_pending() {
-                ready!(self.reader.poll_ready(cx));
-            }
+            let batch = self.batches.pop_front();
+            let lineage = self.shared().log.lineage();
+            self.events = batch.map(|batch| batch.events(lineage.epoch_of(batch.first_seq())));
+            self.events.as_ref()?;
         }
     }
 }

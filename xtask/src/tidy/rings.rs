@@ -9,7 +9,14 @@ use super::{Problem, code::is_test};
 use crate::workspace::File;
 
 /// Rings that may be: the files of each, as `crate/module`, and why they belong together.
-const RINGS: &[(&[&str], &str)] = &[];
+const RINGS: &[(&[&str], &str)] = &[(
+    &[
+        "qsse-server/builder",
+        "qsse-server/server",
+        "qsse-server/subscription",
+    ],
+    "the public handle, what makes it, and what it makes and is held by",
+)];
 
 /// Checks each crate's `src`.
 pub(super) fn check(files: &[File]) -> Vec<Problem> {

@@ -18,10 +18,10 @@ use crate::auth::Principal;
 use crate::session::delivery::Delivery;
 use crate::session::hello::{self, ControlStreams};
 use crate::session::opening::{Answer, Opening};
-use crate::session::pace::Pace;
+use crate::session::rate_limit::RateLimit;
 use crate::session::replies::{Replies, Unread};
 use crate::session::subscribing::{self, Refusal};
-use crate::session::subscriptions::{Ends, Held, Subscriptions};
+use crate::session::subscriptions::{ClientSubscription, Ends, Subscriptions};
 use crate::session::{End, Session, publishing};
 
 /// Serves one client until it leaves, is sent away, or the server has drained. Tells with what to close the connection.
@@ -39,7 +39,7 @@ pub(crate) async fn run(session: &Arc<Session>, streams: Box<ControlStreams>) ->
         highest_id: None,
         tasks: TaskTracker::new(),
         opening: Opening::default(),
-        pace: Pace::new(shared.config.control_burst, shared.config.control_rate),
+        rate_limit: RateLimit::new(shared.config.control_burst, shared.config.control_rate),
         expiry: None,
         publishing: false,
     };
@@ -61,7 +61,7 @@ pub(crate) async fn run(session: &Arc<Session>, streams: Box<ControlStreams>) ->
             () = expired(control.expiry) => Err(End::new(Code::TOKEN_EXPIRED, "the token has expired: connect with a newer one")),
             Some(answer) = control.opening.next() => control.answer(answer),
             () = control.replies.write(), if control.replies.are_waiting() => Ok(()),
-            frame = frames.next(), if !leaving && control.pace.ready() => match frame {
+            frame = frames.next(), if !leaving && control.rate_limit.ready() => match frame {
                 Ok(Some(frame)) => control.handle(frame),
                 Ok(None) => {
                     leaving = true;
@@ -69,7 +69,7 @@ pub(crate) async fn run(session: &Arc<Session>, streams: Box<ControlStreams>) ->
                 }
                 Err(error) => Err(error.into()),
             },
-            () = control.pace.wait(), if !control.pace.ready() => Ok(()),
+            () = control.rate_limit.wait(), if !control.rate_limit.ready() => Ok(()),
             streams = publisher(session, draining) => match streams {
                 Ok((send, recv)) => {
                     control.open_publisher();
@@ -100,7 +100,7 @@ pub(crate) async fn run(session: &Arc<Session>, streams: Box<ControlStreams>) ->
     control
         .subscriptions
         .iter()
-        .for_each(|(_, held)| held.ends.cancel());
+        .for_each(|(_, subscription)| subscription.ends.cancel());
     end
 }
 
@@ -114,7 +114,7 @@ struct Control<'s> {
     /// Deliveries and publishing streams.
     tasks: TaskTracker,
     opening: Opening<'s>,
-    pace: Pace,
+    rate_limit: RateLimit,
     /// When the token ends.
     expiry: Option<Instant>,
     /// The number of publishing streams allowed has been raised.
@@ -123,12 +123,12 @@ struct Control<'s> {
 
 impl Control<'_> {
     fn handle(&mut self, frame: Frame) -> Result<(), End> {
-        self.pace.take();
+        self.rate_limit.take();
         match ClientFrame::decode(frame)? {
             ClientFrame::Subscribe(subscribe) => self.subscribe(subscribe),
             ClientFrame::Unsubscribe(Unsubscribe { id }) => {
-                if let Some(held) = self.subscriptions.remove(id) {
-                    held.ends.cancel();
+                if let Some(subscription) = self.subscriptions.remove(id) {
+                    subscription.ends.cancel();
                 }
                 Ok(())
             }
@@ -164,11 +164,11 @@ impl Control<'_> {
             return self.refuse(id, Refusal::new(Code::TOO_MANY_SUBSCRIPTIONS, message));
         }
         let ends = Ends::default();
-        let held = Held {
+        let subscription = ClientSubscription {
             ends: ends.clone(),
             filter: None,
         };
-        self.subscriptions.add(id, held);
+        self.subscriptions.add(id, subscription);
         let session = Arc::clone(self.session);
         let generation = session.access.generation();
         self.opening.add(Box::pin(async move {
@@ -203,8 +203,8 @@ impl Control<'_> {
                 }
                 let position: EventId = delivery.started();
                 let filter = delivery.filter().clone();
-                if let Some(held) = self.subscriptions.get_mut(id) {
-                    held.filter = Some(filter);
+                if let Some(subscription) = self.subscriptions.get_mut(id) {
+                    subscription.filter = Some(filter);
                 }
                 self.tasks.spawn(delivery.deliver());
                 self.replies
@@ -254,9 +254,9 @@ impl Control<'_> {
         let expires_in_ms = expires.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         let accepted = TokenAccepted { expires_in_ms };
         // What the last token allowed, this one may not. Only once that has ended is the newer one in force, and its client told so (QP-4.8).
-        let held = self.subscriptions.iter();
-        let filters: Vec<_> = held
-            .filter_map(|(id, held)| Some((id, held.filter.clone()?)))
+        let subscriptions = self.subscriptions.iter();
+        let filters: Vec<_> = subscriptions
+            .filter_map(|(id, subscription)| Some((id, subscription.filter.clone()?)))
             .collect();
         let session = self.session;
         let generation = session.access.generation();
@@ -282,8 +282,8 @@ impl Control<'_> {
         // A token that is newer still is asked about by itself.
         if generation == self.session.access.generation() {
             for (id, refusal) in refused {
-                if let Some(held) = self.subscriptions.remove(id) {
-                    held.ends.deny();
+                if let Some(subscription) = self.subscriptions.remove(id) {
+                    subscription.ends.deny();
                     self.refuse(id, refusal)?;
                 }
             }

@@ -66,7 +66,7 @@ impl StreamForm {
             Self::GoLines => {
                 let unsent = errors(batch);
                 if unsent > 0 {
-                    session.shared.notices.unsent(metrics, unsent);
+                    session.shared.go_warnings.unsent(metrics, unsent);
                 }
                 (reader.encoded(batch, GO_LINES), batch.count() - unsent)
             }

@@ -20,11 +20,11 @@ use crate::session::delivery::{Delivery, Ended};
 use crate::session::encoding::{GO_OPENING, StreamForm};
 use crate::session::subscribing::{check, open_stream, parse};
 use crate::session::subscriptions::Ends;
-use crate::session::{End, Session, Turned, hello};
+use crate::session::{End, Rejected, Session, hello};
 use crate::shared::Shared;
 
 /// Serves a client until it leaves or is sent away (QP-12.6).
-pub(crate) async fn serve(shared: &Arc<Shared>, connection: &Connection) -> Result<End, Turned> {
+pub(crate) async fn serve(shared: &Arc<Shared>, connection: &Connection) -> Result<End, Rejected> {
     let first = tokio::time::timeout(shared.config.hello_timeout, receive(connection));
     let late = |_| End::new(Code::HELLO_TIMEOUT, "no offer came in time");
     let offer = first.await.map_err(late)??;
@@ -128,7 +128,7 @@ async fn admit(session: &Session, topics: &[String]) -> (Vec<Pattern>, Vec<Bytes
         match checked {
             Ok(pattern) => {
                 if means_another_thing_in_go(text) {
-                    session.shared.notices.differs(text);
+                    session.shared.go_warnings.pattern_differs(text);
                 }
                 patterns.push(pattern);
             }

@@ -10,7 +10,7 @@ use qsse_transport::{Connection, FrameReader, FrameWriter};
 
 use crate::access::Access;
 use crate::auth::{Credentials, Denied, Principal};
-use crate::scope;
+use crate::dedup_scope;
 use crate::session::{End, Session};
 use crate::shared::Shared;
 
@@ -109,7 +109,7 @@ fn welcome(shared: &Shared, principal: &Principal) -> Welcome {
         idle_timeout_ms: millis(shared.config.transport.idle_timeout),
         dedup_window_ms: millis(shared.config.log.dedup_window),
         dedup_keys: u32::try_from(shared.config.log.dedup_keys).unwrap_or(u32::MAX),
-        identity: scope::number(principal.identity()),
+        identity: dedup_scope::number(principal.identity()),
         publisher_window_ms: millis(shared.config.log.dedup_publisher_window),
         publishers: u32::try_from(shared.config.log.dedup_publishers).unwrap_or(u32::MAX),
     }

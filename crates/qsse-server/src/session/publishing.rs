@@ -14,8 +14,8 @@ use qsse_transport::{FrameError, FrameReader, FrameWriter, RecvStream, SendStrea
 
 use crate::access::Answer as Allowed;
 use crate::auth::{Action, Principal};
+use crate::dedup_scope;
 use crate::publish::PublishError;
-use crate::scope;
 use crate::session::Session;
 
 mod turn;
@@ -115,7 +115,7 @@ impl Publishing<'_> {
                 let when = self.session.tried(tried.ago_ms);
                 (tried.through, tried.epoch, when)
             });
-            let key = scope::of_stream(self.session.access.principal().identity(), &scope);
+            let key = dedup_scope::of_stream(self.session.access.principal().identity(), &scope);
             let first = *first;
             self.series = Some(Series { key, first, tried });
         }
@@ -231,7 +231,7 @@ impl Publishing<'_> {
         let scope = match &self.scope {
             Some((whose, scope)) if Arc::ptr_eq(whose, &principal) => *scope,
             _ => {
-                let scope = scope::of_stream(principal.identity(), &self.publisher);
+                let scope = dedup_scope::of_stream(principal.identity(), &self.publisher);
                 self.scope = Some((principal, scope));
                 scope
             }

@@ -11,10 +11,10 @@ use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFuture};
 ///
 /// Mostly there is one, and a map has room for four from the beginning.
 #[derive(Default)]
-pub(crate) struct Subscriptions(Vec<(u32, Held)>);
+pub(crate) struct Subscriptions(Vec<(u32, ClientSubscription)>);
 
 /// A subscription, as the control loop knows it.
-pub(crate) struct Held {
+pub(crate) struct ClientSubscription {
     /// Ends it.
     pub(crate) ends: Ends,
     /// What it was let in for; `None` while it waits.
@@ -68,31 +68,32 @@ impl Subscriptions {
     }
 
     /// Adds one with an id above all others.
-    pub(crate) fn add(&mut self, id: u32, held: Held) {
+    pub(crate) fn add(&mut self, id: u32, subscription: ClientSubscription) {
         debug_assert!(self.0.last().is_none_or(|(last, _)| *last < id));
         if self.0.is_empty() {
             self.0.reserve_exact(1);
         }
-        self.0.push((id, held));
+        self.0.push((id, subscription));
     }
 
-    pub(crate) fn get_mut(&mut self, id: u32) -> Option<&mut Held> {
+    pub(crate) fn get_mut(&mut self, id: u32) -> Option<&mut ClientSubscription> {
         let at = self.at(id)?;
         Some(&mut self.0[at].1)
     }
 
-    pub(crate) fn remove(&mut self, id: u32) -> Option<Held> {
+    pub(crate) fn remove(&mut self, id: u32) -> Option<ClientSubscription> {
         let at = self.at(id)?;
         Some(self.0.remove(at).1)
     }
 
     /// Forgets those that have ended.
     pub(crate) fn sweep(&mut self) {
-        self.0.retain(|(_, held)| !held.ends.is_cancelled());
+        self.0
+            .retain(|(_, subscription)| !subscription.ends.is_cancelled());
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Held)> {
-        self.0.iter().map(|(id, held)| (*id, held))
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &ClientSubscription)> {
+        self.0.iter().map(|(id, subscription)| (*id, subscription))
     }
 
     fn at(&self, id: u32) -> Option<usize> {

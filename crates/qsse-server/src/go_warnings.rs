@@ -1,4 +1,4 @@
-//! Warnings about Go clients that are worth saying once.
+//! [`GoWarnings`]: warnings about Go clients that are logged once.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,21 +7,21 @@ use parking_lot::Mutex;
 
 use crate::metrics::Metrics;
 
-/// What was said of Go clients, so that it is said once.
+/// The warnings about Go clients that were logged.
 #[derive(Default)]
-pub(crate) struct Notices {
+pub(crate) struct GoWarnings {
     patterns: Mutex<HashSet<String>>,
     unsent: AtomicBool,
 }
 
-/// Patterns of which it is remembered that they were warned of.
-const MAX_NOTICES: usize = 1_024;
+/// Patterns that are remembered as warned of.
+const MAX_PATTERNS: usize = 1_024;
 
-impl Notices {
-    /// A pattern of a client matches other topics here than with the Go library.
-    pub(crate) fn differs(&self, pattern: &str) {
+impl GoWarnings {
+    /// Warns that a client's pattern matches other topics here than with the Go library.
+    pub(crate) fn pattern_differs(&self, pattern: &str) {
         let mut known = self.patterns.lock();
-        if known.len() < MAX_NOTICES && known.insert(pattern.to_owned()) {
+        if known.len() < MAX_PATTERNS && known.insert(pattern.to_owned()) {
             tracing::warn!(
                 ?pattern,
                 "a Go client's pattern matches other topics here: only a segment `*` is a wildcard, for one segment, or at the end for one or more"
@@ -29,7 +29,7 @@ impl Notices {
         }
     }
 
-    /// Events could not be sent: a client would take them for errors of the server.
+    /// Counts events that cannot be sent, as clients take them for errors of the server, and warns.
     pub(crate) fn unsent(&self, metrics: &Metrics, events: u32) {
         metrics.go_unsent_events.add(u64::from(events));
         if !self.unsent.swap(true, Ordering::Relaxed) {

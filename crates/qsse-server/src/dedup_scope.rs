@@ -1,9 +1,18 @@
-//! Within what a key of a publish counts: who publishes, and as what (`QP-8.11`).
+//! The deduplication scope: within what a key of a publish counts (`QP-8.11`).
 
 use qsse_proto::publish::KeyScope;
 use sha2::{Digest, Sha256};
 
-use crate::auth::Identity;
+/// What makes two principals the same publisher.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Identity {
+    /// The authenticator knows it by this name.
+    Name(String),
+    /// The hash of its token.
+    Token([u8; 32]),
+    /// Nothing.
+    Anonymous,
+}
 
 /// Begins the hash of a token, so that it is of no use where others hash tokens.
 const TOKEN: &[u8] = b"qsse publisher token\0";

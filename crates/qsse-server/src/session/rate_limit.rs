@@ -1,18 +1,18 @@
-//! [`Pace`]: how often a client may ask.
+//! [`RateLimit`]: how often a client may send control frames.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Slows a client that sends control frames faster than allowed: they wait in its own stream.
-pub(crate) struct Pace {
+/// Delays a client that sends control frames faster than allowed: they wait in its own stream.
+pub(crate) struct RateLimit {
     left: f64,
     burst: f64,
     per_second: f64,
     counted: Instant,
 }
 
-impl Pace {
+impl RateLimit {
     pub(crate) fn new(burst: u32, per_second: u32) -> Self {
         let (burst, per_second) = (f64::from(burst.max(1)), f64::from(per_second.max(1)));
         Self {
@@ -34,11 +34,11 @@ impl Pace {
         self.left -= 1.0;
     }
 
-    /// Waits for the next frame's turn. Cancel-safe.
+    /// Waits until the next frame may be handled. Cancel-safe.
     pub(crate) async fn wait(&mut self) {
         let missing = ((1.0 - self.left) / self.per_second).max(0.0);
         let refilled = self.counted + Duration::from_secs_f64(missing);
-        // In a box, as few clients are so quick.
+        // In a box, as few clients are that fast.
         Box::pin(tokio::time::sleep_until(refilled)).await;
         self.refill();
     }

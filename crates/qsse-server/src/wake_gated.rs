@@ -1,4 +1,4 @@
-//! [`Rarely`]: a future that is polled only when it asks to be.
+//! [`WakeGated`]: a future that is polled only after it was woken.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,24 +8,24 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use parking_lot::Mutex;
 
-/// A future beside one that is polled for each event.
+/// A future that waits beside another one that is polled for each event.
 ///
-/// A task polls all that it waits for whenever any of it is ready; to poll what watches for the end of a connection takes locks, and
-/// this one atomic load.
-pub(crate) struct Rarely {
+/// A task polls everything that it waits for whenever one part is ready. Polling what watches for
+/// the end of a connection takes locks; polling this takes one atomic load until it is woken.
+pub(crate) struct WakeGated {
     future: Pin<Box<dyn Future<Output = ()> + Send>>,
     bell: Arc<Bell>,
-    /// Who is woken. The same as the bell's, where it can be looked at without a lock.
+    /// The task to wake. A copy of the bell's, which can be compared without a lock.
     task: Waker,
 }
 
 struct Bell {
-    /// The future has not been polled since it asked for it.
+    /// Whether the future was woken and has not been polled since.
     rung: AtomicBool,
     task: Mutex<Waker>,
 }
 
-impl Rarely {
+impl WakeGated {
     pub(crate) fn new(future: impl Future<Output = ()> + Send + 'static) -> Self {
         let bell = Bell {
             rung: AtomicBool::new(true),
@@ -39,7 +39,7 @@ impl Rarely {
     }
 }
 
-impl Future for Rarely {
+impl Future for WakeGated {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -48,7 +48,7 @@ impl Future for Rarely {
             let before = std::mem::replace(&mut *self.bell.task.lock(), self.task.clone());
             drop(before);
         }
-        // In this order: who rings after the waker was looked at, rings for this task.
+        // The waker is stored first, so that whoever rings from here on wakes this task.
         if !self.bell.rung.load(Ordering::Acquire) {
             return Poll::Pending;
         }
@@ -90,11 +90,11 @@ mod tests {
     }
 
     #[test]
-    fn it_is_polled_when_it_asks_and_not_when_others_do() {
+    fn it_is_polled_when_it_is_woken_and_not_when_others_are() {
         let (polls, notify) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
-        let mut rarely = {
+        let mut gated = {
             let (polls, notify) = (Arc::clone(&polls), Arc::clone(&notify));
-            Rarely::new(async move {
+            WakeGated::new(async move {
                 let mut notified = std::pin::pin!(notify.notified());
                 poll_fn(|cx| {
                     polls.fetch_add(1, Ordering::Relaxed);
@@ -106,7 +106,7 @@ mod tests {
         let (first, second) = (Arc::<Counter>::default(), Arc::<Counter>::default());
         let mut poll = |counter: &Arc<Counter>| {
             let waker = Waker::from(Arc::clone(counter));
-            Pin::new(&mut rarely).poll(&mut Context::from_waker(&waker))
+            Pin::new(&mut gated).poll(&mut Context::from_waker(&waker))
         };
         for _ in 0..3 {
             assert!(poll(&first).is_pending());
@@ -123,12 +123,12 @@ mod tests {
     async fn no_wake_up_is_lost() {
         for _ in 0..1_000 {
             let notify = Arc::new(Notify::new());
-            let rarely = {
+            let gated = {
                 let notify = Arc::clone(&notify);
-                Rarely::new(async move { notify.notified().await })
+                WakeGated::new(async move { notify.notified().await })
             };
             let rings = std::thread::spawn(move || notify.notify_one());
-            rarely.await;
+            gated.await;
             rings.join().unwrap();
         }
     }

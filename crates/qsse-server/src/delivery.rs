@@ -1,0 +1,227 @@
+//! [`DeliveryLoop`]: what every subscription does, whoever takes its events.
+//!
+//! ```text
+//!                ┌──▶ session/delivery.rs   writes them to a client's stream
+//! DeliveryLoop ──┤
+//!                └──▶ subscription.rs       hands them out in this process
+//! ```
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use futures_util::future::BoxFuture;
+use qsse_log::{Found, Reader, Step};
+use qsse_proto::EventId;
+use qsse_proto::batch::Batch;
+use qsse_proto::stream::Gap;
+use tokio::time::timeout_at;
+
+use crate::shared::Shared;
+use crate::wake_gated::WakeGated;
+
+mod heartbeat;
+
+pub(crate) use heartbeat::Heartbeat;
+
+/// Who takes a subscription's events.
+pub(crate) trait Recipient {
+    /// Bytes of batches to take from the log at a time.
+    const TURN: usize;
+    /// Bytes to read from the storage at a time.
+    const STORED_TURN: usize;
+
+    fn shared(&self) -> &Arc<Shared>;
+
+    /// Notes whether the subscription has fallen behind its feed. Called after each step.
+    fn note_lag(&mut self, _: &Reader) {}
+
+    /// Starts to ask which of the batches the recipient may read. `None`: all of them.
+    fn ask_permission(&self, _: &mut Vec<Batch>) -> Option<BoxFuture<'static, Vec<Batch>>> {
+        None
+    }
+
+    /// Notes what is left of batches after permission was asked.
+    fn note_permitted(&mut self, _: &[Batch]) {}
+}
+
+/// The position of a subscription in the log, and what it is about to do there.
+pub(crate) struct DeliveryLoop<R> {
+    recipient: R,
+    reader: Reader,
+    heartbeat: Option<Heartbeat>,
+    /// Wakes an idle subscription when its heartbeat is due or the server drains.
+    alarm: Option<WakeGated>,
+    /// A step that has to wait. In a box, as most subscriptions never need the room for it.
+    detour: Option<BoxFuture<'static, Detour>>,
+    /// Whether everything accepted before the drain has been stored.
+    flushed: bool,
+}
+
+/// What a subscription delivers next.
+pub(crate) enum Next {
+    /// Events, which were added to the list.
+    Batches,
+    /// Events may be missing here.
+    Gap(Gap),
+    /// No event yet after much work: give other tasks their turn.
+    Looking,
+    /// A heartbeat is due: everything up to here was delivered.
+    Heartbeat(EventId),
+    /// The storage could not be read.
+    Unreadable {
+        /// What it said.
+        reason: String,
+    },
+    /// The subscription fell behind, and asked to be ended then.
+    Lagged,
+    /// The server drains, and everything up to here, its last event, was delivered.
+    Drained(EventId),
+}
+
+/// What came of a step that had to wait.
+enum Detour {
+    Fetched(Found),
+    Permitted(Vec<Batch>),
+    Flushed,
+}
+
+impl<R: Recipient> DeliveryLoop<R> {
+    pub(crate) fn new(recipient: R, reader: Reader, heartbeat: Option<Heartbeat>) -> Self {
+        Self {
+            recipient,
+            reader,
+            heartbeat,
+            alarm: None,
+            detour: None,
+            flushed: false,
+        }
+    }
+
+    pub(crate) fn recipient(&self) -> &R {
+        &self.recipient
+    }
+
+    pub(crate) fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// Waits for the next thing to deliver; batches are added to `out`, which has to be empty. What
+    /// was delivered before counts as taken.
+    ///
+    /// Cancel-safe.
+    pub(crate) fn next(&mut self, out: &mut Vec<Batch>) -> impl Future<Output = Next> {
+        poll_fn(|cx| self.poll_next(cx, out))
+    }
+
+    /// Does what [`next`](Self::next) does, for futures written by hand.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>, out: &mut Vec<Batch>) -> Poll<Next> {
+        loop {
+            ready!(self.poll_detour(cx, out));
+            if !out.is_empty() {
+                return Poll::Ready(self.batches());
+            }
+            let step = self.reader.step(R::TURN, out);
+            self.recipient.note_lag(&self.reader);
+            match step {
+                Step::Batches => self.detour = self.ask_permission(out),
+                Step::Gap(gap) => return Poll::Ready(Next::Gap(gap)),
+                Step::Looking => return Poll::Ready(Next::Looking),
+                Step::Stored => self.detour = Some(self.fetch()),
+                Step::Unreadable { reason } => return Poll::Ready(Next::Unreadable { reason }),
+                Step::Lagged => return Poll::Ready(Next::Lagged),
+                Step::Idle(position) => {
+                    if let Some(next) = ready!(self.poll_idle(cx, position)) {
+                        return Poll::Ready(next);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Finishes the step that has to wait, if there is one.
+    fn poll_detour(&mut self, cx: &mut Context<'_>, out: &mut Vec<Batch>) -> Poll<()> {
+        let Some(detour) = &mut self.detour else {
+            return Poll::Ready(());
+        };
+        let done = ready!(detour.as_mut().poll(cx));
+        self.detour = None;
+        match done {
+            Detour::Fetched(found) => self.reader.take_up(found),
+            Detour::Permitted(batches) => {
+                self.recipient.note_permitted(&batches);
+                *out = batches;
+            }
+            Detour::Flushed => self.flushed = true,
+        }
+        Poll::Ready(())
+    }
+
+    fn batches(&mut self) -> Next {
+        if let Some(heartbeat) = &mut self.heartbeat {
+            heartbeat.delivered(self.reader.position());
+        }
+        Next::Batches
+    }
+
+    fn ask_permission(&self, batches: &mut Vec<Batch>) -> Option<BoxFuture<'static, Detour>> {
+        let permitted = self.recipient.ask_permission(batches)?;
+        Some(Box::pin(async { Detour::Permitted(permitted.await) }))
+    }
+
+    fn fetch(&self) -> BoxFuture<'static, Detour> {
+        let found = self.reader.find(R::STORED_TURN);
+        Box::pin(async { Detour::Fetched(found.await) })
+    }
+
+    /// Everything was delivered up to `position`. `None` after a wait: there may be more.
+    fn poll_idle(&mut self, cx: &mut Context<'_>, position: EventId) -> Poll<Option<Next>> {
+        if self.recipient.shared().is_leaving() {
+            return Poll::Ready(self.drain(position));
+        }
+        if let Some(heartbeat) = &mut self.heartbeat
+            && heartbeat.is_due(position)
+        {
+            heartbeat.delivered(position);
+            return Poll::Ready(Some(Next::Heartbeat(position)));
+        }
+        self.poll_wait(cx).map(|()| None)
+    }
+
+    /// What was accepted before the drain is delivered once it is stored.
+    fn drain(&mut self, position: EventId) -> Option<Next> {
+        if self.flushed {
+            return Some(Next::Drained(position));
+        }
+        let log = self.recipient.shared().log.clone();
+        self.detour = Some(Box::pin(async move {
+            let _ = log.flush().await;
+            Detour::Flushed
+        }));
+        None
+    }
+
+    /// Waits for a newer event, the heartbeat or the drain.
+    fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.reader.poll_ready(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let (recipient, heartbeat) = (&self.recipient, &self.heartbeat);
+        let alarm = self.alarm.get_or_insert_with(|| {
+            let draining = recipient.shared().draining.clone().cancelled_owned();
+            match heartbeat.as_ref().map(Heartbeat::due) {
+                Some(due) => WakeGated::new(async move {
+                    let _ = timeout_at(due, draining).await;
+                }),
+                None => WakeGated::new(draining),
+            }
+        });
+        ready!(Pin::new(alarm).poll(cx));
+        self.alarm = None;
+        if let Some(heartbeat) = &mut self.heartbeat {
+            heartbeat.rang(self.reader.position());
+        }
+        Poll::Ready(())
+    }
+}

@@ -1,0 +1,94 @@
+//! The way of a connection: accepting it, its handshake, its session, its end.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use qsse_proto::{Code, GO_ALPN};
+use qsse_transport::{Connection, HandshakeError};
+
+use crate::closed::Closed;
+use crate::session::{End, Rejected, control, go, hello};
+use crate::shared::Shared;
+
+/// Accepts connections until the server ends.
+pub(crate) async fn accept(shared: Arc<Shared>) {
+    loop {
+        let handshake = tokio::select! {
+            biased;
+            () = shared.closing.cancelled() => return,
+            handshake = shared.endpoint.accept() => handshake,
+        };
+        match handshake {
+            Some(handshake) => {
+                let runtime = handshake.runtime().clone();
+                let session = serve(Arc::clone(&shared), Box::pin(handshake.complete()));
+                drop(shared.sessions.spawn_on(session, &runtime));
+            }
+            None if shared.draining.is_cancelled() => return,
+            None => {
+                tracing::error!("the endpoint failed and takes no more connections");
+                shared.close(Closed::EndpointFailed);
+                // Other shards would go on, with a part of the clients.
+                let reason = "the server has failed";
+                return shared.endpoint.close(Code::SHUTTING_DOWN, reason);
+            }
+        }
+    }
+}
+
+/// Serves one connection, from its handshake to its end.
+///
+/// What is awaited once is in a box, so that its memory is freed afterwards: a task reserves room for
+/// its largest step, and keeps its arguments to the end.
+async fn serve<H>(shared: Arc<Shared>, handshake: Pin<Box<H>>)
+where
+    H: Future<Output = Result<Connection, HandshakeError>>,
+{
+    let connection = match handshake.await {
+        Ok(connection) => connection,
+        Err(error) => {
+            shared.metrics.handshakes_failed.add(1);
+            return tracing::debug!(%error, "a handshake failed");
+        }
+    };
+    let over = CloseWithIt(&connection);
+    #[cfg(feature = "testing")]
+    shared.note(&connection);
+    shared.metrics.connections_total.add(1);
+    let _open = shared.metrics.connections.hold();
+    let peer = connection.remote_address();
+    let served = if connection.alpn() == GO_ALPN {
+        Box::pin(go::serve(&shared, &connection)).await
+    } else {
+        frames(&shared, &connection).await
+    };
+    let (Ok(end) | Err(Rejected(end))) = &served;
+    if served.is_err() {
+        shared.metrics.refuse("connection", end.code);
+        tracing::info!(%peer, code = %end.code, reason = end.reason, "a connection was refused");
+    } else {
+        tracing::debug!(%peer, code = %end.code, reason = end.reason, "a client left");
+    }
+    connection.close(end.code, &end.reason);
+    drop(over);
+}
+
+/// Closes a connection whose session panicked. Otherwise its subscriptions would go on, and nobody
+/// would watch its token, its requests or a drain.
+struct CloseWithIt<'c>(&'c Connection);
+
+impl Drop for CloseWithIt<'_> {
+    fn drop(&mut self) {
+        // Does nothing unless the session panicked: the connection was closed before.
+        self.0.close(Code::UNKNOWN, "the server has failed");
+    }
+}
+
+/// Serves a client that speaks `qsse/1`.
+async fn frames(shared: &Arc<Shared>, connection: &Connection) -> Result<End, Rejected> {
+    let (session, streams) = Box::pin(hello::receive(shared, connection)).await?;
+    let session = Arc::new(session);
+    let principal = session.access.principal();
+    tracing::debug!(peer = %connection.remote_address(), principal = principal.name(), "a client connected");
+    Ok(control::run(&session, streams).await)
+}
