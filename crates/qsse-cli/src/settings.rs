@@ -33,7 +33,7 @@ pub(crate) enum Group {
     Common,
     /// Commands that connect.
     Client,
-    /// The client's finer points, without flags.
+    /// Details of the client, without flags.
     ClientDetail,
     /// `serve`.
     Serve,

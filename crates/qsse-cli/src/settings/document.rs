@@ -10,17 +10,18 @@ const INTRODUCTION: &str = "\
 Settings of the program `qsse`. This page is printed by `qsse check-config --document`: change the table in
 `crates/qsse-cli/src/settings/table.rs`, then run `cargo xtask docs`.
 
-A flag goes before an environment variable, a variable before the file, the file before the default. The file is the one named by
-`--config FILE` or `QSSE_CONFIG`; there is no other. `qsse check-config` shows what is in effect and where each value came from.
+Flags override environment variables, variables override the file, and the file overrides defaults. The file is the one
+named by `--config FILE` or `QSSE_CONFIG`; there is no other. `qsse check-config` shows the effective settings and where
+each came from.
 
-- A key of the file that is not listed here is an error that names the nearest one. Variables that are not listed are ignored. An
-  empty one counts as not set, except where that would open a server, trust somebody else or keep nothing: `QSSE_CONFIG`,
-  `QSSE_CA`, `QSSE_CERT`, `QSSE_FINGERPRINT`, `QSSE_KEY`, `QSSE_STORE`, `QSSE_TOKEN`, `QSSE_TOKEN_FILE`, `QSSE_TOKENS` and
-  `QSSE_TOPICS` are refused when they are empty.
-- A value that is out of its setting's range is an error that says what the range is.
-- Durations are a number and a unit: `500ms`, `5s`, `2m`. Sizes too: `64 KiB`, `4 MiB`. In the file both stand in quotes.
-- Several values stand in an array in the file, and are separated by commas in a flag or variable.
-- Relative paths start at the folder in which `qsse` is run.
+- An unknown key in the file is an error that names the nearest known one. Unknown variables are ignored. An empty
+  variable counts as not set. The exceptions are those where that would open a server, change whom it trusts or store
+  nothing: `QSSE_CONFIG`, `QSSE_CA`, `QSSE_CERT`, `QSSE_FINGERPRINT`, `QSSE_KEY`, `QSSE_STORE`, `QSSE_TOKEN`,
+  `QSSE_TOKEN_FILE`, `QSSE_TOKENS` and `QSSE_TOPICS` are refused when they are empty.
+- A value outside the range of its setting is an error that states the range.
+- A duration is a number and a unit: `500ms`, `5s`, `2m`. So is a size: `64 KiB`, `4 MiB`. In the file, both are quoted.
+- Several values are an array in the file, and are separated by commas in a flag or variable.
+- Relative paths are relative to the folder in which `qsse` is run.
 
 ```toml
 # For `qsse serve --config qsse.toml`
@@ -39,12 +40,12 @@ const SECTIONS: &[(Group, &str, &str)] = &[
     (
         Group::Common,
         "General",
-        "For every command; a log goes to standard error.",
+        "For every command. The log goes to standard error.",
     ),
     (Group::Client, "Connection", "For `sub`, `pub` and `ping`."),
     (
         Group::ClientDetail,
-        "Connection, finer points",
+        "Connection, details",
         "In the file under `[client]`. They have no flags.",
     ),
     (Group::Serve, "Server", "For `serve`."),
@@ -53,10 +54,11 @@ const SECTIONS: &[(Group, &str, &str)] = &[
         "Limits of the server",
         "For `serve`, in the file under `[limits]`. They have no flags.
 
-With a store, what is kept is looked after once a second: until then a topic may have more events than `limits.retain` says, events may be
-older, and files larger by what was published meanwhile. What has gone then is served neither from the files nor from memory. Only
-subscribers that are live still get every event. `limits.store` counts all files (events, indexes, what has gone by topic, keys) and frees
-them in pieces of an eighth of it, from 64 KiB to 64 MiB: as much may be there beside it, or one event if that is longer.",
+With a store, retention is applied once a second. Until then, a topic may have more events than `limits.retain` allows,
+events may be older, and the files may be larger by what was published meanwhile. Once removed, an event is served
+neither from the files nor from memory, but subscribers that are live still get every event. `limits.store` counts all
+files (events, indexes, the records of removed events by topic, keys). Space is freed in pieces of an eighth of the
+limit, from 64 KiB to 64 MiB. The files may exceed the limit by one piece, or by one event if that is longer.",
     ),
 ];
 
