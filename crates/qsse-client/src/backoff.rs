@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use crate::config::ReconnectPolicy;
 
-/// Exponential backoff with full jitter: each delay is drawn evenly from zero to a bound that doubles up to a maximum.
+/// Exponential backoff with full jitter: each delay is uniformly random between zero and a bound
+/// that doubles up to a maximum.
 ///
-/// Only the schedule: whoever asks does the waiting.
+/// It only computes the delays; the caller waits.
 #[derive(Clone, Debug)]
 pub(crate) struct Backoff {
     first: Duration,
@@ -18,7 +19,7 @@ pub(crate) struct Backoff {
 
 impl Backoff {
     pub(crate) fn new(policy: &ReconnectPolicy) -> Self {
-        // Every `RandomState` has keys of its own.
+        // Each `RandomState` has its own keys.
         Self::seeded(policy, RandomState::new().build_hasher().finish())
     }
 
@@ -31,7 +32,7 @@ impl Backoff {
         }
     }
 
-    /// Another schedule of the same policy, from its beginning.
+    /// Makes another schedule of the same policy, from its beginning.
     pub(crate) fn fork(&mut self) -> Self {
         Self {
             attempt: 0,
@@ -40,36 +41,36 @@ impl Backoff {
         }
     }
 
-    /// The delay before the next attempt.
+    /// Returns the delay before the next attempt.
     pub(crate) fn next(&mut self) -> Duration {
         let bound = self.bound();
         self.attempt = self.attempt.saturating_add(1);
         self.below(bound)
     }
 
-    /// `delay`, and up to half of it more: for a delay that many clients were given at the same time.
+    /// Adds up to half of `delay`, for a delay that many clients got at the same time.
     pub(crate) fn spread(&mut self, delay: Duration) -> Duration {
         delay.saturating_add(self.below(delay / 2))
     }
 
-    /// Begins again with the smallest bound.
+    /// Restarts with the smallest bound.
     pub(crate) fn reset(&mut self) {
         self.attempt = 0;
     }
 
-    /// The largest delay before the next attempt.
+    /// Returns the largest possible delay before the next attempt.
     fn bound(&self) -> Duration {
         let factor = 1_u32.checked_shl(self.attempt).unwrap_or(u32::MAX);
         self.first.saturating_mul(factor).min(self.max)
     }
 
     fn below(&mut self, bound: Duration) -> Duration {
-        // The top 53 bits make an even fraction below one.
+        // The top 53 bits make a uniform fraction below one.
         let fraction = (self.draw() >> 11) as f64 / (1_u64 << 53) as f64;
         bound.mul_f64(fraction)
     }
 
-    /// One step of SplitMix64.
+    /// Computes one step of SplitMix64.
     fn draw(&mut self) -> u64 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.random;

@@ -1,7 +1,6 @@
-//! [`Client`]: a connection to a server, and what can be asked of it.
+//! [`Client`]: a connection to a server, and its operations.
 
 use std::fmt;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,35 +11,41 @@ use tokio::sync::oneshot;
 use crate::connect::Connect;
 use crate::core::{Command, Handle};
 use crate::dialect::Dialect;
-use crate::error::{PublishError, RefreshError, SubscribeError};
+use crate::error::{CloseReason, PublishError, RefreshError, SubscribeError};
 use crate::handlers::{Handlers, HandlersHandle};
 use crate::publish::{Publish, PublishMatching, Publisher, round_trip};
-use crate::state::{CloseReason, ConnectionState, States};
+use crate::state::{ConnectionState, StateStream};
 use crate::subscription::Subscribe;
 use crate::url::IntoServerUrl;
 
 /// A client of a server. Clones are cheap handles to the same connection.
 ///
-/// A task of its own, spawned when connecting, keeps it connected: a lost connection is made again, and subscriptions go on after the last
-/// event they handed out. [`state`](Self::state) tells how it is doing.
+/// A task that is spawned when connecting keeps the client connected: it restores a lost connection,
+/// and subscriptions resume after the last event that they handed out. [`state`](Self::state)
+/// reports the state of the connection.
 ///
-/// The last handle dropped (clients, [subscriptions](crate::Subscription) and [publishers](Publisher) count) closes the
-/// connection at once; [`shutdown`](Self::shutdown) lets publishers finish. Dropping never blocks, and needs no runtime.
+/// Dropping the last handle closes the connection at once; clients,
+/// [subscriptions](crate::Subscription) and [publishers](Publisher) are handles.
+/// [`shutdown`](Self::shutdown) lets publishers finish first. Dropping never blocks, and needs no
+/// runtime.
 ///
-/// Its futures can be awaited on any executor; its tasks run on the tokio runtime that it was connected in.
+/// The futures can be awaited on any executor. The tasks run on the tokio runtime in which the
+/// client was connected.
 #[derive(Clone)]
 pub struct Client {
     handle: Arc<Handle>,
 }
 
 impl Client {
-    /// Connects to a server: `HOST`, `HOST:PORT`, or `qsse://HOST[:PORT]`, optionally with `?fingerprint=…`. Await what it returns.
+    /// Connects to a server: `HOST`, `HOST:PORT`, or `qsse://HOST[:PORT]`, optionally with
+    /// `?fingerprint=…`. Await the returned value, within a tokio runtime.
     ///
-    /// All addresses that the name stands for are tried, each 250 ms after the one before, within 5 s
-    /// ([`Connect::connect_timeout`]). This first connection fails at once unless [told to retry](Connect::retry).
+    /// All addresses of the name are tried, each 250 ms after the one before, within 5 s
+    /// ([`Connect::connect_timeout`]). If this first connection fails, it is not retried unless
+    /// [`Connect::retry`] says so.
     ///
     /// # Errors
-    /// [`ConnectError`](crate::ConnectError) tells what to do. Awaiting needs a tokio runtime.
+    /// Returns a [`ConnectError`](crate::ConnectError) when awaited.
     pub fn connect(server: impl IntoServerUrl) -> Connect {
         Connect::new(server.into_server_url())
     }
@@ -49,15 +54,15 @@ impl Client {
         Self { handle }
     }
 
-    /// Subscribes to a pattern, several of them, or a filter. Await what it returns; [`start`](Subscribe::start) and
-    /// [`on_lag`](Subscribe::on_lag) can be set before.
+    /// Subscribes to a pattern, several patterns, or a filter. Await the returned value;
+    /// [`start`](Subscribe::start) and [`on_lag`](Subscribe::on_lag) can be set before.
     ///
-    /// Once awaited, every matching event published from then on is delivered; in the Go library's [`Dialect`], which confirms nothing, a
-    /// little later. While the connection is lost it waits for
-    /// the next one.
+    /// Every matching event that is published after the call has returned is delivered. In the Go
+    /// library's [`Dialect`], which confirms nothing, delivery begins a little later. While there is
+    /// no connection, the call waits for the next one.
     ///
     /// # Errors
-    /// Awaited: [`SubscribeError`], for instance when the server refuses the topic.
+    /// Returns a [`SubscribeError`] when awaited, for instance if the server refuses the topic.
     pub fn subscribe(&self, filter: impl IntoFilter) -> Subscribe {
         Subscribe::new(self.handle.clone(), filter.into_filter())
     }
@@ -65,27 +70,33 @@ impl Client {
     /// Subscribes to the topics of handlers and runs them; see [`Handlers`].
     ///
     /// # Errors
-    /// As [`subscribe`](Self::subscribe); also when a handler's pattern cannot be read, or there is none.
+    /// Fails as [`subscribe`](Self::subscribe) does, and if a handler's pattern is invalid or there is
+    /// none.
     pub async fn handle(&self, handlers: Handlers) -> Result<HandlersHandle, SubscribeError> {
-        handlers.run(self).await
+        handlers.run(&self.handle).await
     }
 
-    /// Publishes an event on a topic. Await what it returns: then the server has acknowledged it, and its id is known.
-    /// [`kind`](Publish::kind) and [`key`](Publish::key) can be set before.
+    /// Publishes an event on a topic. Await the returned value, to wait for the server's
+    /// acknowledgement and to get the event's id. [`kind`](Publish::kind) and [`key`](Publish::key)
+    /// can be set before.
     ///
-    /// Publishes awaited at the same time share a stream and are written together; those of one task, one after the other, keep their order.
-    /// While the connection is lost it waits for the next one, up to [`Config::publish_wait`](crate::Config#structfield.publish_wait).
+    /// Publishes that are awaited at the same time share a stream and are written together. The
+    /// publishes that one task awaits one after the other keep their order. While there is no
+    /// connection, the call waits for the next one, for at most
+    /// [`Config::publish_wait`](crate::Config#structfield.publish_wait).
     ///
-    /// When the connection is lost before the acknowledgement, the event is sent again over the next one, under a key by which the server
-    /// knows whether it has taken it already: then the id is that of the first time. What cannot be found out is
-    /// [`PublishError::OutcomeUnknown`], never a second publish. [`Config::publish_retry`](crate::Config#structfield.publish_retry) turns
-    /// that off.
+    /// If the connection is lost before the acknowledgement, the event is sent again over the next
+    /// one, under a key by which the server recognises an event that it has accepted; its id is then
+    /// that of the first attempt. If the server cannot tell, the error is
+    /// [`PublishError::OutcomeUnknown`]; the event is never published twice.
+    /// [`Config::publish_retry`](crate::Config#structfield.publish_retry) turns this off.
     ///
-    /// A future dropped before it is done may have published the event or not.
+    /// If the future is dropped before it is done, the event may have been published or not.
     ///
     /// # Errors
-    /// Awaited: [`PublishError`]. A `*` in the topic is one: see [`publish_matching`](Self::publish_matching). In the Go library's
-    /// [`Dialect`] it is always [`PublishError::Unsupported`].
+    /// Returns a [`PublishError`] when awaited, for instance if the topic contains `*`: see
+    /// [`publish_matching`](Self::publish_matching). In the Go library's [`Dialect`] it is always
+    /// [`PublishError::Unsupported`].
     pub fn publish(&self, topic: impl AsRef<str>, data: impl AsRef<[u8]>) -> Publish {
         Publish::new(self.handle.clone(), topic.as_ref(), data.as_ref())
     }
@@ -93,17 +104,18 @@ impl Client {
     /// Publishes a value as JSON.
     ///
     /// # Errors
-    /// Awaited: as [`publish`](Self::publish), and when the value cannot be written as JSON.
+    /// Fails as [`publish`](Self::publish) does, and if the value cannot be written as JSON.
     #[cfg(feature = "json")]
     pub fn publish_json(&self, topic: impl AsRef<str>, value: &impl serde::Serialize) -> Publish {
         Publish::json(self.handle.clone(), topic.as_ref(), value)
     }
 
-    /// Publishes an event on every topic that a pattern matches, among those that the server has declared by name or keeps an event of: all
-    /// of them or, on an error, none.
+    /// Publishes an event on every topic that a pattern matches, among those that the server has
+    /// declared by name or has an event of: on all of them or, after an error, on none.
     ///
     /// # Errors
-    /// Awaited: [`PublishError`]. To match no topic is none: the count is 0 then.
+    /// Returns a [`PublishError`] when awaited. A pattern that matches no topic is not an error: the
+    /// count is then 0.
     pub fn publish_matching(
         &self,
         pattern: impl AsRef<str>,
@@ -112,14 +124,15 @@ impl Client {
         PublishMatching::new(self.handle.clone(), pattern.as_ref(), data.as_ref())
     }
 
-    /// A publisher, for many events in order without waiting for each. It opens a stream of its own with the first event. For one that goes on over
-    /// lost connections see [`exactly_once`](Publisher::exactly_once).
+    /// Makes a publisher, which sends many events in order without waiting for each. It opens its own
+    /// stream with the first event. For a publisher that continues after a lost connection see
+    /// [`exactly_once`](Publisher::exactly_once).
     pub fn publisher(&self) -> Publisher {
         Publisher::new(self.handle.clone())
     }
 
-    /// Which protocol the server speaks: [`Dialect::Qsse`] or [`Dialect::Go`]. With [`Dialect::Auto`] it may be another after a lost
-    /// connection.
+    /// Returns which protocol the server speaks: [`Dialect::Qsse`] or [`Dialect::Go`]. With
+    /// [`Dialect::Auto`] it may change after a lost connection.
     pub fn dialect(&self) -> Dialect {
         if self.handle.core.speaks_go() {
             Dialect::Go
@@ -128,18 +141,20 @@ impl Client {
         }
     }
 
-    /// How the connection is doing, as a stream that begins with the state of this moment.
-    pub fn state(&self) -> States {
-        States::new(self.handle.core.states())
+    /// Returns the states of the connection as a stream that begins with the current one.
+    pub fn state(&self) -> StateStream {
+        StateStream::new(self.handle.core.states())
     }
 
-    /// Shows a newer token to the server without reconnecting, and returns for how long it is good; `None` is for ever.
+    /// Sends a newer token to the server without reconnecting, and returns for how long it is valid;
+    /// `None` means without limit.
     ///
-    /// A client that was given its token as a value uses the newer one for later connections too.
+    /// If the client was given its token as a value, later connections use the newer one too.
     ///
     /// # Errors
-    /// [`RefreshError`]. A token that the server refuses closes the connection. In the Go library's [`Dialect`] it is always
-    /// [`RefreshError::Unsupported`], and the newer token is for later connections.
+    /// Returns a [`RefreshError`]. If the server refuses the token, it closes the connection. In the
+    /// Go library's [`Dialect`] the error is always [`RefreshError::Unsupported`], and later
+    /// connections use the newer token.
     pub async fn refresh_token(
         &self,
         token: impl Into<String>,
@@ -163,20 +178,22 @@ impl Client {
         result
     }
 
-    /// The time that a question takes to the server and back.
+    /// Measures a round trip to the server.
     ///
-    /// It goes through the server's code for publishing, by a stream without an event, so a server that hangs does not answer. No event
-    /// is published and no permission needed.
+    /// It opens a publishing stream without an event, so that the server's publishing code answers
+    /// and a server that hangs does not. It publishes no event and needs no permission.
     ///
     /// # Errors
-    /// In the Go library's [`Dialect`], which has no such question: use [`rtt`](Self::rtt) there. When there is no connection within [`Config::publish_wait`](crate::Config#structfield.publish_wait), or it is lost meanwhile.
+    /// Fails if there is no connection within
+    /// [`Config::publish_wait`](crate::Config#structfield.publish_wait), or if it is lost during the
+    /// call. In the Go library's [`Dialect`] it always fails: use [`rtt`](Self::rtt) there.
     pub async fn ping(&self) -> Result<Duration, PublishError> {
         let session = self.handle.core.connected().await?;
         round_trip(&session).await
     }
 
-    /// The transport's estimate of the round trip, without asking; `None` while there is no connection. In the Go library's dialect that of
-    /// the connection made last.
+    /// Returns the transport's estimate of the round-trip time, without a request; `None` while there
+    /// is no connection. In the Go library's dialect it is that of the most recent connection.
     pub fn rtt(&self) -> Option<Duration> {
         self.handle
             .core
@@ -184,42 +201,44 @@ impl Client {
             .map(|connection| connection.stats().rtt)
     }
 
-    /// Closes the connection at once: what publishers have not sent yet is dropped, subscriptions end once they have read what had come.
+    /// Closes the connection at once. Unsent events of publishers are dropped, and subscriptions end
+    /// once they have read what has arrived.
     ///
-    /// Await [`closed`](Self::closed) before the process ends, so that the server learns of it.
+    /// Await [`closed`](Self::closed) before the process ends, so that the server is notified.
     pub fn close(&self) {
         let core = &self.handle.core;
         core.refuse_more(CloseReason::Local);
         core.closing.cancel();
     }
 
-    /// Takes no further calls, waits until everything published so far is acknowledged, at most until `deadline` has passed, closes the
-    /// connection and waits until the server knows.
+    /// Refuses further calls, waits for at most `timeout` until everything published so far is
+    /// acknowledged, then closes the connection and waits until the server is notified.
     ///
-    /// What was then still in flight is told by [`Publisher::flush`]. Dropping the future leaves the connection open, with no
-    /// further calls taken.
-    pub async fn shutdown(&self, deadline: Duration) -> CloseReason {
+    /// [`Publisher::flush`] reports what was still in flight. If the future is dropped, the
+    /// connection stays open, but further calls are still refused.
+    ///
+    /// The timeout is measured by the tokio runtime in which the client was connected. The call
+    /// returns only if that runtime runs or has been dropped. A current-thread runtime that exists
+    /// but that nobody drives runs neither its timers nor the client's tasks: in this one case the
+    /// call waits until somebody drives it.
+    pub async fn shutdown(&self, timeout: Duration) -> CloseReason {
         let core = &self.handle.core;
         core.refuse_more(CloseReason::Local);
         if let Some(session) = core.session() {
             tokio::select! {
                 biased;
-                () = session.drained() => {}
-                // Its runtime may end meanwhile, and with it the timer.
+                () = core.publish_streams.drained(&session) => {}
+                // The runtime may end in the meantime, and the timer with it.
                 _ = core.wait_closed() => {}
-                () = core.sleep(deadline) => {}
+                () = core.sleep(timeout) => {}
             }
         }
         core.closing.cancel();
         core.wait_closed().await
     }
 
-    /// Runs a task beside the driver.
-    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.handle.core.runtime.spawn(task);
-    }
-
-    /// Waits until the client is closed for good, and says why. It does not keep the connection alive beyond this handle. Cancel-safe.
+    /// Waits until the client is closed for good, and returns why. It does not keep the connection
+    /// alive beyond this handle. Cancel-safe.
     pub async fn closed(&self) -> CloseReason {
         self.handle.core.wait_closed().await
     }

@@ -1,4 +1,4 @@
-//! [`Config`]: how a client behaves; plain data.
+//! [`Config`]: the settings of a client, as plain data.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use crate::dialect::Dialect;
 
 mod human;
 
-/// How a client behaves: plain data with defaults, for a configuration file or for
+/// The settings of a client, with defaults, for a configuration file or for
 /// [`Connect::config`](crate::Connect::config).
 ///
-/// Durations are written as `"5s"` or `"100ms"`, sizes in bytes. Unknown keys are refused. Whom to trust and the token are
-/// no part of it: see [`Connect`](crate::Connect).
+/// Durations are written as `"5s"` or `"100ms"`, sizes in bytes. Unknown keys are refused. Trusted
+/// certificates and the token are not part of it: see [`Connect`](crate::Connect).
 ///
 /// ```
 /// use std::time::Duration;
@@ -27,36 +27,43 @@ mod human;
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Config {
-    /// Deadline of one attempt to connect, from looking up the name to the server's welcome. Default 5 s, at least 10 ms.
+    /// Timeout of one attempt to connect, from resolving the name to the server's welcome. Default
+    /// 5 s, at least 10 ms.
     #[serde(with = "human")]
     pub connect_timeout: Duration,
-    /// Whether and how often the *first* connection is tried again. Default: not at all.
+    /// Whether and how often the *first* connection is retried. Default: not at all.
     pub retry: RetryPolicy,
-    /// What happens when a connection is lost later. Default: connect again, for ever.
+    /// What happens when a connection is lost later. Default: reconnect, without limit.
     pub reconnect: ReconnectPolicy,
-    /// How long publishing waits for a lost connection to come back, and for room for one more publishing stream, before it
-    /// fails with nothing sent. Zero fails at once. Default 10 s.
+    /// How long publishing waits for a lost connection to be restored, and for the server to permit
+    /// one more publishing stream, before it fails with nothing sent. Zero fails at once. Default
+    /// 10 s.
     #[serde(with = "human")]
     pub publish_wait: Duration,
-    /// Bytes, with some overhead per event, that one publisher may have sent and not yet seen acknowledged: `send` waits
-    /// beyond that. It bounds memory, and throughput to this much per round trip. Default 1 MiB.
+    /// How many bytes, with some overhead per event, one publisher may have in flight, that is, sent
+    /// and not yet acknowledged. Beyond that `send` waits. It limits memory, and throughput to this
+    /// much per round trip. Default 1 MiB.
     pub publish_in_flight_bytes: u32,
-    /// Whether publishes are tried again when the connection is lost before their acknowledgement: single ones, and those of a publisher that
-    /// sends [`exactly_once`](crate::Publisher::exactly_once). A single one gets a key for that, by which the server knows what it has taken
-    /// already; a key costs the server about a microsecond, and a place among the 100,000 that it knows. A publisher counts its events.
-    /// Default `true`; without it they fail with [`PublishError::AckLost`](crate::PublishError::AckLost).
+    /// Whether publishes are retried when the connection is lost before their acknowledgement. This
+    /// applies to single publishes, and to publishers that send
+    /// [`exactly_once`](crate::Publisher::exactly_once). Default `true`; without it they fail with
+    /// [`PublishError::AckLost`](crate::PublishError::AckLost).
+    ///
+    /// A single publish gets a key for this, by which the server recognises what it has accepted. A
+    /// key costs the server about a microsecond, and is one of the 100,000 keys that it remembers. A
+    /// publisher numbers its events instead.
     pub publish_retry: bool,
-    /// The name under which keys count that are given by [`Publish::key`](crate::Publish::key), at most 64 bytes: two clients of the same
-    /// principal share keys if they share this. Default empty.
+    /// The name to which keys of [`Publish::key`](crate::Publish::key) belong, at most 64 bytes: two
+    /// clients of the same principal share keys if they have the same name. Default empty.
     pub publisher_name: String,
-    /// How long the first bytes of a subscription's stream may take from the moment it is opened. A connection on which they do not
-    /// come is of no use and is replaced. Default 10 s, at least 10 ms.
+    /// How long the first bytes of a subscription's stream may take once it is opened. If they do not
+    /// arrive, the subscription is requested again. Default 10 s, at least 10 ms.
     #[serde(with = "human")]
     pub stream_timeout: Duration,
-    /// Which protocol to speak: `auto` (the default), `qsse` or `go`. Some things are not to be had in that of the Go library, see
-    /// [`Dialect`].
+    /// Which protocol to speak: `auto` (the default), `qsse` or `go`. [`Dialect`] describes what the
+    /// Go library's protocol lacks.
     pub dialect: Dialect,
-    /// What the client calls itself to the server, for the server's log. Default `qsse-client/` and the version.
+    /// The client's program and version, for the server's log. Default `qsse-client/` and the version.
     pub agent: String,
     /// Windows, keep-alive and idle timeout of the connection.
     pub transport: TransportConfig,
@@ -81,10 +88,10 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Whether a client can work with these settings; one that connects asks too.
+    /// Checks that all settings are within their range, as connecting does.
     ///
     /// # Errors
-    /// The first setting that is out of its range.
+    /// Returns the first setting that is out of range.
     pub fn check(&self) -> Result<(), SettingError> {
         let time = Duration::from_millis(10)..=Duration::MAX;
         let streams = self.transport.max_remote_uni_streams.unwrap_or(1);
@@ -94,7 +101,7 @@ impl Config {
         let reconnect = self.reconnect.check();
         reconnect.map_err(|error| error.within("reconnect"))?;
         let transport = self.transport.check();
-        // Each subscription has one.
+        // Each subscription has one stream.
         let streams = SettingError::number("max_remote_uni_streams", streams.into(), 1..=16_384);
         transport
             .and(streams)
@@ -102,21 +109,22 @@ impl Config {
     }
 }
 
-/// The shortest time from one attempt to connect to the next: without one, a client tries as fast as it can.
+/// The shortest delay between two attempts to connect, so that no client retries in a busy loop.
 const LEAST_PAUSE: Duration = Duration::from_millis(1);
 
-/// Whether the first connection is tried again when it fails, and how often.
+/// Whether and how often a failed first connection is retried.
 ///
-/// Only failures that may pass are: see [`ConnectError::is_retryable`](crate::ConnectError::is_retryable).
+/// Only errors that may pass are retried: see
+/// [`ConnectError::is_retryable`](crate::ConnectError::is_retryable).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RetryPolicy {
-    /// Whether to try again at all. Default `false`: the first failure is the caller's to know.
+    /// Whether to retry. Default `false`: the first failure is returned.
     pub enabled: bool,
-    /// How often to try again after the first failure. Default 5.
+    /// How often to retry after the first failure. Default 5.
     pub times: u32,
-    /// How long to wait between two attempts, at least 1 ms. Default 5 s.
+    /// The delay between two attempts, at least 1 ms. Default 5 s.
     #[serde(with = "human")]
     pub interval: Duration,
 }
@@ -132,7 +140,7 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Tries again as often as usual: 5 times, every 5 s.
+    /// Retries 5 times, every 5 s.
     #[must_use]
     pub fn enabled() -> Self {
         Self {
@@ -141,7 +149,7 @@ impl RetryPolicy {
         }
     }
 
-    /// Tries again this often, waiting `interval` in between.
+    /// Retries this often, with a delay of `interval`.
     #[must_use]
     pub fn times(times: u32, interval: Duration) -> Self {
         Self {
@@ -158,7 +166,7 @@ impl RetryPolicy {
         Ok(())
     }
 
-    /// How many attempts are made in all.
+    /// Returns how many attempts are made in all.
     pub(crate) fn attempts(&self) -> u32 {
         if self.enabled {
             self.times.saturating_add(1)
@@ -168,20 +176,21 @@ impl RetryPolicy {
     }
 }
 
-/// What happens when a connection that once stood is lost.
+/// What happens when a connection is lost.
 ///
-/// The delay before attempt `n` is drawn evenly from zero to `first_delay` · 2ⁿ⁻¹, at most `max_delay` (exponential
-/// backoff with full jitter), so that the clients of a restarted server do not come back all at once.
+/// The delay before attempt `n` is uniformly random between zero and `first_delay` · 2ⁿ⁻¹, at most
+/// `max_delay` (exponential backoff with full jitter), so that the clients of a restarted server do
+/// not reconnect all at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ReconnectPolicy {
-    /// Whether to connect again. Default `true`.
+    /// Whether to reconnect. Default `true`.
     pub enabled: bool,
-    /// Upper bound of the first delay, at least 1 ms. Default 100 ms.
+    /// The upper bound of the first delay, at least 1 ms. Default 100 ms.
     #[serde(with = "human")]
     pub first_delay: Duration,
-    /// Upper bound of every delay, at least 1 ms. Default 10 s.
+    /// The upper bound of every delay, at least 1 ms. Default 10 s.
     #[serde(with = "human")]
     pub max_delay: Duration,
 }
@@ -197,7 +206,7 @@ impl Default for ReconnectPolicy {
 }
 
 impl ReconnectPolicy {
-    /// A lost connection stays lost.
+    /// Does not reconnect.
     #[must_use]
     pub fn never() -> Self {
         Self {
@@ -206,7 +215,7 @@ impl ReconnectPolicy {
         }
     }
 
-    /// Connects again, with delays from `first_delay` doubling up to `max_delay`.
+    /// Reconnects, with delays whose bound doubles from `first_delay` up to `max_delay`.
     #[must_use]
     pub fn backoff(first_delay: Duration, max_delay: Duration) -> Self {
         Self {
@@ -228,10 +237,16 @@ impl ReconnectPolicy {
 
 macro_rules! setters {
     ($($field:ident: $type:ty),* $(,)?) => {
-        /// Setters, one per field.
+        /// Setters, one for each field.
         impl Config {
             $(
-                #[doc = concat!("Sets [`", stringify!($field), "`](Self#structfield.", stringify!($field), ").")]
+                #[doc = concat!(
+                    "Sets [`",
+                    stringify!($field),
+                    "`](Self#structfield.",
+                    stringify!($field),
+                    ")."
+                )]
                 #[must_use]
                 pub fn $field(mut self, value: $type) -> Self {
                     self.$field = value;

@@ -15,35 +15,37 @@ use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::error::{PublishError, RefreshError};
-use crate::publish::Keys;
+use crate::error::{CloseReason, PublishError, RefreshError};
+use crate::publish::{Keys, StreamRegister};
 use crate::session::Session;
-use crate::state::{CloseReason, ConnectionState};
-use crate::subscription::slot::{End, Slot};
+use crate::slot::{End, Slot};
+use crate::state::ConnectionState;
 use crate::token::TokenSource;
 
 /// What the handles of a client share with its driver.
 pub(crate) struct Core {
     pub(crate) config: Config,
-    /// Where the client's tasks run, whatever executor polls its futures.
+    /// The runtime of the client's tasks. Its futures may be polled on any executor.
     pub(crate) runtime: runtime::Handle,
     pub(crate) token: Mutex<TokenSource>,
-    /// Under which it publishes on its own account.
-    pub(crate) keys: Arc<Keys>,
-    /// Cancelled when the connection is to be closed at once.
+    /// The keys for publishes to which the caller gave none.
+    pub(crate) keys: Keys,
+    pub(crate) publish_streams: StreamRegister,
+    /// Cancelled to close the connection at once.
     pub(crate) closing: CancellationToken,
     state: watch::Sender<Arc<ConnectionState>>,
-    /// The open connection, for publishers; none while there is no connection or the server is leaving.
+    /// The open connection, for publishers; `None` while there is none or the server leaves.
     session: watch::Sender<Option<Arc<Session>>>,
-    /// The server speaks the Go library's dialect: there are no sessions.
+    /// Set if the server speaks the Go dialect, which has no sessions.
     speaks_go: AtomicBool,
-    /// In that dialect the connection made last.
+    /// The most recent connection of the Go dialect.
     link: Mutex<Option<Connection>>,
     table: Mutex<Table>,
     commands: mpsc::UnboundedSender<Command>,
 }
 
-/// The registered subscriptions. It is the truth for every new connection; commands only tell the open one of changes.
+/// The registered subscriptions. Each new connection begins with them, and commands tell the open
+/// connection about changes.
 #[derive(Default)]
 struct Table {
     slots: BTreeMap<u64, Arc<Slot>>,
@@ -51,13 +53,14 @@ struct Table {
     closed: Option<CloseReason>,
 }
 
-/// What handles ask of the driver while a connection is open. Without one there is nothing to do: the table says it all.
+/// What handles ask of the driver while a connection is open. Without one there is nothing to do,
+/// since the next connection begins with the table.
 pub(crate) enum Command {
     Subscribe(Arc<Slot>),
     Unsubscribe {
         key: u64,
     },
-    /// The stream that the subscription had under this id has ended, and the subscription wants another.
+    /// The subscription's stream with this id has ended, and it needs another one.
     Resume {
         key: u64,
         id: u32,
@@ -79,7 +82,8 @@ impl Core {
             config,
             runtime,
             token: Mutex::new(token),
-            keys: Arc::new(Keys::new()),
+            keys: Keys::new(),
+            publish_streams: StreamRegister::default(),
             closing: CancellationToken::new(),
             state: watch::Sender::new(Arc::new(ConnectionState::Connecting)),
             session: watch::Sender::new(None),
@@ -100,7 +104,7 @@ impl Core {
         self.state.send_replace(Arc::new(state));
     }
 
-    /// The open connection, if there is one.
+    /// Returns the open connection, if there is one.
     pub(crate) fn session(&self) -> Option<Arc<Session>> {
         self.session.borrow().clone()
     }
@@ -109,25 +113,25 @@ impl Core {
         self.session.send_replace(session);
     }
 
-    /// Whether the server speaks the Go library's dialect.
+    /// Returns whether the server speaks the Go dialect.
     pub(crate) fn speaks_go(&self) -> bool {
         self.speaks_go.load(Ordering::Acquire)
     }
 
-    /// Enters or leaves the Go library's dialect.
+    /// Enters or leaves the Go dialect.
     pub(crate) fn set_speaks_go(&self, go: bool) {
         self.speaks_go.store(go, Ordering::Release);
         *self.link.lock() = None;
-        // Those that wait for a session look again.
+        // Wakes those that wait for a session.
         self.session.send_modify(|_| {});
     }
 
-    /// In the Go library's dialect: a connection has been made.
+    /// Records a new connection of the Go dialect.
     pub(crate) fn set_link(&self, connection: Connection) {
         *self.link.lock() = Some(connection);
     }
 
-    /// An open connection, of whichever dialect.
+    /// Returns an open connection of either dialect.
     pub(crate) fn any_connection(&self) -> Option<Connection> {
         let session = self.session().map(|session| session.connection.clone());
         session.or_else(|| {
@@ -136,12 +140,12 @@ impl Core {
         })
     }
 
-    /// The open connection, waiting for one as long as publishing may.
+    /// Waits for the open connection, for as long as publishing may wait.
     pub(crate) async fn connected(&self) -> Result<Arc<Session>, PublishError> {
         self.connected_within(self.config.publish_wait).await
     }
 
-    /// The open connection, waiting so long for one.
+    /// Waits for the open connection, for at most `waited`.
     pub(crate) async fn connected_within(
         &self,
         waited: Duration,
@@ -170,13 +174,13 @@ impl Core {
         }
     }
 
-    /// A timer on the client's own runtime, so that its futures can be polled on any executor.
+    /// Starts a timer on the client's runtime, so that its futures can be polled on any executor.
     pub(crate) fn sleep(&self, duration: Duration) -> Sleep {
         let _runtime = self.runtime.enter();
         tokio::time::sleep(duration)
     }
 
-    /// Registers a subscription; the open connection or the next one asks for it.
+    /// Registers a subscription. The open connection or the next one requests it.
     pub(crate) fn register(
         &self,
         slot: impl FnOnce(u64) -> Arc<Slot>,
@@ -194,7 +198,7 @@ impl Core {
         Ok(slot)
     }
 
-    /// Forgets a subscription. Does nothing the second time.
+    /// Removes a subscription. A second call does nothing.
     pub(crate) fn unregister(&self, key: u64) {
         let removed = self.table.lock().slots.remove(&key);
         if removed.is_some() {
@@ -202,7 +206,7 @@ impl Core {
         }
     }
 
-    /// The registered subscriptions, the oldest first.
+    /// Returns the registered subscriptions, the oldest first.
     pub(crate) fn slots(&self) -> Vec<Arc<Slot>> {
         self.table.lock().slots.values().cloned().collect()
     }
@@ -216,23 +220,23 @@ impl Core {
     }
 
     pub(crate) fn command(&self, command: Command) {
-        // A driver that has ended has closed the client: then there is nothing to tell.
+        // This fails if the driver has ended, which has closed the client.
         let _ = self.commands.send(command);
     }
 
-    /// Why the client takes no more calls, once it does not.
+    /// Returns why the client accepts no more calls; `None` while it does.
     pub(crate) fn closed(&self) -> Option<CloseReason> {
         self.table.lock().closed.clone()
     }
 
-    /// No further calls are taken; those open go on. Only the first reason counts.
+    /// Refuses further calls. Open calls continue, and only the first reason counts.
     pub(crate) fn refuse_more(&self, reason: CloseReason) {
         self.table.lock().closed.get_or_insert(reason);
-        // Those that wait for a connection look again.
+        // Wakes those that wait for a connection.
         self.session.send_modify(|_| {});
     }
 
-    /// The end: tells everybody who waits. Only the first time counts.
+    /// Closes the client and ends everything that waits. Only the first reason counts.
     pub(crate) fn finish(&self, reason: CloseReason) {
         self.end_subscriptions(reason.clone());
         self.state.send_if_modified(|state| {
@@ -249,7 +253,7 @@ impl Core {
         self.state.borrow().is_connected()
     }
 
-    /// Ends every subscription once it has read what has come.
+    /// Ends every subscription once it has read what has arrived.
     pub(crate) fn end_subscriptions(&self, reason: CloseReason) {
         let slots = {
             let mut table = self.table.lock();
@@ -262,7 +266,7 @@ impl Core {
         }
     }
 
-    /// Waits until the client is closed and says why.
+    /// Waits until the client is closed, and returns why.
     pub(crate) fn wait_closed(&self) -> impl Future<Output = CloseReason> + Send + 'static {
         let mut states = self.states();
         async move {
@@ -273,14 +277,15 @@ impl Core {
                 .map(Arc::as_ref)
             {
                 Ok(ConnectionState::Closed { reason }) => reason.clone(),
-                // Every handle and the driver are gone: nobody was left to say more.
+                // All handles and the driver are gone, so nothing else is known.
                 _ => CloseReason::Local,
             }
         }
     }
 }
 
-/// The last one dropped closes the client at once. Clients, subscriptions and publishers each have one.
+/// Closes the client at once when the last one is dropped. Clients, subscriptions and publishers
+/// each have one.
 pub(crate) struct Handle {
     pub(crate) core: Arc<Core>,
 }

@@ -1,4 +1,4 @@
-//! [`Cursor`]: a place to go on from.
+//! [`Cursor`]: a position to resume from.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,10 +7,11 @@ use qsse_proto::control::Start;
 use qsse_proto::{EventId, ParseEventIdError};
 use serde::{Deserialize, Serialize};
 
-/// Where a subscription stands: everything up to here has been handed out.
+/// The position of a subscription: everything up to it has been handed out.
 ///
-/// Keep it as text (it has `Display`, `FromStr` and serde) and start a later subscription from it, with the same patterns or
-/// others: nothing in between is lost as long as the server keeps it, and what it no longer keeps is said.
+/// Store it as text (it implements `Display`, `FromStr` and serde's traits), and start a later
+/// subscription from it, with the same patterns or others. Nothing in between is missed as long as
+/// the server still has it, and events that it no longer has are reported as a gap.
 ///
 /// ```
 /// use qsse_client::{Cursor, Start};
@@ -26,12 +27,12 @@ use serde::{Deserialize, Serialize};
 pub struct Cursor(EventId);
 
 impl Cursor {
-    /// The cursor behind this event.
+    /// Returns the cursor after this event.
     pub const fn after(id: EventId) -> Self {
         Self(id)
     }
 
-    /// The last event it covers.
+    /// Returns the last event that it covers.
     pub const fn id(self) -> EventId {
         self.0
     }

@@ -7,59 +7,68 @@ use qsse_proto::{ALPN, GO_ALPN};
 use qsse_transport::tls::ClientTls;
 use serde::{Deserialize, Serialize};
 
-/// Which protocol a client speaks: its own, `qsse/1`, or that of the Go library `snapp-incubator/qsse`.
+/// Which protocol a client speaks: its own, `qsse/1`, or that of the Go library
+/// `snapp-incubator/qsse`.
 ///
-/// The two sides agree on one while they connect. With [`Auto`](Self::Auto) a server that speaks both chooses `qsse/1`, and after a lost
-/// connection they agree anew: when a Go server is replaced by one of ours, running clients move over by themselves.
-/// [`Client::dialect`](crate::Client::dialect) tells which it is.
+/// Client and server agree on one while they connect. With [`Auto`](Self::Auto), a server that speaks
+/// both chooses `qsse/1`. They agree anew after a lost connection, so when a Go server is replaced by
+/// a server of this library, running clients switch by themselves.
+/// [`Client::dialect`](crate::Client::dialect) returns the current one.
 ///
 /// # What the Go library's protocol cannot do
 ///
-/// - **No ids.** Events are numbered here, from 1 for each subscription, in the epoch 0 that no server's log has, and their time is that at
-///   which they were read. Such ids, and [cursors](crate::Cursor) made of them, mean nothing to anybody else.
+/// - **No ids.** The client numbers events from 1 for each subscription, in the epoch 0, which no
+///   server's log has. Their time is when they were read. These ids, and [cursors](crate::Cursor)
+///   made of them, are meaningless elsewhere.
 /// - **No resuming.** A [start](crate::Subscribe::start) other than [`Live`](crate::Start::Live) and an
-///   [`on_lag`](crate::Subscribe::on_lag) other than the usual one are refused with
-///   [`SubscribeError::Unsupported`](crate::SubscribeError::Unsupported). What is published while a subscription has no connection is
-///   lost to it: [`Notice::Lost`](crate::Notice::Lost) says so when it is connected again, and nobody knows
-///   how many events that were.
-/// - **No gaps.** A Go server does not tell of what it dropped. Ours does, without a count, as `Lost`.
+///   [`on_lag`](crate::Subscribe::on_lag) other than the default are refused with
+///   [`SubscribeError::Unsupported`](crate::SubscribeError::Unsupported). A subscription misses what
+///   is published while it has no connection: [`Notice::Lost`](crate::Notice::Lost) reports this once
+///   it is connected again, without a count.
+/// - **No gaps.** A Go server does not report events that it dropped. A server of this library does,
+///   as `Lost`, without a count.
 /// - **No publishing**, no [round trips](crate::Client::ping) and no
-///   [refreshing of a token](crate::Client::refresh_token) on an open connection.
-/// - **One connection for each subscription.** The one made by [`Client::connect`](crate::Client::connect) is used by the first. They are
-///   lost and made again one by one: [`state`](crate::Client::state) says `Reconnecting` as long as one of them is being made again. Without
-///   subscriptions there may be no connection at all, and the state stays what it was. A subscription whose connection ends for good ends alone;
-///   only when it was the last one the client is closed too.
-/// - **Nothing is confirmed.** [`subscribe`](crate::Client::subscribe) returns as soon as the patterns are written, before the server has
-///   looked at token or patterns: what is published in that moment may be missed. A refused token ends the subscription afterwards, with
-///   [`SubscriptionError::Closed`](crate::SubscriptionError::Closed). A refused pattern is told by
-///   [`Notice::PatternRefused`](crate::Notice::PatternRefused), and the subscription ends when all of its
-///   patterns are.
-/// - **Go servers take patterns by the letter.** A topic is subscribed to by exactly the text that the server has declared: `ride.*` reaches no
-///   `ride.7` there. Of several patterns in one subscription, those that another one contains are left out before they are offered: make
-///   a subscription of each, or use handlers. [Handlers](crate::Handlers) offer every pattern that they were given and match events here, as in Go.
-/// - **Certificates.** Unless it was given one, a Go server makes a new certificate with each start. A client that recognised it by its fingerprint
-///   gives up then, with [`ConnectError::Certificate`](crate::ConnectError::Certificate).
-/// - **The topic `error` is not for events**: what comes on it is an error.
+///   [newer token](crate::Client::refresh_token) on an open connection.
+/// - **One connection for each subscription.** The first subscription uses the connection that
+///   [`Client::connect`](crate::Client::connect) made. Each is lost and restored on its own, and
+///   [`state`](crate::Client::state) is `Reconnecting` while at least one is being restored. Without
+///   subscriptions there may be no connection at all, and the state does not change. A subscription
+///   whose connection ends for good ends alone; if it was the last one, the client is closed too.
+/// - **No confirmation.** [`subscribe`](crate::Client::subscribe) returns once the patterns are
+///   written, before the server has checked token or patterns, and may miss what is published at
+///   that moment. A refused token ends the subscription later, with
+///   [`SubscriptionError::Closed`](crate::SubscriptionError::Closed). A refused pattern is reported by
+///   [`Notice::PatternRefused`](crate::Notice::PatternRefused), and the subscription ends once all of
+///   its patterns are refused.
+/// - **Go servers compare patterns literally.** A topic is subscribed to with exactly the text that
+///   the server has declared: `ride.*` does not match `ride.7` there. Of several patterns in one
+///   subscription, those contained in another one are not offered: make a subscription for each, or
+///   use handlers. [Handlers](crate::Handlers) offer every pattern that they were given and match
+///   events in the client, as in Go.
+/// - **New certificates.** Unless it was given one, a Go server makes a new certificate at each start.
+///   A client that verifies it by its fingerprint then gives up, with
+///   [`ConnectError::Certificate`](crate::ConnectError::Certificate).
+/// - **The topic `error` has no events**: the server sends errors on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Dialect {
-    /// `qsse/1` where the server has it, else the Go library's.
+    /// `qsse/1` if the server speaks it, otherwise the Go library's.
     #[default]
     Auto,
-    /// `qsse/1` and nothing else.
+    /// Only `qsse/1`.
     Qsse,
-    /// The Go library's and nothing else.
+    /// Only the Go library's.
     Go,
 }
 
-/// A text that names no [`Dialect`].
+/// The error for a text that names no [`Dialect`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no such dialect: write auto, qsse or go")]
 pub struct ParseDialectError(());
 
 impl Dialect {
-    /// The dialect's name: `auto`, `qsse` or `go`.
+    /// Returns the dialect's name: `auto`, `qsse` or `go`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -68,7 +77,7 @@ impl Dialect {
         }
     }
 
-    /// The same way of recognising a server, with this dialect offered. A configuration that offers something of its own keeps that.
+    /// Offers this dialect in `tls`, unless `tls` already offers a protocol of the caller's.
     pub(crate) fn offered(self, tls: ClientTls) -> ClientTls {
         if tls.alpn() != [ALPN] {
             return tls;
@@ -80,7 +89,7 @@ impl Dialect {
         }
     }
 
-    /// What to do about a server that does not speak it.
+    /// Returns what to do about a server that does not speak it.
     pub(crate) fn advice(self) -> &'static str {
         match self {
             Self::Auto => "",

@@ -3,14 +3,14 @@
 //! ```text
 //!            ┌─ retry ─┐                       ┌──── backoff ────┐
 //!            ▼         │                       ▼                 │
-//!  start ─▶ first attempt ─▶ live connection ─▶ lost, goodbye ─▶ attempt
+//!  start ─▶ first attempt ─▶ open connection ─▶ lost, goodbye ─▶ attempt
 //!            │                    │  ▲                           │ │
 //!            │ error              │  └──────── welcome ──────────┘ │ final
 //!            ▼                    ▼ closed here                    ▼
 //!          closed ◀───────────────┴────────────────────────────────┘
 //! ```
 //!
-//! With a server of the Go library, [`Links`] are in the place of the live connection.
+//! With a server of the Go library, [`Links`] take the place of the open connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,29 +21,27 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::backoff::Backoff;
 use crate::core::{Command, Core};
-use crate::error::{ConnectError, RefreshError};
-use crate::state::{CloseReason, ConnectionState, DisconnectReason};
+use crate::error::{CloseReason, ConnectError, DisconnectReason, RefreshError};
+use crate::state::ConnectionState;
 
-mod asked;
+mod connection;
 mod control;
 mod dial;
-mod ending;
+mod disconnect;
 mod go;
 mod hello;
-mod live;
+mod requests;
 mod streams;
 mod trust;
 
 pub(crate) use dial::Endpoints;
-use ending::Ended;
+use disconnect::{Disconnect, FAREWELL};
 use go::Links;
 use hello::Opened;
 pub(crate) use trust::{Choice, Trust};
 
-/// How long a closed connection may take to tell the server.
-const FAREWELL: Duration = Duration::from_secs(1);
-
-/// The task that keeps a client connected, tells its subscriptions to the server and hands them their streams.
+/// The task that keeps a client connected, requests its subscriptions from the server, and passes
+/// them their streams.
 pub(crate) struct Driver {
     pub(crate) core: Arc<Core>,
     pub(crate) commands: mpsc::UnboundedReceiver<Command>,
@@ -51,11 +49,12 @@ pub(crate) struct Driver {
     pub(crate) trust: Trust,
     pub(crate) endpoints: Endpoints,
     pub(crate) backoff: Backoff,
-    /// Where a server that said goodbye sent its clients; tried once.
+    /// Where a server that said goodbye sent its clients. It is tried once.
     pub(crate) moved: Option<ServerUrl>,
-    /// The subscription ids used so far; no two of a client's are the same, on whatever connection.
+    /// The last subscription id used. A client never uses an id twice, also not on another
+    /// connection.
     pub(crate) last_id: u32,
-    /// Dropped with the task, also with one that was never run.
+    /// Dropped with the task, also if the task never ran.
     pub(crate) _finishing: Finishing,
 }
 
@@ -64,7 +63,7 @@ impl Driver {
     pub(crate) async fn run(mut self, first: oneshot::Sender<Result<(), ConnectError>>) {
         let reason = match self.first_connection().await {
             Ok(opened) => {
-                // Whoever awaits the connection may ask at once.
+                // Set first, since the caller may ask as soon as it is connected.
                 if matches!(opened, Opened::Go(_)) {
                     self.core.set_speaks_go(true);
                 }
@@ -78,7 +77,7 @@ impl Driver {
                 reason
             }
         };
-        // What is to be read may be read before the server knows.
+        // Subscriptions can be read to their end before the server is notified.
         self.core.end_subscriptions(reason.clone());
         let _ = timeout(FAREWELL, self.endpoints.wait_idle()).await;
         self.core.finish(reason);
@@ -96,26 +95,28 @@ impl Driver {
             if left == 0 || !error.is_retryable() {
                 return Err(error);
             }
-            tracing::info!(server = %self.url, %error, delay = ?policy.interval, "cannot connect, trying again");
+            let (server, delay) = (&self.url, policy.interval);
+            tracing::info!(%server, %error, ?delay, "cannot connect, retrying");
             self.pause(policy.interval).await?;
         }
     }
 
-    /// From one connection to the next, until there is to be none.
+    /// Serves one connection after the other, until there is to be no other.
     async fn stay_connected(&mut self, mut opened: Opened) -> CloseReason {
         loop {
             let began = Instant::now();
             let ended = match opened {
-                Opened::Qsse(mut live) => {
-                    live.run(&self.core, &mut self.commands, &mut self.last_id)
+                Opened::Qsse(mut connection) => {
+                    connection
+                        .run(&self.core, &mut self.commands, &mut self.last_id)
                         .await
                 }
                 Opened::Go(connection) => self.links(connection).run(&mut self.commands).await,
             };
             let (reason, wait) = match ended {
-                Ended::Closing => return CloseReason::Local,
-                Ended::Over(reason) => return reason,
-                Ended::Lost {
+                Disconnect::Closing => return CloseReason::Local,
+                Disconnect::Final(reason) => return reason,
+                Disconnect::Lost {
                     reason,
                     wait,
                     moved,
@@ -124,7 +125,7 @@ impl Driver {
                     (reason, wait)
                 }
             };
-            // A server that lets clients in only to lose them is not to be hammered.
+            // The backoff continues if connections last only a short time.
             if began.elapsed() >= self.core.config.reconnect.max_delay {
                 self.backoff.reset();
             }
@@ -160,19 +161,19 @@ impl Driver {
                 Err(ConnectError::Closed) => return Err(CloseReason::Local),
                 Err(error) => error,
             };
-            // A token that has expired on its way is no refusal to whoever has newer ones.
+            // An expired token is not final if the source has newer ones.
             let renewed = error.is_expiry() && self.core.token.lock().is_renewed();
             if error.is_final() && !renewed {
                 tracing::warn!(server = %self.url, %error, "giving up");
                 return Err(CloseReason::Failed(error));
             }
-            // The socket may be what is broken.
+            // The socket may be broken.
             self.endpoints.renew();
             reason = DisconnectReason::Connect(error);
         }
     }
 
-    /// The connections to a server of the Go library, beginning with this one.
+    /// Makes the connections to a server of the Go library, beginning with this one.
     fn links(&mut self, connection: Connection) -> Links {
         let Self {
             core,
@@ -185,7 +186,7 @@ impl Driver {
         Links::new(core, url, trust, endpoints, backoff, connection)
     }
 
-    /// One attempt to connect; ends early when the client is closed.
+    /// Attempts to connect once. Returns early if the client is closed.
     async fn attempt(&mut self) -> Result<Opened, ConnectError> {
         let core = self.core.clone();
         let url = self.moved.take().unwrap_or_else(|| self.url.clone());
@@ -196,7 +197,7 @@ impl Driver {
             backoff,
             ..
         } = self;
-        // Commands wait: what the hello does not ask for yet, the connection does next.
+        // Commands wait. The open connection then handles those that the hello did not cover.
         tokio::select! {
             biased;
             () = core.closing.cancelled() => Err(ConnectError::Closed),
@@ -214,7 +215,8 @@ impl Driver {
     }
 }
 
-/// Takes commands while there is no connection. The next one begins with what the table says, so there is nothing else to do.
+/// Receives commands while there is no connection. The next one begins with the table of
+/// subscriptions, so there is nothing else to do.
 async fn skip(commands: &mut mpsc::UnboundedReceiver<Command>) {
     while let Some(command) = commands.recv().await {
         skipped(command);
@@ -228,7 +230,7 @@ fn skipped(command: Command) {
     }
 }
 
-/// Tells everybody when the task panics, or is dropped with its runtime.
+/// Closes the client when the task panics, or is dropped with its runtime.
 pub(crate) struct Finishing(pub(crate) Arc<Core>);
 
 impl Drop for Finishing {

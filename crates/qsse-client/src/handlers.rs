@@ -1,23 +1,24 @@
-//! [`Handlers`]: functions that are called with events, for those who would rather not write a loop.
+//! [`Handlers`]: functions that are called with events, instead of a loop.
 
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 
-use futures_core::future::BoxFuture;
 use qsse_proto::Event;
 use qsse_proto::control::{OnLag, Start};
 use qsse_topic::{Filter, FilterError, IntoFilter, Matcher, Pattern};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::Client;
+use crate::core::Handle;
 use crate::cursor::Cursor;
-use crate::error::{SubscribeError, SubscriptionError};
+use crate::error::{HandlersError, SubscribeError};
 use crate::notice::Notice;
+use crate::subscription::Subscribe;
 
 mod run;
 
-use run::{Runner, log_error, log_message, log_notice};
+use run::{ErrorHandler, Handler, NoticeHandler, Runner, log_error, log_message, log_notice};
 
 /// Functions to be called with events.
 ///
@@ -34,13 +35,17 @@ use run::{Runner, log_error, log_message, log_notice};
 /// # running.stop().await; Ok(()) }
 /// ```
 ///
-/// - All share one subscription, to everything that any of them wants.
-/// - They run one at a time, in the order of events; of those that match an event each runs once, in the order they were added. A slow
-///   handler is a slow subscriber. It may hand work on to a task of its own.
-/// - [`on_message`](Self::on_message) gets the events of [`topics`](Self::topics) that no handler matches. By default they are logged.
-/// - [`on_notice`](Self::on_notice) gets gaps, resets and other [notices](Notice), in their place among the events. By default they are logged.
-/// - [`on_error`](Self::on_error) gets panics, and the error that ends the subscription. By default they are logged.
-/// - A handler that panics is reported and ends nothing else.
+/// - All handlers share one subscription, to the union of their patterns.
+/// - They run one at a time, in the order of events. Each handler that matches an event runs once,
+///   in the order in which they were added. A slow handler makes a slow subscriber, so it should
+///   leave long work to a task.
+/// - [`on_message`](Self::on_message) gets the events of [`topics`](Self::topics) that no handler
+///   matches. By default they are logged.
+/// - [`on_notice`](Self::on_notice) gets gaps, resets and other [notices](Notice), in their place
+///   among the events. By default they are logged.
+/// - [`on_error`](Self::on_error) gets panics, and the error that ends the subscription. By default
+///   they are logged.
+/// - The panic of a handler is reported, and ends nothing else.
 #[must_use = "handlers run once they are given to `Client::handle`"]
 pub struct Handlers {
     handlers: Vec<(Result<Filter, FilterError>, Handler)>,
@@ -52,40 +57,8 @@ pub struct Handlers {
     on_lag: OnLag,
 }
 
-type Handler = Box<dyn Fn(Event) -> BoxFuture<'static, ()> + Send + Sync>;
-type NoticeHandler = Box<dyn Fn(Notice) -> BoxFuture<'static, ()> + Send + Sync>;
-type ErrorHandler = Box<dyn Fn(HandlersError) -> BoxFuture<'static, ()> + Send + Sync>;
-
-/// What running handlers have to report; given to [`Handlers::on_error`].
-#[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum HandlersError {
-    /// The subscription has ended.
-    #[error(transparent)]
-    Subscription(#[from] SubscriptionError),
-    /// A handler panicked. The others run on, and so does it with the next event.
-    #[error("a handler of {} panicked at event {}: {message}", event.topic(), event.id())]
-    #[non_exhaustive]
-    Panicked {
-        /// The event it was called with.
-        event: Event,
-        /// What the panic said.
-        message: String,
-    },
-}
-
-impl HandlersError {
-    /// The server's reason, where it gave one.
-    pub fn code(&self) -> Option<qsse_proto::Code> {
-        match self {
-            Self::Subscription(error) => error.code(),
-            Self::Panicked { .. } => None,
-        }
-    }
-}
-
 impl Handlers {
-    /// No handlers yet.
+    /// Makes an empty set of handlers.
     pub fn new() -> Self {
         Self {
             handlers: Vec::new(),
@@ -98,9 +71,9 @@ impl Handlers {
         }
     }
 
-    /// Calls `handler` with each event that the pattern matches, or the filter.
+    /// Calls `handler` with each event that the pattern or filter matches.
     ///
-    /// What cannot be read as a pattern is an error of [`Client::handle`].
+    /// An invalid pattern is an error of [`Client::handle`](crate::Client::handle).
     pub fn on<F, Fut>(mut self, filter: impl IntoFilter, handler: F) -> Self
     where
         F: Fn(Event) -> Fut + Send + Sync + 'static,
@@ -111,13 +84,14 @@ impl Handlers {
         self
     }
 
-    /// Subscribes to these too; their events go to [`on_message`](Self::on_message) where no handler matches.
+    /// Subscribes to these patterns too. Their events go to [`on_message`](Self::on_message) if no
+    /// handler matches.
     pub fn topics(mut self, filter: impl IntoFilter) -> Self {
         self.topics.push(filter.into_filter());
         self
     }
 
-    /// Calls `handler` with each event that no other handler matches, instead of logging it.
+    /// Calls `handler` with each event that no other handler matches, instead of logging the event.
     pub fn on_message<F, Fut>(mut self, handler: F) -> Self
     where
         F: Fn(Event) -> Fut + Send + Sync + 'static,
@@ -127,7 +101,7 @@ impl Handlers {
         self
     }
 
-    /// Calls `handler` with each gap, reset and other [`Notice`], instead of logging it.
+    /// Calls `handler` with each gap, reset and other [`Notice`], instead of logging the notice.
     pub fn on_notice<F, Fut>(mut self, handler: F) -> Self
     where
         F: Fn(Notice) -> Fut + Send + Sync + 'static,
@@ -137,7 +111,8 @@ impl Handlers {
         self
     }
 
-    /// Calls `handler` with each panic of a handler, and with the error that ends the subscription, instead of logging it.
+    /// Calls `handler` with each panic of a handler and with the error that ends the subscription,
+    /// instead of logging the error.
     pub fn on_error<F, Fut>(mut self, handler: F) -> Self
     where
         F: Fn(HandlersError) -> Fut + Send + Sync + 'static,
@@ -147,19 +122,20 @@ impl Handlers {
         self
     }
 
-    /// Where to begin, as [`Subscribe::start`](crate::Subscribe::start).
+    /// Sets where to start, as [`Subscribe::start`](crate::Subscribe::start) does.
     pub fn start(mut self, start: impl Into<Start>) -> Self {
         self.start = start.into();
         self
     }
 
-    /// What the server does when the handlers are too slow, as [`Subscribe::on_lag`](crate::Subscribe::on_lag).
+    /// Sets what the server does when the handlers are too slow, as
+    /// [`Subscribe::on_lag`](crate::Subscribe::on_lag) does.
     pub fn on_lag(mut self, on_lag: OnLag) -> Self {
         self.on_lag = on_lag;
         self
     }
 
-    pub(crate) async fn run(self, client: &Client) -> Result<HandlersHandle, SubscribeError> {
+    pub(crate) async fn run(self, handle: &Arc<Handle>) -> Result<HandlersHandle, SubscribeError> {
         let Self {
             handlers,
             topics,
@@ -186,8 +162,7 @@ impl Handlers {
             patterns.extend_from_slice(filter?.patterns());
         }
         let filter = Filter::new(patterns.iter().cloned())?;
-        let subscription = client
-            .subscribe(&filter)
+        let subscription = Subscribe::new(handle.clone(), Ok(filter.clone()))
             .start(start)
             .on_lag(on_lag)
             .offering(patterns)
@@ -201,7 +176,8 @@ impl Handlers {
             on_notice,
             on_error,
         };
-        client.spawn(runner.run(subscription, stop.clone(), running));
+        let runtime = &handle.core.runtime;
+        runtime.spawn(runner.run(subscription, stop.clone(), running));
         Ok(HandlersHandle {
             filter,
             ended,
@@ -228,15 +204,15 @@ impl fmt::Debug for Handlers {
     }
 }
 
-/// Handlers that run; made by [`Client::handle`].
+/// Running handlers. Made by [`Client::handle`](crate::Client::handle).
 ///
-/// [`stop`](Self::stop) ends them, and so does dropping it: the handler that runs at that moment finishes, none runs after it. It keeps
-/// the connection alive.
+/// [`stop`](Self::stop) and dropping it stop the handlers: the one that is running finishes, and
+/// no other one runs. It keeps the connection alive.
 #[must_use = "dropping this stops the handlers"]
 #[derive(Debug)]
 pub struct HandlersHandle {
     filter: Filter,
-    /// Gone when the handlers' task is.
+    /// Closed when the handlers' task has ended.
     ended: watch::Receiver<Cursor>,
     stop: Stop,
 }
@@ -251,26 +227,27 @@ impl Drop for Stop {
 }
 
 impl HandlersHandle {
-    /// Runs no further handler, waits for the one that runs, and returns where the subscription stood.
+    /// Stops the handlers, waits for the one that is running, and returns the
+    /// [`cursor`](Self::cursor).
     pub async fn stop(self) -> Cursor {
         self.stop.0.cancel();
         self.ended().await
     }
 
-    /// Waits until the handlers have ended by themselves, as when the connection ends for good, and returns where the subscription
-    /// stood. Cancel-safe.
+    /// Waits until the handlers have ended, for instance because the connection has ended for good,
+    /// and returns the [`cursor`](Self::cursor). Cancel-safe.
     pub async fn ended(&self) -> Cursor {
         let mut ended = self.ended.clone();
         while ended.changed().await.is_ok() {}
         self.cursor()
     }
 
-    /// The last event whose handlers have finished.
+    /// Returns the position of the last event whose handlers have finished.
     pub fn cursor(&self) -> Cursor {
         *self.ended.borrow()
     }
 
-    /// All that is subscribed to.
+    /// Returns the union of the patterns subscribed to.
     pub fn filter(&self) -> &Filter {
         &self.filter
     }

@@ -1,13 +1,14 @@
-//! qsse client: subscribe to and publish events over QUIC.
+//! The qsse client: subscribes to events and publishes them over QUIC.
 //!
-//! # The idea
+//! # Overview
 //!
-//! A [`Client`] is one encrypted connection to a server, kept up by a task of its own. A [`Subscription`] is a stream of the events
-//! that match its patterns, in order, each once: it remembers the last event it handed out, and when the connection is lost
-//! it goes on after that one. What the server no longer has is said, never skipped in silence.
+//! A [`Client`] is one encrypted connection to a server, which a task of its own maintains. A
+//! [`Subscription`] is a stream of the events that match its patterns, in order, each once. It
+//! remembers the last event that it handed out, and resumes after it when the connection is lost.
+//! Events that the server no longer has are reported, not skipped silently.
 //!
-//! Each subscription has a QUIC stream of its own, read and decoded in the task that asks for the next event. One that nobody reads holds back no
-//! other.
+//! Each subscription has its own QUIC stream, which is read and decoded in the task that asks for
+//! the next event. A subscription that nobody reads does not delay others.
 //!
 //! # Example
 //!
@@ -30,32 +31,35 @@
 //! # }
 //! ```
 //!
-//! # What there is
+//! # Contents
 //!
-//! - [`Client::connect`] says where, whom to trust ([`Connect`]) and who one is ([`TokenSource`]); [`Config`] holds the rest.
-//! - [`Client::subscribe`] gives a [`Subscription`], from a [`Start`] on: live, after a [`Cursor`], from the oldest event kept or from a time on, or
-//!   with the last events of each topic. [`Subscription::outcome`] tells how that was met.
-//! - A [`Notice`] says that events are missing. It is logged, or handed to the function given to [`Subscribe::on_notice`], or yielded by
-//!   [`Subscription::next_item`].
-//! - [`Handlers`] are for those who would rather give functions than write a loop.
-//! - [`Client::publish`] publishes one event and waits for the acknowledgement; a [`Publisher`] sends many without waiting for each.
-//! - [`Client::state`] tells how the connection is doing.
-//! - [`Dialect`] is for servers of the Go library: with the default, a client falls back to their protocol.
-//! - Errors are one type per operation, and each knows whether trying again may help: [`ConnectError`], [`SubscribeError`],
-//!   [`SubscriptionError`], [`PublishError`], [`RefreshError`].
+//! - [`Client::connect`] connects; [`Connect`] sets which certificates to trust and the token
+//!   ([`TokenSource`]); [`Config`] has all other settings.
+//! - [`Client::subscribe`] makes a [`Subscription`] from a [`Start`]: live, after a [`Cursor`], from
+//!   the oldest event or a time, or with the last events of each topic. [`Subscription::outcome`]
+//!   returns how the server met the start.
+//! - A [`Notice`] reports missing events. It is logged, passed to the function given to
+//!   [`Subscribe::on_notice`], or yielded by [`Subscription::next_item`].
+//! - [`Handlers`] call functions instead of a loop.
+//! - [`Client::publish`] publishes one event and waits for the acknowledgement; a [`Publisher`] sends
+//!   many without waiting for each.
+//! - [`Client::state`] returns the state of the connection.
+//! - [`Dialect`] is for servers of the Go library: by default a client falls back to their protocol.
+//! - Each operation has its error, which knows whether to retry: [`ConnectError`],
+//!   [`SubscribeError`], [`SubscriptionError`], [`PublishError`], [`RefreshError`].
 //!
 //! # Features
 //!
-//! | feature | default | gives |
+//! | feature | default | enables |
 //! |---|---|---|
-//! | `aws-lc-rs` | yes | the aws-lc-rs crypto provider; used when both are on |
+//! | `aws-lc-rs` | yes | the aws-lc-rs crypto provider; it is used if both are enabled |
 //! | `ring` | no | the ring crypto provider |
-//! | `platform-verifier` | yes | servers are recognised by the root certificates of the operating system |
+//! | `platform-verifier` | yes | trust in the root certificates of the operating system |
 //! | `json` | no | `Client::publish_json` and `Event::json` |
 #![deny(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "the outputs belong to the program, and printing panics where nobody reads"
+    reason = "the outputs belong to the program, and printing to a closed pipe panics"
 )]
 
 #[cfg(doctest)]
@@ -75,6 +79,7 @@ mod handlers;
 mod notice;
 mod publish;
 mod session;
+mod slot;
 mod state;
 mod subscription;
 mod text;
@@ -87,18 +92,19 @@ pub use connect::Connect;
 pub use cursor::Cursor;
 pub use dialect::{Dialect, ParseDialectError};
 pub use error::{
-    ConnectError, PublishError, RefreshError, SubscribeError, SubscriptionError, UnknownOutcome,
+    CloseReason, ConnectError, DisconnectReason, HandlersError, PublishError, RefreshError,
+    SubscribeError, SubscriptionError, UnknownOutcome,
 };
-pub use handlers::{Handlers, HandlersError, HandlersHandle};
+pub use handlers::{Handlers, HandlersHandle};
 pub use notice::{Item, Loss, Notice};
-pub use publish::{Progress, Publish, PublishMatching, Published, Publisher};
-pub use state::{CloseReason, ConnectionState, DisconnectReason, States};
+pub use publish::{Publish, PublishMatching, PublishProgress, Published, Publisher};
+pub use state::{ConnectionState, StateStream};
 pub use subscription::{Items, Subscribe, Subscription};
 pub use token::TokenSource;
 pub use url::IntoServerUrl;
 
 pub use qsse_proto::control::{OnLag, Start};
-/// What is wrong with a line of the Go library's protocol; inside [`SubscriptionError`].
+/// The problem with a line of the Go library's protocol; part of [`SubscriptionError`].
 pub use qsse_proto::go::LineError;
 pub use qsse_proto::limits::SettingError;
 pub use qsse_proto::publish::{Key, KeyError};
@@ -108,8 +114,8 @@ pub use qsse_proto::{
     Reset, Timestamp,
 };
 pub use qsse_topic::{Filter, FilterError, IntoFilter, Pattern, PatternError, Topic, TopicError};
-/// Whom to trust: TLS set-up.
+/// TLS settings: which certificates to trust.
 pub use qsse_transport::tls;
-/// Why the transport could not connect; inside [`ConnectError`].
+/// Why the transport could not connect; part of [`ConnectError`].
 pub use qsse_transport::{CertificateProblem, ConnectError as TransportError};
 pub use qsse_transport::{ConnectionError, ServerUrl, TransportConfig, UrlError};

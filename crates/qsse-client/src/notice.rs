@@ -1,4 +1,4 @@
-//! [`Item`] and [`Notice`]: what a subscription reports beside events.
+//! [`Item`] and [`Notice`]: what a subscription reports besides events.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,11 +7,11 @@ use bytes::Bytes;
 use qsse_proto::{Code, Counted, Event, Gap, Reset};
 use qsse_topic::TopicError;
 
-use crate::error::in_brackets;
-use crate::state::DisconnectReason;
+use crate::error::{DisconnectReason, in_brackets};
 use crate::text::short;
 
-/// An event or a notice, as [`Subscription::next_item`](crate::Subscription::next_item) yields them, in order.
+/// An event or a notice, as [`Subscription::next_item`](crate::Subscription::next_item) yields them,
+/// in order.
 #[derive(Clone, Debug)]
 pub enum Item<E = Event> {
     /// An event.
@@ -21,71 +21,77 @@ pub enum Item<E = Event> {
 }
 
 impl<E> Item<E> {
-    /// Turns an event into something else, and leaves a notice as it is.
-    pub fn map<T>(self, turn: impl FnOnce(E) -> T) -> Item<T> {
+    /// Converts an event, and leaves a notice as it is.
+    pub fn map<T>(self, convert: impl FnOnce(E) -> T) -> Item<T> {
         match self {
-            Self::Event(event) => Item::Event(turn(event)),
+            Self::Event(event) => Item::Event(convert(event)),
             Self::Notice(notice) => Item::Notice(notice),
         }
     }
 }
 
-/// What a [`Subscription`](crate::Subscription) reports between two events. It goes on after each of them.
+/// What a [`Subscription`](crate::Subscription) reports between two events. It continues after each
+/// notice.
 ///
-/// [`next`](crate::Subscription::next) yields events alone and gives notices to the function set with
-/// [`on_notice`](crate::Subscribe::on_notice), which logs them by default.
+/// [`next`](crate::Subscription::next) yields only events, and passes notices to the function set
+/// with [`on_notice`](crate::Subscribe::on_notice), which logs them by default.
 /// [`next_item`](crate::Subscription::next_item) yields both.
 ///
-/// Only [`Gap`](Self::Gap) and [`Reset`](Self::Reset) come from a server that speaks `qsse/1`. The others come from servers of the Go
-/// library, in its [`Dialect`](crate::Dialect).
+/// A server that speaks `qsse/1` causes only [`Gap`](Self::Gap) and [`Reset`](Self::Reset). The
+/// others occur with servers of the Go library, in its [`Dialect`](crate::Dialect).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Notice {
     /// Events may be missing here.
     Gap(Gap),
-    /// The server's log does not have the subscription's position; the subscription goes on with the oldest event of that log.
+    /// The server's log does not contain the subscription's position. The subscription continues
+    /// with the oldest event of that log.
     Reset(Reset),
-    /// Events may be missing here, and their number is unknown.
+    /// An unknown number of events may be missing here.
     Lost(Loss),
-    /// The server refused one of several patterns; the others go on.
+    /// The server refused one of several patterns. The others stay subscribed.
     PatternRefused {
-        /// The pattern, as it was offered.
+        /// The refused pattern.
         pattern: String,
-        /// Why: [`Code::NOT_AUTHORISED`] or [`Code::TOPIC_NOT_AVAILABLE`].
+        /// The reason: [`Code::NOT_AUTHORISED`] or [`Code::TOPIC_NOT_AVAILABLE`].
         code: Code,
     },
-    /// An event whose topic is not a valid topic of this library.
+    /// An event arrived whose topic is invalid in this library.
     Unusable {
-        /// The text in the place of the topic.
+        /// The invalid topic.
         topic: String,
         /// The event's data.
         data: Bytes,
-        /// Why it is not a valid topic.
+        /// Why the topic is invalid.
         problem: TopicError,
     },
-    /// Another error that the server reported.
+    /// The server reported another error.
     Reported {
-        /// Which, as a number.
+        /// The error, as a number.
         code: Code,
-        /// The data that came with it, as JSON, cut where it is long; may be empty.
+        /// The error's data as JSON, shortened if it is long; may be empty.
         data: String,
     },
 }
 
-/// How events may have been lost with a server of the Go library's [`Dialect`](crate::Dialect), which does not number events.
+/// How events may have been lost with a server of the Go library's [`Dialect`](crate::Dialect),
+/// which does not number events.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Loss {
-    /// The connection was lost for this reason and has been restored. Events published in between are lost.
+    /// The connection was lost for this reason, and is restored. Events published in between are
+    /// lost.
     Reconnected(DisconnectReason),
-    /// The server speaks another dialect than before. Events published before the reconnect are lost.
+    /// The server speaks another dialect than before. Events published before the reconnect are
+    /// lost.
     Dialect,
-    /// The server says that it no longer had some events.
+    /// The server reported that it no longer had some events.
     Reported,
 }
 
 impl Notice {
-    /// Whether events are or may be missing: true for a gap, a reset, a loss and an unusable event.
+    /// Returns whether events are or may be missing: true for a gap, a reset, a loss and an unusable
+    /// event.
     pub fn is_loss(&self) -> bool {
         matches!(
             self,
@@ -93,7 +99,7 @@ impl Notice {
         )
     }
 
-    /// The server's reason, where it gave one.
+    /// Returns the server's reason, if it gave one.
     pub fn code(&self) -> Option<Code> {
         match self {
             Self::PatternRefused { code, .. } | Self::Reported { code, .. } => Some(*code),
@@ -140,20 +146,24 @@ impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Reconnected(reason) => {
-                write!(f, "{reason}; events published before the reconnect are lost")
+                write!(
+                    f,
+                    "{reason}; events published before the reconnect are lost"
+                )
             }
             Self::Dialect => f.write_str(
-                "the server speaks another dialect than before; events published before the reconnect are lost",
+                "the server speaks another dialect than before; events published before the \
+                 reconnect are lost",
             ),
-            Self::Reported => f.write_str("the server says that it no longer had them"),
+            Self::Reported => f.write_str("the server reported that it no longer had them"),
         }
     }
 }
 
-/// The function that gets the notices of a subscription whose caller asks for events alone.
+/// The function that gets the notices of a subscription whose caller asks only for events.
 pub(crate) type OnNotice = Arc<dyn Fn(&Notice) + Send + Sync>;
 
-/// Logs a notice: what is done with it by default.
+/// Logs a notice, which is the default.
 pub(crate) fn log(notice: &Notice) {
     tracing::warn!(%notice, "subscription");
 }

@@ -18,60 +18,36 @@ use crate::core::Handle;
 use crate::error::PublishError;
 use crate::session::Session;
 
-mod again;
+mod first_attempt;
 mod keys;
 mod ledger;
-mod pipe;
+mod published;
 mod publisher;
+mod register;
 mod request;
-mod serving;
-mod succession;
+mod resend;
+mod retry;
+mod stream;
+mod task;
 
-pub(crate) use again::Left;
 pub(crate) use keys::Keys;
-pub(crate) use pipe::Pipe;
+pub use published::{PublishProgress, Published};
 pub use publisher::Publisher;
+pub(crate) use register::StreamRegister;
 use request::Request;
 
-/// An event to be published: await it to send it and to wait for the server's acknowledgement. Made by
-/// [`Client::publish`](crate::Client::publish).
+/// A publish of one event. Await it to send the event and to wait for the server's acknowledgement.
+/// Made by [`Client::publish`](crate::Client::publish).
 #[must_use = "nothing is published until this is awaited"]
 pub struct Publish {
     request: Request,
 }
 
-/// An event to be published on every topic that a pattern matches: await it. Made by
+/// A publish of an event on every topic that a pattern matches. Await it. Made by
 /// [`Client::publish_matching`](crate::Client::publish_matching).
 #[must_use = "nothing is published until this is awaited"]
 pub struct PublishMatching {
     request: Request,
-}
-
-/// What a publish to a pattern did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Published {
-    bounds: Option<(EventId, EventId)>,
-    count: u64,
-}
-
-/// What became of the events that a [`Publisher`] sent.
-///
-/// Those neither acknowledged, refused nor lost are in flight.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Progress {
-    /// Events handed over by `send`.
-    pub sent: u64,
-    /// Events that the server has acknowledged. A publish to a pattern counts as one.
-    pub acknowledged: u64,
-    /// Events that the server has refused, those behind a refused one included.
-    pub refused: u64,
-    /// Events that were in flight when a connection was lost: published or not, nobody knows.
-    pub lost: u64,
-    /// The first event published.
-    pub first: Option<EventId>,
-    /// The last event published.
-    pub last: Option<EventId>,
 }
 
 impl Publish {
@@ -97,18 +73,22 @@ impl Publish {
         }
     }
 
-    /// The event's kind: `message` by default. 1 to 64 bytes without control characters; another is an error when awaited.
+    /// Sets the event's kind, which is `message` by default: 1 to 64 bytes without control
+    /// characters. Any other kind is an error when the publish is awaited.
     pub fn kind(mut self, kind: impl AsRef<str>) -> Self {
         self.request.kind = Kind::new(kind).map_err(Into::into);
         self
     }
 
-    /// Publishes under a key of 1 to 64 bytes; another length is an error when awaited. Of several publishes with the same key only the first
-    /// makes an event, and the others get its id, whatever their topic, kind and data are: so the call can be repeated, also by another
+    /// Publishes under a key of 1 to 64 bytes; another length is an error when awaited.
+    ///
+    /// Of several publishes with the same key only the first one makes an event. The others return
+    /// its id, whatever their topic, kind and data are. So the call can be repeated, also by another
     /// process, without publishing twice.
     ///
-    /// The same key means the same publish for the same principal and [`Config::publisher_name`](crate::Config#structfield.publisher_name), for
-    /// as long as the server knows it: 2 minutes and the last 100,000 keys of all publishers, unless it is set otherwise.
+    /// Keys are compared for the same principal and the same
+    /// [`Config::publisher_name`](crate::Config#structfield.publisher_name), for as long as the
+    /// server remembers them. The default is 2 minutes, and the last 100,000 keys of all publishers.
     pub fn key(mut self, key: impl AsRef<[u8]>) -> Self {
         self.request.set_key(key.as_ref());
         self
@@ -116,7 +96,7 @@ impl Publish {
 }
 
 impl IntoFuture for Publish {
-    /// The event's id.
+    /// The id of the event.
     type Output = Result<EventId, PublishError>;
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
@@ -138,13 +118,13 @@ impl PublishMatching {
         }
     }
 
-    /// The events' kind, as [`Publish::kind`].
+    /// Sets the kind of the events, as [`Publish::kind`] does.
     pub fn kind(mut self, kind: impl AsRef<str>) -> Self {
         self.request.kind = Kind::new(kind).map_err(Into::into);
         self
     }
 
-    /// Publishes under a key, as [`Publish::key`]: the topics reached are those of the first publish.
+    /// Publishes under a key, as [`Publish::key`] does. A repetition reaches no further topics.
     pub fn key(mut self, key: impl AsRef<[u8]>) -> Self {
         self.request.set_key(key.as_ref());
         self
@@ -152,7 +132,7 @@ impl PublishMatching {
 }
 
 impl IntoFuture for PublishMatching {
-    /// How many topics were reached, perhaps none.
+    /// The events published, one for each topic that matches; perhaps none.
     type Output = Result<Published, PublishError>;
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
@@ -161,38 +141,8 @@ impl IntoFuture for PublishMatching {
     }
 }
 
-impl Published {
-    /// How many events were published: one for each topic that the pattern matched, 0 if it matched none.
-    pub fn count(&self) -> u64 {
-        self.count
-    }
-
-    /// The first of them.
-    pub fn first(&self) -> Option<EventId> {
-        self.bounds.map(|(first, _)| first)
-    }
-
-    /// The last of them.
-    pub fn last(&self) -> Option<EventId> {
-        self.bounds.map(|(_, last)| last)
-    }
-}
-
-impl Progress {
-    /// This and what came after.
-    fn and(self, later: Self) -> Self {
-        Self {
-            sent: self.sent + later.sent,
-            acknowledged: self.acknowledged + later.acknowledged,
-            refused: self.refused + later.refused,
-            lost: self.lost + later.lost,
-            first: self.first.or(later.first),
-            last: later.last.or(self.last),
-        }
-    }
-}
-
-/// The time of a round trip through the server's publishing code: a publishing stream without an event.
+/// Measures a round trip through the server's publishing code, with a publishing stream without
+/// events.
 pub(crate) async fn round_trip(session: &Session) -> Result<Duration, PublishError> {
     let lost = |_| PublishError::AckLost {
         unacknowledged: 0,
@@ -201,7 +151,7 @@ pub(crate) async fn round_trip(session: &Session) -> Result<Duration, PublishErr
     let begun = Instant::now();
     let (mut send, recv) = session.connection.open_bi().await.map_err(lost)?;
     let open = PublisherFrame::from(OpenPublisher::default());
-    // A server that refuses the stream has answered all the same.
+    // A server that refuses the stream has answered too.
     let _ = send.write_all(&mut [open.encode()]).await;
     send.finish();
     let mut answers = FrameReader::new(recv, CONTROL_FRAME_BYTES);
@@ -212,16 +162,6 @@ pub(crate) async fn round_trip(session: &Session) -> Result<Duration, PublishErr
             reason: session.lost(),
         }),
         None => Ok(begun.elapsed()),
-    }
-}
-
-/// Refuses here what the server would refuse there.
-fn check_size(len: usize, session: &Session) -> Result<(), PublishError> {
-    let max = session.max_event_bytes;
-    if len > max {
-        Err(PublishError::TooLarge { len, max })
-    } else {
-        Ok(())
     }
 }
 

@@ -1,43 +1,30 @@
-//! [`Session`]: an open connection, as publishers see it.
+//! [`Session`]: a connection on which the server has accepted the client.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use qsse_proto::Epoch;
 use qsse_proto::control::Welcome;
-use qsse_proto::publish::KeyScope;
-use qsse_transport::Connection;
+use qsse_transport::{Connection, ConnectionError};
 
-use crate::core::Core;
-use crate::publish::{Left, Pipe};
-use crate::state::DisconnectReason;
+use crate::error::{DisconnectReason, PublishError};
 
-/// An open connection on which the server has let the client in, as publishers see it.
+/// A connection on which the server has accepted the client, as publishers see it.
 pub(crate) struct Session {
     pub(crate) connection: Connection,
     pub(crate) epoch: Epoch,
-    /// Whom the server takes the client for.
+    /// The number by which the server names the client's principal.
     pub(crate) identity: u64,
     pub(crate) max_event_bytes: usize,
-    /// How long the server knows the key of a publish; zero if not at all.
+    /// How long the server remembers the key of a publish; zero if it does not.
     pub(crate) dedup_window: Duration,
-    /// How long the server knows the last number of a publisher; zero if not at all.
+    /// How long the server remembers the last number of a publisher; zero if it does not.
     pub(crate) publisher_window: Duration,
-    /// The server has said goodbye, or the connection has ended: nothing new is begun.
+    /// Set when nothing new may begin: the server said goodbye, or the connection has ended.
     over: AtomicBool,
-    /// Why the connection ended, as the driver saw it.
+    /// Why the connection ended, according to the driver.
     lost: OnceLock<DisconnectReason>,
-    pipes: Mutex<Pipes>,
-}
-
-/// The publishing streams of a connection.
-#[derive(Default)]
-struct Pipes {
-    /// Those that all single publishes share, one for each scope of keys; made by the first.
-    shared: Vec<Arc<Pipe>>,
-    all: Vec<Weak<Pipe>>,
 }
 
 impl Session {
@@ -59,105 +46,51 @@ impl Session {
             publisher_window: Duration::from_millis(publisher_millis.into()),
             over: AtomicBool::new(false),
             lost: OnceLock::new(),
-            pipes: Mutex::default(),
         }
     }
 
-    /// Whether a new publish has no place on this connection.
+    /// Returns whether nothing new may be published over this connection.
     pub(crate) fn is_over(&self) -> bool {
         self.over.load(Ordering::Acquire)
     }
 
-    /// The server leaves, or a publishing stream has found the connection broken.
+    /// Records that the server leaves, or that a publishing stream found the connection broken.
     pub(crate) fn set_over(&self) {
         self.over.store(true, Ordering::Release);
     }
 
-    /// The connection has ended.
+    /// Records that the connection has ended.
     pub(crate) fn set_lost(&self, reason: DisconnectReason) {
         let _ = self.lost.set(reason);
         self.set_over();
     }
 
-    /// Why the connection ended, as far as is known.
+    /// Returns why the connection ended, as far as is known.
     pub(crate) fn lost(&self) -> DisconnectReason {
         let known = self.lost.get().cloned();
         known.unwrap_or_else(|| {
             let error = self.connection.close_reason();
-            DisconnectReason::Lost(error.unwrap_or(qsse_transport::ConnectionError::LocallyClosed))
+            DisconnectReason::Lost(error.unwrap_or(ConnectionError::LocallyClosed))
         })
     }
 
-    /// Whether the server knows what it took by its key.
+    /// Returns whether the server recognises a repeated publish by its key.
     pub(crate) fn knows_keys(&self) -> bool {
         !self.dedup_window.is_zero()
     }
 
-    /// Whether the server knows what it took by its number.
+    /// Returns whether the server recognises a repeated publish by its number.
     pub(crate) fn knows_numbers(&self) -> bool {
         !self.publisher_window.is_zero()
     }
 
-    /// The stream that all single publishes of a scope of keys share.
-    pub(crate) fn shared_pipe(self: &Arc<Self>, core: &Arc<Core>, scope: &KeyScope) -> Arc<Pipe> {
-        let mut pipes = self.pipes.lock();
-        let known = pipes.shared.iter().find(|pipe| pipe.scope() == scope);
-        if let Some(pipe) = known.filter(|pipe| pipe.is_open()) {
-            return pipe.clone();
+    /// Refuses here what the server would refuse.
+    pub(crate) fn check_size(&self, len: usize) -> Result<(), PublishError> {
+        let max = self.max_event_bytes;
+        if len > max {
+            Err(PublishError::TooLarge { len, max })
+        } else {
+            Ok(())
         }
-        let pipe = Pipe::shared(core, self, scope.clone());
-        pipes.add(&pipe);
-        pipes.shared.retain(|pipe| pipe.scope() != scope);
-        pipes.shared.push(pipe.clone());
-        pipe
-    }
-
-    /// A stream of its own, in which the order is kept, and which begins with what another one `left`.
-    pub(crate) fn ordered_pipe(self: &Arc<Self>, core: &Arc<Core>, left: Left) -> Arc<Pipe> {
-        let pipe = Pipe::ordered(core, self, left);
-        self.pipes.lock().add(&pipe);
-        pipe
-    }
-
-    /// A pipe has ended: without this, it and the session would keep each other.
-    pub(crate) fn forget(&self, pipe: &Pipe) {
-        let mut pipes = self.pipes.lock();
-        pipes.shared.retain(|shared| !std::ptr::eq(&**shared, pipe));
-        pipes
-            .all
-            .retain(|other| !std::ptr::eq(other.as_ptr(), pipe));
-    }
-
-    /// Ends the publishing streams; what was pushed is still written.
-    pub(crate) fn finish_publishing(&self) {
-        let all: Vec<_> = self
-            .pipes
-            .lock()
-            .all
-            .iter()
-            .filter_map(Weak::upgrade)
-            .collect();
-        all.iter().for_each(|pipe| pipe.finish());
-    }
-
-    /// Waits until everything published so far has been answered, or waits for the next connection.
-    pub(crate) async fn drained(&self) {
-        let all: Vec<_> = self
-            .pipes
-            .lock()
-            .all
-            .iter()
-            .filter_map(Weak::upgrade)
-            .collect();
-        for pipe in all {
-            pipe.quiet().await;
-        }
-    }
-}
-
-impl Pipes {
-    fn add(&mut self, pipe: &Arc<Pipe>) {
-        self.all.retain(|pipe| pipe.strong_count() > 0);
-        self.all.push(Arc::downgrade(pipe));
     }
 }

@@ -1,4 +1,4 @@
-//! [`Subscription`]: events of a filter, as a stream.
+//! [`Subscription`]: the events of a filter, as a stream.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -17,42 +17,45 @@ use crate::core::{Command, Handle};
 use crate::cursor::Cursor;
 use crate::error::SubscriptionError;
 use crate::notice::{Item, Notice, OnNotice};
+use crate::slot::{AtomicCursor, End, GO_EPOCH, NewQsseStream, NewStream, Next, Slot};
 
+mod active_stream;
 mod builder;
-pub(crate) mod coming;
+mod go_stream;
 mod items;
 mod lending;
-mod lines;
-mod mark;
 mod position;
-mod reading;
-pub(crate) mod slot;
+mod qsse_stream;
+mod read;
 
+use active_stream::ActiveStream;
 pub use builder::Subscribe;
-use coming::{Incoming, Next, Source};
+use go_stream::{GoItem, GoStream};
 pub use items::Items;
-use lines::{Lines, Said};
-use mark::Mark;
-use reading::{Frames, Reading, StreamEnd};
-use slot::{End, GO_EPOCH, Slot, Taken};
+use qsse_stream::QsseStream;
+use read::StreamEnd;
 
-/// The events that a filter matches, in order, each once. Made by [`Client::subscribe`](crate::Client::subscribe) and
+/// The events that a filter matches, in order, each once. Made by
+/// [`Client::subscribe`](crate::Client::subscribe) and
 /// [`Connect::subscribe`](crate::Connect::subscribe).
 ///
-/// It is a [`Stream`] of `Result<Event, SubscriptionError>` and has its own [`next`](Self::next) and [`try_next`](Self::try_next). An error is the
-/// end: `None` follows for ever. A client that is closed on this side ends its subscriptions without an error, once they have read what
-/// had arrived.
+/// It is a [`Stream`] of `Result<Event, SubscriptionError>`, with its own [`next`](Self::next) and
+/// [`try_next`](Self::try_next). After an error it only yields `None`. If this side closes the
+/// client, its subscriptions end without an error, once they have read what has arrived.
 ///
-/// Where the server no longer has some events, the subscription reports a [notice](Notice) and goes on: a [gap](Notice::Gap), or a
-/// [reset](Notice::Reset) if the server's log is another one. Notices are logged; [`on_notice`](Subscribe::on_notice) sets another function for
-/// them, and [`next_item`](Self::next_item) yields them among the events.
+/// If the server no longer has some events, the subscription reports a [notice](Notice) and
+/// continues: a [gap](Notice::Gap), or a [reset](Notice::Reset) if the server has another log.
+/// Notices are logged; [`on_notice`](Subscribe::on_notice) sets another function for them, and
+/// [`next_item`](Self::next_item) yields them among the events.
 ///
-/// A lost connection is no error: the subscription goes on after the last event that it handed out as soon as the client
-/// is connected again. In the Go library's [`Dialect`](crate::Dialect) that is not possible, and the notice is [`Lost`](Notice::Lost).
+/// A lost connection is not an error: once the client has reconnected, the subscription resumes
+/// after the last event that it handed out. In the Go library's [`Dialect`](crate::Dialect) this is
+/// not possible, and the notice is [`Lost`](Notice::Lost).
 ///
-/// Events are read and decoded in the task that asks for them. A subscription that nobody reads holds back only itself: the server sends
-/// up to the stream's window ([`TransportConfig::stream_receive_window`](crate::TransportConfig#structfield.stream_receive_window)) and
-/// then treats it as one that [lags](crate::OnLag). An event keeps the buffer that it came in alive;
+/// Events are read and decoded in the task that asks for them, so a subscription that nobody reads
+/// does not delay others. The server fills its stream window
+/// ([`TransportConfig::stream_receive_window`](crate::TransportConfig#structfield.stream_receive_window))
+/// and then treats it as [lagging](crate::OnLag). An event keeps its receive buffer alive;
 /// [`Event::into_owned`] copies it out.
 ///
 /// A subscription keeps its connection alive. Dropping it unsubscribes.
@@ -60,16 +63,16 @@ use slot::{End, GO_EPOCH, Slot, Taken};
 pub struct Subscription {
     handle: Arc<Handle>,
     slot: Arc<Slot>,
-    reading: Option<Reading>,
-    /// The slot's mark; kept here so that an event needs no lock.
-    mark: Option<Arc<Mark>>,
-    /// The epoch of what comes next on the stream.
+    stream: Option<ActiveStream>,
+    /// The slot's cursor, so that an event needs no lock.
+    cursor: Option<Arc<AtomicCursor>>,
+    /// The epoch of the next items of the stream.
     epoch: Epoch,
-    /// Set while the stream, which was asked for from before the mark, may be one of a server that does not know the mark: the epoch that it
-    /// was asked for from.
+    /// Set while the stream may be of a server that does not know the cursor, because it was
+    /// requested from an earlier position: the epoch of that position.
     unsure: Option<Epoch>,
-    /// The event that is lent, unless `reading` has it.
-    kept: Option<Event>,
+    /// The event that is lent, unless it is in the stream's decoder.
+    lent: Option<Event>,
     on_notice: OnNotice,
     ended: bool,
 }
@@ -79,11 +82,11 @@ impl Subscription {
         Self {
             handle,
             slot,
-            reading: None,
-            mark: None,
+            stream: None,
+            cursor: None,
             epoch: GO_EPOCH,
             unsure: None,
-            kept: None,
+            lent: None,
             on_notice,
             ended: false,
         }
@@ -94,7 +97,8 @@ impl Subscription {
     /// Cancel-safe: no event is lost when the future is dropped.
     ///
     /// # Errors
-    /// A [`SubscriptionError`] is the end. Gaps and other [notices](Notice) go to the function of [`on_notice`](Subscribe::on_notice).
+    /// A [`SubscriptionError`] ends the subscription. Gaps and other [notices](Notice) are passed to
+    /// the function of [`on_notice`](Subscribe::on_notice).
     pub async fn next(&mut self) -> Option<Result<Event, SubscriptionError>> {
         poll_fn(|cx| self.poll_event(cx)).await
     }
@@ -104,14 +108,15 @@ impl Subscription {
     /// Cancel-safe.
     ///
     /// # Errors
-    /// A [`SubscriptionError`] is the end.
+    /// A [`SubscriptionError`] ends the subscription.
     pub async fn try_next(&mut self) -> Result<Option<Event>, SubscriptionError> {
         self.next().await.transpose()
     }
 
-    /// What [`next`](Self::next) would give without waiting; the outer `None` means that nothing has come yet.
+    /// Returns what [`next`](Self::next) would return without waiting; the outer `None` means that
+    /// nothing has arrived.
     ///
-    /// For those who write events on and flush when no further one is ready.
+    /// For programs that write events and flush when no further one is ready.
     pub fn next_ready(&mut self) -> Option<Option<Result<Event, SubscriptionError>>> {
         match self.poll_event(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(item) => Some(item),
@@ -119,23 +124,27 @@ impl Subscription {
         }
     }
 
-    /// Where the subscription stands: everything up to here has been handed out. Valid from the start, also before the first event, and still
-    /// when the subscription has ended: one that starts there goes on where this one stopped.
+    /// Returns the subscription's position: everything up to it has been handed out. It is valid
+    /// before the first event and after the end. A new subscription that starts there continues this
+    /// one.
     ///
-    /// An event moves it when it is handed out, and so does a server that says that all up to some position has been; for that the
-    /// subscription must be asked for its next event. A gap does not move it, the next event does. A reset moves it to where the server's log
-    /// begins.
+    /// An event moves it when it is handed out. A server's heartbeat moves it too, when the next event
+    /// is asked for. A gap does not move it, but the next event does. A reset moves it to where the
+    /// server's log begins.
     pub fn cursor(&self) -> Cursor {
         let position = self.slot.position();
-        Cursor::after(position.expect("a subscription is handed out once it is confirmed"))
+        Cursor::after(position.expect("a subscription is returned once it is confirmed"))
     }
 
-    /// How the server met the start: [live](Outcome::Live), [resumed](Outcome::Resumed) where it was asked to, with a [gap](Outcome::Gap), or
-    /// with a [reset](Outcome::Reset), because the server's log does not have the position. `None` if the subscription ended before that was known.
+    /// Waits for how the server met the start and returns it: [live](Outcome::Live),
+    /// [resumed](Outcome::Resumed) as requested, with a [gap](Outcome::Gap), or with a
+    /// [reset](Outcome::Reset), because the server's log does not contain the position. Returns
+    /// `None` if the subscription ended before this was known.
     ///
-    /// It comes with the beginning of the subscription's stream, about when the subscription is confirmed, and is waited for. It stays what it was:
-    /// what a later reconnect meets is told as a gap or reset among the events, as are those of the start. In the Go library's
-    /// [`Dialect`](crate::Dialect) it is always live. Takes no event; cancel-safe.
+    /// It arrives with the beginning of the subscription's stream, soon after the confirmation. It
+    /// does not change: each gap and reset, including those of the start and of later reconnects, is
+    /// also reported among the events. In the Go library's [`Dialect`](crate::Dialect) it is always
+    /// live. Takes no event; cancel-safe.
     ///
     /// ```
     /// # use qsse_client::{Client, Outcome, Start};
@@ -150,29 +159,29 @@ impl Subscription {
     /// ```
     pub async fn outcome(&mut self) -> Option<Outcome> {
         poll_fn(|cx| match self.slot.poll_outcome(cx) {
-            // Its end has been handed out, and what wakes this went with it.
+            // The end was taken out of the slot, so nothing would wake this.
             Poll::Pending if self.ended => Poll::Ready(None),
             outcome => outcome,
         })
         .await
     }
 
-    /// The patterns subscribed to, normalised.
+    /// Returns the patterns subscribed to, in normal form.
     pub fn filter(&self) -> &Filter {
         &self.slot.filter
     }
 
-    /// Ends the subscription; the same as dropping it.
+    /// Ends the subscription, as dropping it does.
     pub fn unsubscribe(self) {}
 
-    /// The hot path: an event that has arrived. The rest is left to a call.
+    /// Returns an event that has arrived. This is the hot path, so everything else is a call.
     #[inline]
     fn poll_event(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Event, SubscriptionError>>> {
-        if let Some(Reading::Frames(frames)) = &mut self.reading
-            && let Some(event) = frames.next_event()
+        if let Some(ActiveStream::Qsse(stream)) = &mut self.stream
+            && let Some(event) = stream.next_event()
             && self.advance(event.id())
         {
             return Poll::Ready(Some(Ok(event)));
@@ -180,7 +189,7 @@ impl Subscription {
         self.poll_past_notices(cx)
     }
 
-    /// Gives notices to their function until there is an event.
+    /// Waits for the next event, and passes the notices before it to their function.
     fn poll_past_notices(
         &mut self,
         cx: &mut Context<'_>,
@@ -195,129 +204,146 @@ impl Subscription {
         }
     }
 
+    /// Waits for the next event or notice.
     fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Item, SubscriptionError>>> {
-        loop {
-            if self.ended {
-                return Poll::Ready(None);
-            }
-            let Some(reading) = &mut self.reading else {
-                let notice = match ready!(self.slot.poll_take(cx)) {
-                    Taken::Next(Next::Source(source)) => self.take_up(source),
-                    Taken::Next(Next::Notice(notice)) => Some(notice),
-                    Taken::End(End::Error(error)) => {
-                        return Poll::Ready(Some(Err(self.end(error))));
-                    }
-                    Taken::End(End::Quiet) => {
-                        self.ended = true;
-                        None
-                    }
-                };
-                match notice {
-                    Some(notice) => return Poll::Ready(Some(Ok(Item::Notice(notice)))),
-                    None => continue,
-                }
+        while !self.ended {
+            let item = match &self.stream {
+                Some(_) => ready!(self.poll_stream(cx)),
+                None => ready!(self.poll_next_stream(cx)),
             };
-            let item = match reading {
-                Reading::Frames(frames) => match ready!(frames.poll_item(cx)) {
-                    Ok(stream::Item::Event(event)) => self.event(event).map(Item::Event).map(Ok),
-                    Ok(stream::Item::Gap(gap)) => self.gap(gap).map(Item::Notice).map(Ok),
-                    Ok(stream::Item::Heartbeat(position)) => {
-                        self.advance(position);
-                        None
-                    }
-                    Ok(stream::Item::Epoch(epoch)) => {
-                        self.epoch = epoch;
-                        None
-                    }
-                    Ok(_) => None,
-                    Err(end) => self.stream_ended(end).map(Err),
-                },
-                Reading::Lines(lines) => match ready!(lines.poll_said(cx, self.slot.offered())) {
-                    Ok(Said::Event(event)) => self.event(event).map(Item::Event).map(Ok),
-                    Ok(Said::Notice(notice)) => Some(Ok(Item::Notice(notice))),
-                    Ok(Said::Refused(error)) => Some(Err(self.end(error))),
-                    Err(end) => self.stream_ended(end).map(Err),
-                },
-            };
-            if let Some(item) = item {
-                return Poll::Ready(Some(item));
+            if item.is_some() {
+                return Poll::Ready(item);
             }
         }
+        Poll::Ready(None)
     }
 
-    fn take_up(&mut self, source: Source) -> Option<Notice> {
-        match source {
-            Source::Frames(incoming) => self.begin(*incoming),
-            Source::Lines { link, stream } => {
-                self.begin_lines(link, stream);
+    /// Waits for the next stream and begins it. Returns what to report before its first item.
+    fn poll_next_stream(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Item, SubscriptionError>>> {
+        let notice = match ready!(self.slot.poll_next(cx)) {
+            Next::Stream(NewStream::Qsse(stream)) => self.begin_qsse(*stream),
+            Next::Stream(NewStream::Go { link, stream }) => {
+                self.begin_go(link, stream);
                 None
             }
+            Next::Notice(notice) => Some(notice),
+            Next::End(End::Error(error)) => return Poll::Ready(Some(Err(self.end(error)))),
+            Next::End(End::Quiet) => {
+                self.ended = true;
+                None
+            }
+        };
+        Poll::Ready(notice.map(|notice| Ok(Item::Notice(notice))))
+    }
+
+    /// Waits for the next item of the stream. Returns what it means for the caller, if anything.
+    fn poll_stream(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Item, SubscriptionError>>> {
+        Poll::Ready(match &mut self.stream {
+            Some(ActiveStream::Qsse(stream)) => match ready!(stream.poll_item(cx)) {
+                Ok(item) => self.qsse_item(item).map(Ok),
+                Err(end) => self.stream_ended(end).map(Err),
+            },
+            Some(ActiveStream::Go(stream)) => {
+                match ready!(stream.poll_item(cx, self.slot.offered())) {
+                    Ok(GoItem::Event(event)) => self.event(event).map(Item::Event).map(Ok),
+                    Ok(GoItem::Notice(notice)) => Some(Ok(Item::Notice(notice))),
+                    Ok(GoItem::Refused(error)) => Some(Err(self.end(error))),
+                    Err(end) => self.stream_ended(end).map(Err),
+                }
+            }
+            None => None,
+        })
+    }
+
+    /// Applies an item of a `qsse/1` stream. Returns what it means for the caller, if anything.
+    fn qsse_item(&mut self, item: stream::Item) -> Option<Item> {
+        match item {
+            stream::Item::Event(event) => self.event(event).map(Item::Event),
+            stream::Item::Gap(gap) => self.gap(gap).map(Item::Notice),
+            stream::Item::Heartbeat(position) => {
+                self.advance(position);
+                None
+            }
+            stream::Item::Epoch(epoch) => {
+                self.epoch = epoch;
+                None
+            }
+            _ => None,
         }
     }
 
-    fn begin_lines(&mut self, link: u32, stream: RecvStream) {
-        let mark = self.slot.mark();
-        let mark = mark.filter(|mark| mark.id().epoch() == GO_EPOCH);
-        let mark = mark.unwrap_or_else(|| self.slot.set_mark(EventId::new(GO_EPOCH, 0)));
-        self.reading = Some(Reading::Lines(Lines::new(link, stream, mark.id().seq())));
-        self.mark = Some(mark);
+    fn begin_go(&mut self, link: u32, stream: RecvStream) {
+        let cursor = self.slot.cursor();
+        let cursor = cursor.filter(|cursor| cursor.id().epoch() == GO_EPOCH);
+        let cursor = cursor.unwrap_or_else(|| self.slot.set_cursor(EventId::new(GO_EPOCH, 0)));
+        let stream = GoStream::new(link, stream, cursor.id().seq());
+        self.stream = Some(ActiveStream::Go(stream));
+        self.cursor = Some(cursor);
     }
 
-    /// Takes up a stream. Reports a reset if the server does not have the position that it was asked for (QP-7.7).
-    fn begin(&mut self, incoming: Incoming) -> Option<Notice> {
-        let header = incoming.header;
-        let frames = Frames::new(header.id, incoming.stream, incoming.decoder);
-        self.reading = Some(Reading::Frames(frames));
+    /// Begins to read a stream. Returns a reset if the server's log does not contain the position
+    /// that the stream was requested from (QP-7.7).
+    fn begin_qsse(&mut self, new: NewQsseStream) -> Option<Notice> {
+        let header = new.header;
+        let stream = QsseStream::new(header.id, new.stream, new.decoder);
+        self.stream = Some(ActiveStream::Qsse(stream));
         self.unsure = None;
-        if incoming.resets != self.slot.resets() {
-            // Asked for from a position that was given up since: what it goes on with says nothing about the one now.
-            self.ask_again();
+        if new.resets != self.slot.resets() {
+            // A reset has replaced the position that the stream was requested from, so the stream
+            // says nothing about the current one.
+            self.request_again();
             return None;
         }
-        self.mark = self.slot.mark();
+        self.cursor = self.slot.cursor();
         self.epoch = header.epoch;
-        if header.outcome != Outcome::Reset {
-            let mark = self.mark.as_ref().map(|mark| mark.id());
-            let moved = mark.filter(|mark| *mark != header.start());
-            let other = moved.filter(|mark| mark.epoch() != incoming.server);
-            self.unsure = other.map(|_| header.epoch);
-            return None;
+        let cursor = self.cursor.as_ref().map(|cursor| cursor.id());
+        if header.outcome == Outcome::Reset {
+            let position = header.start();
+            self.cursor = Some(self.slot.reset(position));
+            return Some(Notice::Reset(Reset::new(cursor, position)));
         }
-        let after = self.mark.as_ref().map(|mark| mark.id());
-        let position = header.start();
-        self.mark = Some(self.slot.reset(position));
-        Some(Notice::Reset(Reset::new(after, position)))
+        let moved = cursor.filter(|cursor| *cursor != header.start());
+        let other = moved.filter(|cursor| cursor.epoch() != new.server_epoch);
+        self.unsure = other.map(|_| header.epoch);
+        None
     }
 
-    /// The stream is over: the subscription too, or another stream will follow.
+    /// Handles the end of the stream. Returns the error if it ends the subscription; otherwise another
+    /// stream follows.
     fn stream_ended(&mut self, end: StreamEnd) -> Option<SubscriptionError> {
-        let reading = self.reading.take()?;
-        let id = reading.id();
+        let stream = self.stream.take()?;
+        let id = stream.id();
         let error = match end {
-            // The driver sees the loss by itself.
+            // The driver notices the loss too.
             StreamEnd::Read(ReadError::Connection(_)) => return None,
             StreamEnd::Read(ReadError::Reset(Code::LAGGED))
-                if matches!(reading, Reading::Frames(_)) =>
+                if matches!(stream, ActiveStream::Qsse(_)) =>
             {
                 SubscriptionError::Lagged
             }
             StreamEnd::Read(ReadError::Reset(code)) if !may_resume(code) => {
-                // The refusal on the control stream says it in words, if it was quicker.
-                let told = self.slot.take_error();
-                told.unwrap_or(SubscriptionError::Refused {
+                // If the refusal on the control stream arrived first, it has a message.
+                let refusal = self.slot.take_error();
+                refusal.unwrap_or(SubscriptionError::Refused {
                     code,
                     message: String::new(),
                 })
             }
             StreamEnd::Decode(error) => {
-                reading.stop(error.code());
+                stream.stop(error.code());
                 SubscriptionError::Protocol(error)
             }
             StreamEnd::Line(error) => {
-                reading.stop(Code::PROTOCOL_VIOLATION);
+                stream.stop(Code::PROTOCOL_VIOLATION);
                 SubscriptionError::Line(error)
             }
-            // At its end, or reset in a way that passes.
+            // It was finished, or reset with a code that is retryable.
             _ => {
                 self.handle.core.command(Command::Resume {
                     key: self.slot.key,
@@ -329,11 +355,11 @@ impl Subscription {
         Some(self.end(error))
     }
 
-    /// Gives up the stream for one that goes on where this subscription stands.
-    fn ask_again(&mut self) {
-        if let Some(reading) = self.reading.take() {
-            let (key, id) = (self.slot.key, reading.id());
-            reading.stop(Code::UNSUBSCRIBED);
+    /// Stops the stream, and requests one that continues at the cursor.
+    fn request_again(&mut self) {
+        if let Some(stream) = self.stream.take() {
+            let (key, id) = (self.slot.key, stream.id());
+            stream.stop(Code::UNSUBSCRIBED);
             self.handle.core.command(Command::Resume { key, id });
         }
     }
@@ -345,7 +371,7 @@ impl Subscription {
     }
 }
 
-/// Whether a stream reset with this code is worth another one.
+/// Returns whether another stream follows one that was reset with this code.
 fn may_resume(code: Code) -> bool {
     matches!(code, Code::NO_ERROR | Code::UNKNOWN) || code.is_retryable()
 }
@@ -367,8 +393,8 @@ impl FusedStream for Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.handle.core.unregister(self.slot.key);
-        if let Some(reading) = self.reading.take() {
-            reading.stop(Code::UNSUBSCRIBED);
+        if let Some(stream) = self.stream.take() {
+            stream.stop(Code::UNSUBSCRIBED);
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Text from the server, made safe to print and to log.
+//! Makes text from the server safe to print and to log.
 
-/// The text, with what could disturb a terminal or forge a line of a log replaced.
+/// Replaces characters that could disturb a terminal or forge a log line.
 pub(crate) fn plain(text: String) -> String {
     if text.contains(is_disturbing) {
         text.replace(is_disturbing, "\u{fffd}")
@@ -9,16 +9,20 @@ pub(crate) fn plain(text: String) -> String {
     }
 }
 
-/// At most the first 64 characters, for texts of any length in an error.
+/// Returns at most the first 64 characters, for a text of any length in an error.
 pub(crate) fn short(text: &str) -> &str {
     let end = text.char_indices().nth(64);
     end.map_or(text, |(end, _)| &text[..end])
 }
 
-/// Control characters, line separators, and marks that turn the direction of text.
+/// Returns whether `c` is a control character, a line separator, or changes the direction of text.
 fn is_disturbing(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(
+            c,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+        )
+        || matches!(c, '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! [`TokenSource`]: where the token comes from.
+//! [`TokenSource`]: where a client gets its token.
 
 use std::fmt;
 use std::future::Future;
@@ -11,10 +11,10 @@ use qsse_proto::control::{Token, TokenTooLong};
 
 use crate::error::{Boxed, ConnectError};
 
-/// Where the token comes from that a client shows to the server: nowhere, a fixed text, or a function that is asked before each
-/// attempt to connect.
+/// Where a client gets its token: nowhere, from a fixed text, or from a function that is called
+/// before each attempt to connect.
 ///
-/// It is never printed: not by `Debug`, not in errors, not in logs.
+/// The token never appears in `Debug` output, errors or logs.
 #[derive(Clone, Default)]
 pub struct TokenSource(Kind);
 
@@ -27,12 +27,13 @@ enum Kind {
 }
 
 impl TokenSource {
-    /// No token.
+    /// Makes a source without a token.
     pub const fn none() -> Self {
         Self(Kind::None)
     }
 
-    /// An async function, asked before each attempt to connect; for tokens that expire. A panic counts as an error.
+    /// Makes a source of an async function that is called before each attempt to connect, for tokens
+    /// that expire. A panic counts as an error.
     pub fn function<F, Fut, T, E>(function: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -46,15 +47,15 @@ impl TokenSource {
         })))
     }
 
-    /// The token for the next attempt.
+    /// Gets the token for the next attempt.
     pub(crate) async fn get(&self) -> Result<Option<Token>, ConnectError> {
         let token = match &self.0 {
             Kind::None => return Ok(None),
             Kind::Value(token) => token.clone(),
             Kind::Function(function) => {
-                // Its panic is the failure of an attempt, not the end of the client.
+                // A panic fails this attempt, and does not end the client.
                 let token = AssertUnwindSafe(async { function().await });
-                let panicked = |_| Err(Boxed::from("the function that gives it panicked"));
+                let panicked = |_| Err(Boxed::from("the function that returns it panicked"));
                 match token.catch_unwind().await.unwrap_or_else(panicked) {
                     Ok(token) => Token::new(token),
                     Err(error) => return Err(ConnectError::Token(Arc::new(error))),
@@ -64,12 +65,12 @@ impl TokenSource {
         Ok(Some(token?))
     }
 
-    /// Whether the next attempt may have a newer token.
+    /// Returns whether the next attempt may have a newer token.
     pub(crate) fn is_renewed(&self) -> bool {
         matches!(self.0, Kind::Function(_))
     }
 
-    /// Replaces a fixed token; a function stays, as it has newer ones by itself.
+    /// Replaces a fixed token. A function stays, since it returns newer tokens itself.
     pub(crate) fn replace(&mut self, token: &Token) {
         if !self.is_renewed() {
             self.0 = Kind::Value(Ok(token.clone()));

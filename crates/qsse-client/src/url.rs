@@ -1,16 +1,16 @@
-//! [`IntoServerUrl`]: what names a server.
+//! [`IntoServerUrl`]: conversion to a server's address.
 
 use std::net::SocketAddr;
 
 use qsse_transport::{ServerUrl, UrlError};
 
-/// What [`Client::connect`](crate::Client::connect) takes: a [`ServerUrl`], a socket address, or text as `HOST`, `HOST:PORT` or
-/// `qsse://HOST[:PORT][?fingerprint=SHA256]`.
+/// What [`Client::connect`](crate::Client::connect) accepts: a [`ServerUrl`], a socket address, or
+/// text of the form `HOST`, `HOST:PORT` or `qsse://HOST[:PORT][?fingerprint=SHA256]`.
 pub trait IntoServerUrl {
-    /// The server named.
+    /// Converts to the server's address.
     ///
     /// # Errors
-    /// When the text names none.
+    /// Fails if the text is not an address.
     fn into_server_url(self) -> Result<ServerUrl, UrlError>;
 }
 

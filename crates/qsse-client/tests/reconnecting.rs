@@ -7,13 +7,16 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use qsse_client::{
     Client, CloseReason, Code, ConnectError, ConnectionState, Cursor, DisconnectReason, Epoch,
-    EventId, Notice, Start, States, SubscribeError, SubscriptionError,
+    EventId, Notice, Start, StateStream, SubscribeError, SubscriptionError,
 };
 use qsse_proto::stream::Outcome;
 use support::*;
 
 /// Waits for a state of a kind.
-async fn state(states: &mut States, wanted: impl Fn(&ConnectionState) -> bool) -> ConnectionState {
+async fn state(
+    states: &mut StateStream,
+    wanted: impl Fn(&ConnectionState) -> bool,
+) -> ConnectionState {
     loop {
         let state = soon(states.next()).await.expect("the states go on");
         if wanted(&state) {

@@ -142,7 +142,7 @@ async fn run(
 fn settle(
     world: &World,
     publisher: &qsse_client::Publisher,
-    before: &mut qsse_client::Progress,
+    before: &mut qsse_client::PublishProgress,
     waiting: &mut Vec<usize>,
 ) {
     let now = publisher.progress();

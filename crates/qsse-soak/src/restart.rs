@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use futures_util::future::try_join_all;
 use parking_lot::Mutex;
-use qsse_client::{Client, Config, Item, PublishError, States, Subscription, TransportConfig};
+use qsse_client::{Client, Config, Item, PublishError, StateStream, Subscription, TransportConfig};
 use tokio::task::JoinSet;
 
 use crate::server::Program;
@@ -194,7 +194,7 @@ async fn publish(client: Client, rate: u32, published: Arc<Published>) -> Result
     Ok(())
 }
 
-async fn note(mut states: States, seen: Arc<Seen>) {
+async fn note(mut states: StateStream, seen: Arc<Seen>) {
     while let Some(state) = states.next().await {
         seen.states.lock().push((Instant::now(), state.to_string()));
         if state.is_connected() {

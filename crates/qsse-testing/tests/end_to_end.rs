@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use qsse_client::{
-    Client, Config, ConnectError, ConnectionState, Item, Notice, PublishError, Start, States,
+    Client, Config, ConnectError, ConnectionState, Item, Notice, PublishError, Start, StateStream,
     Subscription,
 };
 use qsse_server::{Code, LogConfig, Server, ServerTls, TestServer};
@@ -26,7 +26,7 @@ async fn text(subscription: &mut Subscription) -> String {
     event.text().unwrap().to_owned()
 }
 
-async fn state(states: &mut States, wanted: impl Fn(&ConnectionState) -> bool) {
+async fn state(states: &mut StateStream, wanted: impl Fn(&ConnectionState) -> bool) {
     while !wanted(&soon(states.next()).await.expect("a client that is open")) {}
 }
 

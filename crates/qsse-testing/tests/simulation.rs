@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use qsse_client::{Client, Item, States, Subscription};
+use qsse_client::{Client, Item, StateStream, Subscription};
 use qsse_proto::Timestamp;
 use qsse_server::{Action, Authorizer, Clock, Principal, Scope, Server};
 use qsse_testing::net::{Conditions, Network};
@@ -127,7 +127,7 @@ async fn connect(network: &Network, n: u16) -> Client {
         .unwrap()
 }
 
-async fn count_losses(mut states: States, losses: Arc<AtomicUsize>) {
+async fn count_losses(mut states: StateStream, losses: Arc<AtomicUsize>) {
     let mut connected = true;
     while let Some(state) = states.next().await {
         losses.fetch_add(

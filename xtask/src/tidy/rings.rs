@@ -9,14 +9,20 @@ use super::{Problem, code::is_test};
 use crate::workspace::File;
 
 /// Rings that may be: the files of each, as `crate/module`, and why they belong together.
-const RINGS: &[(&[&str], &str)] = &[(
-    &[
-        "qsse-server/builder",
-        "qsse-server/server",
-        "qsse-server/subscription",
-    ],
-    "the public handle, what makes it, and what it makes and is held by",
-)];
+const RINGS: &[(&[&str], &str)] = &[
+    (
+        &["qsse-client/client", "qsse-client/connect"],
+        "`Client::connect` makes a `Connect`, which makes a `Client` when awaited",
+    ),
+    (
+        &[
+            "qsse-server/builder",
+            "qsse-server/server",
+            "qsse-server/subscription",
+        ],
+        "the public handle, what makes it, and what it makes and is held by",
+    ),
+];
 
 /// Checks each crate's `src`.
 pub(super) fn check(files: &[File]) -> Vec<Problem> {

@@ -1,4 +1,4 @@
-//! Durations in configuration files as people write them: `30s`, `500ms`, `1m 30s`.
+//! Durations in configuration files: `30s`, `500ms`, `1m 30s`.
 
 use std::time::Duration;
 

@@ -7,8 +7,8 @@ use qsse_transport::{FrameError, FrameReader, FrameWriter};
 pub(super) struct Control {
     reader: FrameReader,
     writer: FrameWriter,
-    /// The server takes no more; how it ends, the reader tells.
-    mute: bool,
+    /// The server reads no more. The reader then finds out how the stream ends.
+    is_closed: bool,
 }
 
 impl Control {
@@ -16,24 +16,25 @@ impl Control {
         Self {
             reader,
             writer,
-            mute: false,
+            is_closed: false,
         }
     }
 
-    /// Queues a frame; [`exchange`](Self::exchange) writes it, together with others.
+    /// Queues a frame. [`exchange`](Self::exchange) writes it, together with others.
     pub(super) fn send(&mut self, frame: impl Into<ClientFrame>) {
-        if !self.mute {
+        if !self.is_closed {
             self.writer.queue(frame.into().encode());
         }
     }
 
-    /// Writes what is queued and waits for the next frame; `None` when the server has ended the stream. Cancel-safe.
+    /// Writes what is queued, and waits for the next frame; `None` once the server has ended the
+    /// stream. Cancel-safe.
     pub(super) async fn exchange(&mut self) -> Result<Option<ServerFrame>, FrameError> {
         loop {
             let Self {
                 reader,
                 writer,
-                mute,
+                is_closed,
             } = self;
             tokio::select! {
                 biased;
@@ -41,7 +42,9 @@ impl Control {
                     let Some(frame) = frame? else { return Ok(None) };
                     return Ok(Some(ServerFrame::decode(frame)?));
                 }
-                written = writer.flush(), if !*mute && writer.queued() > 0 => *mute = written.is_err(),
+                written = writer.flush(), if !*is_closed && writer.queued() > 0 => {
+                    *is_closed = written.is_err();
+                }
             }
         }
     }

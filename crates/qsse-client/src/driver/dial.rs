@@ -1,4 +1,5 @@
-//! Finding a server: its addresses are tried one after the other, each without waiting long for the one before.
+//! Connecting to a server: its addresses are tried one after the other, without waiting long for
+//! each.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -16,16 +17,16 @@ use tokio::time::sleep;
 
 use crate::error::ConnectError;
 
-/// How long an address is tried before the next one is tried beside it.
+/// How long an address is tried before the next one is tried too.
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// How long the silent addresses of a server may still take once another one has said no.
+/// How long the other addresses of a server may still take once one has answered with a failure.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The sockets that connections are opened from.
 #[derive(Default)]
 pub(crate) struct Endpoints {
-    /// Handed in, for simulated networks: not ours to close or replace.
+    /// The caller's endpoint, for simulated networks. It is never closed or replaced.
     given: Option<ClientEndpoint>,
     v4: Option<ClientEndpoint>,
     v6: Option<ClientEndpoint>,
@@ -39,24 +40,25 @@ impl Endpoints {
         }
     }
 
-    /// Sockets of its own for another connection to the same server.
+    /// Makes sockets for another connection to the same server.
     pub(super) fn another(&self) -> Self {
         Self::given(self.given.clone())
     }
 
-    /// Uses new sockets from now on.
+    /// Replaces the sockets by new ones.
     pub(super) fn renew(&mut self) {
         (self.v4, self.v6) = (None, None);
     }
 
-    /// Waits until the servers know that their connections are closed.
+    /// Waits until the servers are notified that their connections are closed.
     pub(super) async fn wait_idle(&self) {
         for endpoint in [&self.v4, &self.v6].into_iter().flatten() {
             endpoint.wait_idle().await;
         }
     }
 
-    fn reaching(
+    /// Returns the socket for this address.
+    fn for_address(
         &mut self,
         address: SocketAddr,
         config: &TransportConfig,
@@ -79,40 +81,44 @@ impl Endpoints {
 
 /// Connects to the first address of the server that answers.
 ///
-/// `heard` is what its addresses have said so far, also when this is cancelled.
+/// `failures` collects the failures so far, also if this is cancelled.
 pub(super) async fn dial(
     endpoints: &mut Endpoints,
     url: &ServerUrl,
     tls: &ClientTls,
     config: &TransportConfig,
-    heard: &mut Heard,
+    failures: &mut Failures,
 ) -> Result<Connection, ConnectError> {
     let addresses = resolve(url).await?;
-    let connection = race(endpoints, url, &addresses, tls, config, heard).await?;
-    // What the others said no longer counts.
-    *heard = Heard::default();
+    let connection = race(endpoints, url, &addresses, tls, config, failures).await?;
+    // The failures of the other addresses no longer matter.
+    *failures = Failures::default();
     Ok(connection)
 }
 
-/// Of the failures at a server's addresses the one that says most.
+/// The most informative failure at the addresses of a server.
 #[derive(Default)]
-pub(super) struct Heard(Option<ConnectError>);
+pub(super) struct Failures(Option<ConnectError>);
 
-impl Heard {
-    /// Keeps `error` if it says more than what there is: a server that answered is more than silence.
-    fn keep(&mut self, error: ConnectError) {
-        if self.0.as_ref().is_none_or(|kept| says(&error) > says(kept)) {
+impl Failures {
+    /// Keeps `error` if it is more informative: an answer is more than silence.
+    fn add(&mut self, error: ConnectError) {
+        if self
+            .0
+            .as_ref()
+            .is_none_or(|best| weight(&error) > weight(best))
+        {
             self.0 = Some(error);
         }
     }
 
-    /// Whether any address has answered.
+    /// Returns whether any address has answered.
     fn answered(&self) -> bool {
-        self.0.as_ref().is_some_and(|kept| says(kept) >= ANSWERED)
+        self.0.as_ref().is_some_and(|best| weight(best) >= ANSWERED)
     }
 
-    /// What an attempt has come to that took longer than `after`.
-    pub(super) fn by_deadline(self, url: &ServerUrl, after: Duration) -> ConnectError {
+    /// Returns the error of an attempt that took longer than `after`.
+    pub(super) fn at_timeout(self, url: &ServerUrl, after: Duration) -> ConnectError {
         if self.answered()
             && let Some(error) = self.0
         {
@@ -125,7 +131,8 @@ impl Heard {
     }
 }
 
-/// The server's addresses, IPv6 and IPv4 in turn, beginning with what the system prefers.
+/// Resolves the server's addresses: IPv6 and IPv4 alternate, and the one that the system prefers is
+/// first.
 async fn resolve(url: &ServerUrl) -> Result<Vec<SocketAddr>, ConnectError> {
     let host = url.host();
     if let Ok(address) = host.parse::<IpAddr>() {
@@ -142,7 +149,7 @@ async fn resolve(url: &ServerUrl) -> Result<Vec<SocketAddr>, ConnectError> {
         }
     }
     if url.is_loopback() {
-        // Many systems know only one of them by that name, perhaps not the one that the server listens on.
+        // Many systems resolve the name to only one of them, perhaps not the server's.
         let both = [
             IpAddr::from(Ipv4Addr::LOCALHOST),
             Ipv6Addr::LOCALHOST.into(),
@@ -157,11 +164,11 @@ async fn resolve(url: &ServerUrl) -> Result<Vec<SocketAddr>, ConnectError> {
     if addresses.is_empty() {
         return Err(ConnectError::NoAddress { host: host.into() });
     }
-    Ok(in_turn(addresses))
+    Ok(alternate(addresses))
 }
 
-/// The addresses of both families in turn, the first one's family first.
-fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+/// Alternates the addresses of both families, beginning with the family of the first.
+fn alternate(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let first_is_v4 = addresses.first().is_some_and(SocketAddr::is_ipv4);
     let (first, second): (Vec<_>, Vec<_>) = addresses
         .into_iter()
@@ -177,27 +184,28 @@ fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     mixed
 }
 
-/// Tries the addresses, the next one when the one before has failed or is slow. The first to connect wins; the others are dropped.
+/// Tries each address when the one before has failed or is slow. The first connection wins, and the
+/// other attempts are dropped.
 async fn race(
     endpoints: &mut Endpoints,
     url: &ServerUrl,
     addresses: &[SocketAddr],
     tls: &ClientTls,
     config: &TransportConfig,
-    heard: &mut Heard,
+    failures: &mut Failures,
 ) -> Result<Connection, ConnectError> {
     let mut waiting = addresses.iter();
     let mut running = FuturesUnordered::new();
     loop {
         if let Some(address) = waiting.next() {
-            match endpoints.reaching(*address, config) {
+            match endpoints.for_address(*address, config) {
                 Ok(endpoint) => running
                     .push(async move { endpoint.connect(*address, url.host(), tls, config).await }),
-                // A system without IPv6, for instance.
-                Err(error) => heard.keep(error),
+                // For instance, the system has no IPv6.
+                Err(error) => failures.add(error),
             }
         } else if running.is_empty() {
-            return Err(heard.0.take().unwrap_or(ConnectError::NoAddress {
+            return Err(failures.0.take().unwrap_or(ConnectError::NoAddress {
                 host: url.host().into(),
             }));
         }
@@ -206,21 +214,21 @@ async fn race(
             biased;
             Some(result) = running.next() => match result {
                 Ok(connection) => return Ok(connection),
-                Err(error) => heard.keep(error.into()),
+                Err(error) => failures.add(error.into()),
             },
             () = sleep(STAGGER), if more => {}
-            // A server that answered counts more than the silence of its other addresses.
-            () = sleep(GRACE), if !more && heard.answered() => running.clear(),
+            // The server has answered at one address, so the silent ones are given up.
+            () = sleep(GRACE), if !more && failures.answered() => running.clear(),
             else => {}
         }
     }
 }
 
-/// What an answer says at least, in [`says`].
+/// The lowest [`weight`] of an answer.
 const ANSWERED: u8 = 2;
 
-/// How much a failure says of the server.
-fn says(error: &ConnectError) -> u8 {
+/// Returns how much a failure says about the server.
+fn weight(error: &ConnectError) -> u8 {
     use TransportError as T;
     match error {
         ConnectError::Socket(_) | ConnectError::NoRuntime => 0,
@@ -230,7 +238,7 @@ fn says(error: &ConnectError) -> u8 {
             source: ConnectionError::TimedOut,
             ..
         }) => 1,
-        // Whoever says "not now" says less than who says "not so".
+        // A temporary refusal says less than a permanent one.
         error if error.is_retryable() => ANSWERED,
         _ => 3,
     }
@@ -248,15 +256,15 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!(
-            in_turn(addresses("[::1]:1 [::2]:1 [::3]:1 1.1.1.1:1 2.2.2.2:1")),
+            alternate(addresses("[::1]:1 [::2]:1 [::3]:1 1.1.1.1:1 2.2.2.2:1")),
             addresses("[::1]:1 1.1.1.1:1 [::2]:1 2.2.2.2:1 [::3]:1")
         );
         assert_eq!(
-            in_turn(addresses("1.1.1.1:1 1.1.1.1:1 [::1]:1 [::2]:1")),
+            alternate(addresses("1.1.1.1:1 1.1.1.1:1 [::1]:1 [::2]:1")),
             addresses("1.1.1.1:1 [::1]:1 1.1.1.1:1 [::2]:1")
         );
         assert_eq!(
-            in_turn(addresses("1.1.1.1:1 1.1.1.1:1")),
+            alternate(addresses("1.1.1.1:1 1.1.1.1:1")),
             addresses("1.1.1.1:1")
         );
     }
@@ -271,19 +279,19 @@ mod tests {
             address,
             local: address,
         };
-        let heard = |errors: [TransportError; 3]| {
-            let mut heard = Heard::default();
+        let failures = |errors: [TransportError; 3]| {
+            let mut failures = Failures::default();
             for error in errors {
-                heard.keep(error.into());
+                failures.add(error.into());
             }
-            heard.by_deadline(&url, after)
+            failures.at_timeout(&url, after)
         };
         let refused = || TransportError::Refused { address };
         for errors in [
             [silence(), no_family(), refused()],
             [refused(), silence(), no_family()],
         ] {
-            let kept = heard(errors);
+            let kept = failures(errors);
             assert!(
                 matches!(
                     kept,
@@ -294,7 +302,7 @@ mod tests {
         }
         let offered = "qsse/1".into();
         let other = TransportError::AlpnMismatch { address, offered };
-        let kept = heard([refused(), other, silence()]);
+        let kept = failures([refused(), other, silence()]);
         assert!(
             matches!(
                 kept,
@@ -302,7 +310,7 @@ mod tests {
             ),
             "{kept:?}"
         );
-        let kept = heard([silence(), no_family(), silence()]);
+        let kept = failures([silence(), no_family(), silence()]);
         assert!(matches!(kept, ConnectError::TimedOut { .. }), "{kept:?}");
     }
 }

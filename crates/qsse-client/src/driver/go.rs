@@ -1,7 +1,8 @@
 //! [`Links`]: a client of a server that speaks the Go library's dialect.
 //!
-//! That has one offer for each connection, so every subscription has a connection of its own, a [`Link`], which comes back on its own. All of
-//! them run in the driver's task; events do not pass through it.
+//! That dialect has one offer for each connection, so every subscription has its own connection, a
+//! [`Link`], which reconnects on its own. All links run in the driver's task. Events do not pass
+//! through it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,37 +15,37 @@ use qsse_transport::{Connection, ServerUrl};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::FAREWELL;
 use super::dial::Endpoints;
-use super::ending::Ended;
+use super::disconnect::{Disconnect, FAREWELL};
 use super::trust::Trust;
 use crate::backoff::Backoff;
 use crate::core::{Command, Core};
-use crate::error::RefreshError;
-use crate::state::{CloseReason, DisconnectReason};
-use crate::subscription::slot::{End, Slot};
+use crate::error::{CloseReason, DisconnectReason, RefreshError};
+use crate::notice::Loss;
+use crate::slot::{End, Slot};
 
-mod board;
 mod link;
+mod link_states;
 
-use board::Board;
-use link::{Link, Over};
+use link::{Link, LinkEnd};
+use link_states::LinkStates;
 
 /// The connections of a client, one for each subscription.
 pub(super) struct Links {
     core: Arc<Core>,
-    /// How a further connection is made.
+    /// How further connections are made.
     url: ServerUrl,
     trust: Trust,
     endpoints: Endpoints,
     backoff: Backoff,
-    board: Arc<Board>,
-    /// The connection that showed which dialect the server speaks, until a subscription uses it.
+    states: Arc<LinkStates>,
+    /// The first connection, until a subscription uses it.
     spare: Option<Connection>,
-    /// By the subscription's key: where its link is told that a stream has ended. Without the sender the link ends.
-    orders: BTreeMap<u64, mpsc::UnboundedSender<u32>>,
-    running: FuturesUnordered<BoxFuture<'static, (u64, Over, Endpoints)>>,
-    /// Waiting until servers know of connections that were closed.
+    /// By the subscription's key: tells its link that a stream has ended. Dropping a sender ends the
+    /// link.
+    ended_streams: BTreeMap<u64, mpsc::UnboundedSender<u32>>,
+    running: FuturesUnordered<BoxFuture<'static, (u64, LinkEnd, Endpoints)>>,
+    /// Wait until servers are notified of closed connections.
     farewells: FuturesUnordered<BoxFuture<'static, ()>>,
 }
 
@@ -58,24 +59,27 @@ impl Links {
         spare: Connection,
     ) -> Self {
         core.set_speaks_go(true);
-        let board = Arc::new(Board::new(core));
-        board.greet(&spare);
+        let states = Arc::new(LinkStates::new(core));
+        states.first_connected(&spare);
         Self {
             core: core.clone(),
             url: url.clone(),
             trust: trust.clone(),
             endpoints: endpoints.another(),
             backoff: backoff.fork(),
-            board,
+            states,
             spare: Some(spare),
-            orders: BTreeMap::new(),
+            ended_streams: BTreeMap::new(),
             running: FuturesUnordered::new(),
             farewells: FuturesUnordered::new(),
         }
     }
 
     /// Serves the subscriptions until the client is closed, none is left, or the server speaks another dialect.
-    pub(super) async fn run(&mut self, commands: &mut mpsc::UnboundedReceiver<Command>) -> Ended {
+    pub(super) async fn run(
+        &mut self,
+        commands: &mut mpsc::UnboundedReceiver<Command>,
+    ) -> Disconnect {
         let core = self.core.clone();
         for slot in core.slots() {
             self.subscribe(slot);
@@ -93,13 +97,13 @@ impl Links {
                 () = core.closing.cancelled() => {
                     core.end_subscriptions(CloseReason::Local);
                     self.close().await;
-                    return Ended::Closing;
+                    return Disconnect::Closing;
                 }
                 Some(command) = commands.recv() => self.command(command),
-                Some((key, over, endpoints)) = self.running.next() => {
+                Some((key, end, endpoints)) = self.running.next() => {
                     self.leave(endpoints);
-                    if let Some(ended) = self.over(key, over) {
-                        if let Ended::Over(reason) = &ended {
+                    if let Some(ended) = self.link_ended(key, end) {
+                        if let Disconnect::Final(reason) = &ended {
                             core.end_subscriptions(reason.clone());
                         }
                         self.close().await;
@@ -108,7 +112,7 @@ impl Links {
                 }
                 Some(()) = self.farewells.next() => {}
                 reason = spare_closed => {
-                    tracing::debug!(%reason, "the connection was closed before anything was subscribed to");
+                    tracing::debug!(%reason, "the connection closed before the first subscription");
                     self.spare = None;
                 }
             }
@@ -118,15 +122,16 @@ impl Links {
     fn command(&mut self, command: Command) {
         match command {
             Command::Subscribe(slot) => {
-                if self.core.is_registered(slot.key) && !self.orders.contains_key(&slot.key) {
+                if self.core.is_registered(slot.key) && !self.ended_streams.contains_key(&slot.key)
+                {
                     self.subscribe(slot);
                 }
             }
-            Command::Unsubscribe { key } => drop(self.orders.remove(&key)),
+            Command::Unsubscribe { key } => drop(self.ended_streams.remove(&key)),
             Command::Resume { key, id } => {
-                if let Some(orders) = self.orders.get(&key) {
-                    // A link that has ended is taken care of elsewhere.
-                    let _ = orders.send(id);
+                if let Some(ended_streams) = self.ended_streams.get(&key) {
+                    // It fails if the link has ended, which `run` handles.
+                    let _ = ended_streams.send(id);
                 }
             }
             Command::Refresh { done, .. } => drop(done.send(Err(RefreshError::Unsupported))),
@@ -138,60 +143,59 @@ impl Links {
         let lost = match slot.enter_go() {
             Ok(lost) => lost,
             Err(what) => {
-                tracing::debug!(filter = %slot.filter, what, "not to be had in the Go library's protocol");
+                let filter = &slot.filter;
+                tracing::debug!(%filter, what, "the Go library's protocol does not support this");
                 self.core.unregister(key);
                 return;
             }
         };
-        let (sender, orders) = mpsc::unbounded_channel();
-        self.orders.insert(key, sender);
+        let (sender, ended_streams) = mpsc::unbounded_channel();
+        self.ended_streams.insert(key, sender);
         let link = Link {
             core: self.core.clone(),
             slot,
-            board: self.board.clone(),
+            states: self.states.clone(),
             url: self.url.clone(),
             trust: self.trust.clone(),
             endpoints: self.endpoints.another(),
             backoff: self.backoff.fork(),
             number: 0,
-            loss: lost.then_some(crate::notice::Loss::Dialect),
+            loss: lost.then_some(Loss::Dialect),
         };
         let spare = self.spare.take();
-        self.running.push(Box::pin(link.run(orders, spare)));
+        self.running.push(Box::pin(link.run(ended_streams, spare)));
     }
 
-    /// A link has ended; says if nothing can go on.
-    fn over(&mut self, key: u64, over: Over) -> Option<Ended> {
-        self.orders.remove(&key);
-        self.board.remove(key);
-        match over {
-            Over::Unsubscribed => None,
-            Over::Final(reason) => {
-                tracing::info!(server = %self.url, %reason, "a subscription has lost its connection for good");
+    /// Handles the end of a link. Returns the disconnect if it ends all links.
+    fn link_ended(&mut self, key: u64, end: LinkEnd) -> Option<Disconnect> {
+        self.ended_streams.remove(&key);
+        self.states.remove(key);
+        match end {
+            LinkEnd::Unsubscribed => None,
+            LinkEnd::Final(reason) => {
+                let server = &self.url;
+                tracing::info!(%server, %reason, "the connection of a subscription ended for good");
                 if let Some(slot) = self.core.slot(key) {
                     slot.end(End::of(&reason));
                 }
                 self.core.unregister(key);
-                (self.core.slots().is_empty()).then_some(Ended::Over(reason))
+                let is_last = self.core.slots().is_empty();
+                is_last.then_some(Disconnect::Final(reason))
             }
-            Over::OtherDialect => {
+            LinkEnd::OtherDialect => {
                 tracing::info!(server = %self.url, "the server speaks another dialect than before");
                 for slot in self.core.slots() {
                     slot.leave_go();
                 }
                 self.core.set_speaks_go(false);
-                Some(Ended::Lost {
-                    reason: DisconnectReason::Dialect,
-                    wait: None,
-                    moved: None,
-                })
+                Some(Disconnect::lost(DisconnectReason::Dialect))
             }
         }
     }
 
-    /// Closes all connections, and waits until the servers know.
+    /// Closes all connections, and waits until the servers are notified.
     async fn close(&mut self) {
-        self.orders.clear();
+        self.ended_streams.clear();
         if let Some(spare) = self.spare.take() {
             spare.close(Code::NO_ERROR, "");
         }
@@ -202,6 +206,7 @@ impl Links {
         let _ = timeout(FAREWELL, farewells).await;
     }
 
+    /// Waits, in the background, until the server is notified that a connection is closed.
     fn leave(&mut self, endpoints: Endpoints) {
         self.farewells.push(Box::pin(async move {
             let _ = timeout(FAREWELL, endpoints.wait_idle()).await;

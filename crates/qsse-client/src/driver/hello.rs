@@ -1,4 +1,4 @@
-//! Becoming a client: connect, say hello, be welcome.
+//! Connects, sends the hello, and waits for the welcome.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use qsse_transport::{
 };
 use tokio::time::timeout;
 
-use super::asked::AskedFor;
+use super::connection::OpenConnection;
 use super::control::Control;
-use super::dial::{Endpoints, Heard, dial};
-use super::live::Live;
+use super::dial::{Endpoints, Failures, dial};
+use super::requests::Requests;
 use super::trust::Trust;
 use crate::backoff::Backoff;
 use crate::core::Core;
@@ -22,17 +22,18 @@ use crate::error::ConnectError;
 use crate::state::ConnectionState;
 use crate::text::plain;
 
-/// The control stream goes before all others.
+/// The control stream is written before all others.
 const CONTROL_PRIORITY: i32 = 100;
 
-/// A connection on which the client may begin, in the dialect of its server.
+/// A new connection, in the dialect of its server.
 pub(super) enum Opened {
-    Qsse(Box<Live>),
-    /// Nothing was said on it yet: in the Go library's dialect that begins with a subscription.
+    /// The server has accepted the client.
+    Qsse(Box<OpenConnection>),
+    /// Nothing was sent yet: in the Go dialect, a connection begins with a subscription.
     Go(Connection),
 }
 
-/// How the server is recognised and offered the dialect, and the settings of a connection to it.
+/// Returns how to verify the server and what to offer it, and the settings of a connection to it.
 pub(super) fn set_up(
     core: &Core,
     url: &ServerUrl,
@@ -46,7 +47,7 @@ pub(super) fn set_up(
     ))
 }
 
-/// One attempt to connect, within its deadline.
+/// Attempts to connect once, within the timeout.
 pub(super) async fn connect(
     core: &Arc<Core>,
     url: &ServerUrl,
@@ -55,37 +56,37 @@ pub(super) async fn connect(
     backoff: Backoff,
     last_id: &mut u32,
 ) -> Result<Opened, ConnectError> {
-    // Before the deadline begins: where a token comes from may be far.
+    // Not within the timeout, since the token may come from a slow service.
     let source = core.token.lock().clone();
     let token = source.get().await?;
     let after = core.config.connect_timeout;
     let (tls, transport) = set_up(core, url, trust)?;
-    let mut heard = Heard::default();
+    let mut failures = Failures::default();
     let attempt = async {
-        let connection = dial(endpoints, url, &tls, &transport, &mut heard).await?;
+        let connection = dial(endpoints, url, &tls, &transport, &mut failures).await?;
         if connection.alpn() == GO_ALPN {
             return Ok(Opened::Go(connection));
         }
         let max_streams = transport.max_remote_uni_streams.unwrap_or_default();
-        let asked = AskedFor::new(core.config.reconnect, backoff);
-        let live = hello(core, connection, token, asked, max_streams, last_id).await?;
-        Ok(Opened::Qsse(Box::new(live)))
+        let requests = Requests::new(core.config.reconnect, backoff);
+        let open = hello(core, connection, token, requests, max_streams, last_id).await?;
+        Ok(Opened::Qsse(Box::new(open)))
     };
     let result = timeout(after, attempt).await;
     result
-        .unwrap_or_else(|_| Err(heard.by_deadline(url, after)))
+        .unwrap_or_else(|_| Err(failures.at_timeout(url, after)))
         .map_err(|error| error.with_dialect(core.config.dialect))
 }
 
-/// Says hello, asks for all subscriptions in the same breath, and waits for the welcome.
+/// Sends the hello together with the requests for all subscriptions, and waits for the welcome.
 async fn hello(
     core: &Arc<Core>,
     connection: Connection,
     token: Option<Token>,
-    asked: AskedFor,
+    requests: Requests,
     max_streams: u32,
     last_id: &mut u32,
-) -> Result<Live, ConnectError> {
+) -> Result<OpenConnection, ConnectError> {
     let (send, recv) = connection
         .open_bi()
         .await
@@ -101,29 +102,29 @@ async fn hello(
         FrameWriter::new(send),
     );
     control.send(hello);
-    let mut live = Live::new(connection, control, asked, max_streams);
+    let mut open = OpenConnection::new(connection, control, requests, max_streams);
     for slot in core.slots() {
-        live.subscribe(slot, last_id);
+        open.subscribe(slot, last_id);
     }
-    match live.control.exchange().await {
+    match open.control.exchange().await {
         Ok(Some(ServerFrame::Welcome(welcome))) => {
-            let address = live.connection().remote_address();
+            let address = open.connection().remote_address();
             let server = plain(welcome.agent.clone());
             let epoch = welcome.epoch;
             tracing::info!(%address, server, "connected");
-            core.set_session(Some(live.welcome(welcome)));
+            core.set_session(Some(open.welcome(welcome)));
             core.set_state(ConnectionState::Connected {
                 address,
                 server,
                 epoch,
             });
-            Ok(live)
+            Ok(open)
         }
         Ok(Some(ServerFrame::Goodbye(goodbye))) => {
             Err(ConnectError::closed(goodbye.code, plain(goodbye.message)))
         }
         Ok(Some(_)) => Err(ConnectError::NoWelcome),
-        Ok(None) => Err(ended(&live)),
+        Ok(None) => Err(ended(&open)),
         Err(FrameError::Decode(error)) => Err(ConnectError::Protocol(error)),
         Err(FrameError::Read(ReadError::Reset(code))) => {
             Err(ConnectError::closed(code, String::new()))
@@ -131,12 +132,12 @@ async fn hello(
         Err(FrameError::Read(ReadError::Connection(error))) => {
             Err(ConnectError::before_welcome(error))
         }
-        Err(_) => Err(ended(&live)),
+        Err(_) => Err(ended(&open)),
     }
 }
 
-/// The control stream ended without a welcome: for the connection's own reason, if it has one.
-fn ended(live: &Live) -> ConnectError {
-    let reason = live.connection().close_reason();
+/// Returns the error of a control stream that ended without a welcome.
+fn ended(open: &OpenConnection) -> ConnectError {
+    let reason = open.connection().close_reason();
     reason.map_or(ConnectError::NoWelcome, ConnectError::before_welcome)
 }

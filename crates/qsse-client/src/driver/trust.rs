@@ -1,4 +1,4 @@
-//! [`Trust`]: how a server is recognised.
+//! [`Trust`]: how a server is verified.
 
 use std::path::PathBuf;
 
@@ -7,21 +7,21 @@ use qsse_transport::tls::{ClientTls, Fingerprint};
 
 use crate::error::ConnectError;
 
-/// How a server is recognised: what was said when connecting, and for the rest what fits the address.
+/// How a server is verified: as the caller chose, otherwise as its address suggests.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Trust {
     pub(crate) choice: Choice,
-    /// Given beside the address or in it. They go before a file of roots.
+    /// Given by the caller or in the address. They take precedence over a file of roots.
     pub(crate) fingerprints: Vec<Fingerprint>,
-    /// The system's roots, once loaded.
+    /// The system's roots, once they are loaded.
     platform: Option<ClientTls>,
-    /// These and the development certificate, for servers on this machine.
+    /// The system's roots and the development certificate, for servers on this machine.
     local: Option<ClientTls>,
 }
 
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Choice {
-    /// On this machine the development certificate, and everywhere those that the system trusts.
+    /// The roots of the system, and on this machine the development certificate.
     #[default]
     Usual,
     Given(ClientTls),
@@ -30,7 +30,7 @@ pub(crate) enum Choice {
 }
 
 impl Trust {
-    /// Refuses to trust anybody and one certificate only.
+    /// Refuses the contradiction of trusting every certificate and only one.
     pub(crate) fn check(&self) -> Result<(), ConnectError> {
         match self.choice {
             Choice::Anybody if !self.fingerprints.is_empty() => {
@@ -40,13 +40,13 @@ impl Trust {
         }
     }
 
-    /// Whom to trust at this address.
+    /// Returns how to verify the server at this address.
     pub(super) fn at(&mut self, url: &ServerUrl) -> Result<ClientTls, ConnectError> {
         match &self.choice {
             Choice::Given(tls) => Ok(tls.clone()),
             Choice::Anybody => Ok(ClientTls::insecure()),
             _ if !self.fingerprints.is_empty() => Ok(ClientTls::pinned(self.fingerprints.clone())),
-            // Read each time: it may have been replaced.
+            // The file is read each time, since it may have been replaced.
             Choice::RootsFile(path) => Ok(ClientTls::roots_pem_file(path)?),
             Choice::Usual if url.is_loopback() => {
                 Ok(self.local.get_or_insert_with(ClientTls::local).clone())

@@ -1,4 +1,4 @@
-//! [`ConnectError`]: why there is no connection.
+//! [`ConnectError`]: why connecting failed.
 
 use std::io;
 use std::sync::Arc;
@@ -13,79 +13,84 @@ use qsse_transport::{BindError, ConnectError as TransportError, ConnectionError,
 use super::{Boxed, in_brackets};
 use crate::dialect::Dialect;
 
-/// Why [`Client::connect`](crate::Client::connect) failed, or why a lost connection could not be made again.
+/// Why [`Client::connect`](crate::Client::connect) failed, or why a lost connection could not be
+/// restored.
 ///
-/// Cheap to clone: the same error may be the end of many subscriptions.
+/// It is cheap to clone, since the same error may end many subscriptions.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The server's address cannot be read.
+    /// The server's address is invalid.
     #[error(transparent)]
     Url(#[from] UrlError),
-    /// A setting is out of its range.
+    /// A setting is out of range.
     #[error(transparent)]
     Setting(#[from] SettingError),
-    /// The host's name could not be looked up.
+    /// The host name could not be resolved.
     #[error("cannot look up the address of {host}: is the name right, and is there a network?")]
     Resolve {
-        /// The name.
+        /// The host name.
         host: String,
-        /// What the system said.
+        /// The system's error.
         source: Arc<io::Error>,
     },
-    /// The host's name stands for no address.
+    /// The host name resolves to no address.
     #[error("{host} has no address: is the name right?")]
     NoAddress {
-        /// The name.
+        /// The host name.
         host: String,
     },
-    /// No UDP socket was to be had.
+    /// No UDP socket could be opened.
     #[error("cannot open a UDP socket")]
     Socket(#[source] Arc<BindError>),
-    /// Whom to trust could not be set up, for instance because a file of certificates is missing.
+    /// The trusted certificates could not be set up, for instance because a file is missing.
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// The publisher's name is longer than 64 bytes.
-    #[error("the publisher's name has {bytes} bytes, and may have 64")]
+    #[error("the publisher's name has {bytes} bytes, which is more than 64")]
     PublisherName {
-        /// Its length.
+        /// The length of the name.
         bytes: usize,
     },
-    /// Nothing says whom to trust: this build does not know the system's root certificates.
+    /// No certificate is trusted: this build does not use the system's root certificates, and
+    /// nothing else was given.
     #[error(
-        "nothing says how to recognise the server: give a fingerprint or a file of root certificates (the feature \
-         `platform-verifier` trusts the system's)"
+        "no certificate is trusted: give a fingerprint or a file of root certificates (the feature \
+         `platform-verifier` trusts those of the system)"
     )]
     NobodyTrusted,
-    /// A fingerprint was given, perhaps in the server's address, and [`insecure`](crate::Connect::insecure) was called.
+    /// A fingerprint was given, perhaps in the server's address, and
+    /// [`insecure`](crate::Connect::insecure) was called.
     #[error(
-        "`insecure` trusts anybody and a fingerprint only one certificate: give one of the two (the server's address may \
-         have the fingerprint in it)"
+        "`insecure` trusts every certificate and a fingerprint only one: give one of the two (the \
+         server's address may contain the fingerprint)"
     )]
     InsecureAndFingerprint,
-    /// The server's certificate is not one that this client trusts.
+    /// The client does not trust the server's certificate.
     #[error(transparent)]
     Certificate(TransportError),
-    /// The server did not answer, turned the client away, or speaks something else.
+    /// The server did not answer, refused the connection, or does not speak the protocol.
     #[error(transparent)]
     Unreachable(TransportError),
-    /// The server does not speak the dialect that was asked for.
+    /// The server does not speak the requested dialect.
     #[error("{problem}{}", dialect.advice())]
     Dialect {
-        /// What was asked for.
+        /// The requested dialect.
         dialect: Dialect,
-        /// What the transport says.
+        /// The transport's error.
         problem: TransportError,
     },
-    /// The server did not let the client in within [`Config::connect_timeout`](crate::Config#structfield.connect_timeout).
+    /// The server did not accept the client within
+    /// [`Config::connect_timeout`](crate::Config#structfield.connect_timeout).
     #[error(
-        "{server} did not answer within {}: is a qsse server running there, and does UDP get through?",
+        "{server} did not answer within {}: is a qsse server running there, and does UDP get \
+         through?",
         humantime::format_duration(*after)
     )]
     TimedOut {
         /// Host and port.
         server: String,
-        /// The deadline.
+        /// The timeout.
         after: Duration,
     },
     /// The token was refused, has expired, or is missing.
@@ -94,40 +99,41 @@ pub enum ConnectError {
         in_brackets(message)
     )]
     NotAuthorised {
-        /// Why, as a number: [`Code::NOT_AUTHORISED`] or [`Code::TOKEN_EXPIRED`].
+        /// The reason, as a number: [`Code::NOT_AUTHORISED`] or [`Code::TOKEN_EXPIRED`].
         code: Code,
-        /// Why, in words; may be empty.
+        /// The reason, in words; may be empty.
         message: String,
     },
-    /// The function that gives the token failed.
+    /// The function that returns the token failed.
     #[error("cannot get a token")]
     Token(#[source] Arc<Boxed>),
-    /// The token is longer than a server takes.
+    /// The token is longer than a server accepts.
     #[error(transparent)]
     TokenTooLong(#[from] TokenTooLong),
-    /// The server closed the connection before it let the client in.
+    /// The server closed the connection before it accepted the client.
     #[error("the server closed the connection: {code}{}", in_brackets(message))]
     Refused {
-        /// Why, as a number.
+        /// The reason, as a number.
         code: Code,
-        /// Why, in words; may be empty.
+        /// The reason, in words; may be empty.
         message: String,
     },
-    /// The connection was lost before the server let the client in.
+    /// The connection was lost before the server accepted the client.
     #[error("the connection was lost before the server answered")]
     Lost(#[source] ConnectionError),
-    /// The server's answer cannot be understood.
+    /// The server's answer cannot be decoded.
     #[error(
-        "the server's answer cannot be understood: are client and server of versions that fit?"
+        "the server's answer cannot be decoded: are the versions of client and server compatible?"
     )]
     Protocol(#[source] DecodeError),
-    /// The server answered with something else than a welcome.
+    /// The server answered with something other than a welcome.
     #[error(
-        "the server did not answer with a welcome: are client and server of versions that fit?"
+        "the server did not answer with a welcome: are the versions of client and server \
+         compatible?"
     )]
     NoWelcome,
-    /// Called outside a tokio runtime, in which the client's own task is to run.
-    #[error("no tokio runtime is running here: connect from within one")]
+    /// The call was made outside a tokio runtime, which the client's task needs.
+    #[error("there is no tokio runtime here: connect from within one")]
     NoRuntime,
     /// The client was closed while connecting.
     #[error("the client was closed while it was connecting")]
@@ -135,7 +141,7 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// Whether trying again may succeed without anybody changing a setting.
+    /// Returns whether the same attempt may succeed later without a changed setting.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Resolve { .. }
@@ -150,8 +156,9 @@ impl ConnectError {
         }
     }
 
-    /// Whether a client that was connected before must give up: the token or the certificate is refused, or something of the
-    /// client's own is wrong. All else may pass while a server is replaced by another.
+    /// Returns whether a client that was connected before must give up: the token or the certificate
+    /// is refused, or the client's own settings are wrong. Other errors may pass while a server is
+    /// being replaced.
     pub(crate) fn is_final(&self) -> bool {
         matches!(
             self,
@@ -164,12 +171,12 @@ impl ConnectError {
         )
     }
 
-    /// The token was good once.
+    /// Returns whether the token has expired.
     pub(crate) fn is_expiry(&self) -> bool {
         matches!(self, Self::NotAuthorised { code, .. } if *code == Code::TOKEN_EXPIRED)
     }
 
-    /// The same, with what to do where the server does not speak what was offered.
+    /// Adds advice if the server does not speak the dialect that was offered.
     pub(crate) fn with_dialect(self, dialect: Dialect) -> Self {
         match self {
             Self::Unreachable(problem @ TransportError::AlpnMismatch { .. })
@@ -181,7 +188,7 @@ impl ConnectError {
         }
     }
 
-    /// The server closed the connection before its welcome, or it was lost.
+    /// Makes an error of a connection that ended before the server's welcome.
     pub(crate) fn before_welcome(error: ConnectionError) -> Self {
         match error {
             ConnectionError::Closed { code, reason } => Self::closed(code, reason),
@@ -189,7 +196,7 @@ impl ConnectError {
         }
     }
 
-    /// A close by the server, before or in the handshake.
+    /// Makes an error of a connection that the server closed before its welcome.
     pub(crate) fn closed(code: Code, message: String) -> Self {
         match code {
             Code::NOT_AUTHORISED | Code::TOKEN_EXPIRED => Self::NotAuthorised { code, message },

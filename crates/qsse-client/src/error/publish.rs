@@ -7,33 +7,35 @@ use qsse_proto::{Code, Counted, DecodeError, KindError};
 use qsse_topic::{ErrorKind, PatternError, TopicError};
 
 use super::in_brackets;
-use crate::state::{CloseReason, DisconnectReason};
+use super::reason::{CloseReason, DisconnectReason};
 
 /// Why an event was not published, or may not have been.
 ///
-/// Cheap to clone: one lost connection fails every publish that waits.
+/// It is cheap to clone, since one lost connection fails every waiting publish.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
-    /// The topic cannot be read. A `*` is for [`publish_matching`](crate::Client::publish_matching).
+    /// The topic is invalid. For a pattern, use
+    /// [`publish_matching`](crate::Client::publish_matching).
     #[error("{0}{advice}", advice = matching_advice(.0))]
     Topic(TopicError),
-    /// The pattern cannot be read.
+    /// The pattern is invalid.
     #[error(transparent)]
     Pattern(#[from] PatternError),
-    /// The kind cannot be read.
+    /// The kind is invalid.
     #[error(transparent)]
     Kind(#[from] KindError),
-    /// The key is none: it has 1 to 64 bytes.
+    /// The key is invalid: a key has 1 to 64 bytes.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The event's data is over the server's limit. Nothing was sent.
+    /// The event's data exceeds the server's limit. Nothing was sent.
     #[error(
-        "the event has {} of data, the server takes at most {max}: split it, or raise the server's limit",
+        "the event has {} of data, but the server accepts at most {max}: split it, or raise the \
+         server's limit",
         Counted(*len, "byte")
     )]
     TooLarge {
-        /// Its length in bytes.
+        /// The length of the data in bytes.
         len: usize,
         /// The server's limit in bytes.
         max: usize,
@@ -42,76 +44,84 @@ pub enum PublishError {
     #[cfg(feature = "json")]
     #[error("the value cannot be written as JSON")]
     Json(#[source] std::sync::Arc<serde_json::Error>),
-    /// The server said no. Nothing was published.
+    /// The server refused the event. Nothing was published.
     #[error("the server refused the event: {code}{}", in_brackets(message))]
     Refused {
-        /// Why, as a number. [`Code::FAILED_BEFORE`]: an earlier event of the same publisher was refused, so this one was not taken.
+        /// The reason, as a number. With [`Code::FAILED_BEFORE`] it is that the server refused an
+        /// earlier event of the same publisher.
         code: Code,
-        /// Why, in words; may be empty.
+        /// The reason, in words; may be empty.
         message: String,
     },
-    /// The connection was lost before the server acknowledged. The event may have been published or not; it is not sent again: it had no key,
-    /// and that could publish it twice.
+    /// The connection was lost before the acknowledgement. The event may have been published or not.
+    /// It had no key, so it is not sent again: that could publish it twice.
     #[error(
-        "the connection was lost before the server acknowledged {}, which may have been published or not: {reason}",
+        "the connection was lost before the server acknowledged {}, which may have been published \
+         or not: {reason}",
         Counted(*unacknowledged, "event")
     )]
     AckLost {
-        /// How many events of the same publisher wait in vain.
+        /// How many events of the same publisher are not acknowledged.
         unacknowledged: u64,
         /// Why the connection was lost.
         reason: DisconnectReason,
     },
-    /// The connection was lost before the server acknowledged, and whether the event was published could not be found out by sending it again
-    /// under its key. It was not published twice.
+    /// The connection was lost before the acknowledgement, and sending the event again under its key
+    /// could not show whether it was published. It was not published twice.
     #[error(
-        "the connection was lost before the server acknowledged {}, which may have been published or not: {why}",
+        "the connection was lost before the server acknowledged {}, which may have been published \
+         or not: {why}",
         Counted(*unacknowledged, "event")
     )]
     OutcomeUnknown {
-        /// How many events of the same publisher wait in vain.
+        /// How many events of the same publisher are not acknowledged.
         unacknowledged: u64,
-        /// Why sending it again did not help.
+        /// Why the outcome is unknown.
         why: UnknownOutcome,
     },
-    /// The server ended the publishing stream without answering. The event may have been published or not.
+    /// The server ended the publishing stream without an answer. The event may have been published
+    /// or not.
     #[error(
         "the server ended the publishing stream: {code}; {} may have been published or not",
         Counted(*unacknowledged, "event")
     )]
     Ended {
-        /// Why, as a number.
+        /// The reason, as a number.
         code: Code,
-        /// How many events of the same publisher wait in vain.
+        /// How many events of the same publisher are not acknowledged.
         unacknowledged: u64,
     },
-    /// The server acknowledged the event without saying which it became.
+    /// The server acknowledged the event without its id.
     #[error(
-        "the server acknowledged the event without an id: are client and server of versions that fit?"
+        "the server acknowledged the event without an id: are the versions of client and server \
+         compatible?"
     )]
     NoId,
-    /// There was no connection. Nothing was sent, so the call can safely be repeated.
+    /// There was no connection. Nothing was sent, so it is safe to repeat the call.
     #[error(
-        "there was no connection to the server for {}: nothing was sent, try again later",
+        "there was no connection to the server for {}: nothing was sent; try again later",
         humantime::format_duration(*waited)
     )]
     NotConnected {
         /// How long the call waited.
         waited: Duration,
     },
-    /// The server speaks the Go library's protocol, which lacks this: see [`Dialect`](crate::Dialect). Nothing was sent.
+    /// The server speaks the Go library's protocol, which lacks this; see
+    /// [`Dialect`](crate::Dialect). Nothing was sent.
     #[error(
-        "the Go library's protocol, which this server speaks, lets clients neither publish nor ping: nothing was sent"
+        "this server speaks the Go library's protocol, in which clients can neither publish nor \
+         ping: nothing was sent"
     )]
     Unsupported,
     /// The server permits no further publishing stream on this connection. Nothing was sent.
     #[error(
-        "the server permits no further publishing stream: drop a publisher, or share one by cloning it"
+        "the server permits no further publishing stream: drop a publisher, or share one by \
+         cloning it"
     )]
     NoStream,
-    /// The server's answer cannot be understood. The event may have been published or not.
+    /// The server's answer cannot be decoded. The event may have been published or not.
     #[error(
-        "the server's answer cannot be understood: are client and server of versions that fit?"
+        "the server's answer cannot be decoded: are the versions of client and server compatible?"
     )]
     Protocol(#[source] DecodeError),
     /// The client is closed. Nothing was sent.
@@ -120,9 +130,10 @@ pub enum PublishError {
 }
 
 impl PublishError {
-    /// Whether the same call may succeed later without the danger of publishing twice.
+    /// Returns whether the same call may succeed later without publishing twice.
     ///
-    /// False for [`AckLost`](Self::AckLost) and [`OutcomeUnknown`](Self::OutcomeUnknown): only the caller knows whether an event that comes twice does harm.
+    /// It is false for [`AckLost`](Self::AckLost) and [`OutcomeUnknown`](Self::OutcomeUnknown): only
+    /// the caller knows whether a duplicate does harm.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::NotConnected { .. } | Self::NoStream => true,
@@ -131,7 +142,7 @@ impl PublishError {
         }
     }
 
-    /// The server's reason, where it gave one.
+    /// Returns the server's reason, if it gave one.
     pub fn code(&self) -> Option<Code> {
         match self {
             Self::Refused { code, .. } | Self::Ended { code, .. } => Some(*code),
@@ -147,7 +158,22 @@ impl PublishError {
         }
     }
 
-    /// The same for a publisher with several events in flight.
+    /// Returns what this error means for a publish that may have been accepted before.
+    pub(crate) fn after_attempt(self) -> Self {
+        let why = match self {
+            Self::Refused { code, message } => UnknownOutcome::Refused { code, message },
+            Self::NotConnected { waited } => UnknownOutcome::NotConnected { waited },
+            Self::Closed(reason) => UnknownOutcome::Closed(reason),
+            // The server speaks another protocol now.
+            Self::Unsupported => UnknownOutcome::OtherLog,
+            Self::NoStream | Self::TooLarge { .. } => UnknownOutcome::NotSent,
+            // The others already say that the outcome is unknown.
+            error => return error,
+        };
+        Self::outcome_unknown(why)
+    }
+
+    /// Sets the number of events in flight, where the error has one.
     pub(crate) fn with_unacknowledged(mut self, count: u64) -> Self {
         if let Self::AckLost { unacknowledged, .. }
         | Self::OutcomeUnknown { unacknowledged, .. }
@@ -159,39 +185,45 @@ impl PublishError {
     }
 }
 
-/// Why it stays unknown whether an event was published.
+/// Why it is unknown whether an event was published.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnknownOutcome {
-    /// So much time has passed that the server may not know the event any more.
+    /// So much time has passed that the server may have forgotten the event.
     #[error("too much time has passed to ask the server again")]
     TooLate,
-    /// The server has another log now.
-    #[error("the server has another log now")]
+    /// The server has another log than before.
+    #[error("the server has another log than before")]
     OtherLog,
-    /// The server takes the client for somebody else than before, as its token has changed: it would not recognise the key.
+    /// The client has another principal than before, because its token has changed. The server
+    /// would not recognise the key.
     #[error(
-        "the server tells the client by its token, which has changed since: let the server name its principals"
+        "the server identifies the client by its token, which has changed: have the server name its \
+         principals"
     )]
     OtherPrincipal,
-    /// The server refused what was sent again: with [`Code::OUTCOME_UNKNOWN`] because it does not know the event any more.
-    #[error("sent again, it was refused: {code}{}", in_brackets(message))]
+    /// The server refused the event when it was sent again: with [`Code::OUTCOME_UNKNOWN`], because
+    /// it has forgotten whether it accepted it.
+    #[error(
+        "the server refused it when it was sent again: {code}{}",
+        in_brackets(message)
+    )]
     Refused {
-        /// Why, as a number.
+        /// The reason, as a number.
         code: Code,
-        /// Why, in words; may be empty.
+        /// The reason, in words; may be empty.
         message: String,
     },
-    /// There was no connection to send it again.
+    /// There was no connection over which to send the event again.
     #[error("there was no connection for {}", humantime::format_duration(*waited))]
     NotConnected {
-        /// How long it was waited for.
+        /// How long the client waited for one.
         waited: Duration,
     },
     /// The client was closed.
     #[error("the client is closed: {0}")]
     Closed(CloseReason),
-    /// It could not be sent again.
+    /// The event could not be sent again.
     #[error("the server has no room to send it again")]
     NotSent,
 }

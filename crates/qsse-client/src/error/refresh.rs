@@ -1,16 +1,16 @@
-//! [`RefreshError`]: why a newer token was not taken.
+//! [`RefreshError`]: why a newer token was not accepted.
 
 use qsse_proto::Code;
 use qsse_proto::control::TokenTooLong;
 
 use super::in_brackets;
-use crate::state::{CloseReason, DisconnectReason};
+use super::reason::{CloseReason, DisconnectReason};
 
 /// Why [`Client::refresh_token`](crate::Client::refresh_token) failed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RefreshError {
-    /// The token is longer than a server takes.
+    /// The token is longer than a server accepts.
     #[error(transparent)]
     TokenTooLong(#[from] TokenTooLong),
     /// The server refused the token, and has closed the connection.
@@ -19,21 +19,25 @@ pub enum RefreshError {
         in_brackets(message)
     )]
     NotAuthorised {
-        /// Why, as a number.
+        /// The reason, as a number.
         code: Code,
-        /// Why, in words; may be empty.
+        /// The reason, in words; may be empty.
         message: String,
     },
-    /// The connection was lost before the answer. Where the token is a value, the newer one is used from now on all the same.
+    /// The connection was lost before the answer. If the token is a value, later connections use the
+    /// newer one.
     #[error("the connection was lost before the server answered: {0}")]
     Lost(DisconnectReason),
-    /// There is no connection at this moment. Where the token is a value, the newer one is used for the next.
-    #[error("there is no connection at this moment: the token is used for the next one")]
+    /// There is no connection at this moment. If the token is a value, the next connection uses the
+    /// newer one.
+    #[error("there is no connection at this moment: the next one uses the token")]
     NotConnected,
-    /// The Go library's protocol takes a token only when a connection begins, see [`Dialect`](crate::Dialect): those that are open go on as
-    /// before. Where the token is a value, the newer one is used for later connections.
+    /// The Go library's protocol accepts a token only when a connection begins; see
+    /// [`Dialect`](crate::Dialect). Open connections continue as before. If the token is a value,
+    /// later connections use the newer one.
     #[error(
-        "the Go library's protocol, which this server speaks, takes a token only when a connection begins: later ones use the newer token"
+        "this server speaks the Go library's protocol, which accepts a token only when a connection \
+         begins: later connections use the newer token"
     )]
     Unsupported,
     /// The client is closed.
@@ -42,7 +46,7 @@ pub enum RefreshError {
 }
 
 impl RefreshError {
-    /// Whether the same call may succeed later.
+    /// Returns whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Lost(_) | Self::NotConnected)
     }

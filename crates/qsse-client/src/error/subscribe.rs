@@ -1,55 +1,61 @@
-//! [`SubscribeError`]: why a subscription was not made.
+//! [`SubscribeError`]: why subscribing failed.
 
 use qsse_proto::Code;
 use qsse_proto::limits::{CONTROL_FRAME_BYTES, PATTERNS_PER_SUBSCRIPTION};
 use qsse_topic::FilterError;
 
+use super::connect::ConnectError;
 use super::in_brackets;
-use crate::error::ConnectError;
-use crate::state::CloseReason;
+use super::reason::CloseReason;
 
-/// Why [`Client::subscribe`](crate::Client::subscribe) or [`Connect::subscribe`](crate::Connect::subscribe) failed.
+/// Why [`Client::subscribe`](crate::Client::subscribe) or
+/// [`Connect::subscribe`](crate::Connect::subscribe) failed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubscribeError {
-    /// A pattern cannot be read, or there is none.
+    /// A pattern is invalid, or there is none.
     #[error(transparent)]
     Filter(#[from] FilterError),
-    /// More or longer patterns than one subscription can have.
+    /// There are more or longer patterns than one subscription can have.
     #[error(
-        "{count} patterns are too many for one subscription: at most {PATTERNS_PER_SUBSCRIPTION} of together {CONTROL_FRAME_BYTES} bytes; \
-         use several subscriptions or wildcards"
+        "{count} patterns are too many for one subscription: at most {PATTERNS_PER_SUBSCRIPTION}, of \
+         {CONTROL_FRAME_BYTES} bytes in all; use several subscriptions or wildcards"
     )]
     TooManyPatterns {
-        /// How many were given.
+        /// How many patterns were given.
         count: usize,
     },
-    /// The server said no. This is final for this topic and token unless [`is_retryable`](Self::is_retryable) says otherwise.
+    /// The server refused the subscription. This is final for these patterns and this token unless
+    /// [`is_retryable`](Self::is_retryable) says otherwise.
     #[error("the server refused the subscription: {code}{}", in_brackets(message))]
     Refused {
-        /// Why, as a number: for instance [`Code::NOT_AUTHORISED`] or [`Code::TOPIC_NOT_AVAILABLE`].
+        /// The reason, as a number: for instance [`Code::NOT_AUTHORISED`] or
+        /// [`Code::TOPIC_NOT_AVAILABLE`].
         code: Code,
-        /// Why, in words; may be empty.
+        /// The reason, in words; may be empty.
         message: String,
-        /// The pattern that it is about, where it is about one.
+        /// The pattern that the server refused, if it was one.
         subject: Option<String>,
     },
-    /// The server speaks the Go library's protocol, which lacks what was asked for: see [`Dialect`](crate::Dialect).
-    #[error("{what}: the Go library's protocol, which this server speaks, has none; leave it out")]
+    /// The server speaks the Go library's protocol, which lacks a requested feature; see
+    /// [`Dialect`](crate::Dialect).
+    #[error(
+        "this server speaks the Go library's protocol, which does not support {what}: leave it out"
+    )]
     Unsupported {
-        /// What it lacks.
+        /// The feature.
         what: &'static str,
     },
-    /// There was no connection for [`Connect::subscribe`](crate::Connect::subscribe) to subscribe over.
+    /// [`Connect::subscribe`](crate::Connect::subscribe) could not connect.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// The client is closed, or gave up while the subscription was being made.
+    /// The client is closed, or was closed during the call.
     #[error("the client is closed: {0}")]
     Closed(CloseReason),
 }
 
 impl SubscribeError {
-    /// Whether the same call may succeed later.
+    /// Returns whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Refused { code, .. } => code.is_retryable(),
@@ -58,7 +64,7 @@ impl SubscribeError {
         }
     }
 
-    /// The server's reason, where it gave one.
+    /// Returns the server's reason, if it gave one.
     pub fn code(&self) -> Option<Code> {
         match self {
             Self::Refused { code, .. }

@@ -3,37 +3,41 @@
 use qsse_proto::go::LineError;
 use qsse_proto::{Code, DecodeError};
 
+use super::connect::ConnectError;
 use super::in_brackets;
-use crate::error::ConnectError;
-use crate::state::CloseReason;
+use super::reason::CloseReason;
 
-/// Why a [`Subscription`](crate::Subscription) has ended. After it, `None` follows for ever.
+/// Why a [`Subscription`](crate::Subscription) has ended. After it, the subscription only yields
+/// `None`.
 ///
-/// Gaps and resets are no errors: the subscription goes on after them. They are [notices](crate::Notice).
+/// Gaps and resets are not errors, since the subscription continues after them. They are
+/// [notices](crate::Notice).
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubscriptionError {
-    /// The subscription fell behind and had asked to be cut off then, see [`OnLag::Disconnect`](crate::OnLag::Disconnect). Subscribe
-    /// again from the [`cursor`](crate::Subscription::cursor) to go on.
+    /// The subscription fell behind, and was made with
+    /// [`OnLag::Disconnect`](crate::OnLag::Disconnect). To continue, subscribe again from its
+    /// [`cursor`](crate::Subscription::cursor).
     #[error(
-        "the subscription fell behind and was cut off; subscribe again from its cursor to go on"
+        "the subscription fell behind and was ended: subscribe again from its cursor to continue"
     )]
     Lagged,
-    /// The server ended the subscription, or refused to go on with it after a reconnect.
+    /// The server ended the subscription, or refused to resume it after a reconnect.
     #[error("the server ended the subscription: {code}{}", in_brackets(message))]
     Refused {
-        /// Why, as a number.
+        /// The reason, as a number.
         code: Code,
-        /// Why, in words; may be empty.
+        /// The reason, in words; may be empty.
         message: String,
     },
-    /// The server sent something that cannot be understood.
+    /// The server sent data that cannot be decoded.
     #[error(
-        "the server sent what cannot be understood: are client and server of versions that fit?"
+        "the server sent data that cannot be decoded: are the versions of client and server \
+         compatible?"
     )]
     Protocol(#[source] DecodeError),
-    /// A server of the Go library's dialect wrote a line that cannot be understood.
-    #[error("the server wrote a line that cannot be understood: {0}")]
+    /// A server of the Go library's dialect sent a line that cannot be decoded.
+    #[error("the server sent a line that cannot be decoded: {0}")]
     Line(LineError),
     /// The connection ended for good.
     #[error("the connection has ended for good: {0}")]
@@ -41,7 +45,8 @@ pub enum SubscriptionError {
 }
 
 impl SubscriptionError {
-    /// Whether subscribing again, from the [`cursor`](crate::Subscription::cursor), may go on where this ended.
+    /// Returns whether a new subscription from the [`cursor`](crate::Subscription::cursor) may
+    /// continue this one.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Lagged => true,
@@ -50,7 +55,7 @@ impl SubscriptionError {
         }
     }
 
-    /// The server's reason, where it gave one.
+    /// Returns the server's reason, if it gave one.
     pub fn code(&self) -> Option<Code> {
         match self {
             Self::Lagged => Some(Code::LAGGED),

@@ -3,20 +3,25 @@
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 
+use futures_core::future::BoxFuture;
 use futures_util::FutureExt;
 use qsse_proto::Event;
 use qsse_topic::Matcher;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{ErrorHandler, Handler, HandlersError, NoticeHandler};
 use crate::cursor::Cursor;
+use crate::error::HandlersError;
 use crate::notice::{Item, Notice};
 use crate::subscription::Subscription;
 
+pub(super) type Handler = Box<dyn Fn(Event) -> BoxFuture<'static, ()> + Send + Sync>;
+pub(super) type NoticeHandler = Box<dyn Fn(Notice) -> BoxFuture<'static, ()> + Send + Sync>;
+pub(super) type ErrorHandler = Box<dyn Fn(HandlersError) -> BoxFuture<'static, ()> + Send + Sync>;
+
 /// The task in which handlers run.
 pub(super) struct Runner {
-    /// The handlers of each pattern, by their place in `functions`.
+    /// The handlers of each pattern, as indices into `functions`.
     pub(super) routes: Matcher<Vec<usize>>,
     pub(super) functions: Vec<Handler>,
     pub(super) on_message: Handler,
@@ -51,7 +56,7 @@ impl Runner {
         }
     }
 
-    /// Calls the handlers of an event; `matching` is only there to be used again.
+    /// Calls the handlers of an event. `matching` is a buffer that is reused.
     async fn dispatch(&self, event: Event, matching: &mut Vec<usize>) {
         matching.clear();
         matching.extend(
@@ -59,7 +64,7 @@ impl Runner {
                 .matches(event.topic())
                 .flat_map(|(_, indices)| indices),
         );
-        // Patterns match in any order, and one handler by several of them.
+        // Patterns match in any order, and one handler may have several of them.
         matching.sort_unstable();
         matching.dedup();
         if matching.is_empty() {
@@ -91,30 +96,34 @@ impl Runner {
     }
 }
 
-/// What to do with an event that no handler is for, unless said otherwise.
+/// Logs an event that no handler matches, which is the default.
 pub(super) async fn log_message(event: Event) {
-    tracing::info!(id = %event.id(), topic = %event.topic(), bytes = event.data().len(), "event without a handler");
+    let (id, topic, bytes) = (event.id(), event.topic(), event.data().len());
+    tracing::info!(%id, %topic, bytes, "event without a handler");
 }
 
-/// What to do with a notice, unless said otherwise.
+/// Logs a notice, which is the default.
 pub(super) async fn log_notice(notice: Notice) {
     tracing::warn!(%notice, "handlers");
 }
 
-/// What to do with an error, unless said otherwise.
+/// Logs an error, which is the default.
 pub(super) async fn log_error(error: HandlersError) {
     tracing::warn!(error = &error as &dyn std::error::Error, "handlers");
 }
 
-/// Runs a function of the caller's; what its panic says is the error.
+/// Runs a function of the caller. If it panics, the error is the panic's message.
 ///
-/// Unwind safety is the caller's business: its function sees its own state after a panic of its own.
+/// Unwind safety is up to the caller: after a panic, its function sees the state that it left.
 async fn caught(function: impl AsyncFnOnce()) -> Result<(), String> {
     let future = AssertUnwindSafe(async { function().await });
-    future.catch_unwind().await.map_err(|panic| said(&*panic))
+    future
+        .catch_unwind()
+        .await
+        .map_err(|panic| panic_message(&*panic))
 }
 
-fn said(panic: &(dyn Any + Send)) -> String {
+fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "a panic".into())

@@ -1,20 +1,12 @@
-//! Under which keys a client publishes on its own account, and what it remembers so that it can try again.
+//! [`Keys`]: the keys that a client draws for its publishes.
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
-use qsse_proto::Epoch;
-use qsse_proto::publish::{Key, KeyScope, PublisherId, Retry};
-use tokio::time::Instant;
+use qsse_proto::publish::{Key, KeyScope, PublisherId};
 
-use crate::core::Core;
-use crate::error::{PublishError, UnknownOutcome};
-use crate::session::Session;
-
-/// The keys of one client's own: numbers under an id that no other client has.
+/// The keys that a client draws: numbers under an id that no other client has.
 #[derive(Debug)]
 pub(crate) struct Keys {
     id: PublisherId,
@@ -29,18 +21,18 @@ impl Keys {
         }
     }
 
-    /// As whom the client publishes under keys that it draws.
-    pub(crate) fn own(&self) -> KeyScope {
+    /// Returns the scope of the keys that the client draws.
+    pub(super) fn own_scope(&self) -> KeyScope {
         KeyScope::Own { id: self.id }
     }
 
-    /// As whom the client publishes under keys of the application.
-    pub(crate) fn named(&self, name: &str) -> KeyScope {
+    /// Returns the scope of the keys that the application gives.
+    pub(super) fn named_scope(&self, name: &str) -> KeyScope {
         let (id, name) = (self.id, name.to_owned());
         KeyScope::Named { id, name }
     }
 
-    /// A key that was not given out before, as short as it can be.
+    /// Draws a new key, as short as possible.
     pub(super) fn draw(&self) -> Key {
         let number = self.next.fetch_add(1, Ordering::Relaxed).to_le_bytes();
         let last = number.iter().rposition(|byte| *byte != 0).unwrap_or(0);
@@ -48,88 +40,11 @@ impl Keys {
     }
 }
 
-/// An id that nobody else has, nor can guess.
+/// Returns an id that is unique and cannot be guessed.
 pub(super) fn random_id() -> PublisherId {
-    // Every `RandomState` has keys of its own, which nobody sees.
+    // Each `RandomState` has its own secret keys.
     let [high, low] = [0, 1].map(|half| u128::from(RandomState::new().hash_one(half)));
     PublisherId::new((high << 64 | low).to_le_bytes())
-}
-
-/// When, for which log and as whom, a publish was first on its way.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct First {
-    epoch: Epoch,
-    identity: u64,
-    at: Instant,
-    /// How long the server knows the key of a publish, and the publisher of one with a number.
-    windows: [Duration; 2],
-}
-
-impl First {
-    /// Now, over this connection.
-    pub(super) fn now(session: &Session) -> Self {
-        Self {
-            epoch: session.epoch,
-            identity: session.identity,
-            at: Instant::now(),
-            windows: [session.dedup_window, session.publisher_window],
-        }
-    }
-
-    /// Whether the server would take the same key for another one over this connection (`QP-8.15`).
-    pub(super) fn is_somebody_else(&self, session: &Session) -> bool {
-        self.identity != session.identity
-    }
-
-    /// The mark of a further attempt that is made now.
-    pub(super) fn mark(&self) -> Retry {
-        let ago = self.at.elapsed().as_millis();
-        let ago_ms = u64::try_from(ago).unwrap_or(u64::MAX).saturating_add(1);
-        Retry {
-            epoch: self.epoch,
-            ago_ms,
-        }
-    }
-}
-
-/// The connection to publish over; with `first`, one over which that can be tried again: it has a number, or else a key.
-pub(super) async fn connected(
-    core: &Arc<Core>,
-    first: Option<First>,
-    numbered: bool,
-) -> Result<Arc<Session>, PublishError> {
-    let Some(first) = first else {
-        return core.connected().await;
-    };
-    // Half of the server's window, so that the server still knows what it took.
-    let until = first.windows[usize::from(numbered)] / 2;
-    let left = until.saturating_sub(first.at.elapsed());
-    let too_late = || PublishError::outcome_unknown(UnknownOutcome::TooLate);
-    if left.is_zero() {
-        return Err(too_late());
-    }
-    let wait = core.config.publish_wait.min(left);
-    let session = match core.connected_within(wait).await {
-        Err(PublishError::NotConnected { .. }) if wait == left => return Err(too_late()),
-        found => found.map_err(unknown)?,
-    };
-    // Whether that log goes on in this one only the server knows.
-    Ok(session)
-}
-
-/// What an error means for a publish that may have been taken before.
-pub(super) fn unknown(error: PublishError) -> PublishError {
-    let why = match error {
-        PublishError::Refused { code, message } => UnknownOutcome::Refused { code, message },
-        PublishError::NotConnected { waited } => UnknownOutcome::NotConnected { waited },
-        PublishError::Closed(reason) => UnknownOutcome::Closed(reason),
-        // The server speaks another protocol now.
-        PublishError::Unsupported => UnknownOutcome::OtherLog,
-        PublishError::NoStream | PublishError::TooLarge { .. } => UnknownOutcome::NotSent,
-        // These say so themselves.
-        error => return error,
-    };
-    PublishError::outcome_unknown(why)
 }
 
 #[cfg(test)]

@@ -1,35 +1,35 @@
-//! [`Ledger`]: which publishes of a stream wait for their answers; without I/O.
+//! [`Ledger`]: the publishes of a stream that wait for an answer; without I/O.
 
 use std::collections::VecDeque;
 
+use qsse_proto::Epoch;
 use qsse_proto::publish::{Acknowledged, PublishRefused};
-use qsse_proto::{Epoch, EventId};
 use tokio::sync::oneshot;
 
-use super::{Progress, Published};
+use super::published::{PublishProgress, Published};
 use crate::error::PublishError;
 use crate::text::plain;
 
-/// Which publishes of a stream wait for their answers. They are numbered from 0; answers come in that order, but for refusals, which may
-/// come early.
+/// The publishes of a stream that wait for an answer. They are numbered from 0. Acknowledgements
+/// arrive in that order; refusals may arrive early.
 #[derive(Debug)]
 pub(super) struct Ledger {
     epoch: Epoch,
-    /// The front is number `answered`.
+    /// The front has the number `answered`.
     waiting: VecDeque<Waiting>,
     answered: u64,
     /// Publishes before this number may have reached the server.
     sent: u64,
-    pub(super) progress: Progress,
+    pub(super) progress: PublishProgress,
 }
 
 #[derive(Debug)]
 struct Waiting {
-    /// What it takes of the room.
+    /// How much it counts towards the limit of bytes in flight.
     cost: u32,
-    /// Whoever waits for this one.
+    /// Where the answer goes, if somebody waits for it.
     done: Option<Done>,
-    /// Its answer has come before its turn.
+    /// Set if a refusal arrived early.
     refused: bool,
 }
 
@@ -39,12 +39,12 @@ pub(super) type Done = oneshot::Sender<Result<Published, Failure>>;
 /// Why a publish got no acknowledgement.
 #[derive(Clone, Debug)]
 pub(super) enum Failure {
-    /// The connection ended before anything of it was sent: it can go over the next one.
+    /// The connection ended before any of it was sent, so it can be sent over the next one.
     Unsent,
     Error(PublishError),
 }
 
-/// An answer that the protocol does not allow, in words.
+/// Describes an answer that the protocol does not allow.
 pub(super) type Violation = &'static str;
 
 impl Ledger {
@@ -54,11 +54,11 @@ impl Ledger {
             waiting: VecDeque::new(),
             answered: 0,
             sent: 0,
-            progress: Progress::default(),
+            progress: PublishProgress::default(),
         }
     }
 
-    /// Enters the next publish.
+    /// Adds the next publish.
     pub(super) fn push(&mut self, cost: u32, done: Option<Done>) {
         self.waiting.push_back(Waiting {
             cost,
@@ -68,39 +68,39 @@ impl Ledger {
         self.progress.sent += 1;
     }
 
-    /// Those before this number are on their way now.
+    /// Records that publishes before this number are being sent.
     pub(super) fn mark_sent(&mut self, number: u64) {
         self.sent = number;
     }
 
-    /// Publishes before this number may have reached the server.
+    /// Returns the number before which publishes may have reached the server.
     pub(super) fn sent(&self) -> u64 {
         self.sent
     }
 
-    /// The number of the next publish.
+    /// Returns the number of the next publish.
     pub(super) fn next(&self) -> u64 {
         self.answered + self.waiting.len() as u64
     }
 
-    /// The number of the first without an answer.
+    /// Returns the number of the first publish without an answer.
     pub(super) fn answered(&self) -> u64 {
         self.answered
     }
 
-    /// Whether all before this number are answered.
+    /// Returns whether all publishes before this number are answered.
     pub(super) fn is_answered(&self, next: u64) -> bool {
         self.answered >= next
     }
 
-    /// Whether the publish of this number is on its way.
+    /// Returns whether the publish of this number was sent and has no answer.
     pub(super) fn is_unanswered(&self, number: u64) -> bool {
         let index = number.checked_sub(self.answered);
         let waiting = index.and_then(|index| self.waiting.get(index as usize));
         number < self.sent && waiting.is_some_and(|waiting| !waiting.refused)
     }
 
-    /// Publishes without an answer.
+    /// Returns how many publishes have no answer.
     pub(super) fn unanswered(&self) -> u64 {
         self.waiting
             .iter()
@@ -108,16 +108,16 @@ impl Ledger {
             .count() as u64
     }
 
-    /// The acknowledgements that follow are of this epoch (QP-8.16).
-    pub(super) fn epoch_is(&mut self, epoch: Epoch) {
+    /// Sets the epoch of the acknowledgements that follow (QP-8.16).
+    pub(super) fn set_epoch(&mut self, epoch: Epoch) {
         self.epoch = epoch;
     }
 
-    /// Takes an acknowledgement, and says how much room it gives back.
+    /// Processes an acknowledgement, and returns how many bytes it frees.
     pub(super) fn acknowledge(&mut self, ack: Acknowledged) -> Result<usize, Violation> {
         let (through, first, last) = (ack.through, ack.first, ack.last);
         if through < self.answered || through >= self.sent {
-            return Err("an acknowledgement of what was not published");
+            return Err("an acknowledgement of events that were not published");
         }
         let covered = (through - self.answered + 1) as usize;
         let taken = self
@@ -129,18 +129,18 @@ impl Ledger {
         if ack.is_long_ago() {
             return Ok(self.acknowledge_long_ago(covered));
         }
-        // No events at all are `first ..= first - 1`.
+        // `first ..= first - 1` stands for no events.
         let events = last.checked_add(1).and_then(|end| end.checked_sub(first));
         let (Some(events), 1..) = (events, taken) else {
-            return Err("an acknowledgement of no sense");
+            return Err("an acknowledgement that makes no sense");
         };
         if taken > 1 && events != taken as u64 {
             return Err("an acknowledgement of other events than were published");
         }
-        let mut room = 0;
+        let mut freed = 0;
         let mut seq = first;
         for waiting in self.waiting.drain(..covered) {
-            room += waiting.cost as usize;
+            freed += waiting.cost as usize;
             if waiting.refused {
                 continue;
             }
@@ -155,23 +155,24 @@ impl Ledger {
             }
         }
         self.answered += covered as u64;
-        Ok(room + self.drop_refused())
+        Ok(freed + self.drop_refused())
     }
 
-    /// Takes the acknowledgement of publishes whose seqs the server does not know any more. Nobody waits for one of those alone.
+    /// Processes the acknowledgement of publishes whose seqs the server has forgotten. Nobody waits
+    /// for one of these alone.
     fn acknowledge_long_ago(&mut self, covered: usize) -> usize {
-        let mut room = 0;
+        let mut freed = 0;
         for waiting in self.waiting.drain(..covered) {
-            room += waiting.cost as usize;
+            freed += waiting.cost as usize;
             self.progress.acknowledged += u64::from(!waiting.refused);
         }
         self.answered += covered as u64;
-        room + self.drop_refused()
+        freed + self.drop_refused()
     }
 
-    /// Takes a refusal, and says how much room it gives back.
+    /// Processes a refusal, and returns how many bytes it frees.
     ///
-    /// One that was `tried` before may have been taken then.
+    /// A publish that was `tried` before may have been accepted then.
     pub(super) fn refuse(
         &mut self,
         refused: PublishRefused,
@@ -183,7 +184,7 @@ impl Ledger {
             .map(|index| index as usize);
         let waiting = match index.and_then(|index| self.waiting.get_mut(index)) {
             Some(waiting) if refused.number < self.sent && !waiting.refused => waiting,
-            _ => return Err("a refusal of what was not published"),
+            _ => return Err("a refusal of an event that was not published"),
         };
         waiting.refused = true;
         if tried {
@@ -199,7 +200,8 @@ impl Ledger {
         Ok(self.drop_refused())
     }
 
-    /// Gives up on all: those that may have reached the server fail with `error`, the others with `unsent`.
+    /// Fails all publishes: with `error` if they may have reached the server, otherwise with
+    /// `unsent`.
     pub(super) fn fail(&mut self, error: &PublishError, unsent: &Failure) {
         for waiting in std::mem::take(&mut self.waiting) {
             let number = self.answered;
@@ -215,14 +217,14 @@ impl Ledger {
         }
     }
 
-    /// Those without an answer go elsewhere, where they are counted.
-    pub(super) fn leave(&mut self) {
+    /// Removes the publishes without an answer. Another stream's ledger counts them.
+    pub(super) fn move_unanswered(&mut self) {
         self.progress.sent -= self.waiting.len() as u64;
         self.waiting.clear();
     }
 
-    /// So many that had left found no other place.
-    pub(super) fn come_back(&mut self, count: u64, tried: bool) {
+    /// Counts publishes that were moved and could not be sent elsewhere.
+    pub(super) fn count_failed(&mut self, count: u64, tried: bool) {
         self.progress.sent += count;
         match tried {
             true => self.progress.lost += count,
@@ -230,34 +232,15 @@ impl Ledger {
         }
     }
 
-    /// Refused ones whose turn has come.
+    /// Drops refused publishes at the front, and returns how many bytes they free.
     fn drop_refused(&mut self) -> usize {
-        let mut room = 0;
+        let mut freed = 0;
         while let Some(waiting) = self.waiting.front().filter(|waiting| waiting.refused) {
-            room += waiting.cost as usize;
+            freed += waiting.cost as usize;
             self.waiting.pop_front();
             self.answered += 1;
         }
-        room
-    }
-}
-
-impl Published {
-    /// `count` events from `first` on.
-    fn range(epoch: Epoch, first: u64, count: u64) -> Self {
-        let id = |seq| EventId::new(epoch, seq);
-        let bounds = count
-            .checked_sub(1)
-            .map(|more| (id(first), id(first.saturating_add(more))));
-        Self { bounds, count }
-    }
-}
-
-impl Progress {
-    fn add(&mut self, published: &Published) {
-        self.acknowledged += 1;
-        self.first = self.first.or(published.first());
-        self.last = published.last().or(self.last);
+        freed
     }
 }
 
@@ -341,7 +324,7 @@ mod tests {
         assert_eq!(
             ledger.refuse(refusal(2), false),
             Ok(0),
-            "early: its room comes with its turn"
+            "early: its bytes are freed in turn"
         );
         assert_eq!(ledger.unanswered(), 3);
         assert_eq!(ledger.acknowledge(ack(3, 50, 51)), Ok(30));

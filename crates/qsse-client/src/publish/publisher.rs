@@ -1,4 +1,4 @@
-//! [`Publisher`]: many events, in order, without waiting for each.
+//! [`Publisher`]: publishes many events in order, without waiting for each.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,28 +8,33 @@ use parking_lot::Mutex;
 use qsse_proto::{EventId, Kind};
 use qsse_topic::{PatternRef, TopicRef};
 
-use super::again::{Left, Numbers};
 use super::keys::random_id;
 use super::ledger::Failure;
-use super::pipe::{Event, Pipe};
-use super::{Progress, check_size};
+use super::published::PublishProgress;
+use super::resend::{Numbers, Unanswered};
+use super::stream::{Outgoing, PublishStream};
+use super::task::ordered_stream;
 use crate::core::Handle;
 use crate::error::PublishError;
 
 /// Publishes many events in order over a stream of its own, without waiting for each. Made by
 /// [`Client::publisher`](crate::Client::publisher); clones share the stream.
 ///
-/// [`send`](Self::send) hands an event over and waits only while too much is in flight
-/// ([`Config::publish_in_flight_bytes`](crate::Config#structfield.publish_in_flight_bytes)); [`flush`](Self::flush) waits until the
-/// server has acknowledged all. Small events sent together travel together.
+/// [`send`](Self::send) accepts an event, and waits only while too many bytes are in flight
+/// ([`Config::publish_in_flight_bytes`](crate::Config#structfield.publish_in_flight_bytes)).
+/// [`flush`](Self::flush) waits until the server has acknowledged all events. Small events that are
+/// sent together share packets.
 ///
-/// Order is kept: when the server refuses an event it takes none behind it. Such a failure is told by the next `send` or `flush`, once;
-/// calls after that begin anew. The same goes for a connection lost before the acknowledgement:
-/// [`PublishError::AckLost`] says how many events may have been published or not, unless this publisher sends
-/// [`exactly_once`](Self::exactly_once). What a server that goes away has not taken is sent over the next connection. While nothing is in flight, a lost connection goes unnoticed but for the wait for the next one.
+/// The order is kept: when the server refuses an event, it accepts none behind it. The next `send`
+/// or `flush` returns that failure, once; later calls start afresh. The same applies when the
+/// connection is lost before the acknowledgement: [`PublishError::AckLost`] says how many events may
+/// have been published or not, unless the publisher sends [`exactly_once`](Self::exactly_once).
+/// Events that a leaving server has not accepted are sent over the next connection. While nothing is
+/// in flight, the only effect of a lost connection is the wait for the next one.
 ///
-/// A publisher keeps its connection alive, and the last clone dropped ends its stream. What was sent and not flushed is still written then
-/// if the client lives on, but nobody will know whether it arrived: flush first.
+/// A publisher keeps its connection alive. Dropping the last clone ends its stream. Events that were
+/// sent and not flushed are then still written if the client lives on, but whether they arrive stays
+/// unknown: flush first.
 #[derive(Clone)]
 pub struct Publisher {
     shared: Arc<Shared>,
@@ -37,17 +42,17 @@ pub struct Publisher {
 
 struct Shared {
     handle: Arc<Handle>,
-    /// Events have numbers, and are sent again after a lost connection.
+    /// Events get numbers, and are sent again after a lost connection.
     exactly_once: AtomicBool,
     state: Mutex<State>,
 }
 
 struct State {
     /// Opened by the first event, and again after a failure or on another connection.
-    pipe: Option<Arc<Pipe>>,
-    /// Of the pipes before.
-    before: Progress,
-    /// Where the next stream begins to count.
+    stream: Option<Arc<PublishStream>>,
+    /// The progress of earlier streams.
+    before: PublishProgress,
+    /// The numbers of the next stream.
     numbers: Numbers,
 }
 
@@ -58,8 +63,8 @@ impl Publisher {
                 handle,
                 exactly_once: AtomicBool::new(false),
                 state: Mutex::new(State {
-                    pipe: None,
-                    before: Progress::default(),
+                    stream: None,
+                    before: PublishProgress::default(),
                     numbers: Numbers {
                         id: random_id(),
                         next: 1,
@@ -69,32 +74,38 @@ impl Publisher {
         }
     }
 
-    /// Sends again what was in flight when a connection is lost, over the next one, in its order and before anything new. From the next
-    /// stream on, so say it before the first `send`.
+    /// Sends events again that were in flight when a connection was lost: over the next one, in
+    /// their order and before new ones. It takes effect with the next stream, so call it before the
+    /// first `send`.
     ///
-    /// The publisher numbers its events, and the server remembers the last number that it took, so that it takes none twice. `flush` then
-    /// succeeds with every event published once. An event costs nothing more, neither in bytes nor on the server, however fast they come.
+    /// The publisher numbers its events, and the server remembers the last number that it accepted,
+    /// so that it accepts none twice. `flush` then succeeds once every event is published exactly
+    /// once. This adds no bytes to an event and no work on the server.
     ///
-    /// When that cannot be had, it is [`PublishError::OutcomeUnknown`], never a second publish: there was no connection within
-    /// [`Config::publish_wait`](crate::Config#structfield.publish_wait), the server has another log, or it may have forgotten the publisher. It
-    /// remembers each for 10 minutes after it was last active, and the last 10,000 that were, unless it is set otherwise; events are
-    /// tried again for half that time.
+    /// If it is not possible, the error is [`PublishError::OutcomeUnknown`]; nothing is published
+    /// twice. This happens when there was no connection within
+    /// [`Config::publish_wait`](crate::Config#structfield.publish_wait), when the server has another
+    /// log, or when it may have forgotten the publisher. By default a server remembers the last
+    /// 10,000 publishers, each for 10 minutes after its last event. Events are sent again for half
+    /// that time.
     ///
-    /// It is not the default, since a publisher without it fails as soon as a connection is lost, instead of waiting for the next one.
-    /// Without [`Config::publish_retry`](crate::Config#structfield.publish_retry) it changes nothing.
+    /// It is not the default, because a publisher without it fails as soon as a connection is lost
+    /// and does not wait for the next one. It has no effect if
+    /// [`Config::publish_retry`](crate::Config#structfield.publish_retry) is off.
     #[must_use]
     pub fn exactly_once(self) -> Self {
         self.shared.exactly_once.store(true, Ordering::Relaxed);
         self
     }
 
-    /// Hands over an event of the kind `message`.
+    /// Sends an event of the kind `message`.
     ///
-    /// Waits for room, and for a lost connection to come back ([`Config::publish_wait`](crate::Config#structfield.publish_wait)).
-    /// Cancel-safe: a dropped future has sent nothing.
+    /// Waits while too many bytes are in flight, and for a lost connection to be restored
+    /// ([`Config::publish_wait`](crate::Config#structfield.publish_wait)). Cancel-safe: a dropped
+    /// future has sent nothing.
     ///
     /// # Errors
-    /// A failure of this event, which was not sent then, or of an earlier one.
+    /// Fails because of this event, which was then not sent, or because of an earlier one.
     pub async fn send(
         &self,
         topic: impl AsRef<str>,
@@ -103,10 +114,10 @@ impl Publisher {
         self.send_kind(topic, &Kind::MESSAGE, data).await
     }
 
-    /// [`send`](Self::send) for an event of any kind.
+    /// Does what [`send`](Self::send) does, with any kind.
     ///
     /// # Errors
-    /// As `send`.
+    /// Fails as `send` does.
     pub async fn send_kind(
         &self,
         topic: impl AsRef<str>,
@@ -118,10 +129,11 @@ impl Publisher {
         self.push(topic, false, kind, data.as_ref()).await
     }
 
-    /// [`send`](Self::send) to every topic that a pattern matches, see [`Client::publish_matching`](crate::Client::publish_matching).
+    /// Sends an event to every topic that a pattern matches; see
+    /// [`Client::publish_matching`](crate::Client::publish_matching).
     ///
     /// # Errors
-    /// As `send`.
+    /// Fails as `send` does.
     pub async fn send_matching(
         &self,
         pattern: impl AsRef<str>,
@@ -133,24 +145,25 @@ impl Publisher {
         self.push(pattern, true, kind, data.as_ref()).await
     }
 
-    /// Waits until everything sent so far is acknowledged, and returns the id of the last event published; `None` if there was none yet.
+    /// Waits until everything sent so far is acknowledged, and returns the id of the last event
+    /// published; `None` if there was none yet.
     ///
     /// Cancel-safe.
     ///
     /// # Errors
-    /// The first failure of anything sent that was not told before.
+    /// Returns the first failure of a sent event that was not returned before.
     pub async fn flush(&self) -> Result<Option<EventId>, PublishError> {
         loop {
-            let pipe = self.shared.state.lock().pipe.clone();
-            let Some(pipe) = pipe else {
+            let stream = self.shared.state.lock().stream.clone();
+            let Some(stream) = stream else {
                 break;
             };
-            pipe.drained().await;
-            let failure = pipe.failure();
-            if failure.is_none() && pipe.successor().is_none() {
+            stream.drained().await;
+            let failure = stream.failure();
+            if failure.is_none() && stream.successor().is_none() {
                 break;
             }
-            self.put_away(&pipe);
+            self.retire(&stream);
             if let Some(failure) = failure {
                 return Err(failure);
             }
@@ -158,14 +171,14 @@ impl Publisher {
         Ok(self.progress().last)
     }
 
-    /// What became of the events sent so far.
-    pub fn progress(&self) -> Progress {
+    /// Returns what became of the events sent so far.
+    pub fn progress(&self) -> PublishProgress {
         let state = self.shared.state.lock();
         let mut progress = state.before;
-        let mut pipe = state.pipe.clone();
-        while let Some(now) = pipe {
+        let mut stream = state.stream.clone();
+        while let Some(now) = stream {
             progress = progress.and(now.progress());
-            pipe = now.successor();
+            stream = now.successor();
         }
         progress
     }
@@ -178,73 +191,75 @@ impl Publisher {
         data: &[u8],
     ) -> Result<(), PublishError> {
         loop {
-            let pipe = self.pipe().await?;
-            check_size(data.len(), &pipe.session)?;
-            let event = Event {
+            let stream = self.stream().await?;
+            stream.session.check_size(data.len())?;
+            let event = Outgoing {
                 name: topic,
                 matching,
                 kind,
                 data,
                 key: None,
             };
-            match pipe.push(event, None).await {
+            match stream.push(event, None).await {
                 Ok(()) => return Ok(()),
-                // If something else was in flight then, that is to be told; if not, the next stream will do.
+                // The next round returns the failure of an earlier event, or uses the next stream.
                 Err(Failure::Unsent) => {}
                 Err(Failure::Error(error)) => {
-                    pipe.drained().await;
-                    self.put_away(&pipe);
-                    return Err(pipe.failure().unwrap_or(error));
+                    stream.drained().await;
+                    self.retire(&stream);
+                    return Err(stream.failure().unwrap_or(error));
                 }
             }
         }
     }
 
-    /// The stream to use now.
-    async fn pipe(&self) -> Result<Arc<Pipe>, PublishError> {
+    /// Returns the stream to use now, and opens it if necessary.
+    async fn stream(&self) -> Result<Arc<PublishStream>, PublishError> {
         let core = &self.shared.handle.core;
         loop {
-            let pipe = self.shared.state.lock().pipe.clone();
-            let Some(pipe) = pipe else {
+            let stream = self.shared.state.lock().stream.clone();
+            let Some(stream) = stream else {
                 let session = core.connected().await?;
                 let mut state = self.shared.state.lock();
                 let numbered = core.config.publish_retry
                     && self.shared.exactly_once.load(Ordering::Relaxed)
                     && session.knows_numbers();
-                let State { pipe, numbers, .. } = &mut *state;
+                let State {
+                    stream, numbers, ..
+                } = &mut *state;
                 let open = || {
                     let numbers = numbered.then_some(*numbers);
-                    session.ordered_pipe(core, Left::nothing(numbers))
+                    ordered_stream(core, &session, Unanswered::nothing(numbers))
                 };
-                return Ok(pipe.get_or_insert_with(open).clone());
+                return Ok(stream.get_or_insert_with(open).clone());
             };
-            if pipe.is_open() && !pipe.session.is_over() {
-                return Ok(pipe);
+            if stream.is_open() && !stream.session.is_over() {
+                return Ok(stream);
             }
-            // Its answers come first, so that order is kept over two connections.
-            pipe.drained().await;
-            self.put_away(&pipe);
-            if let Some(failure) = pipe.failure() {
+            // Its answers come first, so that the order is kept over two connections.
+            stream.drained().await;
+            self.retire(&stream);
+            if let Some(failure) = stream.failure() {
                 return Err(failure);
             }
         }
     }
 
-    /// Lets go of a stream; its successor goes on, or another will be opened.
-    fn put_away(&self, pipe: &Arc<Pipe>) {
+    /// Replaces a stream by its successor, or by one that the next event opens.
+    fn retire(&self, stream: &Arc<PublishStream>) {
         let mut state = self.shared.state.lock();
         if state
-            .pipe
+            .stream
             .as_ref()
-            .is_some_and(|current| Arc::ptr_eq(current, pipe))
+            .is_some_and(|current| Arc::ptr_eq(current, stream))
         {
-            state.before = state.before.and(pipe.progress());
-            if let Some(behind) = pipe.numbers_behind() {
-                state.numbers = behind;
+            state.before = state.before.and(stream.progress());
+            if let Some(numbers) = stream.next_numbers() {
+                state.numbers = numbers;
             }
-            state.pipe = pipe.successor();
-            if state.pipe.is_none() {
-                pipe.finish();
+            state.stream = stream.successor();
+            if state.stream.is_none() {
+                stream.finish();
             }
         }
     }
@@ -252,8 +267,8 @@ impl Publisher {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        if let Some(pipe) = self.state.get_mut().pipe.take() {
-            pipe.finish();
+        if let Some(stream) = self.state.get_mut().stream.take() {
+            stream.finish();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! [`Subscribe`]: a subscription to be made.
+//! [`Subscribe`]: makes a subscription.
 
 use std::collections::BTreeSet;
 use std::future::IntoFuture;
@@ -11,25 +11,26 @@ use qsse_topic::{Filter, FilterError, Pattern};
 use tokio::sync::oneshot;
 
 use super::Subscription;
-use super::slot::{Slot, Wanted};
-use crate::connect::{Connect, Prepared};
+use crate::connect::{Prepared, Setup};
 use crate::core::Handle;
-use crate::error::SubscribeError;
+use crate::error::{CloseReason, SubscribeError};
 use crate::notice::{self, Notice, OnNotice};
-use crate::state::CloseReason;
+use crate::slot::{Slot, SlotOptions};
 
-/// Bytes of a `Subscribe` frame beside its patterns, and of each pattern beside its text.
+/// The bytes of a `Subscribe` frame without its patterns, at most.
 const FRAME_BYTES: usize = 64;
+
+/// The bytes of a pattern in a `Subscribe` frame beside its text.
 const PATTERN_BYTES: usize = 2;
 
-/// A subscription to be made: await it. Made by [`Client::subscribe`](crate::Client::subscribe) and
+/// Makes a subscription. Await it. Made by [`Client::subscribe`](crate::Client::subscribe) and
 /// [`Connect::subscribe`](crate::Connect::subscribe).
 #[derive(Clone)]
 #[must_use = "nothing is subscribed to until this is awaited"]
 pub struct Subscribe {
     client: Via,
     filter: Result<Filter, FilterError>,
-    /// The patterns to offer to a Go server, where they are not those of the filter.
+    /// The patterns to offer to a Go server, if they differ from those of the filter.
     offered: Option<Vec<Pattern>>,
     start: Start,
     on_lag: OnLag,
@@ -40,8 +41,8 @@ pub struct Subscribe {
 #[derive(Clone)]
 enum Via {
     Client(Arc<Handle>),
-    /// One to be made for it.
-    Connect(Box<Connect>),
+    /// A client that is made for this subscription.
+    Connect(Box<Setup>),
 }
 
 impl Subscribe {
@@ -49,8 +50,8 @@ impl Subscribe {
         Self::via(Via::Client(handle), filter)
     }
 
-    pub(crate) fn connecting(connect: Connect, filter: Result<Filter, FilterError>) -> Self {
-        Self::via(Via::Connect(Box::new(connect)), filter)
+    pub(crate) fn connecting(setup: Setup, filter: Result<Filter, FilterError>) -> Self {
+        Self::via(Via::Connect(Box::new(setup)), filter)
     }
 
     fn via(client: Via, filter: Result<Filter, FilterError>) -> Self {
@@ -64,33 +65,40 @@ impl Subscribe {
         }
     }
 
-    /// Where to begin: a [`Start`], or a [`Cursor`](crate::Cursor) of an earlier subscription. Default: with the next event published.
+    /// Sets where to start: a [`Start`], or the [`Cursor`](crate::Cursor) of an earlier subscription.
+    /// The default is the next event published.
     ///
-    /// It is asked for once. After a lost connection the subscription goes on after its [`cursor`](Subscription::cursor), also when that was
-    /// lost before the first event, so that nothing published since is left out. Where it was lost among the last events that
-    /// [`Start::Last`] gives, all that follow the cursor come, which may be more of a topic than its last.
+    /// It is used once. After a lost connection the subscription resumes after its
+    /// [`cursor`](Subscription::cursor), also if the connection was lost before the first event, so
+    /// that no event published since is missed. If the connection is lost while the events of
+    /// [`Start::Last`] arrive, all events after the cursor follow, which may be more than the last
+    /// ones of a topic.
     ///
-    /// A server that lacks one answers [`Code::UNSUPPORTED`](crate::Code::UNSUPPORTED). In the Go library's
-    /// [`Dialect`](crate::Dialect) there is no other: [`SubscribeError::Unsupported`].
+    /// A server that does not support a start answers
+    /// [`Code::UNSUPPORTED`](crate::Code::UNSUPPORTED). The Go library's
+    /// [`Dialect`](crate::Dialect) supports only the default: [`SubscribeError::Unsupported`].
     pub fn start(mut self, start: impl Into<Start>) -> Self {
         self.start = start.into();
         self
     }
 
-    /// What the server does when this subscription falls behind. Default: it catches up, as far back as the server keeps events.
+    /// Sets what the server does when this subscription falls behind. By default it catches up, as
+    /// far back as the server retains events.
     ///
-    /// A server that lacks one answers [`Code::UNSUPPORTED`](crate::Code::UNSUPPORTED). In the Go library's
-    /// [`Dialect`](crate::Dialect) only the default is taken: [`SubscribeError::Unsupported`].
+    /// A server that does not support a choice answers
+    /// [`Code::UNSUPPORTED`](crate::Code::UNSUPPORTED). The Go library's
+    /// [`Dialect`](crate::Dialect) supports only the default: [`SubscribeError::Unsupported`].
     pub fn on_lag(mut self, on_lag: OnLag) -> Self {
         self.on_lag = on_lag;
         self
     }
 
-    /// Calls `function` with each [`Notice`], such as a gap, that [`next`](Subscription::next) and its like pass over on their way to the next event.
-    /// Default: it is logged at level `warn`.
+    /// Calls `function` with each [`Notice`], such as a gap, that occurs before the next event. The
+    /// default logs it at level `warn`.
     ///
-    /// It runs in the task that asks for the next event, which waits for it.
-    /// [`next_item`](Subscription::next_item) and [`items`](Subscription::items) yield notices instead.
+    /// The function runs in the task that asks for the next event, which waits for it.
+    /// [`next_item`](Subscription::next_item) and [`items`](Subscription::items) yield notices
+    /// instead.
     ///
     /// ```
     /// # use std::sync::atomic::{AtomicU64, Ordering};
@@ -116,7 +124,7 @@ impl Subscribe {
         self
     }
 
-    /// What to offer to a Go server, which compares patterns by the letter and knows none that contains another.
+    /// Sets what to offer to a Go server, which compares patterns literally.
     pub(crate) fn offering(mut self, mut patterns: Vec<Pattern>) -> Self {
         let mut seen = BTreeSet::new();
         patterns.retain(|pattern| seen.insert(pattern.clone()));
@@ -137,7 +145,7 @@ impl Subscribe {
         check_size(&filter)?;
         let offered = offered.as_deref().unwrap_or(filter.patterns());
         let offered = offered.iter().map(Pattern::to_string).collect();
-        let wanted = Wanted {
+        let options = SlotOptions {
             filter,
             offered,
             start,
@@ -145,17 +153,17 @@ impl Subscribe {
         };
         let (handle, prepared) = match client {
             Via::Client(handle) => (handle, None),
-            Via::Connect(connect) => {
-                let prepared = connect.prepare()?;
+            Via::Connect(setup) => {
+                let prepared = setup.prepare()?;
                 (prepared.handle.clone(), Some(prepared))
             }
         };
         let (confirm, confirmed) = oneshot::channel();
         let slot = handle
             .core
-            .register(|key| Arc::new(Slot::new(key, wanted, confirm)))
+            .register(|key| Arc::new(Slot::new(key, options, confirm)))
             .map_err(SubscribeError::Closed)?;
-        // From here on dropping it unregisters, also when this future is dropped.
+        // From here on, dropping it unregisters the slot, also when this future is dropped.
         let subscription = Subscription::new(handle, slot, on_notice);
         let is_new = prepared.is_some();
         drop(prepared.map(Prepared::start));
@@ -189,7 +197,7 @@ impl std::fmt::Debug for Subscribe {
     }
 }
 
-/// Whether the patterns fit into one frame.
+/// Checks that the patterns fit into one frame.
 fn check_size(filter: &Filter) -> Result<(), SubscribeError> {
     let patterns = filter.patterns();
     let bytes: usize = patterns

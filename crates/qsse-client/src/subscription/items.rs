@@ -1,4 +1,4 @@
-//! [`Items`]: events and notices.
+//! [`Items`]: a stream of events and notices.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -11,15 +11,15 @@ use super::Subscription;
 use crate::error::SubscriptionError;
 use crate::notice::Item;
 
-/// Events together with notices.
+/// Reading events together with notices.
 impl Subscription {
-    /// Waits for the next event or [notice](crate::Notice) and returns it; returns `None` once the subscription has ended. For programs that have to
-    /// know where events are missing.
+    /// Waits for the next event or [notice](crate::Notice) and returns it; returns `None` once the
+    /// subscription has ended. For programs that need to know where events are missing.
     ///
-    /// It does not call the function of [`on_notice`](crate::Subscribe::on_notice). Cancel-safe.
+    /// Notices are not passed to the function of [`on_notice`](crate::Subscribe::on_notice). Cancel-safe.
     ///
     /// # Errors
-    /// A [`SubscriptionError`] is the end.
+    /// A [`SubscriptionError`] ends the subscription.
     ///
     /// ```
     /// # use qsse_client::{Client, Item, Notice};
@@ -32,7 +32,7 @@ impl Subscription {
     /// while let Some(item) = rides.next_item().await.transpose()? {
     ///     match item {
     ///         Item::Event(event) => println!("{} {:?}", event.topic(), event.data()),
-    ///         Item::Notice(Notice::Gap(gap)) => println!("up to {} events are missing", gap.at_most),
+    ///         Item::Notice(Notice::Gap(gap)) => println!("up to {} events lost", gap.at_most),
     ///         Item::Notice(notice) => println!("{notice}"),
     ///     }
     /// #   break;
@@ -44,7 +44,7 @@ impl Subscription {
         poll_fn(|cx| self.poll_item(cx)).await
     }
 
-    /// Returns a [`Stream`] of what [`next_item`](Self::next_item) yields. Dropping it loses nothing.
+    /// Returns a [`Stream`] of what [`next_item`](Self::next_item) yields. Dropping it loses no item.
     pub fn items(&mut self) -> Items<'_> {
         Items(self)
     }

@@ -1,4 +1,4 @@
-//! Where a subscription stands, and what of a stream comes behind that.
+//! How a subscription's cursor moves, and what of a stream comes after it.
 
 use qsse_proto::{Event, EventId, Gap, stream};
 
@@ -6,64 +6,68 @@ use super::Subscription;
 use crate::notice::Notice;
 
 impl Subscription {
-    /// An event, unless it was handed out before the connection was lost.
+    /// Returns an event, unless it was handed out over an earlier connection.
     #[inline]
     pub(super) fn event(&mut self, event: Event) -> Option<Event> {
         self.advance(event.id()).then_some(event)
     }
 
-    /// Moves the position forward; false if it was there already.
+    /// Moves the cursor to `id`. Returns false if it covered `id` already.
     #[inline]
     pub(super) fn advance(&mut self, id: EventId) -> bool {
-        if self.unsure.is_some() && !self.goes_on_to(id) {
+        if self.unsure.is_some() && !self.continues_at(id) {
             return false;
         }
-        if let Some(mark) = &self.mark {
-            if mark.covers(id) {
+        if let Some(cursor) = &self.cursor {
+            if cursor.covers(id) {
                 return false;
             }
-            if mark.advance(id) {
+            if cursor.advance(id) {
                 return true;
             }
         }
-        self.mark = Some(self.slot.set_mark(id));
+        self.cursor = Some(self.slot.set_cursor(id));
         true
     }
 
-    /// Whether the stream says nothing that could be of another log than the mark. While it was asked for, an older stream was read on: what that
-    /// had may be of a future that the server has lost. The server knows the mark if it has anything of the mark's epoch from there on. Below
-    /// that, what is of the epochs of both ends was read; anything else may be new, and the server is asked again, from the mark.
+    /// Returns whether the stream continues the log of the cursor at `id`.
+    ///
+    /// While the stream was requested, an older stream was read further. That one may have had events
+    /// that the server has since lost. The server knows the cursor if the stream has anything of the
+    /// cursor's epoch from there on. Below the cursor, everything of its epoch and of the epoch that
+    /// the stream was requested from was read already. Anything else may be new, so the stream is
+    /// requested again, from the cursor.
     #[cold]
-    fn goes_on_to(&mut self, id: EventId) -> bool {
-        let mark = self.mark.as_ref().map(|mark| mark.id());
-        let Some((mark, asked_from)) = mark.zip(self.unsure) else {
+    fn continues_at(&mut self, id: EventId) -> bool {
+        let cursor = self.cursor.as_ref().map(|cursor| cursor.id());
+        let Some((cursor, requested_from)) = cursor.zip(self.unsure) else {
             return true;
         };
-        let below = id.seq() < mark.seq();
-        if below && [mark.epoch(), asked_from].contains(&id.epoch()) {
+        let below = id.seq() < cursor.seq();
+        if below && [cursor.epoch(), requested_from].contains(&id.epoch()) {
             return true;
         }
         self.unsure = None;
-        let known = !below && id.epoch() == mark.epoch();
+        let known = !below && id.epoch() == cursor.epoch();
         if !known {
-            self.ask_again();
+            self.request_again();
         }
         known
     }
 
-    /// A gap, less what was handed out before the connection was lost.
+    /// Returns a gap without the part that was handed out over an earlier connection.
     pub(super) fn gap(&mut self, gap: stream::Gap) -> Option<Notice> {
         let epoch = self.epoch;
         let (mut after, to) = (EventId::new(epoch, gap.after), EventId::new(epoch, gap.to));
-        if self.unsure.is_some() && !self.goes_on_to(to) {
+        if self.unsure.is_some() && !self.continues_at(to) {
             return None;
         }
-        if let Some(mark) = &self.mark {
-            if mark.covers(to) {
+        if let Some(cursor) = &self.cursor {
+            if cursor.covers(to) {
                 return None;
             }
-            if mark.covers(after) {
-                after = mark.id();
+            if cursor.covers(after) {
+                after = cursor.id();
             }
         }
         let at_most = gap.at_most.min(gap.to.saturating_sub(after.seq()));

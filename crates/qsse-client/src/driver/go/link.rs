@@ -8,72 +8,73 @@ use qsse_transport::{Connection, ConnectionError, ServerUrl, WriteError};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::board::Board;
+use super::link_states::LinkStates;
 use crate::backoff::Backoff;
 use crate::core::Core;
-use crate::driver::dial::{Endpoints, Heard, dial};
-use crate::driver::ending::ended_stream;
+use crate::driver::dial::{Endpoints, Failures, dial};
+use crate::driver::disconnect::go_stream_ended;
 use crate::driver::hello::set_up;
 use crate::driver::trust::Trust;
-use crate::error::ConnectError;
+use crate::error::{CloseReason, ConnectError, DisconnectReason};
 use crate::notice::Loss;
-use crate::state::{CloseReason, ConnectionState, DisconnectReason};
-use crate::subscription::coming::Source;
-use crate::subscription::slot::Slot;
+use crate::slot::{NewStream, Slot};
+use crate::state::ConnectionState;
 
-/// The connection of one subscription, made again as often as it is lost.
+/// The connection of one subscription, which is restored whenever it is lost.
 pub(super) struct Link {
     pub(super) core: Arc<Core>,
     pub(super) slot: Arc<Slot>,
-    pub(super) board: Arc<Board>,
+    pub(super) states: Arc<LinkStates>,
     pub(super) url: ServerUrl,
     pub(super) trust: Trust,
-    /// Its own, so that new sockets for a lost link leave the others alone.
+    /// Its own, so that new sockets for a lost link do not affect other links.
     pub(super) endpoints: Endpoints,
     pub(super) backoff: Backoff,
-    /// The connections so far.
+    /// How many connections there were so far.
     pub(super) number: u32,
-    /// What the subscription is to be told once it is connected.
+    /// What to report to the subscription once it is connected.
     pub(super) loss: Option<Loss>,
 }
 
-/// Why there will be no further connection.
-pub(super) enum Over {
-    /// Nobody wants it.
+/// Why a link makes no further connection.
+pub(super) enum LinkEnd {
+    /// The subscription was dropped.
     Unsubscribed,
-    /// The server speaks something else now.
+    /// The server speaks another dialect now.
     OtherDialect,
     Final(CloseReason),
 }
 
 impl Link {
-    /// Runs until `orders` end or there is to be no further connection.
+    /// Runs until `ended_streams` is closed, or there is to be no further connection.
+    ///
+    /// `ended_streams` gets the numbers of the connections whose streams were read to their end.
     pub(super) async fn run(
         mut self,
-        mut orders: UnboundedReceiver<u32>,
+        mut ended_streams: UnboundedReceiver<u32>,
         spare: Option<Connection>,
-    ) -> (u64, Over, Endpoints) {
-        let over = self.stay_connected(&mut orders, spare).await;
-        (self.slot.key, over, self.endpoints)
+    ) -> (u64, LinkEnd, Endpoints) {
+        let end = self.stay_connected(&mut ended_streams, spare).await;
+        (self.slot.key, end, self.endpoints)
     }
 
     async fn stay_connected(
         &mut self,
-        orders: &mut UnboundedReceiver<u32>,
+        ended_streams: &mut UnboundedReceiver<u32>,
         mut spare: Option<Connection>,
-    ) -> Over {
+    ) -> LinkEnd {
         let mut lost = None;
         loop {
-            let connection = match self.connect(orders, spare.take(), lost).await {
+            let connection = match self.connect(ended_streams, spare.take(), lost).await {
                 Ok(connection) => connection,
-                Err(over) => return over,
+                Err(end) => return end,
             };
             let began = Instant::now();
-            let reason = match self.serve(orders, &connection).await {
+            let reason = match self.serve(ended_streams, &connection).await {
                 Ok(reason) => reason,
-                Err(over) => return over,
+                Err(end) => return end,
             };
-            // A server that lets clients in only to lose them is not to be hammered.
+            // The backoff continues if connections last only a short time.
             if began.elapsed() >= self.core.config.reconnect.max_delay {
                 self.backoff.reset();
             }
@@ -82,61 +83,73 @@ impl Link {
         }
     }
 
-    /// Connects and writes the offer, again and again. What was `lost` is waited for first.
+    /// Connects and writes the offer, and retries until it succeeds. If a connection was `lost`, it
+    /// waits first.
     async fn connect(
         &mut self,
-        orders: &mut UnboundedReceiver<u32>,
+        ended_streams: &mut UnboundedReceiver<u32>,
         mut spare: Option<Connection>,
         mut lost: Option<DisconnectReason>,
-    ) -> Result<Connection, Over> {
+    ) -> Result<Connection, LinkEnd> {
         let mut attempt = 0;
         loop {
             if let Some(reason) = lost.take() {
                 if !self.core.config.reconnect.enabled {
-                    return Err(Over::Final(CloseReason::Lost(reason)));
+                    return Err(LinkEnd::Final(CloseReason::Lost(reason)));
                 }
                 attempt += 1;
                 let delay = self.backoff.next();
-                tracing::info!(server = %self.url, filter = %self.slot.filter, %reason, attempt, ?delay, "reconnecting");
+                let (server, filter) = (&self.url, &self.slot.filter);
+                tracing::info!(%server, %filter, %reason, attempt, ?delay, "reconnecting");
                 let state = ConnectionState::Reconnecting {
                     attempt,
                     delay,
                     reason,
                 };
-                self.board.reconnecting(self.slot.key, state);
-                wanted(orders, sleep(delay)).await?;
+                self.states.reconnecting(self.slot.key, state);
+                wanted(ended_streams, sleep(delay)).await?;
             }
-            let error = match wanted(orders, self.attempt(spare.take())).await? {
+            let error = match wanted(ended_streams, self.attempt(spare.take())).await? {
                 Ok(Some(connection)) => return Ok(connection),
-                Ok(None) => return Err(Over::OtherDialect),
+                Ok(None) => return Err(LinkEnd::OtherDialect),
                 Err(error) if error.is_final() => {
-                    return Err(Over::Final(CloseReason::Failed(error)));
+                    return Err(LinkEnd::Final(CloseReason::Failed(error)));
                 }
                 Err(error) => error,
             };
-            // The socket may be what is broken.
+            // The socket may be broken.
             self.endpoints.renew();
             lost = Some(DisconnectReason::Connect(error));
         }
     }
 
-    /// One attempt, within its deadline; `None` if the server speaks something else.
+    /// Attempts to connect once, within the timeout. Returns `None` if the server speaks another
+    /// dialect.
     async fn attempt(
         &mut self,
         spare: Option<Connection>,
     ) -> Result<Option<Connection>, ConnectError> {
-        // Before the deadline begins: where a token comes from may be far.
+        // Not within the timeout, since the token may come from a slow service.
         let source = self.core.token.lock().clone();
         let token = source.get().await?;
         let (tls, transport) = set_up(&self.core, &self.url, &mut self.trust)?;
         let token = token.as_ref().map_or("", |token| token.expose());
         let offer = Offer::new(token, self.slot.offered()).to_line();
         let after = self.core.config.connect_timeout;
-        let mut heard = Heard::default();
+        let mut failures = Failures::default();
         let attempt = async {
             let connection = match spare {
                 Some(spare) => spare,
-                None => dial(&mut self.endpoints, &self.url, &tls, &transport, &mut heard).await?,
+                None => {
+                    dial(
+                        &mut self.endpoints,
+                        &self.url,
+                        &tls,
+                        &transport,
+                        &mut failures,
+                    )
+                    .await?
+                }
             };
             if connection.alpn() != GO_ALPN {
                 connection.close(Code::NO_ERROR, "");
@@ -147,43 +160,44 @@ impl Link {
         };
         let result = timeout(after, attempt).await;
         result
-            .unwrap_or_else(|_| Err(heard.by_deadline(&self.url, after)))
+            .unwrap_or_else(|_| Err(failures.at_timeout(&self.url, after)))
             .map_err(|error| error.with_dialect(self.core.config.dialect))
     }
 
-    /// Hands the server's stream to the subscription, and waits until the connection ends.
+    /// Passes the server's stream to the subscription, and waits until the connection ends.
     async fn serve(
         &mut self,
-        orders: &mut UnboundedReceiver<u32>,
+        ended_streams: &mut UnboundedReceiver<u32>,
         connection: &Connection,
-    ) -> Result<DisconnectReason, Over> {
+    ) -> Result<DisconnectReason, LinkEnd> {
         self.number = self.number.wrapping_add(1);
         self.slot.confirm_offer();
         if let Some(loss) = self.loss.take() {
-            self.slot.tell_lost(loss);
+            self.slot.report_loss(loss);
         }
-        self.board.standing(self.slot.key, connection);
+        self.states.connected(self.slot.key, connection);
         tracing::debug!(filter = %self.slot.filter, number = self.number, "offered");
         let mut streaming = false;
         loop {
             tokio::select! {
                 biased;
-                order = orders.recv() => match order {
+                ended = ended_streams.recv() => match ended {
                     Some(number) if number == self.number => {
-                        return lost(ended_stream(connection), streaming);
+                        return lost(go_stream_ended(connection), streaming);
                     }
-                    // Of a connection before this one.
+                    // The stream of an earlier connection.
                     Some(_) => {}
                     None => {
                         connection.close(Code::NO_ERROR, "");
-                        return Err(Over::Unsubscribed);
+                        return Err(LinkEnd::Unsubscribed);
                     }
                 },
-                // The server opens it with the first event, perhaps in a year.
+                // The server opens it with the first event, which may take any time.
                 stream = connection.accept_uni() => match stream {
                     Ok(stream) if !streaming => {
                         streaming = true;
-                        self.slot.offer(Source::Lines { link: self.number, stream });
+                        let link = self.number;
+                        self.slot.push_stream(NewStream::Go { link, stream });
                     }
                     Ok(mut further) => further.stop(Code::PROTOCOL_VIOLATION),
                     Err(error) => return lost(DisconnectReason::Lost(error), streaming),
@@ -193,7 +207,7 @@ impl Link {
     }
 }
 
-/// Writes the one line that a client says.
+/// Writes the offer, which is the only line that a client sends.
 async fn write(connection: &Connection, offer: Vec<u8>) -> Result<(), ConnectError> {
     let stream = connection.open_uni().await;
     let mut stream = stream.map_err(ConnectError::before_welcome)?;
@@ -208,21 +222,22 @@ async fn write(connection: &Connection, offer: Vec<u8>) -> Result<(), ConnectErr
     }
 }
 
-/// What follows from the end of a connection: another one, unless token or offer are refused.
-fn lost(reason: DisconnectReason, streaming: bool) -> Result<DisconnectReason, Over> {
+/// Returns why a connection was lost, or the end if the server refused the token or the offer.
+fn lost(reason: DisconnectReason, streaming: bool) -> Result<DisconnectReason, LinkEnd> {
     match reason {
         DisconnectReason::Lost(ConnectionError::Closed {
             code,
             reason: message,
         }) if code == Code::NOT_AUTHORISED || (!streaming && is_refusal(code)) => {
             let refused = ConnectError::closed(code, message);
-            Err(Over::Final(CloseReason::Failed(refused)))
+            Err(LinkEnd::Final(CloseReason::Failed(refused)))
         }
         reason => Ok(reason),
     }
 }
 
-/// Whether a server that closes with this code before its stream would do so again: the same offer would be written for ever.
+/// Returns whether a server that closes with this code before its stream would refuse the same offer
+/// again.
 fn is_refusal(code: Code) -> bool {
     matches!(
         code,
@@ -230,18 +245,18 @@ fn is_refusal(code: Code) -> bool {
     )
 }
 
-/// Awaits `work` unless the subscription is dropped meanwhile.
+/// Awaits `work` unless the subscription is dropped first.
 async fn wanted<T>(
-    orders: &mut UnboundedReceiver<u32>,
+    ended_streams: &mut UnboundedReceiver<u32>,
     work: impl Future<Output = T>,
-) -> Result<T, Over> {
+) -> Result<T, LinkEnd> {
     let dropped = async {
-        // Orders are about connections that are gone.
-        while orders.recv().await.is_some() {}
+        // The numbers are of connections that are gone.
+        while ended_streams.recv().await.is_some() {}
     };
     tokio::select! {
         biased;
-        () = dropped => Err(Over::Unsubscribed),
+        () = dropped => Err(LinkEnd::Unsubscribed),
         done = work => Ok(done),
     }
 }

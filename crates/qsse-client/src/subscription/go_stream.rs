@@ -1,4 +1,4 @@
-//! [`Lines`]: a stream of the Go library's dialect.
+//! [`GoStream`]: a stream of the Go dialect.
 
 use std::collections::BTreeSet;
 use std::task::{Context, Poll, ready};
@@ -9,15 +9,15 @@ use qsse_proto::{Code, Event, EventId, Kind, Timestamp};
 use qsse_topic::{Topic, TopicError};
 use qsse_transport::RecvStream;
 
-use super::reading::{StreamEnd, poll_read};
-use super::slot::GO_EPOCH;
+use super::read::{StreamEnd, poll_read};
 use crate::error::SubscriptionError;
 use crate::notice::{Loss, Notice};
+use crate::slot::GO_EPOCH;
 use crate::text::{plain, short};
 
-/// The stream of one connection: a line for each event, and for each error.
-pub(super) struct Lines {
-    /// Which of the subscription's connections it is of.
+/// The stream of one connection, with a line for each event and for each error.
+pub(super) struct GoStream {
+    /// The number of the connection among those of this subscription.
     pub(super) link: u32,
     pub(super) stream: RecvStream,
     decoder: LineDecoder,
@@ -25,22 +25,22 @@ pub(super) struct Lines {
     seq: u64,
     /// The time of the last event.
     time: Timestamp,
-    /// The topic of the last event: the next one often has the same.
+    /// The topic of the last event, which the next one often has too.
     topic: Option<Topic>,
     /// The patterns that the server refused on this connection.
     refused: BTreeSet<String>,
 }
 
-/// What a line says.
-pub(super) enum Said {
+/// The content of a line.
+pub(super) enum GoItem {
     Event(Event),
     Notice(Notice),
-    /// The server gives nothing of what was asked for.
+    /// The server has refused every pattern.
     Refused(SubscriptionError),
 }
 
-impl Lines {
-    /// A stream whose events are numbered from behind `seq`.
+impl GoStream {
+    /// Reads a stream whose events are numbered after `seq`.
     pub(super) fn new(link: u32, stream: RecvStream, seq: u64) -> Self {
         Self {
             link,
@@ -53,18 +53,18 @@ impl Lines {
         }
     }
 
-    /// What the next line says. Nothing is lost between two polls.
-    pub(super) fn poll_said(
+    /// Waits for the next line. Nothing is lost between two polls.
+    pub(super) fn poll_item(
         &mut self,
         cx: &mut Context<'_>,
         offered: &[String],
-    ) -> Poll<Result<Said, StreamEnd>> {
+    ) -> Poll<Result<GoItem, StreamEnd>> {
         loop {
             match self.decoder.next() {
                 Ok(Some(line)) if line.iter().all(u8::is_ascii_whitespace) => {}
                 Ok(Some(line)) => {
                     let line = EventLine::parse(&line).map_err(StreamEnd::Line);
-                    return Poll::Ready(line.map(|line| self.said(&line, offered)));
+                    return Poll::Ready(line.map(|line| self.item(&line, offered)));
                 }
                 Ok(None) => {
                     let Self {
@@ -77,7 +77,7 @@ impl Lines {
         }
     }
 
-    fn said(&mut self, line: &EventLine, offered: &[String]) -> Said {
+    fn item(&mut self, line: &EventLine, offered: &[String]) -> GoItem {
         if line.topic() == ERROR_TOPIC {
             return self.error(line.as_error().unwrap_or_default(), offered);
         }
@@ -86,7 +86,7 @@ impl Lines {
             Ok(topic) => topic,
             Err(problem) => {
                 let topic = line.topic().to_owned();
-                return Said::Notice(Notice::Unusable {
+                return GoItem::Notice(Notice::Unusable {
                     topic,
                     data,
                     problem,
@@ -96,7 +96,7 @@ impl Lines {
         self.seq += 1;
         self.time = self.time.max(SystemTime::now().into());
         let id = EventId::new(GO_EPOCH, self.seq);
-        Said::Event(Event::new(id, topic, Kind::MESSAGE, self.time, data))
+        GoItem::Event(Event::new(id, topic, Kind::MESSAGE, self.time, data))
     }
 
     fn topic(&mut self, name: &str) -> Result<Topic, TopicError> {
@@ -106,35 +106,33 @@ impl Lines {
         }
     }
 
-    fn error(&mut self, error: ErrorData, offered: &[String]) -> Said {
+    fn error(&mut self, error: ErrorData, offered: &[String]) -> GoItem {
         if error.is_lost() {
-            return Said::Notice(Notice::Lost(Loss::Reported));
+            return GoItem::Notice(Notice::Lost(Loss::Reported));
         }
         let code = error.code();
         let refusal = matches!(code, Code::NOT_AUTHORISED | Code::TOPIC_NOT_AVAILABLE);
-        let pattern = error.topic().filter(|topic| {
-            let is_offered = |offered: &String| offered == topic;
-            refusal && offered.iter().any(is_offered)
-        });
+        let is_offered = |topic: &&str| offered.iter().any(|offered| offered == topic);
+        let pattern = error.topic().filter(|_| refusal).filter(is_offered);
         let Some(pattern) = pattern.map(str::to_owned) else {
-            return Said::Notice(Notice::Reported {
+            return GoItem::Notice(Notice::Reported {
                 code,
                 data: shown(&error),
             });
         };
         self.refused.insert(pattern.clone());
         if self.refused.len() < offered.len() {
-            return Said::Notice(Notice::PatternRefused { pattern, code });
+            return GoItem::Notice(Notice::PatternRefused { pattern, code });
         }
         let message = match offered {
             [_] => pattern,
             _ => format!("{pattern}, the last of the patterns"),
         };
-        Said::Refused(SubscriptionError::Refused { code, message })
+        GoItem::Refused(SubscriptionError::Refused { code, message })
     }
 }
 
-/// What a server said with an error, fit to be printed.
+/// Returns the data of a server's error as text that is safe to print.
 fn shown(error: &ErrorData) -> String {
     if error.data().is_empty() {
         return String::new();

@@ -3,52 +3,54 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use qsse_proto::EventId;
 use qsse_proto::control::{OnLag, Refused, Start, Subscribe};
 use qsse_proto::stream::{Outcome, StreamHeader};
 use qsse_topic::{Filter, Pattern};
 use tokio::sync::oneshot;
 
-use super::coming::{Coming, Next, Source};
-use super::mark::Mark;
-use crate::error::{SubscribeError, SubscriptionError};
-use crate::state::CloseReason;
+use crate::error::{CloseReason, SubscribeError, SubscriptionError};
+use crate::notice::Notice;
 use crate::text::plain;
 
+mod atomic_cursor;
 mod go;
-mod standing;
+mod pending_streams;
+mod position;
 
-pub(crate) use go::GO_EPOCH;
-use standing::Standing;
+pub(crate) use atomic_cursor::{AtomicCursor, GO_EPOCH};
+pub(crate) use pending_streams::{NewQsseStream, NewStream};
+use pending_streams::{Pending, PendingStreams};
+use position::Position;
 
-/// What a subscription and the driver share: where it stands, and the stream that comes next.
+/// What a subscription and the driver share: the position, and the streams to read next.
 ///
-/// The driver puts streams in, and asks where to resume; the subscription takes streams out, and moves its position. Neither
-/// waits for the other.
+/// The driver adds streams and asks where to resume. The subscription takes streams and moves the
+/// position. Neither waits for the other.
 pub(crate) struct Slot {
     pub(crate) key: u64,
     pub(crate) filter: Filter,
-    /// The patterns before they were normalised.
+    /// The patterns as they were given, for a Go server.
     offered: Vec<String>,
     on_lag: OnLag,
     shared: Mutex<Shared>,
 }
 
 struct Shared {
-    standing: Standing,
+    position: Position,
     /// How the server met the start; known with the first stream.
     outcome: Option<Outcome>,
-    coming: Coming,
+    pending: PendingStreams,
     end: Option<End>,
     waker: Option<Waker>,
-    /// Whoever awaits the subscription's being made.
+    /// Answers the call that makes the subscription.
     confirm: Option<oneshot::Sender<Result<(), SubscribeError>>>,
 }
 
 /// How a subscription ends.
 pub(crate) enum End {
-    /// As this side wanted.
+    /// Without an error, because this side closed the client.
     Quiet,
     Error(SubscriptionError),
 }
@@ -62,14 +64,15 @@ impl End {
     }
 }
 
-/// What a subscription without a stream gets.
-pub(crate) enum Taken {
-    Next(Next),
+/// What a subscription without a stream gets next.
+pub(crate) enum Next {
+    Stream(NewStream),
+    Notice(Notice),
     End(End),
 }
 
-/// What a subscription is to be.
-pub(crate) struct Wanted {
+/// What a subscription is made from.
+pub(crate) struct SlotOptions {
     pub(crate) filter: Filter,
     /// The patterns as they were given.
     pub(crate) offered: Vec<String>,
@@ -80,19 +83,19 @@ pub(crate) struct Wanted {
 impl Slot {
     pub(crate) fn new(
         key: u64,
-        wanted: Wanted,
+        options: SlotOptions,
         confirm: oneshot::Sender<Result<(), SubscribeError>>,
     ) -> Self {
-        let Wanted {
+        let SlotOptions {
             filter,
             offered,
             start,
             on_lag,
-        } = wanted;
+        } = options;
         let shared = Shared {
-            standing: Standing::new(start),
+            position: Position::new(start),
             outcome: None,
-            coming: Coming::default(),
+            pending: PendingStreams::default(),
             end: None,
             waker: None,
             confirm: Some(confirm),
@@ -106,7 +109,7 @@ impl Slot {
         }
     }
 
-    /// The frame that asks for it, from where it stands now.
+    /// Returns the frame that requests the subscription from its current position.
     pub(crate) fn request(&self, id: u32) -> Subscribe {
         let shared = self.shared.lock();
         Subscribe {
@@ -117,27 +120,27 @@ impl Slot {
                 .iter()
                 .map(Pattern::to_string)
                 .collect(),
-            start: shared.standing.start(),
+            start: shared.position.start(),
             on_lag: self.on_lag,
         }
     }
 
-    /// The server let it begin after `position`.
+    /// Records that the server started the subscription after `position`.
     pub(crate) fn confirm(&self, position: EventId) {
         let mut shared = self.shared.lock();
-        shared.standing.begin(position);
+        shared.position.confirm(position);
         if let Some(confirm) = shared.confirm.take() {
             let _ = confirm.send(Ok(()));
         }
     }
 
-    /// The server's stream has begun with this header.
-    pub(crate) fn begun(&self, header: &StreamHeader) {
+    /// Records the header of a stream that the server opened.
+    pub(crate) fn stream_opened(&self, header: &StreamHeader) {
         self.confirm(header.start());
         self.shared.lock().outcome.get_or_insert(header.outcome);
     }
 
-    /// How the server met the start; `None` once it has ended before that was known.
+    /// Waits for how the server met the start; `None` if the subscription ended before.
     pub(crate) fn poll_outcome(&self, cx: &mut Context<'_>) -> Poll<Option<Outcome>> {
         let mut shared = self.shared.lock();
         if shared.outcome.is_some() || shared.end.is_some() {
@@ -147,7 +150,9 @@ impl Slot {
         Poll::Pending
     }
 
-    /// The server does not give it. False if that is no end, because it once did and may again.
+    /// Records that the server refused the subscription.
+    ///
+    /// Returns false if it does not end, because the server once accepted it and may do so again.
     pub(crate) fn refuse(&self, refused: Refused) -> bool {
         let Refused {
             code,
@@ -164,26 +169,26 @@ impl Slot {
             }));
             return true;
         }
-        let last = !code.is_retryable();
-        if last {
+        let is_final = !code.is_retryable();
+        if is_final {
             self.end(End::Error(SubscriptionError::Refused { code, message }));
         }
-        last
+        is_final
     }
 
-    /// Puts in a stream that the server opened.
-    pub(crate) fn offer(&self, source: Source) {
+    /// Adds a stream that the server opened.
+    pub(crate) fn push_stream(&self, stream: NewStream) {
         let mut shared = self.shared.lock();
-        let useless = shared.coming.offer(source);
+        let replaced = shared.pending.push_stream(stream);
         let waker = shared.waker.take();
         drop(shared);
-        drop(useless);
+        drop(replaced);
         if let Some(waker) = waker {
             waker.wake();
         }
     }
 
-    /// Ends it, behind what has come. Only the first end counts.
+    /// Ends the subscription behind everything received so far. Only the first end counts.
     pub(crate) fn end(&self, end: End) {
         let mut shared = self.shared.lock();
         if let Some(confirm) = shared.confirm.take() {
@@ -194,27 +199,26 @@ impl Slot {
             let _ = confirm.send(Err(SubscribeError::Closed(reason)));
         }
         shared.end.get_or_insert(end);
-        let waker = shared.waker.take();
-        drop(shared);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        unlock_and_wake(shared);
     }
 
-    /// The next stream, what is to be said before it, or the end.
-    pub(crate) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Taken> {
+    /// Waits for the next stream, the notice before it, or the end.
+    pub(crate) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Next> {
         let mut shared = self.shared.lock();
-        if let Some(next) = shared.coming.take() {
-            return Poll::Ready(Taken::Next(next));
+        if let Some(pending) = shared.pending.pop() {
+            return Poll::Ready(match pending {
+                Pending::Stream(stream) => Next::Stream(stream),
+                Pending::Notice(notice) => Next::Notice(notice),
+            });
         }
         if let Some(end) = shared.end.take() {
-            return Poll::Ready(Taken::End(end));
+            return Poll::Ready(Next::End(end));
         }
         shared.wait(cx);
         Poll::Pending
     }
 
-    /// The error it ends with, if that is known.
+    /// Takes the error that the subscription ends with, if it is known.
     pub(crate) fn take_error(&self) -> Option<SubscriptionError> {
         match self.shared.lock().end.take() {
             Some(End::Error(error)) => Some(error),
@@ -222,39 +226,49 @@ impl Slot {
         }
     }
 
-    /// Where the subscription stands, if it has moved or began after an event.
-    pub(crate) fn mark(&self) -> Option<Arc<Mark>> {
-        self.shared.lock().standing.mark()
+    /// Returns the cursor, if the subscription is confirmed or starts after an event.
+    pub(crate) fn cursor(&self) -> Option<Arc<AtomicCursor>> {
+        self.shared.lock().position.cursor()
     }
 
-    /// How many resets there were: a stream that was asked for before the last one begins at a place of another log.
+    /// Returns how many resets there were. The position of a stream that was requested before the
+    /// last one is of another log.
     pub(crate) fn resets(&self) -> u64 {
-        self.shared.lock().standing.resets()
+        self.shared.lock().position.resets()
     }
 
-    /// Moves the subscription to where another log begins, wherever it stood.
-    pub(crate) fn reset(&self, position: EventId) -> Arc<Mark> {
-        self.shared.lock().standing.reset(position)
+    /// Moves the cursor to where another log begins, wherever it was.
+    pub(crate) fn reset(&self, position: EventId) -> Arc<AtomicCursor> {
+        self.shared.lock().position.reset(position)
     }
 
-    /// Puts the subscription behind the first event of an epoch.
-    pub(crate) fn set_mark(&self, id: EventId) -> Arc<Mark> {
-        self.shared.lock().standing.set_mark(id)
+    /// Puts a new cursor at the first event of an epoch.
+    pub(crate) fn set_cursor(&self, id: EventId) -> Arc<AtomicCursor> {
+        self.shared.lock().position.set_cursor(id)
     }
 
-    /// Where the subscription stands, or began.
+    /// Returns the current position, or where the subscription started.
     pub(crate) fn position(&self) -> Option<EventId> {
-        self.shared.lock().standing.position()
+        self.shared.lock().position.current()
     }
 }
 
 impl Shared {
-    /// Has the subscription's task woken by what comes.
+    /// Has the subscription's task woken by the next change.
     fn wait(&mut self, cx: &mut Context<'_>) {
         match &mut self.waker {
             Some(waker) => waker.clone_from(cx.waker()),
             empty => *empty = Some(cx.waker().clone()),
         }
+    }
+}
+
+/// Wakes the subscription's task, without the lock.
+fn unlock_and_wake(mut shared: MutexGuard<'_, Shared>) {
+    let waker = shared.waker.take();
+    drop(shared);
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }
 
@@ -268,13 +282,13 @@ mod tests {
     fn slot(start: Start) -> (Slot, oneshot::Receiver<Result<(), SubscribeError>>) {
         let (confirm, confirmed) = oneshot::channel();
         let filter = ["ride.*", "people"].into_filter().unwrap();
-        let wanted = Wanted {
+        let options = SlotOptions {
             filter,
             offered: Vec::new(),
             start,
             on_lag: OnLag::CatchUp,
         };
-        (Slot::new(0, wanted, confirm), confirmed)
+        (Slot::new(0, options, confirm), confirmed)
     }
 
     fn id(epoch: u64, seq: u64) -> EventId {
@@ -298,7 +312,7 @@ mod tests {
         slot.confirm(id(1, 40));
         assert!(confirmed.try_recv().unwrap().is_ok());
         assert_eq!(slot.request(2).start, Start::After(id(1, 40)));
-        // A later connection does not move it: only events do.
+        // Only events move the cursor, not a later connection.
         slot.confirm(id(1, 50));
         assert_eq!(slot.position(), Some(id(1, 40)));
         assert_eq!(slot.request(3).patterns, ["ride.*", "people"]);
@@ -316,12 +330,15 @@ mod tests {
             "the cursor is valid before the first event"
         );
         assert_eq!(slot.request(2).start, Start::After(id(1, 7)));
-        let mark = slot.mark().unwrap();
-        assert!(mark.advance(id(1, 12)));
-        assert!(mark.covers(id(1, 12)) && !mark.covers(id(1, 13)));
-        // Seqs rise across the epochs of a log; numbers of this side are another matter.
-        assert!(mark.covers(id(2, 12)) && !mark.covers(id(2, 13)) && !mark.covers(id(0, 1)));
-        assert!(!mark.advance(id(2, 1)), "another epoch needs another mark");
+        let cursor = slot.cursor().unwrap();
+        assert!(cursor.advance(id(1, 12)));
+        assert!(cursor.covers(id(1, 12)) && !cursor.covers(id(1, 13)));
+        // Seqs rise across the epochs of a log. Numbers of the Go dialect do not compare with them.
+        assert!(cursor.covers(id(2, 12)) && !cursor.covers(id(2, 13)) && !cursor.covers(id(0, 1)));
+        assert!(
+            !cursor.advance(id(2, 1)),
+            "another epoch needs another cursor"
+        );
         assert_eq!(slot.request(3).start, Start::After(id(1, 12)));
         slot.reset(id(1, 2));
         assert_eq!(slot.request(4).start, Start::After(id(1, 2)), "also back");
@@ -333,7 +350,7 @@ mod tests {
         let (first, mut confirmed) = slot(Start::Live);
         assert!(
             first.refuse(refused(Code::BUSY)),
-            "whoever asked is told, also of what may pass"
+            "the caller gets every refusal, also one that is retryable"
         );
         assert!(matches!(
             confirmed.try_recv(),
@@ -345,11 +362,11 @@ mod tests {
         let mut cx = Context::from_waker(Waker::noop());
         assert!(
             !later.refuse(refused(Code::BUSY)),
-            "once confirmed, it is asked for again"
+            "once confirmed, it is requested again"
         );
-        assert!(later.poll_take(&mut cx).is_pending());
+        assert!(later.poll_next(&mut cx).is_pending());
         assert!(later.refuse(refused(Code::NOT_AUTHORISED)));
-        let Poll::Ready(Taken::End(End::Error(error))) = later.poll_take(&mut cx) else {
+        let Poll::Ready(Next::End(End::Error(error))) = later.poll_next(&mut cx) else {
             panic!("ended")
         };
         assert_eq!(error.code(), Some(Code::NOT_AUTHORISED));
@@ -367,13 +384,13 @@ mod tests {
         let (live, _confirmed) = slot(Start::Live);
         live.confirm(id(1, 4));
         assert!(live.poll_outcome(&mut cx).is_pending());
-        live.begun(&header(1, Outcome::Live));
-        live.begun(&header(1, Outcome::Gap));
+        live.stream_opened(&header(1, Outcome::Live));
+        live.stream_opened(&header(1, Outcome::Gap));
         assert_eq!(live.poll_outcome(&mut cx), Poll::Ready(Some(Outcome::Live)));
 
-        // An epoch of its own says nothing.
+        // The epoch does not matter.
         let (later, _confirmed) = slot(Start::After(id(2, 9)));
-        later.begun(&header(1, Outcome::Resumed));
+        later.stream_opened(&header(1, Outcome::Resumed));
         let resumed = Poll::Ready(Some(Outcome::Resumed));
         assert_eq!(later.poll_outcome(&mut cx), resumed);
 

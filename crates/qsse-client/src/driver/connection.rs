@@ -1,4 +1,4 @@
-//! [`Live`]: an open connection and its subscriptions.
+//! [`OpenConnection`]: an open connection and its subscriptions.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,71 +15,70 @@ use qsse_transport::{Connection, ConnectionError, FrameError, RecvStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
-use super::asked::AskedFor;
 use super::control::Control;
-use super::ending::{Ended, control_ended, control_failed, other_server, refresh_error, violated};
+use super::disconnect::{Disconnect, control_ended, control_failed, refresh_error, violated};
+use super::requests::Requests;
 use super::streams::{Arrival, arrive};
 use crate::core::{Command, Core};
-use crate::error::RefreshError;
+use crate::error::{DisconnectReason, RefreshError};
 use crate::session::Session;
-use crate::state::DisconnectReason;
-use crate::subscription::coming::{Incoming, Source};
-use crate::subscription::slot::Slot;
-use crate::text::plain;
+use crate::slot::{NewQsseStream, NewStream, Slot};
 
-/// Streams permitted beside one for each subscription: those that were given up and have not ended yet.
+/// Streams permitted beside one for each subscription, for those that were stopped and have not ended
+/// yet.
 const SPARE_STREAMS: u32 = 16;
 
-/// An open connection: the control stream, and which subscription has which id.
-pub(super) struct Live {
+/// An open connection: its control stream, and which subscription has which id.
+pub(super) struct OpenConnection {
     connection: Connection,
     pub(super) control: Control,
-    /// From the welcome on.
+    /// Set by the welcome.
     session: Option<Arc<Session>>,
-    asked: AskedFor,
-    /// Streams whose header has not come yet.
+    requests: Requests,
+    /// Streams whose header has not arrived yet.
     arriving: FuturesUnordered<BoxFuture<'static, Arrival>>,
-    due: FuturesUnordered<BoxFuture<'static, Due>>,
+    timers: FuturesUnordered<BoxFuture<'static, Timer>>,
     refreshes: VecDeque<oneshot::Sender<Result<Option<Duration>, RefreshError>>>,
-    /// Streams that the server may open.
+    /// How many streams the server may open.
     max_streams: u32,
     goodbye: Option<Goodbye>,
-    /// From the goodbye on: done when all publishes are answered.
+    /// Set by the goodbye; done when all publishes are answered.
     drained: Option<BoxFuture<'static, ()>>,
 }
 
-/// Something put off until now.
-enum Due {
-    /// Ask again for a subscription whose stream ended or that was refused for now.
+/// What to do when a timer fires.
+enum Timer {
+    /// Request a subscription again whose stream ended, or that was refused temporarily.
     Resume { key: u64 },
-    /// See whether the stream of a confirmed subscription has come.
+    /// Check whether the stream of a confirmed subscription has arrived.
     Check { id: u32 },
 }
 
-enum Happened {
+/// What the connection reacts to.
+enum DriverEvent {
     Closing,
     Command(Command),
     Frame(Result<Option<ServerFrame>, FrameError>),
     Opened(Result<RecvStream, ConnectionError>),
     Arrived(Arrival),
-    Due(Due),
+    Timer(Timer),
     Drained,
 }
 
-impl Live {
+impl OpenConnection {
     pub(super) fn new(
         connection: Connection,
         control: Control,
-        asked: AskedFor,
+        requests: Requests,
         max_streams: u32,
     ) -> Self {
         Self {
             connection,
             control,
             session: None,
-            asked,
+            requests,
             arriving: FuturesUnordered::new(),
-            due: FuturesUnordered::new(),
+            timers: FuturesUnordered::new(),
             refreshes: VecDeque::new(),
             max_streams,
             goodbye: None,
@@ -91,21 +90,21 @@ impl Live {
         &self.connection
     }
 
-    /// The server has let the client in.
+    /// Records that the server has accepted the client.
     pub(super) fn welcome(&mut self, welcome: Welcome) -> Arc<Session> {
         let session = Session::new(self.connection.clone(), &welcome);
         self.session.insert(Arc::new(session)).clone()
     }
 
-    /// Asks for a subscription, from where it stands.
+    /// Requests a subscription, from its current position.
     pub(super) fn subscribe(&mut self, slot: Arc<Slot>, last_id: &mut u32) {
         *last_id = last_id.wrapping_add(1);
         let id = *last_id;
-        // Before the position is looked at, which a reset moves.
+        // Read before the position, which a reset moves.
         let resets = slot.resets();
         self.control.send(slot.request(id));
-        self.asked.add(id, slot, resets);
-        let streams = (self.asked.len() as u32).saturating_add(SPARE_STREAMS);
+        self.requests.add(id, slot, resets);
+        let streams = (self.requests.len() as u32).saturating_add(SPARE_STREAMS);
         if streams > self.max_streams {
             self.max_streams = streams.next_power_of_two();
             self.connection.set_max_remote_uni_streams(self.max_streams);
@@ -118,56 +117,55 @@ impl Live {
         core: &Arc<Core>,
         commands: &mut mpsc::UnboundedReceiver<Command>,
         last_id: &mut u32,
-    ) -> Ended {
+    ) -> Disconnect {
         let ended = loop {
-            if self.is_read_to_its_end() {
+            if self.is_drained() {
                 break None;
             }
-            let step = match self.happened(core, commands).await {
-                Happened::Closing => {
+            let step = match self.next_event(core, commands).await {
+                DriverEvent::Closing => {
                     self.connection.close(Code::NO_ERROR, "");
-                    break Some(Ended::Closing);
+                    break Some(Disconnect::Closing);
                 }
-                Happened::Command(command) => self.command(command, core, last_id),
-                Happened::Frame(Ok(Some(frame))) => self.frame(frame, core),
-                Happened::Frame(Ok(None)) => Err(control_ended(&self.connection).await),
-                Happened::Frame(Err(error)) => Err(control_failed(&self.connection, error).await),
-                Happened::Opened(Ok(stream)) => {
+                DriverEvent::Command(command) => self.command(command, core, last_id),
+                DriverEvent::Frame(Ok(Some(frame))) => self.frame(frame, core),
+                DriverEvent::Frame(Ok(None)) => Err(control_ended(&self.connection).await),
+                DriverEvent::Frame(Err(error)) => {
+                    Err(control_failed(&self.connection, error).await)
+                }
+                DriverEvent::Opened(Ok(stream)) => {
                     self.opened(stream, core);
                     Ok(())
                 }
-                Happened::Opened(Err(error)) => Err(DisconnectReason::Lost(error)),
-                Happened::Arrived(arrival) => self.arrived(arrival),
-                Happened::Due(due) => {
-                    self.fall_due(due, core, last_id);
+                DriverEvent::Opened(Err(error)) => Err(DisconnectReason::Lost(error)),
+                DriverEvent::Arrived(arrival) => self.arrived(arrival),
+                DriverEvent::Timer(timer) => {
+                    self.timer_fired(timer, core, last_id);
                     Ok(())
                 }
-                Happened::Drained => {
+                DriverEvent::Drained => {
                     self.drained = None;
                     Ok(())
                 }
             };
             if let Err(reason) = step {
-                break Some(Ended::Lost {
-                    reason,
-                    wait: None,
-                    moved: None,
-                });
+                break Some(Disconnect::lost(reason));
             }
         };
-        self.after(ended, core)
+        self.finish(ended, core)
     }
 
-    async fn happened(
+    /// Waits for the next thing to react to.
+    async fn next_event(
         &mut self,
         core: &Core,
         commands: &mut mpsc::UnboundedReceiver<Command>,
-    ) -> Happened {
+    ) -> DriverEvent {
         let Self {
             connection,
             control,
             arriving,
-            due,
+            timers,
             drained,
             ..
         } = self;
@@ -179,13 +177,13 @@ impl Live {
         };
         tokio::select! {
             biased;
-            () = core.closing.cancelled() => Happened::Closing,
-            Some(command) = commands.recv() => Happened::Command(command),
-            frame = control.exchange() => Happened::Frame(frame),
-            Some(arrival) = arriving.next() => Happened::Arrived(arrival),
-            stream = connection.accept_uni() => Happened::Opened(stream),
-            Some(due) = due.next() => Happened::Due(due),
-            () = drained => Happened::Drained,
+            () = core.closing.cancelled() => DriverEvent::Closing,
+            Some(command) = commands.recv() => DriverEvent::Command(command),
+            frame = control.exchange() => DriverEvent::Frame(frame),
+            Some(arrival) = arriving.next() => DriverEvent::Arrived(arrival),
+            stream = connection.accept_uni() => DriverEvent::Opened(stream),
+            Some(timer) = timers.next() => DriverEvent::Timer(timer),
+            () = drained => DriverEvent::Drained,
         }
     }
 
@@ -196,20 +194,20 @@ impl Live {
         last_id: &mut u32,
     ) -> Result<(), DisconnectReason> {
         match command {
-            // The new connection's first breath may have asked for it already.
-            Command::Subscribe(slot) if self.asked.has(slot.key) => {}
-            // It is in the table: the next connection asks for it.
+            // It may have been requested together with the hello.
+            Command::Subscribe(slot) if self.requests.has(slot.key) => {}
+            // The next connection requests it, since it is in the table.
             Command::Subscribe(_) if self.goodbye.is_some() => {}
             Command::Subscribe(slot) if core.is_registered(slot.key) => {
                 self.subscribe(slot, last_id)
             }
             Command::Subscribe(_) => {}
             Command::Unsubscribe { key } => {
-                if let Some(id) = self.asked.remove(key) {
+                if let Some(id) = self.requests.remove(key) {
                     self.control.send(Unsubscribe { id });
                 }
             }
-            Command::Resume { key, id } if self.asked.is_current(key, id) => self.put_off(id),
+            Command::Resume { key, id } if self.requests.is_current(key, id) => self.postpone(id),
             Command::Resume { .. } => {}
             Command::Refresh { token, done } => {
                 self.control.send(RefreshToken { token });
@@ -219,14 +217,14 @@ impl Live {
         Ok(())
     }
 
-    fn frame(&mut self, frame: ServerFrame, core: &Core) -> Result<(), DisconnectReason> {
+    fn frame(&mut self, frame: ServerFrame, core: &Arc<Core>) -> Result<(), DisconnectReason> {
         match frame {
             ServerFrame::Subscribed(Subscribed { id, position }) => {
-                if let Some(slot) = self.asked.confirm(id) {
+                if let Some(slot) = self.requests.confirm(id) {
                     slot.confirm(position);
                 }
-                if self.asked.is_waiting(id) {
-                    self.put(core.config.stream_timeout, Due::Check { id });
+                if self.requests.is_waiting(id) {
+                    self.set_timer(core.config.stream_timeout, Timer::Check { id });
                 }
             }
             ServerFrame::Refused(refused) => self.refused(refused),
@@ -244,29 +242,32 @@ impl Live {
 
     fn refused(&mut self, refused: Refused) {
         let Refused { id, code, .. } = refused;
-        let Some(slot) = self.asked.slot(id).cloned() else {
+        let Some(slot) = self.requests.slot(id).cloned() else {
             return;
         };
-        tracing::debug!(filter = %slot.filter, %code, reason = ?refused.message, "subscription refused");
-        // A server that goes away makes room for one that may not refuse.
+        let (filter, reason) = (&slot.filter, &refused.message);
+        tracing::debug!(%filter, %code, ?reason, "subscription refused");
+        // If this server leaves, the next one may accept the subscription.
         if code == Code::SHUTTING_DOWN || !slot.refuse(refused) {
-            self.put_off(id);
+            self.postpone(id);
         } else {
-            self.asked.remove(slot.key);
+            self.requests.remove(slot.key);
         }
     }
 
-    fn goodbye(&mut self, goodbye: Goodbye, core: &Core) {
-        tracing::info!(code = %goodbye.code, reason = ?goodbye.message, "the server said goodbye");
+    fn goodbye(&mut self, goodbye: Goodbye, core: &Arc<Core>) {
+        let Goodbye { code, message, .. } = &goodbye;
+        tracing::info!(%code, reason = ?message, "the server said goodbye");
         core.set_session(None);
         if let Some(session) = self.session.clone() {
             session.set_over();
+            let core = core.clone();
             self.drained = Some(Box::pin(async move {
-                session.drained().await;
-                session.finish_publishing();
+                core.publish_streams.drained(&session).await;
+                core.publish_streams.finish(&session);
             }));
         }
-        self.asked.keep_confirmed();
+        self.requests.retain_confirmed();
         self.goodbye = Some(goodbye);
     }
 
@@ -282,10 +283,10 @@ impl Live {
 
     fn arrived(&mut self, arrival: Arrival) -> Result<(), DisconnectReason> {
         match arrival {
-            Arrival::Stream(incoming) => self.begun(incoming),
-            // The subscription is asked for again when its check falls due.
+            Arrival::Stream(stream) => self.stream_arrived(stream),
+            // The subscription is requested again when its check finds no stream.
             Arrival::Ended => {}
-            Arrival::Late => tracing::warn!("a stream's header did not come in time"),
+            Arrival::Late => tracing::warn!("the header of a stream did not arrive in time"),
             Arrival::Broken(error) => {
                 self.connection
                     .close(error.code(), "a stream without a header");
@@ -295,91 +296,76 @@ impl Live {
         Ok(())
     }
 
-    fn begun(&mut self, mut incoming: Box<Incoming>) {
-        let header = incoming.header;
-        match self.asked.begin(header.id) {
+    /// Passes a stream to its subscription.
+    fn stream_arrived(&mut self, mut new: Box<NewQsseStream>) {
+        let header = new.header;
+        match self.requests.begin(header.id) {
             Some((slot, resets)) => {
-                incoming.resets = resets;
+                new.resets = resets;
                 if let Some(session) = &self.session {
-                    incoming.server = session.epoch;
+                    new.server_epoch = session.epoch;
                 }
-                slot.begun(&header);
-                slot.offer(Source::Frames(incoming));
+                slot.stream_opened(&header);
+                slot.push_stream(NewStream::Qsse(new));
             }
-            // Unsubscribed in the meantime, or a second one.
-            None => incoming.stream.stop(Code::UNSUBSCRIBED),
+            // The client has unsubscribed, or this is a second stream.
+            None => new.stream.stop(Code::UNSUBSCRIBED),
         }
     }
 
-    fn fall_due(&mut self, due: Due, core: &Core, last_id: &mut u32) {
-        match due {
-            Due::Resume { key } => {
+    fn timer_fired(&mut self, timer: Timer, core: &Core, last_id: &mut u32) {
+        match timer {
+            Timer::Resume { key } => {
                 let slot = core.slot(key);
-                if let Some(slot) = slot.filter(|_| self.goodbye.is_none() && !self.asked.has(key))
+                if let Some(slot) =
+                    slot.filter(|_| self.goodbye.is_none() && !self.requests.has(key))
                 {
                     self.subscribe(slot, last_id);
                 }
             }
-            Due::Check { id } if self.asked.is_waiting(id) => {
-                tracing::warn!(id, "no stream came for a subscription, asking again");
+            Timer::Check { id } if self.requests.is_waiting(id) => {
+                tracing::warn!(id, "a subscription got no stream, requesting it again");
                 self.control.send(Unsubscribe { id });
-                self.put_off(id);
+                self.postpone(id);
             }
-            Due::Check { .. } => {}
+            Timer::Check { .. } => {}
         }
     }
 
-    /// Asks again for a subscription after a while.
-    fn put_off(&mut self, id: u32) {
-        if let Some((key, delay)) = self.asked.put_off(id) {
-            self.put(delay, Due::Resume { key });
+    /// Requests a subscription again after a delay.
+    fn postpone(&mut self, id: u32) {
+        if let Some((key, delay)) = self.requests.postpone(id) {
+            self.set_timer(delay, Timer::Resume { key });
         }
     }
 
-    fn put(&mut self, delay: Duration, due: Due) {
-        self.due.push(Box::pin(async move {
+    fn set_timer(&mut self, delay: Duration, timer: Timer) {
+        self.timers.push(Box::pin(async move {
             sleep(delay).await;
-            due
+            timer
         }));
     }
 
-    /// Whether the server said goodbye and nothing of it is still to be read.
-    fn is_read_to_its_end(&self) -> bool {
-        self.goodbye.is_some() && self.asked.is_empty() && self.drained.is_none()
+    /// Returns whether the server said goodbye, and everything from it has been read.
+    fn is_drained(&self) -> bool {
+        self.goodbye.is_some() && self.requests.is_empty() && self.drained.is_none()
     }
 
-    /// Tells those who use the connection that it is over.
-    fn after(&mut self, ended: Option<Ended>, core: &Core) -> Ended {
+    /// Ends what depends on the connection, and returns why it has ended. `ended` is `None` if it was
+    /// drained.
+    fn finish(&mut self, ended: Option<Disconnect>, core: &Core) -> Disconnect {
         let mut ended = ended.unwrap_or_else(|| {
-            // Whatever is left of it, the server is waiting for this.
+            // The server waits for this.
             self.connection.close(Code::NO_ERROR, "");
-            let reason = DisconnectReason::Lost(ConnectionError::LocallyClosed);
-            Ended::Lost {
-                reason,
-                wait: None,
-                moved: None,
-            }
+            Disconnect::lost(DisconnectReason::Lost(ConnectionError::LocallyClosed))
         });
-        if let (
-            Some(goodbye),
-            Ended::Lost {
-                reason,
-                wait,
-                moved,
-            },
-        ) = (self.goodbye.take(), &mut ended)
+        if let Disconnect::Lost { .. } = &ended
+            && let Some(goodbye) = self.goodbye.take()
         {
-            *wait = goodbye
-                .retry_after_ms
-                .map(|ms| Duration::from_millis(ms.into()));
-            *moved = goodbye.address.as_deref().and_then(other_server);
-            *reason = DisconnectReason::Goodbye {
-                code: goodbye.code,
-                message: plain(goodbye.message),
-            };
+            ended = Disconnect::after(goodbye);
         }
         let reason = match &ended {
-            Ended::Lost { reason, .. } => reason.clone(),
+            Disconnect::Lost { reason, .. } => reason.clone(),
             _ => DisconnectReason::Lost(ConnectionError::LocallyClosed),
         };
         core.set_session(None);

@@ -1,4 +1,4 @@
-//! [`Board`]: the state of a client that has several connections.
+//! [`LinkStates`]: the state of a client that has several connections.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,17 +7,17 @@ use parking_lot::Mutex;
 use qsse_transport::Connection;
 
 use crate::core::Core;
+use crate::slot::GO_EPOCH;
 use crate::state::ConnectionState;
-use crate::subscription::slot::GO_EPOCH;
 
-/// Which links stand, and what the client's state is from that: reconnecting as long as one of them is.
-pub(super) struct Board {
+/// Which links are connected. The client's state is reconnecting while one of them is.
+pub(super) struct LinkStates {
     core: Arc<Core>,
-    /// Whether each link stands.
+    /// Whether each link is connected.
     links: Mutex<BTreeMap<u64, bool>>,
 }
 
-impl Board {
+impl LinkStates {
     pub(super) fn new(core: &Arc<Core>) -> Self {
         Self {
             core: core.clone(),
@@ -25,43 +25,44 @@ impl Board {
         }
     }
 
-    /// The first connection, which no subscription uses yet.
-    pub(super) fn greet(&self, connection: &Connection) {
-        tracing::info!(address = %connection.remote_address(), "connected, in the Go library's protocol");
+    /// Records the first connection, which no subscription uses yet.
+    pub(super) fn first_connected(&self, connection: &Connection) {
+        let address = connection.remote_address();
+        tracing::info!(%address, "connected, in the Go library's protocol");
         self.core.set_link(connection.clone());
-        self.connected();
+        self.set_connected();
     }
 
-    /// A link stands.
-    pub(super) fn standing(&self, key: u64, connection: &Connection) {
+    /// Records that a link is connected.
+    pub(super) fn connected(&self, key: u64, connection: &Connection) {
         self.core.set_link(connection.clone());
         self.links.lock().insert(key, true);
-        self.settle();
+        self.update();
     }
 
-    /// A link waits before its next attempt.
+    /// Records that a link waits before its next attempt.
     pub(super) fn reconnecting(&self, key: u64, state: ConnectionState) {
         self.links.lock().insert(key, false);
         self.core.set_state(state);
     }
 
-    /// A link is gone. The last one leaves the state as it was.
+    /// Removes a link. The last one leaves the state unchanged.
     pub(super) fn remove(&self, key: u64) {
         self.links.lock().remove(&key);
-        self.settle();
+        self.update();
     }
 
-    /// Says that all is well, if it is and was not.
-    fn settle(&self) {
+    /// Sets the state to connected once all links are.
+    fn update(&self) {
         let links = self.links.lock();
-        let well = !links.is_empty() && links.values().all(|stands| *stands);
+        let all_connected = !links.is_empty() && links.values().all(|connected| *connected);
         drop(links);
-        if well && !self.core.is_connected() {
-            self.connected();
+        if all_connected && !self.core.is_connected() {
+            self.set_connected();
         }
     }
 
-    fn connected(&self) {
+    fn set_connected(&self) {
         if let Some(connection) = self.core.any_connection() {
             self.core.set_state(ConnectionState::Connected {
                 address: connection.remote_address(),
