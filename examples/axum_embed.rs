@@ -1,15 +1,17 @@
-//! A web service with a qsse server inside: devices subscribe over QUIC, browsers over server-sent events.
+//! A web service that embeds a qsse server: devices subscribe over QUIC, browsers over server-sent
+//! events.
 //!
 //! ```text
 //! cargo run --example axum_embed -- --http 127.0.0.1:8080
-//! xdg-open http://127.0.0.1:8080                                 # a page that follows, with the token `reader`
+//! xdg-open http://127.0.0.1:8080   # a page that shows events, with the token `reader`
 //! curl -N -H 'Authorization: Bearer reader' 'http://127.0.0.1:8080/events?topic=ride.*'
-//! curl -H 'Authorization: Bearer writer' -d 'at the station' 'http://127.0.0.1:8080/publish/ride.7.start?kind=started'
+//! curl -H 'Authorization: Bearer writer' -d 'at the station' \
+//!     'http://127.0.0.1:8080/publish/ride.7.start?kind=started'
 //! curl -H 'Authorization: Bearer writer' http://127.0.0.1:8080/metrics
 //! ```
 //!
-//! A browser that reconnects sends `Last-Event-ID` by itself and goes on after that event. Tokens cross the network in
-//! plain text here: a real service speaks HTTPS, and marks the cookie `Secure`.
+//! A browser that reconnects sends `Last-Event-ID` by itself, and resumes after that event. This
+//! example sends tokens in plain text: a real service uses HTTPS, and marks the cookie `Secure`.
 
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -42,25 +44,25 @@ mod self_test;
 
 pub(crate) use self_test::self_test;
 
-/// How long connections may take to end.
+/// How long the server may take to drain its connections.
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// An HTTP server and a qsse server on one log.
 #[derive(Parser)]
 struct Args {
-    /// Where browsers and curl connect
+    /// Address for browsers and curl
     #[arg(long, default_value = "127.0.0.1:0")]
     http: SocketAddr,
-    /// Where qsse clients connect
+    /// Address for qsse clients
     #[arg(long, default_value = "127.0.0.1:0")]
     quic: SocketAddr,
-    /// The token that may do everything
+    /// Token that may do everything
     #[arg(long, default_value = "writer")]
     writer: String,
-    /// The token that may only look at rides
+    /// Token that may only subscribe to rides
     #[arg(long, default_value = "reader")]
     reader: String,
-    /// Try everything over loopback, then end
+    /// Try everything over loopback, then exit
     #[arg(long)]
     self_test: bool,
 }
@@ -83,7 +85,7 @@ async fn main() -> Result<()> {
             eprintln!("cannot wait for ctrl-c: {error}");
         }
     });
-    // Listens for Ctrl-C before anybody can know that the service runs.
+    // Listen for Ctrl-C before the address is printed.
     let _ = futures_util::poll!(&mut stopped);
     println!(
         "http://{} and {}",
@@ -93,7 +95,7 @@ async fn main() -> Result<()> {
     serve(service, listener, stopped).await
 }
 
-/// What the handlers share.
+/// The state that the handlers share.
 #[derive(Clone)]
 struct Service {
     server: Server,
@@ -116,7 +118,7 @@ impl Service {
         })
     }
 
-    /// Refuses a request whose token does not allow this.
+    /// Refuses a request whose token does not permit `action`.
     fn check(&self, headers: &HeaderMap, action: Action, what: &str) -> Result<(), Box<Response>> {
         let Some(who) = token(headers).and_then(|token| self.grants.who(token)) else {
             return Err(refused(StatusCode::UNAUTHORIZED, "give a valid token"));
@@ -130,7 +132,8 @@ impl Service {
     }
 }
 
-/// Who may do what, over HTTP as over QUIC: the writer everything, the reader only look at rides.
+/// Who may do what, over HTTP and QUIC: the writer may do everything, the reader may only subscribe
+/// to rides.
 #[derive(Clone)]
 struct Grants {
     writer: Arc<str>,
@@ -172,7 +175,8 @@ impl Authorizer for Grants {
     }
 }
 
-/// Serves until `stop`, then ends both servers as one: draining ends every subscription, and with it every response.
+/// Serves until `stop`, then shuts both servers down: draining ends every subscription, and thereby
+/// every response.
 async fn serve(
     service: Service,
     listener: TcpListener,
@@ -182,7 +186,7 @@ async fn serve(
     let draining = server.clone();
     let shutdown = async move {
         stop.await;
-        // Beside axum's own: it takes no more requests from here on.
+        // This runs alongside axum's own shutdown.
         tokio::spawn(async move { draining.shutdown(DRAIN).await });
     };
     axum::serve(listener, routes(service))
@@ -205,7 +209,7 @@ fn routes(service: Service) -> Router {
         .with_state(service)
 }
 
-/// `POST /login` with a token as the body: puts it into a cookie.
+/// `POST /login` with a token as the body: stores it in a cookie.
 async fn login(State(service): State<Service>, token: String) -> Response {
     if service.grants.who(&token).is_none() {
         return *refused(StatusCode::UNAUTHORIZED, "give a valid token");
@@ -214,7 +218,7 @@ async fn login(State(service): State<Service>, token: String) -> Response {
     (StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response()
 }
 
-/// The token of a request: in its header, or in the cookie of [`login`].
+/// Returns the token of a request, from its header or from the cookie that [`login`] sets.
 fn token(headers: &HeaderMap) -> Option<&str> {
     let text = |name| headers.get(name)?.to_str().ok();
     let bearer = text(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
@@ -236,7 +240,7 @@ struct PublishQuery {
     kind: Option<String>,
 }
 
-/// `POST /publish/{topic}?kind=…`: the body is the event's data; answers with its id.
+/// `POST /publish/{topic}?kind=…`: publishes the body as an event, and answers with its id.
 async fn publish(
     State(service): State<Service>,
     Path(topic): Path<String>,
@@ -270,13 +274,14 @@ struct EventsQuery {
     topic: String,
 }
 
-/// `GET /events?topic=…`: the events of a topic or pattern, from now on or after `Last-Event-ID`.
+/// `GET /events?topic=…`: streams the events of a topic or pattern, from now on or after
+/// `Last-Event-ID`.
 async fn events(
     State(service): State<Service>,
     Query(query): Query<EventsQuery>,
     headers: HeaderMap,
 ) -> Response {
-    // A subscription in the server's own process is not checked by the server.
+    // The server does not check subscriptions in its own process.
     if let Err(refusal) = service.check(&headers, Action::Subscribe, &query.topic) {
         return *refusal;
     }
@@ -289,7 +294,7 @@ async fn events(
     };
     match service.server.subscribe(query.topic).start(start).await {
         Ok(events) => {
-            // Proxies that gather a response before they pass it on would hold events back.
+            // Proxies that buffer responses would delay events.
             let headers = [(header::CACHE_CONTROL, "no-cache")];
             let relay = Sse::new(relay(events)).keep_alive(KeepAlive::default());
             (headers, relay).into_response()
@@ -298,12 +303,12 @@ async fn events(
     }
 }
 
-/// Events as a browser takes them.
+/// Converts events for browsers.
 fn relay(events: Subscription) -> impl Stream<Item = Result<SseEvent, Infallible>> {
     futures_util::stream::unfold(events, |mut events| async move {
         let item = match events.next_item().await? {
             Ok(Item::Event(event)) => sse(&event),
-            // Events of their own, without an id: the position to resume from stays.
+            // These have no id, so the position to resume from does not change.
             Ok(Item::Notice(notice @ Notice::Gap(_))) => plain("gap", notice),
             Ok(Item::Notice(notice)) => plain("reset", notice),
             Err(error) => plain("error", error),
@@ -312,8 +317,8 @@ fn relay(events: Subscription) -> impl Stream<Item = Result<SseEvent, Infallible
     })
 }
 
-/// One event, as JSON: browsers drop those without data, and give those that have a name only to listeners for that name.
-/// Data that is no text is shown with replacement characters.
+/// Converts an event to JSON, without a name: browsers ignore events without data, and pass named
+/// events only to listeners for that name. Data that is not UTF-8 gets replacement characters.
 fn sse(event: &Event) -> SseEvent {
     let message = serde_json::json!({
         "topic": event.topic().as_str(),

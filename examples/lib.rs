@@ -1,4 +1,5 @@
-//! The examples are the files beside this one. What is here runs the code in the documents as doc tests.
+//! The examples are the files next to this one. This library runs the code in the documentation as
+//! doc tests.
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

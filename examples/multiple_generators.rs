@@ -1,4 +1,4 @@
-//! Several generators publish random text on random topics; several clients print what they get.
+//! Several generators publish random text on random topics, and several clients print it.
 //!
 //! ```text
 //! cargo run --example multiple_generators -- --generators 4 --rate 100 --client 2
@@ -13,7 +13,7 @@ use qsse::{Client, Server};
 
 const TOPICS: [&str; 3] = ["topic1", "topic2", "topic3"];
 
-/// Generators in a server, and clients that print what they publish.
+/// Runs generators in a server, and clients that print what they publish.
 #[derive(Parser)]
 struct Args {
     /// Number of generators, each with one topic
@@ -22,10 +22,10 @@ struct Args {
     /// Milliseconds between two events of one generator
     #[arg(long, default_value_t = 1000)]
     rate: u64,
-    /// Number of clients, each with a connection of its own
+    /// Number of clients, each with its own connection
     #[arg(long, default_value_t = 1)]
     client: u32,
-    /// Seconds until it ends; 0 is until it is interrupted
+    /// Seconds until it ends; 0 runs until it is interrupted
     #[arg(long, default_value_t = 5)]
     seconds: u64,
 }
@@ -43,7 +43,7 @@ async fn main() -> Result<()> {
         let client = Client::connect(server.url()).await?;
         let mut events = client.subscribe(TOPICS).await?;
         clients.push(tokio::spawn(async move {
-            // A subscription keeps its connection, and ends when the server has.
+            // The subscription keeps its connection open, and ends after the server has.
             while let Ok(Some(event)) = events.try_next().await {
                 let text = String::from_utf8_lossy(event.data());
                 println!("client {number} {}: {text}", event.topic());
@@ -65,12 +65,12 @@ async fn main() -> Result<()> {
         interrupted = tokio::signal::ctrl_c() => interrupted?,
     }
     server.shutdown(Duration::from_secs(2)).await;
-    // The clients would connect again for ever: there is no server to come back.
+    // The clients would try to reconnect for ever.
     clients.iter().for_each(|client| client.abort());
     Ok(())
 }
 
-/// Publishes until the server takes no more.
+/// Publishes until the server accepts no more.
 async fn generate(server: Server, rate: Duration) {
     let topic = TOPICS[random(0) as usize % TOPICS.len()];
     for n in 0_u64.. {
@@ -81,7 +81,7 @@ async fn generate(server: Server, rate: Duration) {
     }
 }
 
-/// Ten characters.
+/// Returns ten random letters.
 fn random_text(n: u64) -> String {
     let letters = |shift: u32| char::from(b'a' + (random(n) >> shift) as u8 % 26);
     (0..10).map(|place| letters(place * 5)).collect()

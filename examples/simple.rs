@@ -1,4 +1,4 @@
-//! A server and a client in one program: random names, published on two topics, over real QUIC.
+//! A server and a client in one program: random names, published on two topics, over QUIC.
 //!
 //! ```text
 //! cargo run --example simple -- --count 20
@@ -32,8 +32,8 @@ async fn main() -> Result<()> {
         .init();
     let args = Args::parse();
 
-    // Whoever knows the token may connect. Without TLS settings the server makes a certificate of its own, and
-    // its fingerprint is part of the url.
+    // Only clients with this token are accepted. Without TLS settings the server makes its own
+    // certificate, and its fingerprint is part of the URL.
     let server = Server::bind("127.0.0.1:0")
         .topics(["people.first", "people.last"])
         .authenticator_fn(|token| token == "secret")
@@ -67,7 +67,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// A number that is different in every run.
+/// Returns a number that is different in every run.
 fn random(n: u32) -> usize {
     RandomState::new().hash_one(n) as usize
 }

@@ -1,6 +1,6 @@
-//! Wildcards, with functions instead of a loop: what those know who come from the Go library.
+//! Wildcards, with handlers instead of a loop, as in the Go library.
 //!
-//! A `*` in the middle of a pattern stands for one segment; at the end for one or more.
+//! A `*` in the middle of a pattern matches exactly one segment; at the end it matches one or more.
 //!
 //! ```text
 //! cargo run --example topic_patterns
@@ -30,7 +30,8 @@ async fn main() -> Result<()> {
         .init();
     let args = Args::parse();
 
-    // `ride.*` declares a whole family of topics. The second closure is asked for (token, topic), for subscribing only.
+    // `ride.*` declares all topics that it matches. The second closure gets the token and the
+    // topic, for subscribing only.
     let server = Server::bind("127.0.0.1:0")
         .topics(["ride.*", "weather"])
         .authenticator_fn(|token| token == "secret")
@@ -38,7 +39,8 @@ async fn main() -> Result<()> {
         .await?;
 
     let client = Client::connect(server.url()).token("secret").await?;
-    // One subscription for all of them. Each handler that matches runs, one after the other, in the order of events.
+    // All handlers share one subscription. For each event, the handlers that match run one after
+    // the other.
     let handlers = Handlers::new()
         .on("ride.1.start", |event| show("ride.1.start", event))
         .on("ride.*.start", |event| show("ride.*.start", event))
@@ -53,7 +55,7 @@ async fn main() -> Result<()> {
         server
             .publish(format!("ride.{ride}.start"), "at the station")
             .await?;
-        // Nobody may read it, so nobody sees it, whatever the wildcard.
+        // No token may read this topic, so no wildcard delivers it.
         server
             .publish(format!("ride.{ride}.price"), "12.50")
             .await?;
@@ -62,7 +64,8 @@ async fn main() -> Result<()> {
             .await?;
         tokio::time::sleep(Duration::from_millis(args.interval)).await;
     }
-    // To every topic of a pattern at once, among those that were declared by name or have an event.
+    // Publishes to every topic that the pattern matches, among those that were declared by name or
+    // have an event.
     let published = server
         .publish_matching("ride.*.end", "thank you for riding with us")
         .await?;

@@ -1,4 +1,4 @@
-//! The whole example, tried over loopback.
+//! Tries the whole example over loopback.
 
 use std::net::SocketAddr;
 
@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::{DRAIN, Service, serve};
 
-/// Logs in, publishes, relays, resumes, refuses, counts and ends, over loopback.
+/// Logs in, publishes, relays, resumes, refuses, counts and shuts down, over loopback.
 pub(crate) async fn self_test() -> Result<()> {
     let service = Service::start(([127, 0, 0, 1], 0).into(), "w", "r").await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -66,7 +66,7 @@ pub(crate) async fn self_test() -> Result<()> {
     let event = device.try_next().await?.context("the server is open")?;
     ensure!(event.text()?.is_empty());
 
-    // A client leaves once its subscriptions have been read to the end.
+    // The client disconnects once its subscription has been read to the end.
     let last = tokio::spawn(async move { device.next().await });
     drop(stop);
     browser.end().await?;
@@ -78,7 +78,7 @@ pub(crate) async fn self_test() -> Result<()> {
     Ok(())
 }
 
-/// As much of an HTTP client as the test needs.
+/// A minimal HTTP client.
 struct Http {
     stream: TcpStream,
     read: String,
@@ -98,7 +98,7 @@ impl Http {
         })
     }
 
-    /// Reads until `part` has come, and returns all that was read so far.
+    /// Reads until `part` arrives, and returns everything read so far.
     async fn until(&mut self, part: &str) -> Result<&str> {
         while !self.read.contains(part) {
             ensure!(self.more().await? > 0, "no {part:?} in {}", self.read);

@@ -1,4 +1,4 @@
-//! The example with axum, tried over loopback.
+//! Runs the example with axum over loopback.
 
 #[path = "../axum_embed.rs"]
 #[expect(dead_code, reason = "its main is not called here")]

@@ -20,9 +20,9 @@ use crate::url::IntoServerUrl;
 
 /// A client of a server. Clones are cheap handles to the same connection.
 ///
-/// A task that is spawned when connecting keeps the client connected: it restores a lost connection,
-/// and subscriptions resume after the last event that they handed out. [`state`](Self::state)
-/// reports the state of the connection.
+/// A task that is spawned when connecting keeps the client connected: it restores a lost
+/// connection, and subscriptions resume after the last event that they handed out.
+/// [`state`](Self::state) reports the state of the connection.
 ///
 /// Dropping the last handle closes the connection at once; clients,
 /// [subscriptions](crate::Subscription) and [publishers](Publisher) are handles.
@@ -58,8 +58,8 @@ impl Client {
     /// [`start`](Subscribe::start) and [`on_lag`](Subscribe::on_lag) can be set before.
     ///
     /// Every matching event that is published after the call has returned is delivered. In the Go
-    /// library's [`Dialect`], which confirms nothing, delivery begins a little later. While there is
-    /// no connection, the call waits for the next one.
+    /// library's [`Dialect`], which confirms nothing, delivery begins a little later. While there
+    /// is no connection, the call waits for the next one.
     ///
     /// # Errors
     /// Returns a [`SubscribeError`] when awaited, for instance if the server refuses the topic.
@@ -70,8 +70,8 @@ impl Client {
     /// Subscribes to the topics of handlers and runs them; see [`Handlers`].
     ///
     /// # Errors
-    /// Fails as [`subscribe`](Self::subscribe) does, and if a handler's pattern is invalid or there is
-    /// none.
+    /// Fails as [`subscribe`](Self::subscribe) does, and if a handler's pattern is invalid or there
+    /// is none.
     pub async fn handle(&self, handlers: Handlers) -> Result<HandlersHandle, SubscribeError> {
         handlers.run(&self.handle).await
     }
@@ -86,8 +86,8 @@ impl Client {
     /// [`Config::publish_wait`](crate::Config#structfield.publish_wait).
     ///
     /// If the connection is lost before the acknowledgement, the event is sent again over the next
-    /// one, under a key by which the server recognises an event that it has accepted; its id is then
-    /// that of the first attempt. If the server cannot tell, the error is
+    /// one, under a key by which the server recognises an event that it has accepted; its id is
+    /// then that of the first attempt. If the server cannot tell, the error is
     /// [`PublishError::OutcomeUnknown`]; the event is never published twice.
     /// [`Config::publish_retry`](crate::Config#structfield.publish_retry) turns this off.
     ///
@@ -114,8 +114,8 @@ impl Client {
     /// declared by name or has an event of: on all of them or, after an error, on none.
     ///
     /// # Errors
-    /// Returns a [`PublishError`] when awaited. A pattern that matches no topic is not an error: the
-    /// count is then 0.
+    /// Returns a [`PublishError`] when awaited. A pattern that matches no topic is not an error:
+    /// the count is then 0.
     pub fn publish_matching(
         &self,
         pattern: impl AsRef<str>,
@@ -124,8 +124,8 @@ impl Client {
         PublishMatching::new(self.handle.clone(), pattern.as_ref(), data.as_ref())
     }
 
-    /// Makes a publisher, which sends many events in order without waiting for each. It opens its own
-    /// stream with the first event. For a publisher that continues after a lost connection see
+    /// Makes a publisher, which sends many events in order without waiting for each. It opens its
+    /// own stream with the first event. For a publisher that continues after a lost connection see
     /// [`exactly_once`](Publisher::exactly_once).
     pub fn publisher(&self) -> Publisher {
         Publisher::new(self.handle.clone())
@@ -146,14 +146,14 @@ impl Client {
         StateStream::new(self.handle.core.states())
     }
 
-    /// Sends a newer token to the server without reconnecting, and returns for how long it is valid;
-    /// `None` means without limit.
+    /// Sends a newer token to the server without reconnecting, and returns for how long it is
+    /// valid; `None` means without limit.
     ///
     /// If the client was given its token as a value, later connections use the newer one too.
     ///
     /// # Errors
-    /// Returns a [`RefreshError`]. If the server refuses the token, it closes the connection. In the
-    /// Go library's [`Dialect`] the error is always [`RefreshError::Unsupported`], and later
+    /// Returns a [`RefreshError`]. If the server refuses the token, it closes the connection. In
+    /// the Go library's [`Dialect`] the error is always [`RefreshError::Unsupported`], and later
     /// connections use the newer token.
     pub async fn refresh_token(
         &self,
@@ -185,15 +185,16 @@ impl Client {
     ///
     /// # Errors
     /// Fails if there is no connection within
-    /// [`Config::publish_wait`](crate::Config#structfield.publish_wait), or if it is lost during the
-    /// call. In the Go library's [`Dialect`] it always fails: use [`rtt`](Self::rtt) there.
+    /// [`Config::publish_wait`](crate::Config#structfield.publish_wait), or if it is lost during
+    /// the call. In the Go library's [`Dialect`] it always fails: use [`rtt`](Self::rtt) there.
     pub async fn ping(&self) -> Result<Duration, PublishError> {
         let session = self.handle.core.connected().await?;
         round_trip(&session).await
     }
 
-    /// Returns the transport's estimate of the round-trip time, without a request; `None` while there
-    /// is no connection. In the Go library's dialect it is that of the most recent connection.
+    /// Returns the transport's estimate of the round-trip time, without a request; `None` while
+    /// there is no connection. In the Go library's dialect it is that of the most recent
+    /// connection.
     pub fn rtt(&self) -> Option<Duration> {
         self.handle
             .core
@@ -201,8 +202,8 @@ impl Client {
             .map(|connection| connection.stats().rtt)
     }
 
-    /// Closes the connection at once. Unsent events of publishers are dropped, and subscriptions end
-    /// once they have read what has arrived.
+    /// Closes the connection at once. Unsent events of publishers are dropped, and subscriptions
+    /// end once they have read what has arrived.
     ///
     /// Await [`closed`](Self::closed) before the process ends, so that the server is notified.
     pub fn close(&self) {

@@ -40,9 +40,9 @@ pub struct Config {
     /// 10 s.
     #[serde(with = "human")]
     pub publish_wait: Duration,
-    /// How many bytes, with some overhead per event, one publisher may have in flight, that is, sent
-    /// and not yet acknowledged. Beyond that `send` waits. It limits memory, and throughput to this
-    /// much per round trip. Default 1 MiB.
+    /// How many bytes, with some overhead per event, one publisher may have in flight, that is,
+    /// sent and not yet acknowledged. Beyond that `send` waits. It limits memory, and throughput to
+    /// this much per round trip. Default 1 MiB.
     pub publish_in_flight_bytes: u32,
     /// Whether publishes are retried when the connection is lost before their acknowledgement. This
     /// applies to single publishes, and to publishers that send
@@ -50,20 +50,21 @@ pub struct Config {
     /// [`PublishError::AckLost`](crate::PublishError::AckLost).
     ///
     /// A single publish gets a key for this, by which the server recognises what it has accepted. A
-    /// key costs the server about a microsecond, and is one of the 100,000 keys that it remembers. A
-    /// publisher numbers its events instead.
+    /// key costs the server about a microsecond, and is one of the 100,000 keys that it remembers.
+    /// A publisher numbers its events instead.
     pub publish_retry: bool,
-    /// The name to which keys of [`Publish::key`](crate::Publish::key) belong, at most 64 bytes: two
-    /// clients of the same principal share keys if they have the same name. Default empty.
+    /// The name to which keys of [`Publish::key`](crate::Publish::key) belong, at most 64 bytes:
+    /// two clients of the same principal share keys if they have the same name. Default empty.
     pub publisher_name: String,
-    /// How long the first bytes of a subscription's stream may take once it is opened. If they do not
-    /// arrive, the subscription is requested again. Default 10 s, at least 10 ms.
+    /// How long the first bytes of a subscription's stream may take once it is opened. If they do
+    /// not arrive, the subscription is requested again. Default 10 s, at least 10 ms.
     #[serde(with = "human")]
     pub stream_timeout: Duration,
-    /// Which protocol to speak: `auto` (the default), `qsse` or `go`. [`Dialect`] describes what the
-    /// Go library's protocol lacks.
+    /// Which protocol to speak: `auto` (the default), `qsse` or `go`. [`Dialect`] describes what
+    /// the Go library's protocol lacks.
     pub dialect: Dialect,
-    /// The client's program and version, for the server's log. Default `qsse-client/` and the version.
+    /// The client's program and version, for the server's log. Default `qsse-client/` and the
+    /// version.
     pub agent: String,
     /// Windows, keep-alive and idle timeout of the connection.
     pub transport: TransportConfig,

@@ -57,8 +57,8 @@ impl Connect {
     /// Sets an async function that returns the token, for tokens that expire. It is called before
     /// each attempt to connect, and in the Go library's [`Dialect`] also for each subscription.
     ///
-    /// The connect timeout does not include it. If it fails, the attempt fails. If the server reports
-    /// an expired token while the client reconnects, the next attempt calls it again.
+    /// The connect timeout does not include it. If it fails, the attempt fails. If the server
+    /// reports an expired token while the client reconnects, the next attempt calls it again.
     ///
     /// ```no_run
     /// # async fn fetch() -> Result<String, std::io::Error> { Ok(String::new()) }
@@ -125,8 +125,8 @@ impl Connect {
     /// Sets which protocol to speak. By default the server chooses, and prefers `qsse/1`.
     /// [`Dialect`] describes what the Go library's protocol lacks.
     ///
-    /// A configuration given to [`tls`](Self::tls) that offers another protocol than `qsse/1` is not
-    /// changed.
+    /// A configuration given to [`tls`](Self::tls) that offers another protocol than `qsse/1` is
+    /// not changed.
     pub fn dialect(mut self, dialect: Dialect) -> Self {
         self.setup.config.dialect = dialect;
         self
@@ -152,12 +152,12 @@ impl Connect {
         self
     }
 
-    /// Connects and subscribes in one step. Await the returned value; [`start`](Subscribe::start) and
-    /// [`on_lag`](Subscribe::on_lag) can be set before.
+    /// Connects and subscribes in one step. Await the returned value; [`start`](Subscribe::start)
+    /// and [`on_lag`](Subscribe::on_lag) can be set before.
     ///
-    /// The subscription is requested together with the hello, so that its first event arrives a round
-    /// trip earlier than after [`Client::subscribe`]. The connection belongs to the subscription, and
-    /// ends with it.
+    /// The subscription is requested together with the hello, so that its first event arrives a
+    /// round trip earlier than after [`Client::subscribe`]. The connection belongs to the
+    /// subscription, and ends with it.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {

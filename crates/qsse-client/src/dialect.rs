@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 /// Which protocol a client speaks: its own, `qsse/1`, or that of the Go library
 /// `snapp-incubator/qsse`.
 ///
-/// Client and server agree on one while they connect. With [`Auto`](Self::Auto), a server that speaks
-/// both chooses `qsse/1`. They agree anew after a lost connection, so when a Go server is replaced by
-/// a server of this library, running clients switch by themselves.
+/// Client and server agree on one while they connect. With [`Auto`](Self::Auto), a server that
+/// speaks both chooses `qsse/1`. They agree anew after a lost connection, so when a Go server is
+/// replaced by a server of this library, running clients switch by themselves.
 /// [`Client::dialect`](crate::Client::dialect) returns the current one.
 ///
 /// # What the Go library's protocol cannot do
@@ -20,33 +20,34 @@ use serde::{Deserialize, Serialize};
 /// - **No ids.** The client numbers events from 1 for each subscription, in the epoch 0, which no
 ///   server's log has. Their time is when they were read. These ids, and [cursors](crate::Cursor)
 ///   made of them, are meaningless elsewhere.
-/// - **No resuming.** A [start](crate::Subscribe::start) other than [`Live`](crate::Start::Live) and an
-///   [`on_lag`](crate::Subscribe::on_lag) other than the default are refused with
-///   [`SubscribeError::Unsupported`](crate::SubscribeError::Unsupported). A subscription misses what
-///   is published while it has no connection: [`Notice::Lost`](crate::Notice::Lost) reports this once
-///   it is connected again, without a count.
-/// - **No gaps.** A Go server does not report events that it dropped. A server of this library does,
-///   as `Lost`, without a count.
+/// - **No resuming.** A [start](crate::Subscribe::start) other than [`Live`](crate::Start::Live)
+///   and an [`on_lag`](crate::Subscribe::on_lag) other than the default are refused with
+///   [`SubscribeError::Unsupported`](crate::SubscribeError::Unsupported). A subscription misses
+///   what is published while it has no connection: [`Notice::Lost`](crate::Notice::Lost) reports
+///   this once it is connected again, without a count.
+/// - **No gaps.** A Go server does not report events that it dropped. A server of this library
+///   does, as `Lost`, without a count.
 /// - **No publishing**, no [round trips](crate::Client::ping) and no
 ///   [newer token](crate::Client::refresh_token) on an open connection.
 /// - **One connection for each subscription.** The first subscription uses the connection that
 ///   [`Client::connect`](crate::Client::connect) made. Each is lost and restored on its own, and
-///   [`state`](crate::Client::state) is `Reconnecting` while at least one is being restored. Without
-///   subscriptions there may be no connection at all, and the state does not change. A subscription
-///   whose connection ends for good ends alone; if it was the last one, the client is closed too.
+///   [`state`](crate::Client::state) is `Reconnecting` while at least one is being restored.
+///   Without subscriptions there may be no connection at all, and the state does not change. A
+///   subscription whose connection ends for good ends alone; if it was the last one, the client is
+///   closed too.
 /// - **No confirmation.** [`subscribe`](crate::Client::subscribe) returns once the patterns are
 ///   written, before the server has checked token or patterns, and may miss what is published at
 ///   that moment. A refused token ends the subscription later, with
-///   [`SubscriptionError::Closed`](crate::SubscriptionError::Closed). A refused pattern is reported by
-///   [`Notice::PatternRefused`](crate::Notice::PatternRefused), and the subscription ends once all of
-///   its patterns are refused.
+///   [`SubscriptionError::Closed`](crate::SubscriptionError::Closed). A refused pattern is reported
+///   by [`Notice::PatternRefused`](crate::Notice::PatternRefused), and the subscription ends once
+///   all of its patterns are refused.
 /// - **Go servers compare patterns literally.** A topic is subscribed to with exactly the text that
 ///   the server has declared: `ride.*` does not match `ride.7` there. Of several patterns in one
 ///   subscription, those contained in another one are not offered: make a subscription for each, or
 ///   use handlers. [Handlers](crate::Handlers) offer every pattern that they were given and match
 ///   events in the client, as in Go.
-/// - **New certificates.** Unless it was given one, a Go server makes a new certificate at each start.
-///   A client that verifies it by its fingerprint then gives up, with
+/// - **New certificates.** Unless it was given one, a Go server makes a new certificate at each
+///   start. A client that verifies it by its fingerprint then gives up, with
 ///   [`ConnectError::Certificate`](crate::ConnectError::Certificate).
 /// - **The topic `error` has no events**: the server sends errors on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -35,16 +35,17 @@
 //!
 //! - [`Client::connect`] connects; [`Connect`] sets which certificates to trust and the token
 //!   ([`TokenSource`]); [`Config`] has all other settings.
-//! - [`Client::subscribe`] makes a [`Subscription`] from a [`Start`]: live, after a [`Cursor`], from
-//!   the oldest event or a time, or with the last events of each topic. [`Subscription::outcome`]
-//!   returns how the server met the start.
+//! - [`Client::subscribe`] makes a [`Subscription`] from a [`Start`]: live, after a [`Cursor`],
+//!   from the oldest event or a time, or with the last events of each topic.
+//!   [`Subscription::outcome`] returns how the server met the start.
 //! - A [`Notice`] reports missing events. It is logged, passed to the function given to
 //!   [`Subscribe::on_notice`], or yielded by [`Subscription::next_item`].
 //! - [`Handlers`] call functions instead of a loop.
-//! - [`Client::publish`] publishes one event and waits for the acknowledgement; a [`Publisher`] sends
-//!   many without waiting for each.
+//! - [`Client::publish`] publishes one event and waits for the acknowledgement; a [`Publisher`]
+//!   sends many without waiting for each.
 //! - [`Client::state`] returns the state of the connection.
-//! - [`Dialect`] is for servers of the Go library: by default a client falls back to their protocol.
+//! - [`Dialect`] is for servers of the Go library: by default a client falls back to their
+//!   protocol.
 //! - Each operation has its error, which knows whether to retry: [`ConnectError`],
 //!   [`SubscribeError`], [`SubscriptionError`], [`PublishError`], [`RefreshError`].
 //!

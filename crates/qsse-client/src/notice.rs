@@ -10,8 +10,8 @@ use qsse_topic::TopicError;
 use crate::error::{DisconnectReason, in_brackets};
 use crate::text::short;
 
-/// An event or a notice, as [`Subscription::next_item`](crate::Subscription::next_item) yields them,
-/// in order.
+/// An event or a notice, as [`Subscription::next_item`](crate::Subscription::next_item) yields
+/// them, in order.
 #[derive(Clone, Debug)]
 pub enum Item<E = Event> {
     /// An event.
@@ -90,8 +90,8 @@ pub enum Loss {
 }
 
 impl Notice {
-    /// Returns whether events are or may be missing: true for a gap, a reset, a loss and an unusable
-    /// event.
+    /// Returns whether events are or may be missing: true for a gap, a reset, a loss and an
+    /// unusable event.
     pub fn is_loss(&self) -> bool {
         matches!(
             self,

@@ -83,12 +83,13 @@ impl Publish {
     /// Publishes under a key of 1 to 64 bytes; another length is an error when awaited.
     ///
     /// Of several publishes with the same key only the first one makes an event. The others return
-    /// its id, whatever their topic, kind and data are. So the call can be repeated, also by another
-    /// process, without publishing twice.
+    /// its id, whatever their topic, kind and data are. So the call can be repeated, also by
+    /// another process, without publishing twice.
     ///
     /// Keys are compared for the same principal and the same
     /// [`Config::publisher_name`](crate::Config#structfield.publisher_name), for as long as the
-    /// server remembers them. The default is 2 minutes, and the last 100,000 keys of all publishers.
+    /// server remembers them. The default is 2 minutes, and the last 100,000 keys of all
+    /// publishers.
     pub fn key(mut self, key: impl AsRef<[u8]>) -> Self {
         self.request.set_key(key.as_ref());
         self

@@ -97,8 +97,8 @@ impl Subscription {
     /// Cancel-safe: no event is lost when the future is dropped.
     ///
     /// # Errors
-    /// A [`SubscriptionError`] ends the subscription. Gaps and other [notices](Notice) are passed to
-    /// the function of [`on_notice`](Subscribe::on_notice).
+    /// A [`SubscriptionError`] ends the subscription. Gaps and other [notices](Notice) are passed
+    /// to the function of [`on_notice`](Subscribe::on_notice).
     pub async fn next(&mut self) -> Option<Result<Event, SubscriptionError>> {
         poll_fn(|cx| self.poll_event(cx)).await
     }
@@ -125,12 +125,12 @@ impl Subscription {
     }
 
     /// Returns the subscription's position: everything up to it has been handed out. It is valid
-    /// before the first event and after the end. A new subscription that starts there continues this
-    /// one.
+    /// before the first event and after the end. A new subscription that starts there continues
+    /// this one.
     ///
-    /// An event moves it when it is handed out. A server's heartbeat moves it too, when the next event
-    /// is asked for. A gap does not move it, but the next event does. A reset moves it to where the
-    /// server's log begins.
+    /// An event moves it when it is handed out. A server's heartbeat moves it too, when the next
+    /// event is asked for. A gap does not move it, but the next event does. A reset moves it to
+    /// where the server's log begins.
     pub fn cursor(&self) -> Cursor {
         let position = self.slot.position();
         Cursor::after(position.expect("a subscription is returned once it is confirmed"))
@@ -142,9 +142,9 @@ impl Subscription {
     /// `None` if the subscription ended before this was known.
     ///
     /// It arrives with the beginning of the subscription's stream, soon after the confirmation. It
-    /// does not change: each gap and reset, including those of the start and of later reconnects, is
-    /// also reported among the events. In the Go library's [`Dialect`](crate::Dialect) it is always
-    /// live. Takes no event; cancel-safe.
+    /// does not change: each gap and reset, including those of the start and of later reconnects,
+    /// is also reported among the events. In the Go library's [`Dialect`](crate::Dialect) it is
+    /// always live. Takes no event; cancel-safe.
     ///
     /// ```
     /// # use qsse_client::{Client, Outcome, Start};
@@ -314,8 +314,8 @@ impl Subscription {
         None
     }
 
-    /// Handles the end of the stream. Returns the error if it ends the subscription; otherwise another
-    /// stream follows.
+    /// Handles the end of the stream. Returns the error if it ends the subscription; otherwise
+    /// another stream follows.
     fn stream_ended(&mut self, end: StreamEnd) -> Option<SubscriptionError> {
         let stream = self.stream.take()?;
         let id = stream.id();

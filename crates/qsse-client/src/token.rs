@@ -32,8 +32,8 @@ impl TokenSource {
         Self(Kind::None)
     }
 
-    /// Makes a source of an async function that is called before each attempt to connect, for tokens
-    /// that expire. A panic counts as an error.
+    /// Makes a source of an async function that is called before each attempt to connect, for
+    /// tokens that expire. A panic counts as an error.
     pub fn function<F, Fut, T, E>(function: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,

@@ -24,8 +24,8 @@ use crate::error::{DisconnectReason, RefreshError};
 use crate::session::Session;
 use crate::slot::{NewQsseStream, NewStream, Slot};
 
-/// Streams permitted beside one for each subscription, for those that were stopped and have not ended
-/// yet.
+/// Streams permitted beside one for each subscription, for those that were stopped and have not
+/// ended yet.
 const SPARE_STREAMS: u32 = 16;
 
 /// An open connection: its control stream, and which subscription has which id.
@@ -351,8 +351,8 @@ impl OpenConnection {
         self.goodbye.is_some() && self.requests.is_empty() && self.drained.is_none()
     }
 
-    /// Ends what depends on the connection, and returns why it has ended. `ended` is `None` if it was
-    /// drained.
+    /// Ends what depends on the connection, and returns why it has ended. `ended` is `None` if it
+    /// was drained.
     fn finish(&mut self, ended: Option<Disconnect>, core: &Core) -> Disconnect {
         let mut ended = ended.unwrap_or_else(|| {
             // The server waits for this.

@@ -41,8 +41,8 @@ pub(super) struct Links {
     states: Arc<LinkStates>,
     /// The first connection, until a subscription uses it.
     spare: Option<Connection>,
-    /// By the subscription's key: tells its link that a stream has ended. Dropping a sender ends the
-    /// link.
+    /// By the subscription's key: tells its link that a stream has ended. Dropping a sender ends
+    /// the link.
     ended_streams: BTreeMap<u64, mpsc::UnboundedSender<u32>>,
     running: FuturesUnordered<BoxFuture<'static, (u64, LinkEnd, Endpoints)>>,
     /// Wait until servers are notified of closed connections.
@@ -75,7 +75,8 @@ impl Links {
         }
     }
 
-    /// Serves the subscriptions until the client is closed, none is left, or the server speaks another dialect.
+    /// Serves the subscriptions until the client is closed, none is left, or the server speaks
+    /// another dialect.
     pub(super) async fn run(
         &mut self,
         commands: &mut mpsc::UnboundedReceiver<Command>,

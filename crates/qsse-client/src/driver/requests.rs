@@ -12,8 +12,8 @@ use crate::slot::Slot;
 
 /// Which subscriptions were requested on this connection, and under which ids.
 ///
-/// A subscription whose stream has ended, or that the server refused temporarily, is requested again
-/// under another id. No id is used twice.
+/// A subscription whose stream has ended, or that the server refused temporarily, is requested
+/// again under another id. No id is used twice.
 pub(super) struct Requests {
     by_id: BTreeMap<u32, Request>,
     /// The current id of each subscription that has one.
@@ -89,8 +89,8 @@ impl Requests {
         self.by_id.insert(id, request);
     }
 
-    /// Records that the server accepted a subscription, and returns it; `None` if the id is no longer
-    /// in use.
+    /// Records that the server accepted a subscription, and returns it; `None` if the id is no
+    /// longer in use.
     pub(super) fn confirm(&mut self, id: u32) -> Option<&Arc<Slot>> {
         let request = self.by_id.get_mut(&id)?;
         request.confirmed = true;

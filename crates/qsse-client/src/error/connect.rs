@@ -156,9 +156,9 @@ impl ConnectError {
         }
     }
 
-    /// Returns whether a client that was connected before must give up: the token or the certificate
-    /// is refused, or the client's own settings are wrong. Other errors may pass while a server is
-    /// being replaced.
+    /// Returns whether a client that was connected before must give up: the token or the
+    /// certificate is refused, or the client's own settings are wrong. Other errors may pass while
+    /// a server is being replaced.
     pub(crate) fn is_final(&self) -> bool {
         matches!(
             self,

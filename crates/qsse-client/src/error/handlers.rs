@@ -12,7 +12,8 @@ pub enum HandlersError {
     /// The subscription has ended.
     #[error(transparent)]
     Subscription(#[from] SubscriptionError),
-    /// A handler panicked. The other handlers still run, and this one runs again for the next event.
+    /// A handler panicked. The other handlers still run, and this one runs again for the next
+    /// event.
     #[error("a handler of {} panicked at event {}: {message}", event.topic(), event.id())]
     #[non_exhaustive]
     Panicked {

@@ -53,8 +53,8 @@ pub enum PublishError {
         /// The reason, in words; may be empty.
         message: String,
     },
-    /// The connection was lost before the acknowledgement. The event may have been published or not.
-    /// It had no key, so it is not sent again: that could publish it twice.
+    /// The connection was lost before the acknowledgement. The event may have been published or
+    /// not. It had no key, so it is not sent again: that could publish it twice.
     #[error(
         "the connection was lost before the server acknowledged {}, which may have been published \
          or not: {reason}",
@@ -66,8 +66,8 @@ pub enum PublishError {
         /// Why the connection was lost.
         reason: DisconnectReason,
     },
-    /// The connection was lost before the acknowledgement, and sending the event again under its key
-    /// could not show whether it was published. It was not published twice.
+    /// The connection was lost before the acknowledgement, and sending the event again under its
+    /// key could not show whether it was published. It was not published twice.
     #[error(
         "the connection was lost before the server acknowledged {}, which may have been published \
          or not: {why}",
@@ -132,8 +132,8 @@ pub enum PublishError {
 impl PublishError {
     /// Returns whether the same call may succeed later without publishing twice.
     ///
-    /// It is false for [`AckLost`](Self::AckLost) and [`OutcomeUnknown`](Self::OutcomeUnknown): only
-    /// the caller knows whether a duplicate does harm.
+    /// It is false for [`AckLost`](Self::AckLost) and [`OutcomeUnknown`](Self::OutcomeUnknown):
+    /// only the caller knows whether a duplicate does harm.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::NotConnected { .. } | Self::NoStream => true,

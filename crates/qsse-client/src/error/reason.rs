@@ -56,7 +56,8 @@ impl fmt::Display for DisconnectReason {
 pub enum CloseReason {
     /// This side closed it, by a call or by dropping the last handle.
     Local,
-    /// The connection was lost, and [`ReconnectPolicy`](crate::ReconnectPolicy) does not restore it.
+    /// The connection was lost, and [`ReconnectPolicy`](crate::ReconnectPolicy) does not restore
+    /// it.
     Lost(DisconnectReason),
     /// Connecting failed in a way that retrying cannot fix, for instance because the token was
     /// refused.

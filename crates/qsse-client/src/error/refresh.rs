@@ -24,8 +24,8 @@ pub enum RefreshError {
         /// The reason, in words; may be empty.
         message: String,
     },
-    /// The connection was lost before the answer. If the token is a value, later connections use the
-    /// newer one.
+    /// The connection was lost before the answer. If the token is a value, later connections use
+    /// the newer one.
     #[error("the connection was lost before the server answered: {0}")]
     Lost(DisconnectReason),
     /// There is no connection at this moment. If the token is a value, the next connection uses the

@@ -27,14 +27,14 @@ use crate::error::PublishError;
 ///
 /// The order is kept: when the server refuses an event, it accepts none behind it. The next `send`
 /// or `flush` returns that failure, once; later calls start afresh. The same applies when the
-/// connection is lost before the acknowledgement: [`PublishError::AckLost`] says how many events may
-/// have been published or not, unless the publisher sends [`exactly_once`](Self::exactly_once).
-/// Events that a leaving server has not accepted are sent over the next connection. While nothing is
-/// in flight, the only effect of a lost connection is the wait for the next one.
+/// connection is lost before the acknowledgement: [`PublishError::AckLost`] says how many events
+/// may have been published or not, unless the publisher sends [`exactly_once`](Self::exactly_once).
+/// Events that a leaving server has not accepted are sent over the next connection. While nothing
+/// is in flight, the only effect of a lost connection is the wait for the next one.
 ///
-/// A publisher keeps its connection alive. Dropping the last clone ends its stream. Events that were
-/// sent and not flushed are then still written if the client lives on, but whether they arrive stays
-/// unknown: flush first.
+/// A publisher keeps its connection alive. Dropping the last clone ends its stream. Events that
+/// were sent and not flushed are then still written if the client lives on, but whether they arrive
+/// stays unknown: flush first.
 #[derive(Clone)]
 pub struct Publisher {
     shared: Arc<Shared>,
@@ -84,10 +84,10 @@ impl Publisher {
     ///
     /// If it is not possible, the error is [`PublishError::OutcomeUnknown`]; nothing is published
     /// twice. This happens when there was no connection within
-    /// [`Config::publish_wait`](crate::Config#structfield.publish_wait), when the server has another
-    /// log, or when it may have forgotten the publisher. By default a server remembers the last
-    /// 10,000 publishers, each for 10 minutes after its last event. Events are sent again for half
-    /// that time.
+    /// [`Config::publish_wait`](crate::Config#structfield.publish_wait), when the server has
+    /// another log, or when it may have forgotten the publisher. By default a server remembers the
+    /// last 10,000 publishers, each for 10 minutes after its last event. Events are sent again for
+    /// half that time.
     ///
     /// It is not the default, because a publisher without it fails as soon as a connection is lost
     /// and does not wait for the next one. It has no effect if

@@ -65,8 +65,8 @@ impl Subscribe {
         }
     }
 
-    /// Sets where to start: a [`Start`], or the [`Cursor`](crate::Cursor) of an earlier subscription.
-    /// The default is the next event published.
+    /// Sets where to start: a [`Start`], or the [`Cursor`](crate::Cursor) of an earlier
+    /// subscription. The default is the next event published.
     ///
     /// It is used once. After a lost connection the subscription resumes after its
     /// [`cursor`](Subscription::cursor), also if the connection was lost before the first event, so

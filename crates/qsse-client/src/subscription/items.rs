@@ -16,7 +16,8 @@ impl Subscription {
     /// Waits for the next event or [notice](crate::Notice) and returns it; returns `None` once the
     /// subscription has ended. For programs that need to know where events are missing.
     ///
-    /// Notices are not passed to the function of [`on_notice`](crate::Subscribe::on_notice). Cancel-safe.
+    /// Notices are not passed to the function of [`on_notice`](crate::Subscribe::on_notice).
+    /// Cancel-safe.
     ///
     /// # Errors
     /// A [`SubscriptionError`] ends the subscription.
@@ -44,7 +45,8 @@ impl Subscription {
         poll_fn(|cx| self.poll_item(cx)).await
     }
 
-    /// Returns a [`Stream`] of what [`next_item`](Self::next_item) yields. Dropping it loses no item.
+    /// Returns a [`Stream`] of what [`next_item`](Self::next_item) yields. Dropping it loses no
+    /// item.
     pub fn items(&mut self) -> Items<'_> {
         Items(self)
     }

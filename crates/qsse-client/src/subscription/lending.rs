@@ -12,9 +12,9 @@ use crate::notice::Item;
 
 /// Lending events.
 impl Subscription {
-    /// Does what [`next`](Self::next) does, but lends the event until the subscription is used again.
-    /// This takes half the time or less, for programs that handle millions of events per second.
-    /// [`LentEvent::to_event`] makes an owned event.
+    /// Does what [`next`](Self::next) does, but lends the event until the subscription is used
+    /// again. This takes half the time or less, for programs that handle millions of events per
+    /// second. [`LentEvent::to_event`] makes an owned event.
     ///
     /// Cancel-safe.
     ///

@@ -32,11 +32,11 @@ impl Subscription {
 
     /// Returns whether the stream continues the log of the cursor at `id`.
     ///
-    /// While the stream was requested, an older stream was read further. That one may have had events
-    /// that the server has since lost. The server knows the cursor if the stream has anything of the
-    /// cursor's epoch from there on. Below the cursor, everything of its epoch and of the epoch that
-    /// the stream was requested from was read already. Anything else may be new, so the stream is
-    /// requested again, from the cursor.
+    /// While the stream was requested, an older stream was read further. That one may have had
+    /// events that the server has since lost. The server knows the cursor if the stream has
+    /// anything of the cursor's epoch from there on. Below the cursor, everything of its epoch and
+    /// of the epoch that the stream was requested from was read already. Anything else may be new,
+    /// so the stream is requested again, from the cursor.
     #[cold]
     fn continues_at(&mut self, id: EventId) -> bool {
         let cursor = self.cursor.as_ref().map(|cursor| cursor.id());

@@ -236,8 +236,8 @@ fn lost(reason: DisconnectReason, streaming: bool) -> Result<DisconnectReason, L
     }
 }
 
-/// Returns whether a server that closes with this code before its stream would refuse the same offer
-/// again.
+/// Returns whether a server that closes with this code before its stream would refuse the same
+/// offer again.
 fn is_refusal(code: Code) -> bool {
     matches!(
         code,
