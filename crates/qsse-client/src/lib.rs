@@ -7,8 +7,8 @@
 //! remembers the last event that it handed out, and resumes after it when the connection is lost.
 //! Events that the server no longer has are reported, not skipped silently.
 //!
-//! Each subscription has its own QUIC stream, which is read and decoded in the task that asks for
-//! the next event. A subscription that nobody reads does not delay others.
+//! Each subscription has its own QUIC stream, which is read in the task that asks for the next
+//! event. A subscription that nobody reads does not delay others.
 //!
 //! # Example
 //!
@@ -41,11 +41,9 @@
 //! - A [`Notice`] reports missing events. It is logged, passed to the function given to
 //!   [`Subscribe::on_notice`], or yielded by [`Subscription::next_item`].
 //! - [`Handlers`] call functions instead of a loop.
-//! - [`Client::publish`] publishes one event and waits for the acknowledgement; a [`Publisher`]
-//!   sends many without waiting for each.
+//! - [`Client::publish`] waits for the acknowledgement of one event; a [`Publisher`] sends many.
 //! - [`Client::state`] returns the state of the connection.
-//! - [`Dialect`] is for servers of the Go library: by default a client falls back to their
-//!   protocol.
+//! - [`Dialect`] is for servers of the Go library, to whose protocol a client falls back.
 //! - Each operation has its error, which knows whether to retry: [`ConnectError`],
 //!   [`SubscribeError`], [`SubscriptionError`], [`PublishError`], [`RefreshError`].
 //!

@@ -9,15 +9,14 @@ use std::task::{Context, Poll, Waker, ready};
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
 use qsse_proto::stream::{self, Outcome};
-use qsse_proto::{Code, Epoch, Event, EventId, Reset};
+use qsse_proto::{Code, Epoch, Event};
 use qsse_topic::Filter;
-use qsse_transport::{ReadError, RecvStream};
 
-use crate::core::{Command, Handle};
+use crate::core::Handle;
 use crate::cursor::Cursor;
 use crate::error::SubscriptionError;
-use crate::notice::{Item, Notice, OnNotice};
-use crate::slot::{AtomicCursor, End, GO_EPOCH, NewQsseStream, NewStream, Next, Slot};
+use crate::notice::{Item, OnNotice};
+use crate::slot::{AtomicCursor, End, GO_EPOCH, NewStream, Next, Slot};
 
 mod active_stream;
 mod builder;
@@ -27,13 +26,12 @@ mod lending;
 mod position;
 mod qsse_stream;
 mod read;
+mod switch;
 
 use active_stream::ActiveStream;
 pub use builder::Subscribe;
-use go_stream::{GoItem, GoStream};
+use go_stream::GoItem;
 pub use items::Items;
-use qsse_stream::QsseStream;
-use read::StreamEnd;
 
 /// The events that a filter matches, in order, each once. Made by
 /// [`Client::subscribe`](crate::Client::subscribe) and
@@ -43,14 +41,14 @@ use read::StreamEnd;
 /// [`try_next`](Self::try_next). After an error it only yields `None`. If this side closes the
 /// client, its subscriptions end without an error, once they have read what has arrived.
 ///
-/// If the server no longer has some events, the subscription reports a [notice](Notice) and
-/// continues: a [gap](Notice::Gap), or a [reset](Notice::Reset) if the server has another log.
-/// Notices are logged; [`on_notice`](Subscribe::on_notice) sets another function for them, and
-/// [`next_item`](Self::next_item) yields them among the events.
+/// If the server no longer has some events, the subscription reports a [notice](crate::Notice) and
+/// continues: a [gap](crate::Notice::Gap), or a [reset](crate::Notice::Reset) if the server has
+/// another log. Notices are logged; [`on_notice`](Subscribe::on_notice) sets another function for
+/// them, and [`next_item`](Self::next_item) yields them among the events.
 ///
 /// A lost connection is not an error: once the client has reconnected, the subscription resumes
 /// after the last event that it handed out. In the Go library's [`Dialect`](crate::Dialect) this is
-/// not possible, and the notice is [`Lost`](Notice::Lost).
+/// not possible, and the notice is [`Lost`](crate::Notice::Lost).
 ///
 /// Events are read and decoded in the task that asks for them, so a subscription that nobody reads
 /// does not delay others. The server fills its stream window
@@ -97,8 +95,8 @@ impl Subscription {
     /// Cancel-safe: no event is lost when the future is dropped.
     ///
     /// # Errors
-    /// A [`SubscriptionError`] ends the subscription. Gaps and other [notices](Notice) are passed
-    /// to the function of [`on_notice`](Subscribe::on_notice).
+    /// A [`SubscriptionError`] ends the subscription. Gaps and other [notices](crate::Notice) are
+    /// passed to the function of [`on_notice`](Subscribe::on_notice).
     pub async fn next(&mut self) -> Option<Result<Event, SubscriptionError>> {
         poll_fn(|cx| self.poll_event(cx)).await
     }
@@ -278,102 +276,11 @@ impl Subscription {
         }
     }
 
-    fn begin_go(&mut self, link: u32, stream: RecvStream) {
-        let cursor = self.slot.cursor();
-        let cursor = cursor.filter(|cursor| cursor.id().epoch() == GO_EPOCH);
-        let cursor = cursor.unwrap_or_else(|| self.slot.set_cursor(EventId::new(GO_EPOCH, 0)));
-        let stream = GoStream::new(link, stream, cursor.id().seq());
-        self.stream = Some(ActiveStream::Go(stream));
-        self.cursor = Some(cursor);
-    }
-
-    /// Begins to read a stream. Returns a reset if the server's log does not contain the position
-    /// that the stream was requested from (QP-7.7).
-    fn begin_qsse(&mut self, new: NewQsseStream) -> Option<Notice> {
-        let header = new.header;
-        let stream = QsseStream::new(header.id, new.stream, new.decoder);
-        self.stream = Some(ActiveStream::Qsse(stream));
-        self.unsure = None;
-        if new.resets != self.slot.resets() {
-            // A reset has replaced the position that the stream was requested from, so the stream
-            // says nothing about the current one.
-            self.request_again();
-            return None;
-        }
-        self.cursor = self.slot.cursor();
-        self.epoch = header.epoch;
-        let cursor = self.cursor.as_ref().map(|cursor| cursor.id());
-        if header.outcome == Outcome::Reset {
-            let position = header.start();
-            self.cursor = Some(self.slot.reset(position));
-            return Some(Notice::Reset(Reset::new(cursor, position)));
-        }
-        let moved = cursor.filter(|cursor| *cursor != header.start());
-        let other = moved.filter(|cursor| cursor.epoch() != new.server_epoch);
-        self.unsure = other.map(|_| header.epoch);
-        None
-    }
-
-    /// Handles the end of the stream. Returns the error if it ends the subscription; otherwise
-    /// another stream follows.
-    fn stream_ended(&mut self, end: StreamEnd) -> Option<SubscriptionError> {
-        let stream = self.stream.take()?;
-        let id = stream.id();
-        let error = match end {
-            // The driver notices the loss too.
-            StreamEnd::Read(ReadError::Connection(_)) => return None,
-            StreamEnd::Read(ReadError::Reset(Code::LAGGED))
-                if matches!(stream, ActiveStream::Qsse(_)) =>
-            {
-                SubscriptionError::Lagged
-            }
-            StreamEnd::Read(ReadError::Reset(code)) if !may_resume(code) => {
-                // If the refusal on the control stream arrived first, it has a message.
-                let refusal = self.slot.take_error();
-                refusal.unwrap_or(SubscriptionError::Refused {
-                    code,
-                    message: String::new(),
-                })
-            }
-            StreamEnd::Decode(error) => {
-                stream.stop(error.code());
-                SubscriptionError::Protocol(error)
-            }
-            StreamEnd::Line(error) => {
-                stream.stop(Code::PROTOCOL_VIOLATION);
-                SubscriptionError::Line(error)
-            }
-            // It was finished, or reset with a code that is retryable.
-            _ => {
-                self.handle.core.command(Command::Resume {
-                    key: self.slot.key,
-                    id,
-                });
-                return None;
-            }
-        };
-        Some(self.end(error))
-    }
-
-    /// Stops the stream, and requests one that continues at the cursor.
-    fn request_again(&mut self) {
-        if let Some(stream) = self.stream.take() {
-            let (key, id) = (self.slot.key, stream.id());
-            stream.stop(Code::UNSUBSCRIBED);
-            self.handle.core.command(Command::Resume { key, id });
-        }
-    }
-
     fn end(&mut self, error: SubscriptionError) -> SubscriptionError {
         self.ended = true;
         self.handle.core.unregister(self.slot.key);
         error
     }
-}
-
-/// Returns whether another stream follows one that was reset with this code.
-fn may_resume(code: Code) -> bool {
-    matches!(code, Code::NO_ERROR | Code::UNKNOWN) || code.is_retryable()
 }
 
 impl Stream for Subscription {
