@@ -13,7 +13,7 @@ pub(crate) struct Args {
 }
 
 /// The names of the steps: quick ones first, and the tests at the end.
-const STEPS: [&str; 4] = ["fmt", "tidy", "clippy", "test"];
+const STEPS: [&str; 5] = ["fmt", "tidy", "api", "clippy", "test"];
 
 /// Runs the steps. Fails, after having run them all, when one has failed.
 pub(crate) fn run(args: &Args) -> Result<()> {

@@ -3,6 +3,7 @@
 //! Each task is a module with an `Args` and a `run`. What several need is in [`command`] (running
 //! cargo) and [`workspace`] (what is in the workspace).
 
+mod api;
 mod artifacts;
 mod bench;
 mod check;
@@ -41,6 +42,8 @@ enum Task {
     Ci(ci::Args),
     /// Check what the compiler cannot: layers, files, manifests, protocol clauses, licences
     Tidy(tidy::Args),
+    /// Write the lists of the public API in docs/api, or check that they are up to date
+    Api(api::Args),
     /// Write the documents that are generated, or check that they are up to date
     Docs(docs::Args),
     /// Run every example and see it end well
@@ -75,6 +78,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
+        Task::Api(args) => api::run(&args),
         Task::Check(args) => check::run(&args),
         Task::Ci(args) => ci::run(&args),
         Task::Tidy(args) => tidy::run(&args),

@@ -94,6 +94,12 @@ impl Metadata {
 }
 
 impl Package {
+    /// Whether it has a library, and not only programs.
+    pub(crate) fn has_library(&self) -> bool {
+        let is_library = |target: &Target| target.kind.iter().any(|kind| kind == "lib");
+        self.targets.iter().any(is_library)
+    }
+
     /// Whether it goes to a registry.
     pub(crate) fn is_published(&self) -> bool {
         self.publish

@@ -7,8 +7,8 @@ use anyhow::Result;
 
 use super::package;
 use crate::{
-    artifacts, command::cargo, docs, examples, interleave, interop, mutants, no_std, sim, soak,
-    tidy,
+    api, artifacts, command::cargo, docs, examples, interleave, interop, mutants, no_std, sim,
+    soak, tidy,
 };
 
 /// One step.
@@ -26,6 +26,7 @@ pub(super) static STEPS: &[Step] = &[
         "what the compiler cannot check, and its checks' tests",
         tidy,
     ),
+    step("api", "the lists of the public API are up to date", run_api),
     step(
         "clippy",
         "no warnings, nothing newer than rust-version",
@@ -85,6 +86,10 @@ fn fmt() -> Result<()> {
 fn tidy() -> Result<()> {
     cargo("test --quiet --package xtask").run()?;
     tidy::run(&tidy::Args::default())
+}
+
+fn run_api() -> Result<()> {
+    api::run(&api::Args { check: true })
 }
 
 fn clippy() -> Result<()> {

@@ -23,6 +23,7 @@ pub(super) fn check(metadata: &Metadata) -> Result<Vec<Problem>> {
         problems.extend(check_inheritance(&package.name, &manifest));
         if package.is_published() {
             problems.extend(check_published(package));
+            problems.extend(check_docs_rs(&package.name, &manifest));
         }
     }
     Ok(problems)
@@ -62,6 +63,18 @@ fn check_inheritance(name: &str, manifest: &Table) -> Vec<Problem> {
 
 fn is_inherited(value: &Value) -> bool {
     value.get("workspace").and_then(Value::as_bool) == Some(true)
+}
+
+/// Without it, docs.rs shows only what the default features have.
+fn check_docs_rs(name: &str, manifest: &Table) -> Option<Problem> {
+    let key = |table: &Table, key: &str| table.get(key)?.as_table().cloned();
+    let metadata = key(manifest, "package").and_then(|package| key(&package, "metadata"));
+    let docs_rs = metadata.and_then(|metadata| key(&metadata, "docs").and_then(|d| key(&d, "rs")));
+    let all = docs_rs.and_then(|docs_rs| docs_rs.get("all-features")?.as_bool());
+    (all != Some(true)).then(|| {
+        let message = "its manifest should say `[package.metadata.docs.rs] all-features = true`";
+        Problem::at(name, message)
+    })
 }
 
 fn check_published(package: &Package) -> Vec<Problem> {
@@ -135,6 +148,13 @@ mod tests {
             problems(&format!("{GOOD}\ndev-dependencies.rand.version = '1'")).len(),
             1
         );
+    }
+
+    #[test]
+    fn docs_rs_shows_all_features() {
+        let check = |manifest: &str| check_docs_rs("a", &toml::from_str(manifest).unwrap());
+        assert_eq!(check("package.metadata.docs.rs.all-features = true"), None);
+        assert!(check("package.name = 'a'").is_some());
     }
 
     #[test]
