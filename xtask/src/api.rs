@@ -1,9 +1,10 @@
-//! `cargo xtask api`: lists the public API of each published crate in `docs/api`, one item a line; `--check` tells whether
-//! a list is out of date.
+//! `cargo xtask api`: lists the public API of each published crate in `docs/api`, one item a line;
+//! `--check` tells whether a list is out of date.
 //!
-//! The lists are read from the source, not asked of rustdoc, so that every toolchain gives the same ones. They describe a
-//! build for Linux with all features; what a feature adds has its name behind it. What only the compiler can tell is not
-//! in them: auto traits, and what macros of other crates make.
+//! The lists are read from the source, not asked of rustdoc, so that every toolchain gives the same
+//! ones. They describe a build for Linux with all features; what a feature adds has its name behind
+//! it. What only the compiler can tell is not in them: auto traits, and what macros of other crates
+//! make.
 
 mod cfg;
 mod expand;
@@ -40,7 +41,8 @@ const FOLDER: &str = "docs/api";
 /// The most lines of a difference that are shown.
 const MOST_SHOWN: usize = 40;
 
-/// Writes the lists, or checks them. Either way fails when a foreign type is public that may not be.
+/// Writes the lists, or checks them. Either way fails when a foreign type is public that may not
+/// be.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let metadata = Metadata::read(true)?;
     let libraries = metadata
@@ -107,7 +109,8 @@ fn update(package: &Package, listing: &Listing, check: bool) -> Result<bool> {
     Ok(true)
 }
 
-/// The lines that only one of two lists has, removed ones before added ones. Lists are sorted, so nothing moves.
+/// The lines that only one of two lists has, removed ones before added ones. Lists are sorted, so
+/// nothing moves.
 fn difference(old: &str, new: &str) -> Vec<String> {
     let only_in = |a: &str, b: &str, sign: char| -> Vec<String> {
         let b: Vec<_> = b.lines().collect();

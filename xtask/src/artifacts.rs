@@ -1,4 +1,5 @@
-//! Programs that share their dependencies with the tests, so that nothing below them is built twice.
+//! Programs that share their dependencies with the tests, so that nothing below them is built
+//! twice.
 //!
 //! `cargo run --package` would choose other features, and build most of the tree again.
 
@@ -9,10 +10,12 @@ use serde::Deserialize;
 
 use crate::{command::cargo, workspace::Target};
 
-/// What ci tests: all targets that have tests. `--bins` and `--examples` would make test harnesses of those without.
+/// What ci tests: all targets that have tests. `--bins` and `--examples` would make test harnesses
+/// of those without.
 pub(crate) const TEST: &str = "test --no-fail-fast --tests";
 
-/// Builds every program that a task runs. With the examples, cargo chooses the features that it chooses for the tests.
+/// Builds every program that a task runs. With the examples, cargo chooses the features that it
+/// chooses for the tests.
 const PROGRAMS: &str = "build --examples --bin qsse --bin qsse-interop --bin qsse-soak";
 
 /// Builds the program of kind `bin` or `example` called `name`, and returns its path.

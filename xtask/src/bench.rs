@@ -1,7 +1,8 @@
-//! `cargo xtask bench`: throughput, latency and memory against raw QUIC and against the peers, in the same run.
+//! `cargo xtask bench`: throughput, latency and memory against raw QUIC and against the peers, in
+//! the same run.
 //!
-//! The suite is `qsse-bench`. This builds it in release mode, and where Go is installed also the peers that are written
-//! in it.
+//! The suite is `qsse-bench`. This builds it in release mode, and where Go is installed also the
+//! peers that are written in it.
 
 mod nats;
 
@@ -16,12 +17,14 @@ use crate::interop::peers;
 #[derive(clap::Args)]
 #[command(disable_help_flag = true)]
 pub(crate) struct Args {
-    /// For the suite: `--help` lists them; and `--go-qsse DIR`, a copy of the Go library's repository to measure too
+    /// For the suite: `--help` lists them; and `--go-qsse DIR`, a copy of the Go library's
+    /// repository to measure too
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }
 
-/// Builds what is measured and lets the suite run; what cannot be built is left out, and that is said.
+/// Builds what is measured and lets the suite run; what cannot be built is left out, and that is
+/// said.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let mut arguments = args.arguments.clone();
     let library = take_option(&mut arguments, "--go-qsse")?;

@@ -1,7 +1,8 @@
 //! `cargo xtask interleave`: what threads share in the log, run by a checker in many interleavings.
 //!
-//! The log is built with the locks and atomics of shuttle in place of its own (`qsse-log/src/sync.rs`), so that the checker
-//! decides at each of them which thread goes on. A wake-up that is lost shows as a deadlock.
+//! The log is built with the locks and atomics of shuttle in place of its own
+//! (`qsse-log/src/sync.rs`), so that the checker decides at each of them which thread goes on. A
+//! wake-up that is lost shows as a deadlock.
 
 use anyhow::Result;
 

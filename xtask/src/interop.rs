@@ -1,7 +1,8 @@
 //! `cargo xtask interop`: servers and clients of this workspace against Go, live.
 //!
-//! The peers are built from `crates/qsse-interop/go`: our own one, which speaks the dialect itself, and with `--real`
-//! one that drives the Go library from a copy of its repository. The judge is the program of `qsse-interop`.
+//! The peers are built from `crates/qsse-interop/go`: our own one, which speaks the dialect itself,
+//! and with `--real` one that drives the Go library from a copy of its repository. The judge is the
+//! program of `qsse-interop`.
 
 mod examples;
 pub(crate) mod peers;

@@ -48,7 +48,8 @@ enum Task {
     Docs(docs::Args),
     /// Run every example and see it end well
     Examples(examples::Args),
-    /// Measure throughput, latency, memory and more against raw QUIC, SSE and NATS: `bench --help` lists it (all: an hour)
+    /// Measure throughput, latency, memory and more against raw QUIC, SSE and NATS: `bench --help`
+    /// lists it (all: an hour)
     Bench(bench::Args),
     /// Measure the matcher against others of its kind, on the same data (takes half an hour)
     Matcher(matcher::Args),
@@ -56,15 +57,18 @@ enum Task {
     Crash(soak::Args),
     /// Restart a server with 2,000 clients: all resume, spread out (takes two minutes)
     Restart(soak::Args),
-    /// Stall one of 1,000 subscribers, then all: the others get theirs, memory is bounded (takes a minute)
+    /// Stall one of 1,000 subscribers, then all: the others get theirs, memory is bounded (takes a
+    /// minute)
     Stalled(soak::Args),
     /// Measure how fast history is replayed, against a raw QUIC writer (takes a minute)
     Replay(soak::Args),
     /// Measure synced publishing, against the store alone (takes a minute)
     Synced(soak::Args),
-    /// Measure what exactly-once costs publishers, and stall the server under one at full speed (takes a minute)
+    /// Measure what exactly-once costs publishers, and stall the server under one at full speed
+    /// (takes a minute)
     Retried(soak::Args),
-    /// Change the code line by line and see that a test notices (a slice takes minutes, everything a day)
+    /// Change the code line by line and see that a test notices (a slice takes minutes, everything
+    /// a day)
     Mutants(mutants::Args),
     /// Run what threads share in the log in many interleavings (a minute, and longer to build)
     Interleave(interleave::Args),

@@ -11,7 +11,8 @@ const FOLDER: &str = "crates/qsse-topic/peers";
 /// Arguments of `matcher`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// For the comparison: `--patterns 10000,1000000 --sets names,mixed,wild --rounds 9 --json FILE`
+    /// For the comparison:
+    /// `--patterns 10000,1000000 --sets names,mixed,wild --rounds 9 --json FILE`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }

@@ -1,7 +1,9 @@
-//! `cargo xtask mutants`: changes the code line by line with cargo-mutants, and reports each change that no test notices.
+//! `cargo xtask mutants`: changes the code line by line with cargo-mutants, and reports each change
+//! that no test notices.
 //!
-//! It works on a copy below `target`, which is kept, so that a later run builds only what changed. A mutant that survives
-//! has to be listed in `docs/mutants.md` with the reason why it does no harm.
+//! It works on a copy below `target`, which is kept, so that a later run builds only what changed.
+//! A mutant that survives has to be listed in `docs/mutants.md` with the reason why it does no
+//! harm.
 
 mod copy;
 mod outcomes;
@@ -56,7 +58,8 @@ struct Judged {
     is_quick: bool,
 }
 
-/// Those whose logic is pure need only their own tests. Server and client are covered by tests of both together, too.
+/// Those whose logic is pure need only their own tests. Server and client are covered by tests of
+/// both together, too.
 const JUDGED: [Judged; 7] = [
     quick("qsse-topic", 95.0),
     quick("qsse-proto", 95.0),
@@ -87,7 +90,8 @@ const fn quick(name: &'static str, floor: f64) -> Judged {
 /// How many mutants of a quick package ci looks at: a minute or so with the run without a mutant.
 const SAMPLE: usize = 3;
 
-/// Runs cargo-mutants and judges what it found. Fails when a survivor is not listed, or when a whole package is below its floor.
+/// Runs cargo-mutants and judges what it found. Fails when a survivor is not listed, or when a
+/// whole package is below its floor.
 pub(crate) fn run(args: &Args) -> Result<()> {
     if !is_installed() {
         bail!("cargo-mutants is not installed: `cargo install cargo-mutants --locked`");
@@ -113,7 +117,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
 }
 
-/// What ci runs: a few mutants of what changed, in the packages with quick tests that `docs/mutants.md` has a section for.
+/// What ci runs: a few mutants of what changed, in the packages with quick tests that
+/// `docs/mutants.md` has a section for.
 ///
 /// Skips itself, and says so, without cargo-mutants or without an earlier commit.
 pub(crate) fn sample() -> Result<()> {

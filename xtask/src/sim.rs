@@ -30,13 +30,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     judge("run --release --package qsse-sim --config", args)
 }
 
-/// Builds the judge as the tests are built, which takes less time than a short run of it saves, and runs it.
+/// Builds the judge as the tests are built, which takes less time than a short run of it saves, and
+/// runs it.
 pub(crate) fn run_as_test(args: &Args) -> Result<()> {
     judge("run --bin qsse-sim --config", args)
 }
 
 fn judge(command: &str, args: &Args) -> Result<()> {
-    // With this tokio and the cfg, what the runtime draws is drawn from the seed, too, and so is the order in which ready tasks run.
+    // With this tokio and the cfg, what the runtime draws is drawn from the seed, too, and so is
+    // the order in which ready tasks run.
     let tokio = format!("paths=[{:?}]", shuffled::tokio()?);
     let judge = cargo(command).arg(&tokio).arg("--");
     let judge = with_cfg(judge, "tokio_unstable")?;

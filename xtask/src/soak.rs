@@ -1,4 +1,5 @@
-//! `cargo xtask crash`, `restart`, `stalled`, `replay`, `synced` and `retried`: that nothing is lost, and what it costs.
+//! `cargo xtask crash`, `restart`, `stalled`, `replay`, `synced` and `retried`: that nothing is
+//! lost, and what it costs.
 //!
 //! Each is a subcommand of the program of `qsse-soak`. Three of them also run the program `qsse`.
 
@@ -36,7 +37,8 @@ pub(crate) fn run(task: &str, args: &Args) -> Result<()> {
     run_task(task, args, &soak, &qsse)
 }
 
-/// Runs one task with programs that share their dependencies with the tests: a loss shows at any speed.
+/// Runs one task with programs that share their dependencies with the tests: a loss shows at any
+/// speed.
 pub(crate) fn run_as_test(task: &str, args: &Args) -> Result<()> {
     let soak = artifacts::program("bin", "qsse-soak")?;
     run_task(task, args, &soak, &artifacts::program("bin", "qsse")?)

@@ -15,12 +15,13 @@ mod manifests;
 mod rings;
 mod rules;
 mod shape;
+mod wide;
 
 use std::fmt;
 
 use anyhow::{Result, bail};
 
-use crate::workspace::{self, Metadata};
+use crate::workspace::{self, File, Metadata};
 
 /// Arguments of `tidy`.
 #[derive(clap::Args, Default)]
@@ -31,6 +32,9 @@ pub(crate) struct Args {
     /// Lists rings of files that import each other instead, and imports through a crate's root
     #[arg(long)]
     rings: bool,
+    /// Lists the lines of comments that are too wide instead
+    #[arg(long)]
+    wide: bool,
 }
 
 /// Runs all checks; fails when there is a problem, after having shown every one.
@@ -43,9 +47,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return Ok(());
     }
     if args.rings {
-        rings::check(&rust)
-            .iter()
-            .for_each(|problem| println!("{problem}"));
+        show(&rings::check(&rust));
+        return Ok(());
+    }
+    if args.wide {
+        show(&wide::list(&rust));
         return Ok(());
     }
     let metadata = Metadata::read(false)?;
@@ -57,6 +63,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         problems.extend(rules::check(file));
     }
     problems.extend(shape::stale_exemptions(&rust));
+    problems.extend(functions::stale_reasons(&rust));
     problems.extend(text.iter().flat_map(rules::check_words));
     problems.extend(clauses::check(&text, &rust));
     let root = workspace::root();
@@ -66,9 +73,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     problems.extend(licences::check(&metadata.packages));
     problems.extend(duplicates::check()?);
 
-    for problem in &problems {
-        println!("{problem}");
-    }
+    note(&rust);
+    show(&problems);
     match problems.len() {
         0 => {
             println!(
@@ -82,6 +88,23 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             "tidy found {count} problem{}",
             if count == 1 { "" } else { "s" }
         ),
+    }
+}
+
+fn show(problems: &[Problem]) {
+    problems.iter().for_each(|problem| println!("{problem}"));
+}
+
+/// Says what is worth a look and fails nothing.
+fn note(rust: &[File]) {
+    let functions = functions::list(rust);
+    let open = functions.iter().filter(|long| long.is_open()).count();
+    if open > 0 {
+        println!("note: {open} functions are long or deep; see `cargo xtask tidy --functions`");
+    }
+    let wide = wide::list(rust).len();
+    if wide > 0 {
+        println!("note: {wide} lines of comments are wide; see `cargo xtask tidy --wide`");
     }
 }
 

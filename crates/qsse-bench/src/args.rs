@@ -9,7 +9,8 @@ use crate::work::Peer;
 
 /// Measures qsse against raw QUIC and against its peers, in the same run.
 ///
-/// Server and clients are processes on two cores, systems alternate round by round, and figures are medians.
+/// Server and clients are processes on two cores, systems alternate round by round, and figures are
+/// medians.
 #[derive(Parser)]
 #[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
 pub(crate) struct Args {
@@ -39,7 +40,8 @@ pub(crate) struct Args {
     /// Percent of the packets that are lost each way, for latency; takes Linux, `nft` and `ip`
     #[arg(long, value_name = "PERCENT", value_delimiter = ',', default_values_t = [0.0], value_parser = percent)]
     pub(crate) loss: Vec<f64>,
-    /// Packets no larger than Ethernet has them, 1,500 bytes with all headers, instead of the loopback's; takes Linux and `ip`
+    /// Packets no larger than Ethernet has them, 1,500 bytes with all headers, instead of the
+    /// loopback's; takes Linux and `ip`
     #[arg(long)]
     pub(crate) ethernet: bool,
     /// Connections for memory
@@ -54,7 +56,8 @@ pub(crate) struct Args {
     /// A nats-server; `cargo xtask bench` builds it where Go is installed
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) nats_server: Option<PathBuf>,
-    /// A program around the Go library; `cargo xtask bench --go-qsse DIR` builds it from a copy of its repository
+    /// A program around the Go library; `cargo xtask bench --go-qsse DIR` builds it from a copy of
+    /// its repository
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) go_peer: Option<PathBuf>,
 }

@@ -1,9 +1,12 @@
-//! The judge: starts servers and clients as processes, alternates the systems, and tells what it has seen.
+//! The judge: starts servers and clients as processes, alternates the systems, and tells what it
+//! has seen.
 
+mod bench;
 mod calm;
 mod chart;
 mod compare;
 mod connect;
+mod cores;
 mod fanout;
 mod figures;
 mod filters;
@@ -20,19 +23,12 @@ mod server;
 mod stats;
 mod storm;
 
-use anyhow::{Context, Result};
-use serde_json::{Map, Value, json};
+use anyhow::Result;
+use serde_json::{Map, Value};
 
 use crate::args::{Args, Scenario};
 use crate::tls;
-use crate::work::Peer;
-
-/// What all scenarios need.
-struct Bench<'a> {
-    args: &'a Args,
-    /// The folder with the certificate, and with what peers write.
-    folder: tempfile::TempDir,
-}
+use bench::Bench;
 
 /// Runs the scenarios that were asked for.
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -69,42 +65,5 @@ fn judge_of(scenario: Scenario) -> Judge {
         Scenario::Filters => filters::run,
         Scenario::Calm => calm::run,
         Scenario::Storm => storm::run,
-    }
-}
-
-impl Bench<'_> {
-    /// The systems that take part, of these.
-    fn peers(&self, able: &[Peer]) -> Vec<Peer> {
-        let (args, able) = (self.args, able.iter().copied());
-        able.filter(|peer| args.wants(*peer))
-            .filter(|peer| match peer {
-                Peer::Nats => args.nats_server.is_some(),
-                Peer::GoQsse => args.go_peer.is_some(),
-                _ => true,
-            })
-            .collect()
-    }
-
-    fn say_what_is_missing(&self) {
-        if self.args.wants(Peer::Nats) && self.args.nats_server.is_none() {
-            eprintln!("SKIPPED: nats, because no nats-server is given");
-        }
-        if self.args.wants(Peer::GoQsse) && self.args.go_peer.is_none() {
-            eprintln!("SKIPPED: go-qsse, because no copy of the library is given");
-        }
-    }
-
-    fn write(&self, all: &Map<String, Value>) -> Result<()> {
-        if let Some(path) = &self.args.json {
-            let text = serde_json::to_string_pretty(all)?;
-            std::fs::write(path, text + "\n")
-                .with_context(|| format!("writing {}", path.display()))?;
-        }
-        if let Some(path) = &self.args.svg {
-            let rows = all.get("fanout").cloned().unwrap_or(json!([]));
-            let picture = chart::fanout(rows.as_array().map_or(&[], Vec::as_slice));
-            std::fs::write(path, picture).with_context(|| format!("writing {}", path.display()))?;
-        }
-        Ok(())
     }
 }

@@ -8,9 +8,8 @@ mod raw;
 mod receive;
 mod sse;
 mod storm;
+mod talk;
 mod tally;
-
-use std::io::BufRead;
 
 use anyhow::Result;
 
@@ -32,25 +31,4 @@ pub(crate) fn run(load: &Load) -> Result<()> {
     println!("{}", serde_json::to_string(&counted)?);
     // What still runs need not be taken down in order.
     std::process::exit(0);
-}
-
-/// Tells the judge that all clients are there, and waits for its word.
-async fn ready() {
-    println!("ready");
-    let _ = tokio::task::spawn_blocking(|| {
-        let mut line = String::new();
-        std::io::stdin().lock().read_line(&mut line)
-    })
-    .await;
-}
-
-/// Tells the judge that the window begins.
-fn begin() {
-    println!("begin");
-}
-
-/// Ends the process: a client that cannot do its work must not be measured.
-fn fail(error: &anyhow::Error) -> ! {
-    eprintln!("a client failed: {error:#}");
-    std::process::exit(1);
 }

@@ -1,8 +1,9 @@
 //! The benchmark suite: a judge, and the server's and clients' processes that it starts.
 //!
-//! `cargo xtask bench` builds and runs it, see [`args`]. Each run is one server process on one core and one clients'
-//! process on another; what they are told is in [`work`], and they are this program too. [`serve`] has the servers,
-//! [`load`] the clients, a module for each system; [`judge`] has the scenarios.
+//! `cargo xtask bench` builds and runs it, see [`args`]. Each run is one server process on one core
+//! and one clients' process on another; what they are told is in [`work`], and they are this
+//! program too. [`serve`] has the servers, [`load`] the clients, a module for each system;
+//! [`judge`] has the scenarios.
 
 mod args;
 mod filters;
@@ -48,7 +49,8 @@ const SERVE: &str = "serve";
 /// The first argument of a clients' process; its orders follow.
 const LOAD: &str = "load";
 
-/// The first argument of a process that publishes with many filters; their number and seconds follow.
+/// The first argument of a process that publishes with many filters; their number and seconds
+/// follow.
 const FILTERS: &str = "publish-part";
 
 #[cfg(test)]

@@ -4,15 +4,12 @@ mod nats;
 mod qsse;
 mod raw;
 mod sse;
-
-use std::net::SocketAddr;
-use std::time::Duration;
+mod start;
 
 use anyhow::Result;
-use tokio::sync::watch;
 
-use crate::payload;
 use crate::work::{Peer, Work};
+use start::Start;
 
 /// Runs until standard input ends.
 pub(crate) fn run(work: &Work) -> Result<()> {
@@ -31,71 +28,4 @@ pub(crate) fn run(work: &Work) -> Result<()> {
             Peer::Nats | Peer::GoQsse => anyhow::bail!("it has a program of its own"),
         }
     })
-}
-
-/// The word that all subscribers are there.
-#[derive(Clone)]
-struct Start(watch::Receiver<bool>);
-
-impl Start {
-    /// Waits for a line of standard input in a thread, and for the end of it: then the process ends too.
-    fn from_input() -> Self {
-        let (sender, receiver) = watch::channel(false);
-        std::thread::spawn(move || {
-            let mut line = String::new();
-            while std::io::stdin()
-                .read_line(&mut line)
-                .is_ok_and(|read| read > 0)
-            {
-                sender.send_replace(true);
-            }
-            std::process::exit(0);
-        });
-        Self(receiver)
-    }
-
-    async fn given(&self) {
-        let mut receiver = self.0.clone();
-        // The sender lives as long as the process.
-        let _ = receiver.wait_for(|given| *given).await;
-    }
-
-    fn wait(&self) {
-        while !*self.0.borrow() {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-}
-
-/// Tells the judge where the server is.
-fn listening(address: SocketAddr) {
-    println!("{address}");
-}
-
-/// Publishes that many events a second from a thread, each when it is due, without an end.
-///
-/// An event that is late says so, because it carries the time at which it was due.
-fn at_rate(
-    events_per_s: f64,
-    event_bytes: usize,
-    mut publish: impl FnMut(Vec<u8>) -> Result<()> + Send + 'static,
-) {
-    std::thread::spawn(move || {
-        let interval = (1e9 / events_per_s) as u64;
-        let mut due = payload::now();
-        loop {
-            due += interval;
-            let early = due.saturating_sub(payload::now());
-            std::thread::sleep(Duration::from_nanos(early));
-            if let Err(error) = publish(payload::due_at(due, event_bytes)) {
-                fail(&error);
-            }
-        }
-    });
-}
-
-/// Ends the process: a server that cannot do its work must not be measured.
-fn fail(error: &anyhow::Error) -> ! {
-    eprintln!("the server failed: {error:#}");
-    std::process::exit(1);
 }

@@ -4,7 +4,8 @@ use qsse_transport::TransportConfig;
 
 use crate::work::Peer;
 
-/// The server's: those of a qsse server, or the best that are known for writing as fast as possible.
+/// The server's: those of a qsse server, or the best that are known for writing as fast as
+/// possible.
 pub(crate) fn server(peer: Peer) -> TransportConfig {
     let ours = TransportConfig::server();
     match peer {

@@ -159,7 +159,8 @@ impl GoClient {
         self.lines.try_recv().ok()
     }
 
-    /// Waits until it has connected and set its handlers; errors that come first are dropped, events are not expected.
+    /// Waits until it has connected and set its handlers; errors that come first are dropped,
+    /// events are not expected.
     pub(crate) async fn ready(&mut self) -> Result<()> {
         loop {
             match self.next().await? {
@@ -279,8 +280,8 @@ impl GoServer {
             .await
     }
 
-    /// Begins to publish events of that many bytes, numbered from 0; [`answer`](Self::answer) waits until the last one
-    /// is handed over.
+    /// Begins to publish events of that many bytes, numbered from 0; [`answer`](Self::answer) waits
+    /// until the last one is handed over.
     pub(crate) async fn generate(&mut self, topic: &str, count: u64, bytes: usize) -> Result<()> {
         let order = json!({ "generate": { "topic": topic, "count": count, "bytes": bytes } });
         self.say(order).await

@@ -71,7 +71,8 @@ impl Line {
         })
     }
 
-    /// Reads a line of the library's log: what came in before the peer had set its handlers went there.
+    /// Reads a line of the library's log: what came in before the peer had set its handlers went
+    /// there.
     pub(crate) fn from_log(line: &str) -> Option<Self> {
         let (_, rest) = line.split_once("code: ")?;
         let (code, rest) = rest.split_once(", data: map[")?;

@@ -1,7 +1,7 @@
 //! Judges live runs of servers and clients of this workspace against peers in Go.
 //!
-//! Every case runs with every peer, in a direction of its own: a Go client and our server, or our client and a Go
-//! server. A case waits for conditions, under a deadline.
+//! Every case runs with every peer, in a direction of its own: a Go client and our server, or our
+//! client and a Go server. A case waits for conditions, under a deadline.
 //!
 //! `cargo xtask interop` builds the peers and runs it.
 
@@ -36,7 +36,8 @@ struct Args {
     /// The program `qsse`.
     #[arg(long, value_name = "PATH")]
     qsse: Option<PathBuf>,
-    /// How long nothing is said in the case about silence; by default a short time, with short timeouts.
+    /// How long nothing is said in the case about silence; by default a short time, with short
+    /// timeouts.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     quiet: Option<Duration>,
     /// Write what the peer and a plain endpoint say to each other into this folder.

@@ -1,7 +1,8 @@
 //! Records what the Go library's client and server say to each other, byte by byte.
 //!
-//! The client talks to a plain endpoint of ours that keeps what it is sent; then a plain client sends the same to the
-//! Go server and keeps what that answers. Tests replay both against our server and our client.
+//! The client talks to a plain endpoint of ours that keeps what it is sent; then a plain client
+//! sends the same to the Go server and keeps what that answers. Tests replay both against our
+//! server and our client.
 
 use std::path::Path;
 use std::time::Duration;

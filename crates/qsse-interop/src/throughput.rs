@@ -1,9 +1,10 @@
 //! Throughput to Go clients: our server against the peers' servers, in the same run.
 //!
-//! Every event goes to every client. The server is a process on one core, all clients share another (with `taskset`,
-//! where that is installed), as processes of up to [`CLIENTS_PER_PROCESS`] clients each. Deliveries in a fixed window
-//! after a warm-up count. Rounds alternate, and figures are medians. What the clients' core and the server's core were
-//! busy tells which of the two is the limit.
+//! Every event goes to every client. The server is a process on one core, all clients share another
+//! (with `taskset`, where that is installed), as processes of up to [`CLIENTS_PER_PROCESS`] clients
+//! each. Deliveries in a fixed window after a warm-up count. Rounds alternate, and figures are
+//! medians. What the clients' core and the server's core were busy tells which of the two is the
+//! limit.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,7 +23,8 @@ use crate::one_thread;
 use crate::ours::payload;
 use crate::program::line_of;
 
-/// A Go process has a scheduler and a collector of its own; a hundred of them on a core would be measured instead.
+/// A Go process has a scheduler and a collector of its own; a hundred of them on a core would be
+/// measured instead.
 const CLIENTS_PER_PROCESS: usize = 25;
 
 /// Before the window: handshakes are over, congestion windows are open.

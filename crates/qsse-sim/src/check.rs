@@ -8,7 +8,8 @@ use qsse_topic::TopicRef;
 use crate::model::{Began, Known, Model, Reading, Stay, Told, ToldGap};
 use crate::program::StoreKind;
 
-/// An event: its id, its topic, what is known of it, and whether its reader could read it all the time.
+/// An event: its id, its topic, what is known of it, and whether its reader could read it all the
+/// time.
 type Match<'m> = (EventId, &'m str, &'m Known, bool);
 
 impl Model {
@@ -108,7 +109,8 @@ impl Model {
         matching.collect()
     }
 
-    /// By topic, after which seq everything is wanted, where that is not from the stay's beginning on.
+    /// By topic, after which seq everything is wanted, where that is not from the stay's beginning
+    /// on.
     fn first_wanted<'m>(
         &'m self,
         reading: &Reading,
@@ -297,7 +299,8 @@ impl Model {
             if self.publish_at_risk(*number) {
                 continue;
             }
-            // Publishes are numbered in the order in which they begin, and `became` is in that order.
+            // Publishes are numbered in the order in which they begin, and `became` is in that
+            // order.
             let before = last.insert(publisher, (place, *id));
             if let Some((before, at)) = before
                 && self.of_one_log(at, *id)
@@ -312,7 +315,8 @@ impl Model {
 
     /// What was published under one key within the window is one event.
     fn check_keys(&self, faults: &mut Vec<String>) {
-        // A clock that jumps makes keys old, and a full disk has no room for those of removed events.
+        // A clock that jumps makes keys old, and a full disk has no room for those of removed
+        // events.
         if self.clock_jumped || self.was_full {
             return;
         }
@@ -356,7 +360,8 @@ impl Model {
     }
 }
 
-/// By topic the seq after which everything is wanted: its last `n` events up to `head`, and all that follow.
+/// By topic the seq after which everything is wanted: its last `n` events up to `head`, and all
+/// that follow.
 fn last_wanted<'m>(
     n: u64,
     head: u64,

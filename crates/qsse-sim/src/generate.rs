@@ -38,7 +38,8 @@ pub(crate) fn program(seed: u64) -> Program {
             true => refresh(&mut rng),
             false => op(&mut rng, &setting),
         };
-        // What is repeated under a key, or is being stored, is of interest when the server ends then.
+        // What is repeated under a key, or is being stored, is of interest when the server ends
+        // then.
         let hangs = matches!(op, Op::Hang { ms: 30_000.. });
         let ends = matches!(op, Op::Keyed { .. }) && rng.chance(0.2);
         steps.push(step(&mut rng, op));

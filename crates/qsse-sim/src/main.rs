@@ -1,9 +1,13 @@
-//! The project's judge: random programs of operations against a simulated world, and a model that knows what must be true.
+//! The project's judge: random programs of operations against a simulated world, and a model that
+//! knows what must be true.
 //!
-//! A seed names a [`Program`](program::Program): subscriptions, publishes, tokens that allow more or less than the one before, or are
-//! revoked, lost connections, partitions, restarts, kills with torn writes, stores that are put back from a copy or damaged, disks that are
-//! slow, full or hang, clock jumps. It runs on a simulated network and a paused clock, real servers and clients, the store on files in memory; `cargo xtask sim` builds it with a runtime that
-//! runs ready tasks in an order drawn from the seed. A failing program is made small and printed, with how to run it again.
+//! A seed names a [`Program`](program::Program): subscriptions, publishes, tokens that allow more
+//! or less than the one before, or are revoked, lost connections, partitions, restarts, kills with
+//! torn writes, stores that are put back from a copy or damaged, disks that are slow, full or hang,
+//! clock jumps. It runs on a simulated network and a paused clock, real servers and clients, the
+//! store on files in memory; `cargo xtask sim` builds it with a runtime that runs ready tasks in an
+//! order drawn from the seed. A failing program is made small and printed, with how to run it
+//! again.
 
 mod check;
 mod generate;

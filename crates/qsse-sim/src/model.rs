@@ -39,7 +39,8 @@ pub(crate) struct Model {
     /// Copies that were put back, and damages.
     pub(crate) setbacks: u64,
     lossy: Vec<Loss>,
-    /// Something may be lost in the middle: by an end that was not clean while events were told before they were synced, or by damage.
+    /// Something may be lost in the middle: by an end that was not clean while events were told
+    /// before they were synced, or by damage.
     pub(crate) unclean: bool,
     pub(crate) clock_jumped: bool,
     /// Something happened that may have cost a connection.
@@ -254,7 +255,8 @@ impl Model {
     /// An id is this event's.
     pub(crate) fn learn(&mut self, id: EventId, number: usize, topic: &str, time: Option<u64>) {
         let key = (number, topic.to_owned());
-        // Taken again is what a crash has taken back, with its key; or what a clock that has jumped made too old to be asked for.
+        // Taken again is what a crash has taken back, with its key; or what a clock that has jumped
+        // made too old to be asked for.
         if let Some(other) = self.became.insert(key, id)
             && other != id
             && !self.at_risk(other.min(id))

@@ -61,7 +61,8 @@ pub(crate) struct Step {
     pub(crate) op: Op,
 }
 
-/// What can happen. Clients and subscriptions are numbered places, taken again once what was there has ended.
+/// What can happen. Clients and subscriptions are numbered places, taken again once what was there
+/// has ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Op {
     /// Makes a subscription in a place, in place of the one that is there.
@@ -96,7 +97,8 @@ pub(crate) enum Op {
         size: usize,
         count: usize,
     },
-    /// Publishes under a key of the client's, again and again after a while without waiting for the answer.
+    /// Publishes under a key of the client's, again and again after a while without waiting for the
+    /// answer.
     Keyed {
         client: usize,
         topic: String,
@@ -110,7 +112,8 @@ pub(crate) enum Op {
         pattern: String,
         size: usize,
     },
-    /// Publishes through one of the client's two ordered publishers; the second one sends exactly once.
+    /// Publishes through one of the client's two ordered publishers; the second one sends exactly
+    /// once.
     Send {
         client: usize,
         exactly_once: bool,
@@ -118,7 +121,8 @@ pub(crate) enum Op {
         size: usize,
         count: usize,
     },
-    /// Closes the client; its place is taken by a new one, and its subscriptions go on there from their cursors.
+    /// Closes the client; its place is taken by a new one, and its subscriptions go on there from
+    /// their cursors.
     DropClient {
         client: usize,
     },
@@ -138,7 +142,8 @@ pub(crate) enum Op {
     Restart {
         drain_ms: u64,
     },
-    /// Ends the server at once when its store has done so many more operations, or soon; with `power` the machine goes down, too.
+    /// Ends the server at once when its store has done so many more operations, or soon; with
+    /// `power` the machine goes down, too.
     Kill {
         power: bool,
         operations: usize,

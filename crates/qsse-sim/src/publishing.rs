@@ -10,17 +10,10 @@ use tokio::time::timeout;
 
 use crate::model::{To, Told, payload};
 use crate::program::Rights;
-use crate::world::{World, ordered};
+use crate::world::{Batch, World, ordered};
 
 /// The longest that any publish may take, waiting for connections included.
 const PATIENCE: Duration = Duration::from_secs(600);
-
-/// Some events for an ordered publisher.
-pub(crate) struct Batch {
-    pub(crate) topic: String,
-    pub(crate) size: usize,
-    pub(crate) count: usize,
-}
 
 /// Publishes one event and waits for the answer.
 pub(crate) fn single(
@@ -138,7 +131,8 @@ async fn run(
     }
 }
 
-/// What became of those that were sent: some were acknowledged, those behind them were refused or are unknown.
+/// What became of those that were sent: some were acknowledged, those behind them were refused or
+/// are unknown.
 fn settle(
     world: &World,
     publisher: &qsse_client::Publisher,
@@ -169,8 +163,8 @@ fn settle(
     *before = now;
 }
 
-/// Whether something happened since a publish that may end a publisher which sends exactly once. A server that drains, or ends otherwise without
-/// losing anything, is none of that.
+/// Whether something happened since a publish that may end a publisher which sends exactly once. A
+/// server that drains, or ends otherwise without losing anything, is none of that.
 fn excused(world: &World, first: usize, error: &PublishError) -> bool {
     let model = world.model.borrow();
     let Some(publish) = model.publishes.get(first) else {

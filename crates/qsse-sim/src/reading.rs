@@ -1,4 +1,5 @@
-//! Subscribers: each reads as it is told to, goes on where it can, and tells the model what it sees.
+//! Subscribers: each reads as it is told to, goes on where it can, and tells the model what it
+//! sees.
 
 mod rights;
 mod ways;

@@ -16,9 +16,9 @@ use tokio::time::{sleep, timeout};
 
 use crate::model::{To, Told};
 use crate::program::{By, CLIENTS, From, How, Lag, Op, Program, SUBS, StoreKind, TOPICS};
-use crate::publishing::{Batch, send, single};
+use crate::publishing::{send, single};
 use crate::reading::{Subscriber, Wish};
-use crate::world::World;
+use crate::world::{Batch, World};
 
 /// The longest that a run may take on its own clock.
 const WATCHDOG: Duration = Duration::from_secs(4 * 60 * 60);

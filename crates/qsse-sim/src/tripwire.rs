@@ -10,8 +10,8 @@ use qsse_store::io::mem::{Failure, MemIo};
 use qsse_store::io::{Io, IoFile, Lock, LockError};
 use tokio::time::{Instant, sleep};
 
-/// Files in memory. At a chosen operation the power goes, and the network with it in the same instant, so that nobody hears of
-/// what the process makes of that; or the operation fails.
+/// Files in memory. At a chosen operation the power goes, and the network with it in the same
+/// instant, so that nobody hears of what the process makes of that; or the operation fails.
 #[derive(Clone)]
 pub(crate) struct Tripwire {
     pub(crate) files: MemIo,
@@ -96,7 +96,8 @@ impl Tripwire {
         self.plan.off.load(Ordering::SeqCst)
     }
 
-    /// The machine is on again, with what a crash of it has left; `None` is one of the process only.
+    /// The machine is on again, with what a crash of it has left; `None` is one of the process
+    /// only.
     pub(crate) fn power_on(&self, crash: Option<u64>) {
         self.plan.power.store(usize::MAX, Ordering::SeqCst);
         self.plan.off.store(false, Ordering::SeqCst);

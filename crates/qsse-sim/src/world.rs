@@ -39,7 +39,6 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::model::{Model, Setback};
 use crate::program::{CLIENTS, Rights, Setting, StoreKind};
-use crate::publishing::Batch;
 use crate::tripwire::Tripwire;
 
 /// The wall clock at the beginning.
@@ -48,6 +47,13 @@ const BEGINNING: u64 = 1_700_000_000_000_000;
 const IDLE: Duration = Duration::from_secs(6);
 /// More addresses than a run has clients.
 const ADDRESSES: u16 = 600;
+
+/// Some events for an ordered publisher.
+pub(crate) struct Batch {
+    pub(crate) topic: String,
+    pub(crate) size: usize,
+    pub(crate) count: usize,
+}
 
 /// Everything that a program happens to.
 pub(crate) struct World {

@@ -7,6 +7,9 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
+/// Bytes of data in an event.
+pub(crate) const EVENT_BYTES: usize = 128;
+
 /// A program on one core, where that can be had.
 pub(crate) fn pinned(program: &Path, core: Option<usize>) -> Command {
     let Some(core) = core else {

@@ -1,7 +1,9 @@
-//! A server that is killed again and again, under publishers and subscribers that connect again by themselves.
+//! A server that is killed again and again, under publishers and subscribers that connect again by
+//! themselves.
 
 mod judge;
 mod load;
+mod setup;
 mod watch;
 
 use std::path::PathBuf;
@@ -9,13 +11,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
-use qsse_client::{Config, ReconnectPolicy, TransportConfig};
 use qsse_testing::rng::Rng;
 
 use crate::bench::Figures;
 use crate::server::Program;
 use judge::Judge;
 use load::Load;
+use setup::{Acknowledge, until};
 
 /// Arguments of `crash`.
 #[derive(clap::Args)]
@@ -32,8 +34,8 @@ pub(crate) struct Args {
     /// What an acknowledgement means: memory, written or synced.
     #[arg(long, default_value = "synced")]
     acknowledge: Acknowledge,
-    /// Keys of publishes that the server remembers. It has to know those of about half a minute, or it cannot tell whether what is
-    /// tried again is new, and the outcome is unknown.
+    /// Keys of publishes that the server remembers. It has to know those of about half a minute, or
+    /// it cannot tell whether what is tried again is new, and the outcome is unknown.
     #[arg(long, default_value_t = 1_000_000)]
     keys: usize,
     /// Where the moments of death are drawn from; by default another one each time.
@@ -44,36 +46,14 @@ pub(crate) struct Args {
     dir: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Acknowledge {
-    Memory,
-    Written,
-    Synced,
-}
-
 /// The longest time from the server's readiness, or from the first acknowledgement, to its death.
 const LIFE: Duration = Duration::from_millis(600);
-
-/// Nothing that is waited for takes this long unless something is wrong.
-const GUARD: Duration = Duration::from_secs(60);
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let result = runtime.block_on(endure(args));
     runtime.shutdown_background();
     result
-}
-
-/// Settings of a client that notices soon: it asks after a fifth of a second of silence, and after three seconds gives the server up.
-fn impatient() -> Config {
-    let transport = TransportConfig::client()
-        .keep_alive(Duration::from_millis(200))
-        .idle_timeout(Duration::from_secs(3));
-    let reconnect = ReconnectPolicy::backoff(Duration::from_millis(20), Duration::from_millis(200));
-    Config::default()
-        .transport(transport)
-        .reconnect(reconnect)
-        .connect_timeout(Duration::from_secs(1))
 }
 
 async fn endure(args: &Args) -> Result<()> {
@@ -140,16 +120,6 @@ async fn endure(args: &Args) -> Result<()> {
         judge.acknowledged() as f64 / lives.as_secs_f64(),
     );
     judge.conclude()
-}
-
-/// Waits for a condition; an error if it does not come.
-async fn until(what: &str, condition: impl Fn() -> bool) -> Result<()> {
-    let begun = Instant::now();
-    while !condition() {
-        ensure!(begun.elapsed() < GUARD, "waited in vain for {what}");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-    Ok(())
 }
 
 fn random() -> u64 {

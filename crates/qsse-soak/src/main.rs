@@ -1,7 +1,9 @@
-//! Shows that nothing is lost, and what that costs: a server killed again and again, restarted under thousands of clients, stalled by
-//! its subscribers; how fast it replays, and how fast it publishes what is synced.
+//! Shows that nothing is lost, and what that costs: a server killed again and again, restarted
+//! under thousands of clients, stalled by its subscribers; how fast it replays, and how fast it
+//! publishes what is synced.
 //!
-//! Each ends by itself and fails if something was lost. `cargo xtask crash`, `restart`, `stalled`, `replay` and `synced` run them.
+//! Each ends by itself and fails if something was lost. `cargo xtask crash`, `restart`, `stalled`,
+//! `replay` and `synced` run them.
 
 mod bench;
 mod crash;
@@ -22,7 +24,8 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Kill a server at random moments under load: nothing acknowledged is lost, nothing comes twice
+    /// Kill a server at random moments under load: nothing acknowledged is lost, nothing comes
+    /// twice
     Crash(crash::Args),
     /// Restart a server with many clients: all resume, spread out
     Restart(restart::Args),

@@ -1,14 +1,18 @@
-//! How fast one subscriber is given history, from memory and from disk, against a raw QUIC writer with the same settings.
+//! How fast one subscriber is given history, from memory and from disk, against a raw QUIC writer
+//! with the same settings.
 //!
-//! The servers are processes on one core, the subscriber one on another. Rounds of the sides alternate.
+//! The servers are processes on one core, the subscriber one on another. Rounds of the sides
+//! alternate.
 
+mod side;
 mod sides;
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::bench::{self, Figures};
+use crate::bench::{self, EVENT_BYTES, Figures};
+use side::Side;
 
 /// Arguments of `replay`.
 #[derive(clap::Args)]
@@ -50,26 +54,6 @@ enum Which {
         events: u64,
     },
 }
-
-/// What is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Side {
-    /// A writer of 64 KiB chunks, and a reader that counts bytes.
-    Raw,
-    /// A server whose history is in memory.
-    Memory,
-    /// A server that was started anew: its history is in files, which the system has in memory.
-    Disk,
-}
-
-impl Side {
-    fn name(self) -> String {
-        format!("{self:?}").to_lowercase()
-    }
-}
-
-/// Data of one event.
-const EVENT_BYTES: usize = 128;
 
 const SIDES: [Side; 3] = [Side::Raw, Side::Memory, Side::Disk];
 

@@ -1,4 +1,5 @@
-//! A server restarted under thousands of clients: all resume, none misses anything, and they do not come back all at once.
+//! A server restarted under thousands of clients: all resume, none misses anything, and they do not
+//! come back all at once.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -238,7 +239,8 @@ async fn until_all(subscribers: &[Arc<Seen>], next: u64) -> Result<()> {
     Ok(())
 }
 
-/// Waits until each one is connected and had something published after `mark`; how long after `begun` that was.
+/// Waits until each one is connected and had something published after `mark`; how long after
+/// `begun` that was.
 async fn all_resumed(subscribers: &[Arc<Seen>], mark: u64, begun: Instant) -> Result<Duration> {
     let mut told = 0;
     loop {

@@ -1,5 +1,5 @@
-//! Publishers that send exactly once: what that costs beside those that do not, and that a server which stands still while they
-//! publish as fast as they can costs no event and brings none twice.
+//! Publishers that send exactly once: what that costs beside those that do not, and that a server
+//! which stands still while they publish as fast as they can costs no event and brings none twice.
 
 use std::sync::mpsc;
 use std::time::{Duration, Instant};

@@ -32,7 +32,8 @@ pub(crate) struct Running {
 const START: Duration = Duration::from_secs(60);
 
 impl Program {
-    /// The program at this path, with the certificate of the fixtures; what it writes is below `dir`.
+    /// The program at this path, with the certificate of the fixtures; what it writes is below
+    /// `dir`.
     pub(crate) fn new(qsse: &Path, dir: Option<&Path>) -> Result<Self> {
         let folder = match dir {
             Some(dir) => tempfile::tempdir_in(dir)?,

@@ -12,7 +12,9 @@ use futures_util::future::try_join_all;
 use qsse_client::{Client, Config, ServerUrl, Subscription, TransportConfig};
 use tokio::task::JoinSet;
 
+use crate::bench::EVENT_BYTES;
 use crate::server::{Program, Running};
+use replaying::GUARD;
 
 /// Arguments of `stalled`.
 #[derive(clap::Args)]
@@ -34,8 +36,6 @@ pub(crate) struct Args {
     replayed: u64,
 }
 
-const EVENT_BYTES: usize = 128;
-
 /// Of an event while all are stalled.
 const LARGE_EVENT_BYTES: usize = 1 << 10;
 
@@ -47,9 +47,6 @@ const AHEAD: u64 = 8_000;
 
 /// What a stalled client takes in before it takes no more.
 const WINDOW: u64 = 32 << 10;
-
-/// Nothing takes this long unless something is wrong.
-const GUARD: Duration = Duration::from_secs(120);
 
 /// The history of the run in which all are stalled, so that it fills up.
 const HISTORY: u64 = 32 << 20;
@@ -278,7 +275,8 @@ async fn count_all(mut subscription: Subscription, count: Arc<AtomicU64>) -> Res
     Ok(())
 }
 
-/// Takes the greatest of the server's figures over a few seconds: it tells its gauges once a second.
+/// Takes the greatest of the server's figures over a few seconds: it tells its gauges once a
+/// second.
 async fn watch(server: &Running, idle: u64, seconds: f64, delivered: u64) -> Result<Outcome> {
     let mut outcome = Outcome {
         delivered,

@@ -1,6 +1,7 @@
-//! How many events a second are published with acknowledgements that mean the disk, against the store alone: groups of as many
-//! events as there are publishers, each appended and synced.
+//! How many events a second are published with acknowledgements that mean the disk, against the
+//! store alone: groups of as many events as there are publishers, each appended and synced.
 
+mod part;
 mod sides;
 mod slow;
 
@@ -9,7 +10,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::bench::{self, Figures};
+use crate::bench::{self, EVENT_BYTES, Figures};
+pub(crate) use part::Part;
 
 /// Arguments of `synced`.
 #[derive(clap::Args)]
@@ -33,38 +35,6 @@ pub(crate) struct Args {
     #[arg(long)]
     dir: Option<PathBuf>,
 }
-
-/// One process of it.
-#[derive(clap::Args)]
-pub(crate) struct Part {
-    which: Which,
-    publishers: usize,
-    #[arg(long)]
-    seconds: f64,
-    #[arg(long)]
-    slower_us: u64,
-    #[arg(long)]
-    dir: PathBuf,
-    #[arg(long, default_value_t = 1)]
-    connections: usize,
-    #[arg(long)]
-    url: Option<String>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Which {
-    /// The store's own loop.
-    Bare,
-    /// Server and publishers in one process.
-    Inside,
-    /// A server.
-    Serve,
-    /// Publishers over the network.
-    Load,
-}
-
-/// Data of one event.
-const EVENT_BYTES: usize = 128;
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let Args {

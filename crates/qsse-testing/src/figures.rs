@@ -16,7 +16,8 @@ pub struct Figures {
 type Shared = Arc<Mutex<HashMap<Key, Arc<AtomicU64>>>>;
 
 impl Figures {
-    /// Returns the sum of the counters of that name: of all, or of those with a label of this value.
+    /// Returns the sum of the counters of that name: of all, or of those with a label of this
+    /// value.
     pub fn counter(&self, name: &str, label: Option<&str>) -> u64 {
         found(&self.counters, name, label).sum()
     }

@@ -11,9 +11,9 @@
 //! < close 1 "not authorized"
 //! ```
 //!
-//! `>` is what the client sent, on a stream that it then ended; `<` is what the server did. Bytes are written as in
-//! Rust's byte strings. The lines beside those say how the server was set up and what it published once the
-//! client had subscribed.
+//! `>` is what the client sent, on a stream that it then ended; `<` is what the server did. Bytes
+//! are written as in Rust's byte strings. The lines beside those say how the server was set up and
+//! what it published once the client had subscribed.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,5 @@
-//! Publishes that are tried again on a simulated network: an event is in the log once, or the publisher is told that nobody knows.
+//! Publishes that are tried again on a simulated network: an event is in the log once, or the
+//! publisher is told that nobody knows.
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 use std::time::Duration;
@@ -80,7 +81,8 @@ async fn connect(network: &Network, n: u16, token: &str, config: Config) -> Clie
         .unwrap()
 }
 
-/// Waits until what is sent now is under way, and cuts client 0 off before an answer can leave the server.
+/// Waits until what is sent now is under way, and cuts client 0 off before an answer can leave the
+/// server.
 async fn lose_the_answer(network: &Network) {
     tokio::time::sleep(Duration::from_millis(5)).await;
     network.partition([network.client_address(0)], [network.server_address()]);
@@ -296,7 +298,8 @@ fn outside_the_window_the_outcome_is_unknown_and_nothing_is_published_again() {
     });
 }
 
-// QP-8.19, QP-9.1: a server that drains is to a publisher as one that was killed, whether or not it sends exactly once.
+// QP-8.19, QP-9.1: a server that drains is to a publisher as one that was killed, whether or not it
+// sends exactly once.
 #[test]
 fn publishers_go_on_in_order_when_the_server_is_restarted_gracefully() {
     for exactly_once in [false, true] {

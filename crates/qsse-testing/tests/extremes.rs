@@ -1,4 +1,5 @@
-//! Every setting of server and client with extreme values: it is refused by its name, or everything works.
+//! Every setting of server and client with extreme values: it is refused by its name, or everything
+//! works.
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 use std::sync::Arc;
@@ -72,7 +73,8 @@ fn extremes() -> Vec<Value> {
     ]
 }
 
-/// The configuration with every leaf at every extreme that it can be read with: which one that is, and what came of it.
+/// The configuration with every leaf at every extreme that it can be read with: which one that is,
+/// and what came of it.
 fn every<T: Serialize + DeserializeOwned>(base: &T) -> Vec<(String, T)> {
     let whole = serde_json::to_value(base).unwrap();
     let mut paths = Vec::new();

@@ -1,4 +1,5 @@
-//! Recorded conversations of the Go library's own client and server, replayed against our server and our client.
+//! Recorded conversations of the Go library's own client and server, replayed against our server
+//! and our client.
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 use std::collections::BTreeSet;
@@ -92,7 +93,8 @@ async fn answer_the_client(name: &str, transcript: Transcript) {
     }
     let mut stream = connection.accept_uni().await.unwrap();
     let mut lines = Lines::default();
-    // Something comes at once, so that the Go client's constructor returns: a space, if there is no error.
+    // Something comes at once, so that the Go client's constructor returns: a space, if there is no
+    // error.
     lines.until(&mut stream, |bytes| !bytes.is_empty()).await;
 
     let expected: Vec<_> = answer.split_inclusive(|byte| *byte == b'\n').collect();
@@ -126,7 +128,8 @@ async fn answer_the_client(name: &str, transcript: Transcript) {
     );
 }
 
-/// The same JSON, and where it is an error the same JSON in it. Spaces and escapes are the writer's choice.
+/// The same JSON, and where it is an error the same JSON in it. Spaces and escapes are the writer's
+/// choice.
 fn same_line(name: &str, ours: &[u8], theirs: &[u8]) {
     let json = |line: &[u8]| serde_json::from_slice::<serde_json::Value>(line).unwrap();
     let (line, expected) = (EventLine::parse(ours), EventLine::parse(theirs));
@@ -204,7 +207,8 @@ async fn understand_the_server(name: &str, transcript: Transcript) {
     }
 }
 
-/// The next thing said is that this topic is refused, with that code; with the last one the subscription ends.
+/// The next thing said is that this topic is refused, with that code; with the last one the
+/// subscription ends.
 async fn refusal(
     name: &str,
     subscription: &mut Subscription,

@@ -1,4 +1,5 @@
-//! A consumer that stalls on a simulated network, under each policy: it gets everything, or is told what it does not get.
+//! A consumer that stalls on a simulated network, under each policy: it gets everything, or is told
+//! what it does not get.
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 use std::time::Duration;
@@ -31,7 +32,8 @@ struct Run {
     stood: Subscription,
 }
 
-/// Subscribes, reads one event, stalls while the flood is published, and reads on to the last event.
+/// Subscribes, reads one event, stalls while the flood is published, and reads on to the last
+/// event.
 async fn stalled(on_lag: OnLag) -> Run {
     let network = Network::new(3);
     let config = Config::default().log(LogConfig::default().feed_bytes(64 << 10));
@@ -50,7 +52,8 @@ async fn stalled(on_lag: OnLag) -> Run {
     let publish = async |n: u64| {
         let topic = format!("t{}", n % TOPICS);
         server.publish(topic, format!("{n:>1000}")).await.unwrap();
-        // So that the delivery has its turn: it falls behind because nobody reads, not because of a burst.
+        // So that the delivery has its turn: it falls behind because nobody reads, not because of a
+        // burst.
         tokio::time::sleep(Duration::from_millis(1)).await;
     };
     let mut events = client.subscribe("*").on_lag(on_lag).await.unwrap();
@@ -60,7 +63,8 @@ async fn stalled(on_lag: OnLag) -> Run {
     for n in 2..=FLOOD {
         publish(n).await;
     }
-    // With `Skip` what is published before the gap was written is within it: until something comes behind it.
+    // With `Skip` what is published before the gap was written is within it: until something comes
+    // behind it.
     let mut last = FLOOD;
     loop {
         let item = tokio::time::timeout(Duration::from_secs(5), read(&mut events)).await;
@@ -99,7 +103,8 @@ async fn read(events: &mut Subscription) -> Got {
     }
 }
 
-/// Fails unless what is missing was told before what follows. Gives the gaps and the events behind the last one.
+/// Fails unless what is missing was told before what follows. Gives the gaps and the events behind
+/// the last one.
 fn judge(got: &[Got]) -> (Vec<Gap>, Vec<u64>) {
     let (mut last, mut told) = (0, 0);
     let (mut gaps, mut behind) = (Vec::new(), Vec::new());

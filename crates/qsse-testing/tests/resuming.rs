@@ -50,7 +50,8 @@ async fn next(subscription: &mut Subscription) -> Event {
 #[tokio::test]
 async fn in_process_every_cut_goes_on_with_the_next_event() {
     let server = TestServer::start().await.unwrap();
-    // Who reads live keeps a feed of the newest events: later cuts are inside it, earlier ones below.
+    // Who reads live keeps a feed of the newest events: later cuts are inside it, earlier ones
+    // below.
     let live = server.subscribe("*").await.unwrap();
     publish(&server).await;
     let epoch = server.subscribe("*").await.unwrap().cursor().epoch();

@@ -44,7 +44,8 @@ impl Authorizer for AllowAll {
     }
 }
 
-/// Twenty clients, 5 % loss, jitter, a partition longer than the idle timeout, publishers in parallel.
+/// Twenty clients, 5 % loss, jitter, a partition longer than the idle timeout, publishers in
+/// parallel.
 fn run(seed: u64) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

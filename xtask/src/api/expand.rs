@@ -1,6 +1,7 @@
 //! Expands the `macro_rules!` of a crate where they make items, such as setters.
 //!
-//! It knows what such macros need: fragments, groups and repetitions. Hygiene is none of them, since items have none.
+//! It knows what such macros need: fragments, groups and repetitions. Hygiene is none of them,
+//! since items have none.
 
 use std::collections::BTreeMap;
 

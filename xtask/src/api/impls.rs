@@ -85,8 +85,8 @@ fn trait_impl(
     exports.add_foreign(module, &owner.path, &paths);
 }
 
-/// What a trait's impl is listed under: the type if it is public, else the trait, else a type in its arguments. `None` if
-/// users cannot see the impl.
+/// What a trait's impl is listed under: the type if it is public, else the trait, else a type in
+/// its arguments. `None` if users cannot see the impl.
 fn owner(
     exports: &Exports<'_>,
     module: &Module,

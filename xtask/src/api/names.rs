@@ -1,4 +1,5 @@
-//! What a path in a module of a crate names: an item of the crate, a module, or something of another crate.
+//! What a path in a module of a crate names: an item of the crate, a module, or something of
+//! another crate.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -127,7 +128,8 @@ impl<'s> Names<'s> {
     }
 }
 
-/// Calls `found` with each name that a `use` binds, and its path. Globs bind none that is known here.
+/// Calls `found` with each name that a `use` binds, and its path. Globs bind none that is known
+/// here.
 fn flatten(tree: &UseTree, before: &[String], found: &mut dyn FnMut(String, Vec<String>)) {
     let with = |name: &syn::Ident| [before, &[name.to_string()]].concat();
     match tree {

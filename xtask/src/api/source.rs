@@ -1,4 +1,5 @@
-//! The modules of a crate as its files have them: macros of the crate expanded, and without what the build has not.
+//! The modules of a crate as its files have them: macros of the crate expanded, and without what
+//! the build has not.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,7 +1,8 @@
-//! Packs what is published, and lints each package by itself as it was packed, on the others as packed.
+//! Packs what is published, and lints each package by itself as it was packed, on the others as
+//! packed.
 //!
-//! `cargo package` would build each of them in full, in a folder of its own and with everything below it. Unpacked into one
-//! workspace they share what the steps before have built.
+//! `cargo package` would build each of them in full, in a folder of its own and with everything
+//! below it. Unpacked into one workspace they share what the steps before have built.
 
 use std::{fs, path::Path};
 
@@ -12,7 +13,8 @@ use crate::{
     workspace::{Metadata, Package, root},
 };
 
-/// Below the root: the unpacked packages, each in the folder of its name, and the workspace around them.
+/// Below the root: the unpacked packages, each in the folder of its name, and the workspace around
+/// them.
 const UNPACKED: &str = "target/xtask/unpacked";
 
 /// Packs, unpacks and lints.
@@ -44,7 +46,8 @@ fn unpack(packages: &[&Package]) -> Result<()> {
     for package in packages {
         let name = format!("{}-{}", package.name, package.version);
         let packed = root().join(format!("target/package/{name}.crate"));
-        // In a package every file has the same old time, by which cargo would not see that it changed.
+        // In a package every file has the same old time, by which cargo would not see that it
+        // changed.
         program("tar")
             .arg("-xzmf")
             .arg(&packed.to_string_lossy())

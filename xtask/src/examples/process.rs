@@ -132,8 +132,8 @@ mod tests {
         assert!(program.wait().expect("waits").is_none());
     }
 
-    /// Whether whoever started this has interrupts ignored, as a shell does for what it runs in the background. A shell
-    /// cannot undo that with a trap; a program can.
+    /// Whether whoever started this has interrupts ignored, as a shell does for what it runs in the
+    /// background. A shell cannot undo that with a trap; a program can.
     fn interrupts_are_ignored() -> bool {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -1,5 +1,5 @@
-//! The Go library's example programs, unchanged but for the address: its clients against `qsse serve`, its servers
-//! against `qsse sub`.
+//! The Go library's example programs, unchanged but for the address: its clients against
+//! `qsse serve`, its servers against `qsse sub`.
 
 use std::{
     fs,

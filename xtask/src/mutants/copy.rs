@@ -12,8 +12,8 @@ use crate::{command, workspace::root};
 
 /// Makes the copy as the workspace is now, and returns where it is.
 ///
-/// What did not change is not written, so that nothing is built again for it. A run that was interrupted may have left a
-/// mutant behind, which is why contents are compared and not times.
+/// What did not change is not written, so that nothing is built again for it. A run that was
+/// interrupted may have left a mutant behind, which is why contents are compared and not times.
 pub(super) fn refresh() -> Result<PathBuf> {
     let copy = root().join("target/mutants/tree");
     let listed = command::output(

@@ -9,7 +9,8 @@ use crate::workspace;
 /// The list, below the workspace's root.
 pub(super) const PATH: &str = "docs/mutants.md";
 
-/// How often each name is listed, by package. A function may have two places that are changed in the same way.
+/// How often each name is listed, by package. A function may have two places that are changed in
+/// the same way.
 pub(super) struct Survivors {
     by_package: BTreeMap<String, BTreeMap<String, usize>>,
 }

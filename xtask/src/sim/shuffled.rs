@@ -1,7 +1,8 @@
 //! A tokio for the simulation that runs ready tasks in an order drawn from the runtime's seed.
 //!
-//! tokio's own scheduler runs them in the order in which they were woken, so that a program under test never sees another one. The
-//! copy differs from the version in Cargo.lock in one place and by a build script, and cargo's `paths` takes it in that version's stead.
+//! tokio's own scheduler runs them in the order in which they were woken, so that a program under
+//! test never sees another one. The copy differs from the version in Cargo.lock in one place and by
+//! a build script, and cargo's `paths` takes it in that version's stead.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,8 @@ const SHUFFLED: &str = "if self.tasks.len() > 1 {
 
 const NO_SCRIPT: &str = "build = false";
 
-/// Sets the cfg with which the runtime takes a seed. RUSTFLAGS would set it for every crate, and so build every crate again.
+/// Sets the cfg with which the runtime takes a seed. RUSTFLAGS would set it for every crate, and so
+/// build every crate again.
 const SCRIPT: &str = r#"fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rustc-cfg=tokio_unstable");

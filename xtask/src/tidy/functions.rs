@@ -1,11 +1,13 @@
 //! The longest and the deepest functions: a list to look at, which fails nothing.
+//!
+//! A function that stays long or deep has a reason here. One without is printed as a note.
 
 use std::fmt;
 
 use syn::spanned::Spanned as _;
 use syn::visit::{self, Visit};
 
-use super::code::is_test;
+use super::{Problem, code::is_test};
 use crate::workspace::File;
 
 /// A function with more lines is listed.
@@ -14,6 +16,11 @@ const LINES: usize = 60;
 /// A function in which blocks stand deeper in each other is listed.
 const DEPTH: usize = 4;
 
+/// Why a function stays as it is: its file, its name, the reason.
+type Reason = (&'static str, &'static str, &'static str);
+
+const REASONS: &[Reason] = &[];
+
 /// A function that is listed.
 #[derive(Debug, PartialEq)]
 pub(super) struct Long {
@@ -21,6 +28,14 @@ pub(super) struct Long {
     name: String,
     lines: usize,
     depth: usize,
+    reason: Option<&'static str>,
+}
+
+impl Long {
+    /// Whether nobody has said why it stays.
+    pub(super) fn is_open(&self) -> bool {
+        self.reason.is_none()
+    }
 }
 
 impl fmt::Display for Long {
@@ -30,8 +45,13 @@ impl fmt::Display for Long {
             name,
             lines,
             depth,
+            reason,
         } = self;
-        write!(f, "{lines:>4} lines, {depth} deep  {name}  {place}")
+        let reason = reason.unwrap_or("no reason given");
+        write!(
+            f,
+            "{lines:>4} lines, {depth} deep  {name}  {place}: {reason}"
+        )
     }
 }
 
@@ -41,6 +61,29 @@ pub(super) fn list(files: &[File]) -> Vec<Long> {
     let mut long: Vec<_> = files.iter().filter(is_source).flat_map(of_file).collect();
     long.sort_by(|a, b| (b.lines, b.depth, &a.place).cmp(&(a.lines, a.depth, &b.place)));
     long
+}
+
+/// Reasons for functions that are short again, or gone.
+pub(super) fn stale_reasons(files: &[File]) -> Vec<Problem> {
+    let long = list(files);
+    let is_stale = |(path, name, _): &&Reason| {
+        let is_it = |long: &Long| long.name == *name && long.place.starts_with(path);
+        !long.iter().any(is_it)
+    };
+    let stale = REASONS.iter().filter(is_stale);
+    stale
+        .map(|(path, name, _)| {
+            let message = format!("{name} needs no place in xtask's REASONS any more");
+            Problem::at(*path, message)
+        })
+        .collect()
+}
+
+fn reason(reasons: &[Reason], path: &str, name: &str) -> Option<&'static str> {
+    let found = reasons
+        .iter()
+        .find(|(file, function, _)| *file == path && *function == name);
+    found.map(|(_, _, reason)| *reason)
 }
 
 fn of_file(file: &File) -> Vec<Long> {
@@ -69,6 +112,7 @@ impl Reader<'_> {
             name: name.to_string(),
             lines: end + 1 - start,
             depth: depth.deepest,
+            reason: reason(REASONS, self.path, &name.to_string()),
         };
         if long.lines > LINES || long.depth > DEPTH {
             self.found.push(long);
@@ -155,6 +199,19 @@ mod tests {
         let long = of(&"x();\n".repeat(LINES));
         assert_eq!((long[0].lines, long[0].depth), (LINES + 3, 0));
         assert_eq!(long[0].place, "crates/a/src/b.rs:1");
+    }
+
+    #[test]
+    fn a_reason_belongs_to_a_function_of_a_file() {
+        let reasons = [("crates/a/src/b.rs", "f", "one arm for each kind")];
+        let found = |path, name| reason(&reasons, path, name);
+        assert_eq!(
+            found("crates/a/src/b.rs", "f"),
+            Some("one arm for each kind")
+        );
+        assert_eq!(found("crates/a/src/b.rs", "g"), None);
+        assert_eq!(found("crates/a/src/c.rs", "f"), None);
+        assert!(of(&"x();\n".repeat(LINES))[0].is_open());
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use super::Problem;
 use crate::workspace::File;
 
-/// Looks at the links of all Markdown files among `files`; `exists` tells of a path whether anything is there.
+/// Looks at the links of all Markdown files among `files`; `exists` tells of a path whether
+/// anything is there.
 pub(super) fn check(files: &[File], exists: impl Fn(&str) -> bool) -> Vec<Problem> {
     let documents: Vec<_> = files
         .iter()
@@ -55,7 +56,8 @@ fn links(line: &str) -> impl Iterator<Item = &str> {
     parts.filter_map(|rest| Some(rest.split_once(')')?.0.trim()))
 }
 
-/// `target`, as it stands in the file at `path`, from the workspace's root; `None` when it leaves that.
+/// `target`, as it stands in the file at `path`, from the workspace's root; `None` when it leaves
+/// that.
 fn resolve(path: &str, target: &str) -> Option<String> {
     if target.is_empty() {
         return Some(path.to_owned());

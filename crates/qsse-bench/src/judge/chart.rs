@@ -1,4 +1,5 @@
-//! A picture of fan-out throughput: bars for each system, in groups by subscribers and size of events.
+//! A picture of fan-out throughput: bars for each system, in groups by subscribers and size of
+//! events.
 
 use std::fmt::Write as _;
 

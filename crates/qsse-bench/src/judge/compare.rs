@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Bench;
+use super::bench::Bench;
 use super::report::{Figure, report};
 use super::rounds::interleave;
 use super::run::{Order, measure};

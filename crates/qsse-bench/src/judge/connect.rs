@@ -1,9 +1,10 @@
-//! A storm of connects: from the first packet to subscribed, then goodbye, a bounded number at a time.
+//! A storm of connects: from the first packet to subscribed, then goodbye, a bounded number at a
+//! time.
 
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::Bench;
+use super::bench::Bench;
 use super::compare::{Row, compare};
 use super::figures::{P50, P99};
 use super::report::Figure;

@@ -5,8 +5,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::Bench;
-use super::process::{Process, SERVER_CORE, pinned};
+use super::bench::Bench;
+use super::cores::{SERVER_CORE, pinned};
+use super::process::Process;
 use super::stats::Spread;
 use crate::FILTERS;
 use crate::filters::MATCHING;

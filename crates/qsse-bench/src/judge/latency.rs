@@ -1,12 +1,13 @@
-//! Latency: how late events arrive when they are published at a fixed rate, with all packets or without some.
+//! Latency: how late events arrive when they are published at a fixed rate, with all packets or
+//! without some.
 //!
-//! The age of an event counts from when it was due, not from when its turn came: a stall shows in every event that it
-//! has delayed.
+//! The age of an event counts from when it was due, not from when its turn came: a stall shows in
+//! every event that it has delayed.
 
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::Bench;
+use super::bench::Bench;
 use super::compare::{Row, compare};
 use super::figures::{P50, P99, P999};
 use super::report::Figure;

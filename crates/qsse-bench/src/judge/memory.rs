@@ -1,9 +1,10 @@
-//! Memory: what an idle subscriber costs the server's process. Buffers of the kernel, which TCP has many of, are not in it.
+//! Memory: what an idle subscriber costs the server's process. Buffers of the kernel, which TCP has
+//! many of, are not in it.
 
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::Bench;
+use super::bench::Bench;
 use super::compare::{Row, compare};
 use super::report::Figure;
 use super::run::Order;

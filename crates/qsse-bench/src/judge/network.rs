@@ -1,8 +1,8 @@
-//! A network of a run's own, with packets of the usual size, some of which may get lost: the loopback of a namespace, which
-//! ends with the last process in it.
+//! A network of a run's own, with packets of the usual size, some of which may get lost: the
+//! loopback of a namespace, which ends with the last process in it.
 //!
-//! However this program ends, nothing is left behind: the namespace has no name and is held by a process that ends when its
-//! standard input does.
+//! However this program ends, nothing is left behind: the namespace has no name and is held by a
+//! process that ends when its standard input does.
 
 use std::net::Ipv4Addr;
 use std::process::Command;

@@ -1,22 +1,11 @@
-//! Processes on a core of their own: what they say, what they use, and their end.
+//! Processes: what they say, what they use, and their end.
 
-use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-
-use super::network::Network;
-use crate::args::Args;
-
-/// The core of servers.
-pub(super) const SERVER_CORE: usize = 0;
-
-/// The core of clients.
-pub(super) const CLIENT_CORE: usize = 1;
 
 /// Kernel clock ticks that `/proc` counts in.
 const TICKS_PER_S: f64 = 100.0;
@@ -26,28 +15,6 @@ pub(super) struct Process {
     child: Child,
     input: Option<ChildStdin>,
     lines: Receiver<String>,
-}
-
-/// A program on one core, where that can be had and is wanted, and in this network instead of the machine's.
-pub(super) fn pinned(
-    args: &Args,
-    core: usize,
-    network: Option<&Network>,
-    program: &Path,
-) -> Command {
-    let core = core.to_string();
-    let mut words = network.map_or(Vec::new(), Network::entering);
-    let can_pin = Command::new("taskset").args(["-c", &core, "true"]).output();
-    if !args.shared_cores && can_pin.is_ok_and(|output| output.status.success()) {
-        words.extend(["taskset", "-c", &core].map(str::to_owned));
-    }
-    let mut words = words
-        .into_iter()
-        .map(OsString::from)
-        .chain([program.into()]);
-    let mut command = Command::new(words.next().expect("at least the program"));
-    command.args(words);
-    command
 }
 
 impl Process {
@@ -69,7 +36,8 @@ impl Process {
         })
     }
 
-    /// Has it step back for the others on its core, which are to be as if they were alone; tells whether the system could.
+    /// Has it step back for the others on its core, which are to be as if they were alone; tells
+    /// whether the system could.
     pub(super) fn step_back(&self) -> bool {
         let pid = self.child.id().to_string();
         let stepped = Command::new("renice")

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::Bench;
+use super::bench::Bench;
 use super::compare::{Row, compare};
 use super::figures::{CLIENT_CORES, SERVER_CORES, SLOWEST_SHARE};
 use super::report::Figure;

@@ -21,7 +21,8 @@ pub(super) struct Figure {
     pub(super) more_is_better: bool,
 }
 
-/// Prints the table, and gives the row with these fields before the figures. Ratios are of the first figure, by round.
+/// Prints the table, and gives the row with these fields before the figures. Ratios are of the
+/// first figure, by round.
 pub(super) fn report(
     title: &str,
     fields: &[(&str, Value)],

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::Bench;
+use super::bench::Bench;
+use super::cores::{CLIENT_CORE, pinned};
 use super::network::Network;
-use super::process::{CLIENT_CORE, Process, pinned};
+use super::process::Process;
 use super::server::Server;
 use crate::LOAD;
 use crate::work::{Counted, Latency, Load, Peer, Role, Task, Work};

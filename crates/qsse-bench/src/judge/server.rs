@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use super::Bench;
+use super::bench::Bench;
+use super::cores::{SERVER_CORE, pinned};
 use super::network::{self, Network};
-use super::process::{Process, SERVER_CORE, pinned};
+use super::process::Process;
 use crate::work::{Peer, Task, Work};
 use crate::{SERVE, tls};
 

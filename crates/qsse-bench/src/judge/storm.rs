@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::Bench;
+use super::bench::Bench;
 use super::compare::{Row, compare};
 use super::figures::{P50, P99, P999};
 use super::report::{Figure, key};
@@ -17,7 +17,8 @@ const PEERS: [Peer; 3] = [Peer::Qsse, Peer::RawQuinn, Peer::SseH2];
 const SUBSCRIBERS: usize = 100;
 const EVENTS_PER_S: f64 = 100.0;
 
-/// Clients that are connecting at any time, without and with a storm: two thousand come within a second or two.
+/// Clients that are connecting at any time, without and with a storm: two thousand come within a
+/// second or two.
 const NEWCOMERS: [usize; 2] = [0, 64];
 
 const FIGURES: [Figure; 3] = [P99, P50, P999];

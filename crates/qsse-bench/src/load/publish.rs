@@ -4,8 +4,9 @@ use anyhow::{Result, bail};
 use qsse_client::Client;
 
 use super::dialer::{Dialer, Subscriber, endpoint};
+use super::nats;
+use super::talk::{fail, ready};
 use super::tally::{Tallies, Tally};
-use super::{fail, nats, ready};
 use crate::payload;
 use crate::work::{Counted, Load};
 
@@ -52,7 +53,8 @@ impl Publisher {
                 let publisher = client.publisher();
                 let data = payload::blank(tally.event_bytes());
                 loop {
-                    // Waits while a megabyte is not acknowledged, so that what is sent is what is taken.
+                    // Waits while a megabyte is not acknowledged, so that what is sent is what is
+                    // taken.
                     publisher.send("bench", &data).await?;
                     tally.add(1);
                 }

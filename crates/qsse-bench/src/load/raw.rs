@@ -1,4 +1,5 @@
-//! Readers of raw streams: they count bytes, or look at records of equal size when ages are asked for.
+//! Readers of raw streams: they count bytes, or look at records of equal size when ages are asked
+//! for.
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;

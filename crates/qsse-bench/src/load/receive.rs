@@ -4,8 +4,8 @@ use anyhow::Result;
 use futures_util::future::try_join_all;
 
 use super::dialer::{Dialer, Subscriber, endpoint};
+use super::talk::{fail, ready};
 use super::tally::Tallies;
-use super::{fail, ready};
 use crate::work::{Counted, Load};
 
 /// Connects at once at most this many.

@@ -19,8 +19,8 @@ use super::tally::Tally;
 use crate::tls;
 use crate::work::Load;
 
-/// What the server may send ahead, as much as a qsse client allows a stream. That of the connection stays as it is, 5 MiB:
-/// with less, h2 takes a backlog of small frames for an attack.
+/// What the server may send ahead, as much as a qsse client allows a stream. That of the connection
+/// stays as it is, 5 MiB: with less, h2 takes a backlog of small frames for an attack.
 const WINDOW_BYTES: u32 = 1 << 20;
 
 /// Connects to one server.

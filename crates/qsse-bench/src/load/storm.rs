@@ -5,8 +5,8 @@ use std::time::Instant;
 use anyhow::Result;
 
 use super::dialer::{Dialer, endpoint};
+use super::talk::{fail, ready};
 use super::tally::{Tallies, Tally};
-use super::{fail, ready};
 use crate::work::{Counted, Load};
 
 /// Counts how many come to be subscribed in a window, and how long each waits for it.

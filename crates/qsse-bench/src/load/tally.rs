@@ -8,7 +8,7 @@ use anyhow::Result;
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 
-use super::begin;
+use super::talk::begin;
 use crate::payload;
 use crate::work::{Counted, Latency, Load, Task};
 
@@ -65,7 +65,8 @@ impl Tally {
         self.add(1);
     }
 
-    /// Counts events that nobody has looked at. Only one thread counts, so that no locked instruction is needed.
+    /// Counts events that nobody has looked at. Only one thread counts, so that no locked
+    /// instruction is needed.
     pub(super) fn add(&self, events: u64) {
         let count = self.count.load(Ordering::Relaxed);
         self.count.store(count + events, Ordering::Relaxed);

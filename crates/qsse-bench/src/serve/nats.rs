@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use rustls::{ClientConnection, StreamOwned};
 
-use super::{Start, at_rate, listening};
+use super::start::{Start, at_rate, listening};
 use crate::work::{Task, Work};
 use crate::{payload, tls};
 
@@ -18,7 +18,8 @@ const BURST_BYTES: usize = 32 << 10;
 /// Bursts that the server may be behind.
 const BURSTS_AHEAD: usize = 16;
 
-/// Publishes until the process ends. It never outruns the server: that would cost slow subscribers their connection.
+/// Publishes until the process ends. It never outruns the server: that would cost slow subscribers
+/// their connection.
 pub(super) fn publish(work: &Work, start: &Start) -> Result<()> {
     let address = work.server.context("the server's address is missing")?;
     let mut stream = connect(address, work)?;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use qsse_server::{Action, Authorizer, Principal, Scope, Server};
 use qsse_topic::PatternRef;
 
-use super::{Start, at_rate, listening};
+use super::start::{Start, at_rate, listening};
 use crate::work::{Peer, Task, Work};
 use crate::{payload, tls};
 

@@ -1,4 +1,5 @@
-//! The limit: a writer of large chunks to each connection, or of single events when there is a rate.
+//! The limit: a writer of large chunks to each connection, or of single events when there is a
+//! rate.
 
 use std::collections::VecDeque;
 
@@ -7,7 +8,7 @@ use bytes::Bytes;
 use qsse_transport::{Connection, ServerEndpoint};
 use tokio::sync::broadcast;
 
-use super::{Start, at_rate, listening};
+use super::start::{Start, at_rate, listening};
 use crate::work::{Task, Work};
 use crate::{payload, settings, tls};
 
@@ -76,7 +77,7 @@ async fn serve(
         Task::Steady { .. } => loop {
             let event = match events.recv().await {
                 Ok(event) => event,
-                Err(error) => super::fail(&error.into()),
+                Err(error) => super::start::fail(&error.into()),
             };
             stream.write_all(&mut [event]).await?;
         },

@@ -16,11 +16,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast;
 use tokio_rustls::TlsAcceptor;
 
-use super::{Start, at_rate, fail, listening};
+use super::start::{Start, at_rate, fail, listening};
 use crate::work::{Task, Work};
 use crate::{payload, tls};
 
-/// Events that the channel holds; a subscriber that is further behind would lose some, which ends the server.
+/// Events that the channel holds; a subscriber that is further behind would lose some, which ends
+/// the server.
 const QUEUE_EVENTS: usize = 16_384;
 
 /// Events published in one go.

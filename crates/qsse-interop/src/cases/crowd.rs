@@ -16,7 +16,8 @@ const CLIENTS: usize = 50;
 const EVENTS: u64 = 10_000;
 const EVENT_BYTES: usize = 512;
 
-/// Everybody but the stopped one has everything, in order, while that one has not moved; then it catches up.
+/// Everybody but the stopped one has everything, in order, while that one has not moved; then it
+/// catches up.
 pub(super) async fn crowd(bench: &Bench) -> Result<()> {
     let server = ServeProgram::start(bench.qsse()?, &bench.log).await?;
     let start = |_| {

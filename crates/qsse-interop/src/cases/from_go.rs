@@ -47,8 +47,9 @@ pub(super) async fn negotiated(bench: &Bench) -> Result<()> {
     expect(&mut people, "people", "Ada").await
 }
 
-/// The server takes a pattern for publishing as we do for subscribing. Subscribed to is only what was declared by that
-/// very text, and the events then come on that text: on a pattern, which for us is no name of a topic.
+/// The server takes a pattern for publishing as we do for subscribing. Subscribed to is only what
+/// was declared by that very text, and the events then come on that text: on a pattern, which for
+/// us is no name of a topic.
 pub(super) async fn patterns(bench: &Bench) -> Result<()> {
     let mut server = server(bench, &["--topics", "ride.*,ride.1,ride.2,people"]).await?;
     let (_client, mut rides) = subscribe(&mut server, &["ride.1", "ride.2"]).await?;
@@ -115,7 +116,8 @@ pub(super) async fn handlers(bench: &Bench) -> Result<()> {
     Ok(())
 }
 
-/// A handler's pattern is matched here, as the library's client does it; the server, which does not have it, says so.
+/// A handler's pattern is matched here, as the library's client does it; the server, which does not
+/// have it, says so.
 pub(super) async fn handlers_of_patterns(bench: &Bench) -> Result<()> {
     let mut server = server(bench, &["--topics", "ride.1,ride.2"]).await?;
     let client = client(server.address).await?;

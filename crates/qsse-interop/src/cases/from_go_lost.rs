@@ -59,7 +59,8 @@ pub(super) async fn silence(bench: &Bench) -> Result<()> {
     expect(&mut people, "people", "still there").await
 }
 
-/// A client that gives up a server that is silent for two seconds; the shorter timeout of both sides counts.
+/// A client that gives up a server that is silent for two seconds; the shorter timeout of both
+/// sides counts.
 fn impatient() -> Config {
     let transport = TransportConfig::default().idle_timeout(Duration::from_secs(2));
     Config::default().transport(transport)
@@ -89,7 +90,8 @@ pub(super) async fn restart(bench: &Bench) -> Result<()> {
     expect(&mut people, "people", "after").await
 }
 
-/// A client of ours that is killed: the library's server finds out when it writes to a connection that is over.
+/// A client of ours that is killed: the library's server finds out when it writes to a connection
+/// that is over.
 pub(super) async fn gone(bench: &Bench) -> Result<()> {
     let mut server = start(bench).await?;
     let address = server.address.to_string();

@@ -61,7 +61,8 @@ pub(super) async fn multi_topic(bench: &Bench) -> Result<()> {
     Ok(())
 }
 
-/// An event that two of its patterns match reaches the client once, and the library calls both handlers.
+/// An event that two of its patterns match reaches the client once, and the library calls both
+/// handlers.
 pub(super) async fn handlers(bench: &Bench) -> Result<()> {
     let ours = OurServer::open().await?;
     let arguments = ["--topics", "ride.1,ride.2,people"];

@@ -74,8 +74,8 @@ pub(super) async fn gone(bench: &Bench) -> Result<()> {
     Ok(())
 }
 
-/// Go clients send no keep-alive of their own: ours hold the connection. The shorter timeout of both sides counts, so
-/// a short one of ours shows in seconds what the usual one shows in minutes.
+/// Go clients send no keep-alive of their own: ours hold the connection. The shorter timeout of
+/// both sides counts, so a short one of ours shows in seconds what the usual one shows in minutes.
 pub(super) async fn silence(bench: &Bench) -> Result<()> {
     let (config, quiet) = match bench.quiet {
         Some(quiet) => (Config::default(), quiet),

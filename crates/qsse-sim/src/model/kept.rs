@@ -7,14 +7,16 @@ use qsse_client::EventId;
 use super::{Known, Model, Stay, To, Told};
 use crate::program::StoreKind;
 
-/// What an event of which nobody has seen the data may take in a file, and what any takes beside its data.
+/// What an event of which nobody has seen the data may take in a file, and what any takes beside
+/// its data.
 const LARGEST: u64 = 2_100;
 const BESIDE: u64 = 400;
 /// Retention looks every second, and takes a while where the disk does.
 const LOOKS_MS: u64 = 2_500;
 
 impl Model {
-    /// Whether so much has come after an event up to a seq, or so much time gone by, that retention may have let go of it.
+    /// Whether so much has come after an event up to a seq, or so much time gone by, that retention
+    /// may have let go of it.
     pub(crate) fn may_be_let_go(
         &self,
         stay: &Stay,
@@ -70,7 +72,8 @@ impl Model {
         }
     }
 
-    /// Who begins with the oldest event that is kept, at a time when the log's end had been at `head` for long, sees what the rules keep.
+    /// Who begins with the oldest event that is kept, at a time when the log's end had been at
+    /// `head` for long, sees what the rules keep.
     pub(crate) fn check_kept(&mut self, reading: usize, when: (u64, u64)) {
         // What retention removed is known less well after damage, and without room.
         if self.setting.store == StoreKind::None || self.was_full || self.setbacks > 0 {
@@ -97,7 +100,8 @@ impl Model {
         events.take_while(|(id, _)| id.seq() <= last).collect()
     }
 
-    /// It sees nothing else. Where the disk was not `calm`, events came to the store late, and are counted as younger.
+    /// It sees nothing else. Where the disk was not `calm`, events came to the store late, and are
+    /// counted as younger.
     pub(crate) fn check_let_go(&mut self, reading: usize, (head, at_ms): (u64, u64), calm: bool) {
         let Some(stay) = self.readings[reading].stays.first() else {
             return;

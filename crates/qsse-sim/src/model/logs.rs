@@ -7,8 +7,9 @@ use qsse_client::EventId;
 use super::{Known, Model};
 use crate::program::StoreKind;
 
-/// A log: its epochs, each with the first seq that an event of it may have. A store that is opened again is the same log with a further
-/// epoch; one that has gone back to an earlier state is another one, which has the beginning of the one before.
+/// A log: its epochs, each with the first seq that an event of it may have. A store that is opened
+/// again is the same log with a further epoch; one that has gone back to an earlier state is
+/// another one, which has the beginning of the one before.
 pub(crate) struct Log(Vec<(u64, u64)>);
 
 /// What was done to a store before it was opened again.
@@ -16,7 +17,8 @@ pub(crate) struct Log(Vec<(u64, u64)>);
 pub(crate) enum Setback {
     /// A copy was put back, which was made at this moment and has everything up to a seq.
     Restored { made: u64, safe: u64 },
-    /// A file was damaged that has these seqs. So much that nobody can tell any more how far they were used, if it is `unmarked`.
+    /// A file was damaged that has these seqs. So much that nobody can tell any more how far they
+    /// were used, if it is `unmarked`.
     Damaged { from: u64, to: u64, unmarked: bool },
 }
 
@@ -182,7 +184,8 @@ impl Model {
         self.setting.store == StoreKind::Synced
     }
 
-    /// Whether this event may have been taken back: by an end, by damage, or because the log went back to where it was before.
+    /// Whether this event may have been taken back: by an end, by damage, or because the log went
+    /// back to where it was before.
     pub(crate) fn at_risk(&self, id: EventId) -> bool {
         let mut lossy = self.lossy.iter();
         !self.log().knows(id)

@@ -46,7 +46,8 @@ impl Tokens {
 }
 
 impl Model {
-    /// A client is about to show a newer token, by which it will connect from now on; tells its number.
+    /// A client is about to show a newer token, by which it will connect from now on; tells its
+    /// number.
     pub(crate) fn shown(&mut self, place: usize, rights: Rights) -> usize {
         self.add_token(place, rights, false)
     }
@@ -128,7 +129,8 @@ impl Model {
         self.tokens[place].within(from, self.moment).all(right)
     }
 
-    /// Whether a stay had to get an event as far as rights go: its client could read the topic all the time in between.
+    /// Whether a stay had to get an event as far as rights go: its client could read the topic all
+    /// the time in between.
     pub(crate) fn must_get(
         &self,
         reading: &Reading,
@@ -152,7 +154,8 @@ impl Model {
         rights.all(|other| Some(other) == first)
     }
 
-    /// Whether a client may subscribe to a filter by these rights. An authorizer that knows only names lets wildcards in.
+    /// Whether a client may subscribe to a filter by these rights. An authorizer that knows only
+    /// names lets wildcards in.
     pub(crate) fn lets_in(&self, rights: Rights, filter: &Filter) -> bool {
         let names_only = self.setting.names_only && rights != Rights::Out;
         filter.patterns().iter().all(|pattern| {

@@ -5,10 +5,12 @@ use qsse_client::Filter;
 use super::{Actor, Wish};
 
 impl Actor {
-    /// Whether at some moment since `asked` its client may have had the right to what it subscribes to.
+    /// Whether at some moment since `asked` its client may have had the right to what it subscribes
+    /// to.
     pub(super) fn may_be_let_in(&self, asked: u64) -> bool {
         let (model, Wish { place, filter, .. }) = (self.world.model.borrow(), &self.wish);
-        // What is revoked between the questions about two patterns may let in what nobody has the right to as a whole.
+        // What is revoked between the questions about two patterns may let in what nobody has the
+        // right to as a whole.
         filter.patterns().iter().all(|pattern| {
             let alone = Filter::from(pattern.clone());
             model.may(*place, asked, |rights| model.lets_in(rights, &alone))

@@ -40,7 +40,8 @@ impl Run {
         world.fault("a publisher has not ended 15 minutes after everything was mended");
     }
 
-    /// Publishes on every topic, twice, and sees it come to everybody; then looks at everything. `None` if that came to nothing.
+    /// Publishes on every topic, twice, and sees it come to everybody; then looks at everything.
+    /// `None` if that came to nothing.
     pub(super) async fn judge(&mut self) -> Option<()> {
         let world = Rc::clone(&self.world);
         world.connect(CLIENTS);
@@ -58,8 +59,8 @@ impl Run {
         let audit = auditor.reading;
         self.subscribers.insert(SUBS, auditor);
         let read = self.reads_upto(audit, head).await;
-        // The first time connections may still have to be made; the second time news has to travel at once.
-        // A token that expires costs a connection at any time.
+        // The first time connections may still have to be made; the second time news has to travel
+        // at once. A token that expires costs a connection at any time.
         let at_once = match world.setting.token_ms {
             Some(_) => 15_000,
             None => 1_500,
@@ -87,7 +88,8 @@ impl Run {
                 model.check_kept(audit, (head, at_ms));
             }
         }
-        // A stream that was reset before it began is asked for again after 10 s, and only then refused.
+        // A stream that was reset before it began is asked for again after 10 s, and only then
+        // refused.
         for _ in 0..400 {
             if self.intruders().is_empty() {
                 break;
@@ -99,7 +101,8 @@ impl Run {
         Some(())
     }
 
-    /// Whether a subscription gets to a seq within a while, before something is published that could take from it what it reads.
+    /// Whether a subscription gets to a seq within a while, before something is published that
+    /// could take from it what it reads.
     async fn reads_upto(&self, reading: usize, seq: u64) -> bool {
         let there = || {
             let stays = &self.world.model.borrow().readings[reading].stays;

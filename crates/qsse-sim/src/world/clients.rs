@@ -87,7 +87,8 @@ impl World {
         }
     }
 
-    /// Has the client of a place show a newer token, until the server has accepted it or there is one that is newer still.
+    /// Has the client of a place show a newer token, until the server has accepted it or there is
+    /// one that is newer still.
     pub(crate) fn refresh(
         self: &std::rc::Rc<Self>,
         place: usize,

@@ -1,8 +1,10 @@
 //! [`Pace`]: how long something takes that answers at once by itself.
 
-use qsse_testing::rng::Rng;
+use std::time::Duration;
 
-use super::*;
+use parking_lot::Mutex;
+use qsse_testing::rng::Rng;
+use tokio::time::sleep;
 
 /// Draws how long each of its operations takes.
 pub(super) struct Pace {

@@ -11,7 +11,8 @@ pub(super) fn token(place: usize, number: usize, rights: Rights) -> String {
     format!("{place} {number} {rights}")
 }
 
-/// What the server says of tokens itself: by place, that those up to a number are worth this, whatever they say.
+/// What the server says of tokens itself: by place, that those up to a number are worth this,
+/// whatever they say.
 pub(super) type Revoked = Arc<Mutex<[Option<(usize, Rights)>; CLIENTS]>>;
 
 /// Whose a token is, and what it is worth now.
@@ -85,8 +86,8 @@ impl Authorizer for Asked {
 
 /// What the server does to its principals.
 impl World {
-    /// Whatever tokens a place has shown, they are worth this from now on: for connections that are there when the authorizer is asked again, and
-    /// at the latest when they have expired.
+    /// Whatever tokens a place has shown, they are worth this from now on: for connections that are
+    /// there when the authorizer is asked again, and at the latest when they have expired.
     pub(crate) fn revoke(self: &std::rc::Rc<Self>, place: usize, rights: Rights) {
         let number = self.model.borrow_mut().revoked(place, rights);
         self.revoked.lock()[place] = Some((number, rights));

@@ -2,13 +2,15 @@
 
 use super::*;
 
-/// After so long a store that does not answer has been noticed: retention asks it every second, and 10 s are given to it.
+/// After so long a store that does not answer has been noticed: retention asks it every second, and
+/// 10 s are given to it.
 const NOTICED: Duration = Duration::from_secs(13);
 
 /// After so long the server is well again, once its disk is.
 const RECOVERED: Duration = Duration::from_secs(3);
 
-/// An open that fails may have noted its epoch: the next one begins beyond what it can have counted up to.
+/// An open that fails may have noted its epoch: the next one begins beyond what it can have counted
+/// up to.
 const EPOCHS: u64 = 1_000;
 
 /// The server.
@@ -154,7 +156,8 @@ impl World {
         self.witnessed.set(last);
     }
 
-    /// Lets the disk hang for a time. A server whose store has not answered for so long has to say that it is not well.
+    /// Lets the disk hang for a time. A server whose store has not answered for so long has to say
+    /// that it is not well.
     pub(crate) fn hang(self: &std::rc::Rc<Self>, time: Duration) {
         let Some(disk) = self.disk.clone() else {
             return;
@@ -273,7 +276,8 @@ impl World {
     /// Waits until nothing of the server is left on the network.
     async fn gone(&self) {
         let address = self.network.server_address();
-        // Closed connections stay for three probe timeouts, which a round trip through a partition makes long.
+        // Closed connections stay for three probe timeouts, which a round trip through a partition
+        // makes long.
         for _ in 0..30_000 {
             if self.network.free(address) {
                 return;

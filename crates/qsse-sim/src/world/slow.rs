@@ -1,12 +1,18 @@
 //! [`Slow`]: a store whose disk takes its time, and at times hangs.
 
-use qsse_log::{Entry, Now, Opened, Storage, StorageError, Stored};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use qsse_log::disk::Disk;
+use qsse_log::{Acknowledge, Entry, Now, Opened, Storage, StorageError, Stored};
+use qsse_proto::Timestamp;
 use qsse_topic::{Filter, Topic};
 
-use super::*;
+use super::pace::Pace;
+use crate::tripwire::Tripwire;
 
-/// A store as a thread of its own would write it: one job after the other, and what was begun goes on when nobody waits for it any
-/// more. What is read is read beside that.
+/// A store as a thread of its own would write it: one job after the other, and what was begun goes
+/// on when nobody waits for it any more. What is read is read beside that.
 pub(super) struct Slow {
     disk: Arc<Disk>,
     wire: Tripwire,

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use parking_lot::Mutex;
 use qsse_client::{Epoch, Event, EventId, Filter, Notice, Topic};
 
-use super::Acknowledge;
+use super::setup::Acknowledge;
 
 /// An event's own name: its publisher, and its number there from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,7 +165,7 @@ impl Judge {
     /// A handler was called.
     pub(super) fn arrive(&self, watcher: usize, event: &Event) {
         let mut state = self.state.lock();
-        if event.topic().as_str() == super::watch::END {
+        if event.topic().as_str() == super::setup::END {
             state.watchers[watcher].done = true;
             return;
         }
@@ -319,7 +319,8 @@ impl State {
         }
     }
 
-    /// Counts what was acknowledged and did not come, where that may be; everywhere else it is a fault.
+    /// Counts what was acknowledged and did not come, where that may be; everywhere else it is a
+    /// fault.
     fn find_lost(&mut self, may_lose: bool) -> u64 {
         let (mut lost, mut faults) = (0, Vec::new());
         for watcher in &self.watchers {
@@ -369,7 +370,8 @@ impl Watcher {
         self.filter.matches(&topic)
     }
 
-    /// Whether a gap was told where the event is missing: between the publisher's events before and after that came.
+    /// Whether a gap was told where the event is missing: between the publisher's events before and
+    /// after that came.
     fn was_told(&self, of: &Publisher, number: usize, came: &[bool]) -> bool {
         let has = |at: &usize| came.get(*at).copied().unwrap_or(false);
         let before = (0..number).rev().find(has).map_or(0, |at| of.seqs[at]);

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::judge::{Judge, Name, Told};
-use super::{GUARD, impatient};
+use super::setup::{GUARD, impatient};
 
 /// The publishers, until they are stopped.
 pub(super) struct Load {
@@ -18,7 +18,8 @@ pub(super) struct Load {
     stop: Arc<AtomicBool>,
 }
 
-/// Publishers of single events, and of ones with keys of their own: each waits for its acknowledgement.
+/// Publishers of single events, and of ones with keys of their own: each waits for its
+/// acknowledgement.
 const SINGLES: u32 = 8;
 
 /// How often a publisher of many sends some.

@@ -1,4 +1,5 @@
-//! Subscribers of all kinds: handlers over several filters, plain subscriptions, and one that comes and goes with its cursor.
+//! Subscribers of all kinds: handlers over several filters, plain subscriptions, and one that comes
+//! and goes with its cursor.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +13,7 @@ use qsse_testing::rng::Rng;
 use tokio::task::JoinSet;
 
 use super::judge::Judge;
-use super::{impatient, until};
-
-/// The topic of the last event of all.
-pub(super) const END: &str = "end";
+use super::setup::{END, impatient, until};
 
 /// Those that watch.
 pub(super) struct Watchers {

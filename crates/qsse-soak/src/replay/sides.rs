@@ -14,7 +14,8 @@ use qsse_store::{Entry, Options, Store};
 use qsse_transport::tls::{ClientTls, ServerTls};
 use qsse_transport::{ClientEndpoint, Connection, ServerEndpoint, ServerUrl, TransportConfig};
 
-use super::{EVENT_BYTES, Side};
+use super::side::Side;
+use crate::bench::EVENT_BYTES;
 
 const TOPIC: &str = "bench";
 

@@ -1,4 +1,5 @@
-//! Subscriptions that replay and one that is live on the same connection: the live one does not wait for them.
+//! Subscriptions that replay and one that is live on the same connection: the live one does not
+//! wait for them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,8 +10,12 @@ use anyhow::{Result, ensure};
 use qsse_client::{Client, ServerUrl, Start, Subscription};
 use tokio::task::JoinSet;
 
-use super::{EVENT_BYTES, GUARD};
+use crate::bench::EVENT_BYTES;
 use crate::server::Program;
+
+/// The deadline of everything that is waited for: nothing takes this long unless something is
+/// wrong.
+pub(super) const GUARD: Duration = Duration::from_secs(120);
 
 /// Subscriptions that replay.
 const REPLAYS: usize = 8;

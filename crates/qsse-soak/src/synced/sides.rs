@@ -17,8 +17,9 @@ use qsse_topic::PatternRef;
 use tokio::runtime;
 use tokio::task::JoinSet;
 
+use super::part::{Part, Which};
 use super::slow::Slow;
-use super::{EVENT_BYTES, Part, Which};
+use crate::bench::EVENT_BYTES;
 
 const TOPIC: &str = "bench";
 
