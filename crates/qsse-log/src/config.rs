@@ -6,8 +6,6 @@ use qsse_proto::limits::SettingError;
 use qsse_topic::Pattern;
 use serde::{Deserialize, Serialize};
 
-use crate::storage::Acknowledge;
-
 /// Bounds of a [`Log`](crate::Log), all counted in allocated bytes.
 ///
 /// ```
@@ -26,7 +24,7 @@ pub struct Config {
     /// Greatest age of an event in the history, by the monotonic clock. Default none.
     pub history_age: Option<Duration>,
     /// What single topics may keep, within these bounds; for each topic the first rule counts whose pattern matches. Default none.
-    pub retention: Vec<Retention>,
+    pub retention: Vec<TopicRetention>,
     /// Most bytes of one feed. Default 4 MiB: what a reader may be behind before it reads from the history.
     pub feed_bytes: usize,
     /// Most bytes of all feeds together. Default 64 MiB, shared evenly once there are more than sixteen feeds.
@@ -50,21 +48,35 @@ pub struct Config {
     pub dedup_publishers: usize,
 }
 
+/// What the acknowledgement of a publish means in a log with a [`Storage`](crate::Storage).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Acknowledge {
+    /// The event is in memory. A crash of the process may lose it.
+    Memory,
+    /// The operating system has it. A crash of the machine may lose it.
+    Written,
+    /// It is on the disk.
+    #[default]
+    Synced,
+}
+
 /// What each topic that a pattern matches may keep.
 ///
 /// A subscriber that comes back is told of a gap only if a topic of its own has lost something.
 ///
 /// ```
-/// use qsse_log::{Config, Retention};
+/// use qsse_log::{Config, TopicRetention};
 ///
-/// let positions = Retention::of("position.*".parse()?).max_events(1);
+/// let positions = TopicRetention::of("position.*".parse()?).max_events(1);
 /// assert_eq!(Config::default().retain(positions).retention.len(), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
-pub struct Retention {
+pub struct TopicRetention {
     /// Which topics.
     pub pattern: Pattern,
     /// Most events of one topic. Default: any number.
@@ -78,7 +90,7 @@ pub struct Retention {
     pub max_age: Option<Duration>,
 }
 
-impl Retention {
+impl TopicRetention {
     /// A rule without a bound for the topics of this pattern.
     pub fn of(pattern: Pattern) -> Self {
         Self {
@@ -166,7 +178,7 @@ impl Config {
 
     /// Adds a rule to [`retention`](Self::retention), behind those that are there.
     #[must_use]
-    pub fn retain(mut self, rule: Retention) -> Self {
+    pub fn retain(mut self, rule: TopicRetention) -> Self {
         self.retention.push(rule);
         self
     }
@@ -221,7 +233,7 @@ mod tests {
     #[test]
     fn each_setting_is_set_and_no_other() {
         let seconds = Duration::from_secs;
-        let rule = Retention::of("a".parse().unwrap()).max_events(1);
+        let rule = TopicRetention::of("a".parse().unwrap()).max_events(1);
         let config = Config::default()
             .history_bytes(1)
             .history_events(2)

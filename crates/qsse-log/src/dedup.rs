@@ -4,54 +4,13 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::time::Duration;
 
-use bytes::Bytes;
 use qsse_proto::{Epoch, EventId};
 
-use crate::append::Appended;
 use crate::config::Config;
-use crate::storage::Opened;
-use crate::time::Now;
-
-/// Added to every time here, so that there is room for those before the start.
-pub(crate) const BEFORE: Duration = Duration::from_secs(1 << 32);
-
-/// What makes two publishes the same one.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Key {
-    scope: [u8; 16],
-    key: Bytes,
-}
-
-impl Key {
-    /// A key within a scope: two scopes never share a key. The scope stands for who publishes and under which name.
-    pub fn new(scope: [u8; 16], key: impl Into<Bytes>) -> Self {
-        let key = key.into();
-        Self { scope, key }
-    }
-
-    /// The scope.
-    pub fn scope(&self) -> [u8; 16] {
-        self.scope
-    }
-
-    /// The key itself.
-    pub fn key(&self) -> &Bytes {
-        &self.key
-    }
-}
-
-/// What is known of a keyed publish.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Known {
-    /// It was not taken before.
-    New,
-    /// It was taken: these are its events; `None` if it reached no topic.
-    Taken(Option<Appended>),
-    /// It was taken, and which its events are is not known any more.
-    TakenLongAgo,
-    /// It is tried again, and it is not known any more whether it was taken.
-    Unknown,
-}
+use crate::event::Appended;
+use crate::key::{Known, PublishKey};
+use crate::storage::Recovered;
+use crate::time::{BEFORE, Now};
 
 /// The keys of the window, oldest first.
 ///
@@ -79,7 +38,7 @@ impl Dedup {
     /// What is known of `key`, first sent `ago` at most if this is not the first attempt; `many` if it is a publish to many topics.
     pub(crate) fn look_up(
         &self,
-        key: &Key,
+        key: &PublishKey,
         ago: Option<Duration>,
         many: bool,
         now: Duration,
@@ -107,7 +66,7 @@ impl Dedup {
     /// Notes what a publish has become.
     pub(crate) fn insert(
         &mut self,
-        key: &Key,
+        key: &PublishKey,
         events: Option<Appended>,
         now: Duration,
         config: &Config,
@@ -120,7 +79,7 @@ impl Dedup {
     }
 
     /// Forgets those that were not taken after all.
-    pub(crate) fn remove<'k>(&mut self, keys: impl IntoIterator<Item = &'k Key>) {
+    pub(crate) fn remove<'k>(&mut self, keys: impl IntoIterator<Item = &'k PublishKey>) {
         let mut removed = false;
         for key in keys {
             let hash = self.hash(key);
@@ -133,17 +92,17 @@ impl Dedup {
     }
 
     /// Takes over the keys of an earlier process. With `lost` there may be others, of events that readers saw and nothing kept.
-    pub(crate) fn recover(&mut self, opened: &Opened, now: Now, lost: bool) {
+    pub(crate) fn recover(&mut self, recovered: &Recovered, now: Now, lost: bool) {
         // As if no time had passed since the last event: how much has is the word of a clock that may have jumped.
         let now = now.monotonic + BEFORE;
         let known = if lost {
             Duration::ZERO
         } else {
-            opened.keys_age
+            recovered.keys_age
         };
         self.recovered = Some(now);
         self.forgotten = Some(now.saturating_sub(known));
-        for (key, seq) in &opened.keys {
+        for (key, seq) in &recovered.keys {
             let hash = self.hash(key);
             let (first, count) = (*seq, 1);
             self.taken.insert(hash, Taken { first, count });
@@ -171,7 +130,7 @@ impl Dedup {
         self.taken.len()
     }
 
-    fn hash(&self, key: &Key) -> u128 {
+    fn hash(&self, key: &PublishKey) -> u128 {
         let [high, low] = [0, 1].map(|seed| u128::from(self.seeds[seed].hash_one(key)));
         high << 64 | low
     }
@@ -222,8 +181,8 @@ mod tests {
 
     const EPOCH: Epoch = Epoch::new(9);
 
-    fn key(text: &'static str) -> Key {
-        Key::new([1; 16], text)
+    fn key(text: &'static str) -> PublishKey {
+        PublishKey::new([1; 16], text)
     }
 
     fn seconds(seconds: u64) -> Duration {
@@ -239,15 +198,15 @@ mod tests {
 
     /// With key `a` of an earlier process, which knew the keys of its last 100 s, when the clock stands at 50 s.
     fn recovered(lost: bool) -> Dedup {
-        let mut opened = Opened::new(EPOCH);
-        opened.keys = vec![(key("a"), 7)];
-        opened.keys_age = seconds(100);
+        let mut recovered = Recovered::new(EPOCH);
+        recovered.keys = vec![(key("a"), 7)];
+        recovered.keys_age = seconds(100);
         let now = Now {
             monotonic: seconds(50),
             ..Now::default()
         };
         let mut dedup = Dedup::default();
-        dedup.recover(&opened, now, lost);
+        dedup.recover(&recovered, now, lost);
         dedup
     }
 
@@ -315,10 +274,10 @@ mod tests {
     #[test]
     fn scope_and_key_make_a_key() {
         let one = key("a");
-        assert_eq!(Key::new([3; 16], "b").scope(), [3; 16]);
+        assert_eq!(PublishKey::new([3; 16], "b").scope(), [3; 16]);
         assert_eq!((one.scope(), &one.key()[..]), ([1; 16], &b"a"[..]));
         let dedup = Dedup::default();
-        let others = [Key::new([2; 16], "a"), key("b")];
+        let others = [PublishKey::new([2; 16], "a"), key("b")];
         assert!(
             others
                 .iter()

@@ -1,4 +1,4 @@
-//! [`Disk`]: a log's storage in a directory.
+//! [`Disk`]: a storage in a directory.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,99 +8,84 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use qsse_proto::{Epoch, Timestamp};
-use qsse_store::{Age, Recovered, Store, StoreError};
+use qsse_store::{Age, Store, StoreError};
 use qsse_topic::{Filter, Topic};
-use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use crate::config::Retention;
-use crate::dedup::Key;
-use crate::lineage::Lineage;
-use crate::storage::{Acknowledge, Entry, Opened, Storage, StorageError, Stored};
+use crate::config::Acknowledge;
+use crate::storage::{Entry, Recovered, Storage, StorageError, StoredEvents};
 use crate::time::Now;
 
 mod convert;
+mod retention;
 
 pub use qsse_store::{OpenError, Options};
+pub use retention::DiskRetention;
 
-use convert::{health, publisher, retention, storage_error, store_entry};
+use convert::{health, log_events, log_recovered, storage_error, store_entry, store_retention};
 
-/// Events in a directory, written by a thread of its own.
+/// A storage in a directory, written by a thread of its own.
 ///
 /// ```
-/// use qsse_log::disk::{Disk, Options};
+/// use qsse_log::disk::{Disk, DiskRetention, Options};
 /// use qsse_log::{Config, Log, Now};
 /// use qsse_proto::Epoch;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path();
-/// let disk = Disk::open(path, Options::new(Epoch::new(rand_number())), Kept::default())?;
+/// let options = Options::new(Epoch::new(rand_number()));
+/// let disk = Disk::open(path, options, DiskRetention::default())?;
 /// let log = Log::stored(std::sync::Arc::new(disk), Config::default(), Now::default());
 /// # Ok(())
 /// # }
-/// # use qsse_log::disk::Kept;
 /// # fn rand_number() -> u64 { 4 }
 /// ```
 pub struct Disk {
     writer: Writer,
     reader: qsse_store::Reader,
-    opened: Opened,
-    rules: Arc<qsse_store::Retention>,
-    /// Floors that were raised and not told yet.
+    recovered: Recovered,
+    retention: Arc<qsse_store::Retention>,
+    /// Floors that were raised and have not been returned yet.
     raised: Arc<Mutex<Vec<(Topic, u64)>>>,
-    /// When ages were first asked for, by the monotonic clock, and how long it had been closed then.
+    /// The monotonic time of the first question for ages, and how long the store had been closed.
     began: Mutex<Option<(Duration, Duration)>>,
 }
 
-/// The longest that a store is believed to have been closed: a wall clock that has jumped does not wipe everything at once.
+/// The longest time that a store is believed to have been closed. Without a limit, a wall clock that
+/// has jumped would remove all events at once.
 const LONGEST_CLOSED: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A store with a limit has at least so many segments when it is full.
+/// The number of segments that a full store with a limit on bytes has at least.
 const SEGMENTS: u64 = 8;
 
-/// What a topic's floor takes in its file, about.
+/// The approximate size of a topic's floor in its file.
 const FLOOR_BYTES: u64 = 40;
 
-/// What a [`Disk`] keeps. Each bound that is set holds by itself; without any it keeps everything.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
-pub struct Kept {
-    /// Most bytes of all files together, which are freed by whole segments: between two calls of
-    /// [`retain`](Storage::retain) it is passed by what is published, and after one only if the newest segment alone does.
-    pub max_bytes: Option<u64>,
-    /// Most events of all topics together.
-    pub max_events: Option<u64>,
-    /// Greatest age of an event.
-    pub max_age: Option<Duration>,
-    /// Bounds for single topics.
-    pub topics: Vec<Retention>,
-}
-
-/// Who writes.
+/// What writes the store.
 enum Writer {
     Thread(mpsc::Sender<Job>),
-    /// Whoever calls: for simulations, in which a thread would be another source of order.
+    /// The caller, for simulations: a thread would make their order unpredictable.
     Caller(Box<Mutex<Option<Store>>>),
 }
 
 type Job = Box<dyn FnOnce(&mut Option<Store>) + Send>;
 
 impl Disk {
-    /// Opens the store in a directory, which is made if there is none.
+    /// Opens the store in a directory, which is created if it does not exist.
     ///
-    /// With [`Kept::max_bytes`] segments are no longer than an eighth of it, from 64 KiB to 64 MiB: that is how much goes at
-    /// once. The floors of topics without events get as much.
+    /// With [`DiskRetention::max_bytes`] a segment has at most an eighth of the limit, from 64 KiB
+    /// to 64 MiB: this is how much is removed at once. The floors of topics without events get the
+    /// same share.
     ///
     /// # Errors
     /// [`OpenError`], which says what to do.
     pub fn open(
         path: impl AsRef<Path>,
         mut options: Options,
-        kept: Kept,
+        retention: DiskRetention,
     ) -> Result<Self, OpenError> {
-        if let Some(most) = kept.max_bytes {
+        if let Some(most) = retention.max_bytes {
             options = bounded(options, most);
         }
         let (store, recovered) = Store::open_dir(path, options)?;
@@ -113,47 +98,43 @@ impl Disk {
             what: "start its thread",
             source,
         })?;
-        Ok(Self::of(Writer::Thread(jobs), reader, recovered, kept))
+        let recovered = log_recovered(recovered);
+        Ok(Self::of(Writer::Thread(jobs), reader, recovered, retention))
     }
 
-    /// A store that is open already, written by whoever calls.
-    pub fn inline(store: Store, recovered: Recovered, kept: Kept) -> Self {
+    /// Uses a store that is already open. The caller's thread writes it.
+    pub fn inline(
+        store: Store,
+        recovered: qsse_store::Recovered,
+        retention: DiskRetention,
+    ) -> Self {
         let reader = store.reader();
         let writer = Writer::Caller(Box::new(Mutex::new(Some(store))));
-        Self::of(writer, reader, recovered, kept)
+        Self::of(writer, reader, log_recovered(recovered), retention)
     }
 
-    fn of(writer: Writer, reader: qsse_store::Reader, recovered: Recovered, kept: Kept) -> Self {
-        let mut epochs = recovered.epochs.into_iter();
-        let (oldest, _) = epochs.next().expect("an open store has an epoch");
-        let mut opened = Opened::new(oldest);
-        let begin = |lineage: Lineage, (epoch, first)| lineage.then(epoch, first);
-        opened.lineage = epochs.fold(opened.lineage, begin);
-        opened.head = recovered.next_seq - 1;
-        (opened.last_time, opened.latest) = (recovered.last_time, recovered.latest);
-        let keys = recovered.keys.into_iter();
-        opened.keys = keys
-            .map(|(key, seq, _)| (Key::new(key.scope, key.key), seq))
-            .collect();
-        (opened.keys_age, opened.publishers_age) = (recovered.keys_age, recovered.publishers_age);
-        opened.publishers = recovered.publishers.into_iter().map(publisher).collect();
-        opened.clean = recovered.clean;
+    fn of(
+        writer: Writer,
+        reader: qsse_store::Reader,
+        recovered: Recovered,
+        retention: DiskRetention,
+    ) -> Self {
         Self {
             writer,
             reader,
-            opened,
-            rules: Arc::new(retention(kept)),
+            recovered,
+            retention: Arc::new(store_retention(retention)),
             raised: Arc::default(),
             began: Mutex::new(None),
         }
     }
 
-    /// How old things are now.
+    /// Returns the time by which ages are measured.
     fn age(&self, now: Now) -> Age {
         let mut began = self.began.lock();
         let (since, closed) = *began.get_or_insert_with(|| {
-            let closed = now.wall.saturating_since(self.opened.last_time);
-            if is_doubtful(closed, self.opened.head) {
+            let closed = now.wall.saturating_since(self.recovered.last_time);
+            if is_doubtful(closed, self.recovered.head) {
                 tracing::warn!(
                     ?closed,
                     "by the clock the store was closed for long; its events are aged by a day only"
@@ -167,7 +148,7 @@ impl Disk {
         }
     }
 
-    /// Lets the writer do something with the store, while it is open.
+    /// Runs `work` with the open store, where it is written.
     async fn with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
@@ -179,7 +160,7 @@ impl Disk {
         .await
     }
 
-    /// Lets the writer do something.
+    /// Runs `work` where the store is written.
     async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Option<Store>) -> Result<T, StorageError> + Send + 'static,
@@ -198,7 +179,7 @@ impl Disk {
         }
     }
 
-    /// Asks the reader, off the caller's thread where writing is.
+    /// Runs a read. With a thread that writes, it runs on another thread too.
     async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&qsse_store::Reader) -> T + Send + 'static,
@@ -208,7 +189,7 @@ impl Disk {
             Writer::Caller(_) => Ok(question(&reader)),
             Writer::Thread(_) => {
                 let answer = tokio::task::spawn_blocking(move || question(&reader));
-                // Only a panic or the runtime's end leaves a question without an answer.
+                // Only a panic or the end of the runtime leaves a question unanswered.
                 let failed = |error: tokio::task::JoinError| {
                     StorageError::unread(format!("reading did not end: {error}"))
                 };
@@ -220,8 +201,8 @@ impl Disk {
 
 #[async_trait]
 impl Storage for Disk {
-    fn opened(&self) -> Opened {
-        self.opened.clone()
+    fn recovered(&self) -> Recovered {
+        self.recovered.clone()
     }
 
     async fn append(
@@ -251,15 +232,9 @@ impl Storage for Disk {
         after: u64,
         upto: u64,
         budget: usize,
-    ) -> Result<Stored, StorageError> {
+    ) -> Result<StoredEvents, StorageError> {
         let read = move |reader: &qsse_store::Reader| {
-            let read = reader.read(&filter, after, upto, budget);
-            Stored {
-                batches: read.batches,
-                lost: read.lost,
-                floor: read.floor,
-                through: read.through,
-            }
+            log_events(reader.read(&filter, after, upto, budget))
         };
         self.ask(read).await
     }
@@ -290,13 +265,13 @@ impl Storage for Disk {
     }
 
     async fn retain(&self, now: Now) -> Result<Vec<(Topic, u64)>, StorageError> {
-        let rules = Arc::clone(&self.rules);
+        let retention = Arc::clone(&self.retention);
         let raised = Arc::clone(&self.raised);
         let age = self.age(now);
         let done = self.with(move |store| {
-            // What was acknowledged before it was synced is not left to the system for long.
+            // Events that were acknowledged before they were synced are synced soon.
             store.sync()?;
-            let trimmed = store.retain(&rules, age);
+            let trimmed = store.retain(&retention, age);
             raised.lock().append(&mut store.take_raised());
             trimmed.map(drop)
         });
@@ -317,22 +292,23 @@ impl Storage for Disk {
     }
 }
 
-/// A store's options for a log that acknowledges like this, with the epoch of this open, which must be random.
+/// Returns the options of a store for a log with this acknowledgement. `epoch` is the epoch of this
+/// open and must be random.
 pub fn options(epoch: Epoch, acknowledge: Acknowledge) -> Options {
     let options = Options::new(epoch);
     match acknowledge {
-        // Nobody is told of what is not on the disk.
+        // No seq is used before its event is on the disk, so none needs to be leased.
         Acknowledge::Synced => options.lease(0),
         _ => options,
     }
 }
 
-/// Whether a store that ends with this seq was closed for longer than is believed.
+/// Returns whether the time for which a store with this head was closed is too long to believe.
 fn is_doubtful(closed: Duration, head: u64) -> bool {
     closed > LONGEST_CLOSED && head > 0
 }
 
-/// Options of a store that keeps this many bytes.
+/// Adapts options to a limit on bytes.
 fn bounded(mut options: Options, max_bytes: u64) -> Options {
     options.segment_bytes = options.segment_bytes.min(segment_bytes(max_bytes));
     let floors = usize::try_from(max_bytes / SEGMENTS / FLOOR_BYTES).unwrap_or(usize::MAX);
@@ -340,7 +316,7 @@ fn bounded(mut options: Options, max_bytes: u64) -> Options {
     options
 }
 
-/// How long the segments of a store are that keeps this many bytes.
+/// Returns the length of the segments of a store with this limit on bytes.
 fn segment_bytes(max_bytes: u64) -> u64 {
     (max_bytes / SEGMENTS).clamp(64 << 10, 64 << 20)
 }

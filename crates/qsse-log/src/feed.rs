@@ -6,18 +6,19 @@ use std::task::{Poll, Waker};
 
 use bytes::Bytes;
 use qsse_proto::Timestamp;
-use qsse_proto::batch::{Batch, Builder, EventRef};
+use qsse_proto::batch::{Batch, Builder};
 use qsse_proto::limits::BATCH_BYTES;
 use qsse_topic::Filter;
 
+use crate::backpressure::ReaderProgresses;
 use crate::encoding::Encoding;
+use crate::event::Incoming;
 use crate::history::Read;
-use crate::pace::Readers;
-use crate::recent::Recent;
-use crate::storage::Stored;
+use crate::read_cache::ReadCache;
+use crate::storage::StoredEvents;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Mutex, MutexGuard};
-use crate::waiters::{Place, Waiters};
+use crate::waiters::{WaiterKey, Waiters};
 
 /// What a sealed batch, or another form of one, costs beside its bytes.
 const BATCH_OVERHEAD: usize = size_of::<Batch>() + 64;
@@ -29,10 +30,10 @@ pub(crate) struct Feed {
     /// Held while a batch is encoded, so that the others who want it so wait instead of encoding it too.
     encoding: Mutex<()>,
     /// How far its readers are.
-    pub(crate) progress: Readers,
+    pub(crate) progress: ReaderProgresses,
     /// Reads of history, and of the storage, that others may want as well.
-    pub(crate) past: Recent<Read>,
-    pub(crate) stored: Recent<Stored>,
+    pub(crate) past: ReadCache<Read>,
+    pub(crate) stored: ReadCache<StoredEvents>,
     /// Readers that exist; changed only under the log's lock when it grows.
     readers: AtomicUsize,
     /// Allocated bytes of all feeds together.
@@ -66,39 +67,6 @@ pub(crate) enum Taken {
     Nothing,
 }
 
-/// One event on its way into the feeds.
-#[derive(Clone, Copy)]
-pub(crate) struct Incoming<'a> {
-    pub(crate) seq: u64,
-    pub(crate) time: Timestamp,
-    pub(crate) topic: &'a str,
-    pub(crate) kind: &'a str,
-    pub(crate) data: &'a [u8],
-}
-
-impl<'a> From<EventRef<'a>> for Incoming<'a> {
-    fn from(event: EventRef<'a>) -> Self {
-        Self {
-            seq: event.seq(),
-            time: event.time(),
-            topic: event.topic(),
-            kind: event.kind(),
-            data: event.data(),
-        }
-    }
-}
-
-impl Incoming<'_> {
-    /// Whether the event may go into this batch; into an empty one it always may.
-    pub(crate) fn fits(&self, batch: &Builder) -> bool {
-        batch.would_fit(self.topic, self.kind, self.data.len()) && batch.keeps_time(self.time)
-    }
-
-    pub(crate) fn push_to(&self, batch: &mut Builder) {
-        batch.push(self.seq, self.time, self.topic, self.kind, self.data);
-    }
-}
-
 impl Feed {
     pub(crate) fn new(filter: Filter, floor: u64, all_bytes: Arc<AtomicUsize>) -> Self {
         let state = State {
@@ -115,9 +83,9 @@ impl Feed {
             filter,
             state: Mutex::new(state),
             encoding: Mutex::new(()),
-            progress: Readers::default(),
-            past: Recent::new(Arc::clone(&all_bytes)),
-            stored: Recent::new(Arc::clone(&all_bytes)),
+            progress: ReaderProgresses::default(),
+            past: ReadCache::new(Arc::clone(&all_bytes)),
+            stored: ReadCache::new(Arc::clone(&all_bytes)),
             readers,
             all_bytes,
         }
@@ -139,18 +107,18 @@ impl Feed {
         state.floor
     }
 
-    /// A reader is gone, and waits no more if it had a place.
-    pub(crate) fn leave(&self, place: Option<Place>) {
+    /// A reader is gone, and waits no more if it had a waiter.
+    pub(crate) fn leave(&self, waiter: Option<WaiterKey>) {
         self.readers.fetch_sub(1, Ordering::AcqRel);
-        if let Some(place) = place {
-            let left = self.state.lock().waiters.leave(place);
+        if let Some(waiter) = waiter {
+            let left = self.state.lock().waiters.leave(waiter);
             drop(left);
         }
     }
 
     /// Holds the feed for events that are to be added. Under the log's lock, so that no reader joins meanwhile.
-    pub(crate) fn write(&self) -> Writing<'_> {
-        Writing {
+    pub(crate) fn write(&self) -> FeedWriter<'_> {
+        FeedWriter {
             feed: self,
             is_read: self.readers() > 0,
             state: Some(self.state.lock()),
@@ -233,15 +201,15 @@ impl Feed {
     pub(crate) fn poll_ready(
         &self,
         position: u64,
-        place: &mut Option<Place>,
+        waiter: &mut Option<WaiterKey>,
         waker: &Waker,
     ) -> Poll<()> {
         let mut state = self.state.lock();
         if position < state.floor || state.has_after(position) {
             return Poll::Ready(());
         }
-        let replaced = state.waiters.register(place, waker);
-        drop((state, replaced));
+        let rewaiterd = state.waiters.register(waiter, waker);
+        drop((state, rewaiterd));
         Poll::Pending
     }
 
@@ -264,14 +232,14 @@ impl Feed {
 }
 
 /// A feed held for writing. Who sleeps for it is woken when this is dropped.
-pub(crate) struct Writing<'f> {
+pub(crate) struct FeedWriter<'f> {
     feed: &'f Feed,
     is_read: bool,
     /// Taken when this is dropped.
     state: Option<MutexGuard<'f, State>>,
 }
 
-impl Writing<'_> {
+impl FeedWriter<'_> {
     /// Adds an event, dropping the oldest batches beyond `budget` bytes.
     pub(crate) fn append(&mut self, event: Incoming<'_>, budget: usize) {
         let Some(state) = &mut self.state else {
@@ -293,7 +261,7 @@ impl Writing<'_> {
     }
 }
 
-impl Drop for Writing<'_> {
+impl Drop for FeedWriter<'_> {
     fn drop(&mut self) {
         if let Some(mut state) = self.state.take() {
             self.feed.count(&mut state);

@@ -7,7 +7,8 @@ use std::time::Duration;
 use qsse_topic::{Filter, Matcher};
 
 use crate::config::Config;
-use crate::feed::{Feed, Incoming, Writing};
+use crate::event::Incoming;
+use crate::feed::{Feed, FeedWriter};
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// Feeds without readers beyond which they are dropped at once.
@@ -32,13 +33,13 @@ struct Slot {
 }
 
 /// Adds a run of events to their feeds. A feed is held from one event to the next, as long as no other one comes in between.
-pub(crate) struct Writer<'a> {
+pub(crate) struct FeedsWriter<'a> {
     feeds: &'a Feeds,
     budget: usize,
-    held: Option<(u32, Writing<'a>)>,
+    held: Option<(u32, FeedWriter<'a>)>,
 }
 
-impl Writer<'_> {
+impl FeedsWriter<'_> {
     pub(crate) fn append(&mut self, slot: u32, event: Incoming<'_>) {
         if self.held.as_ref().is_none_or(|(held, _)| *held != slot) {
             // The other one is let go of first.
@@ -119,8 +120,8 @@ impl Feeds {
     }
 
     /// For a run of events, in feeds of at most `budget` bytes.
-    pub(crate) fn writer(&self, budget: usize) -> Writer<'_> {
-        Writer {
+    pub(crate) fn writer(&self, budget: usize) -> FeedsWriter<'_> {
+        FeedsWriter {
             feeds: self,
             budget,
             held: None,

@@ -1,24 +1,23 @@
 //! The history: a ring of segments, each a run of events with their bytes in one allocation.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use qsse_proto::batch::{Batch, Builder};
 use qsse_proto::{Since, Timestamp};
 use qsse_topic::Filter;
 
 use crate::config::Config;
-use crate::feed::Incoming;
-use crate::recent::{self, STRIDE};
+use crate::read_cache::{self, CachedRead, STRIDE};
 use crate::topics::{TopicId, Topics};
 
-mod gone;
+mod removed_times;
 mod retain;
 mod segment;
 mod select;
 
-use gone::Gone;
-use segment::{Kept, Segment};
+use removed_times::RemovedTimes;
+pub(crate) use segment::Record;
+use segment::{Segment, SegmentEvent};
 pub(crate) use select::Selected;
 
 /// Events looked at by one read: what holds the log's lock, so kept short.
@@ -30,36 +29,6 @@ const FEW_TOPICS: usize = 256;
 /// A segment begins with room for this much and grows.
 const FIRST_CAPACITY: usize = 4 << 10;
 
-/// One event to keep.
-pub(crate) struct Record<'a> {
-    pub(crate) seq: u64,
-    pub(crate) time: Timestamp,
-    pub(crate) age: Duration,
-    pub(crate) topic: TopicId,
-    pub(crate) kind: &'a str,
-    pub(crate) data: &'a [u8],
-}
-
-impl<'a> Record<'a> {
-    pub(crate) fn of(event: Incoming<'a>, topic: TopicId, age: Duration) -> Self {
-        let Incoming {
-            seq,
-            time,
-            kind,
-            data,
-            ..
-        } = event;
-        Self {
-            seq,
-            time,
-            age,
-            topic,
-            kind,
-            data,
-        }
-    }
-}
-
 /// The kept events after `floor`, up to `head`.
 pub(crate) struct History {
     segments: VecDeque<Segment>,
@@ -68,7 +37,7 @@ pub(crate) struct History {
     /// Events up to here are gone.
     floor: u64,
     /// Their times.
-    gone: Gone,
+    removed: RemovedTimes,
     /// Times after this are ahead of the clock.
     until: Timestamp,
     /// The newest event.
@@ -90,13 +59,19 @@ pub(crate) struct Read {
     pub(crate) through: u64,
 }
 
+impl CachedRead for Read {
+    fn allocated(&self) -> usize {
+        self.batch.as_ref().map_or(0, Batch::allocated)
+    }
+}
+
 impl History {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             segments: VecDeque::new(),
             spare: None,
             floor: 0,
-            gone: Gone::default(),
+            removed: RemovedTimes::default(),
             until: Timestamp::default(),
             head: 0,
             events: 0,
@@ -110,7 +85,7 @@ impl History {
     pub(crate) fn begin_after(&mut self, head: u64, latest: Timestamp) {
         (self.floor, self.head) = (head, head);
         if head > 0 {
-            self.gone = Gone::through(latest);
+            self.removed = RemovedTimes::through(latest);
         }
     }
 
@@ -136,7 +111,7 @@ impl History {
 
     /// The position before the first event of `time` or later, as [`Since`] says; `None` if some of those are gone.
     pub(crate) fn before(&self, time: Timestamp) -> Option<u64> {
-        if self.gone.has_since(time, self.until) {
+        if self.removed.has_since(time, self.until) {
             return None;
         }
         let mut since = Since::new(time, self.until);
@@ -181,7 +156,7 @@ impl History {
         self.bytes += grown;
         self.head = record.seq;
         self.events += 1;
-        topics.keep(record.topic, record.seq, need);
+        topics.add_event(record.topic, record.seq, need);
         !room || grown > 0
     }
 
@@ -192,13 +167,13 @@ impl History {
             Some(few) if self.is_sparse(topics, &few, after, upto) => {
                 self.read_topics(topics, &few, after, upto)
             }
-            _ => self.scan(filter, topics, after, recent::end(after, upto, STRIDE)),
+            _ => self.scan(filter, topics, after, read_cache::end(after, upto, STRIDE)),
         }
     }
 
     /// Whether so few of the events in (after, upto] are of these topics that looking at all of them is a waste.
     fn is_sparse(&self, topics: &Topics, ids: &[TopicId], after: u64, upto: u64) -> bool {
-        let within = ids.iter().map(|id| topics.kept_within(*id, after, upto));
+        let within = ids.iter().map(|id| topics.seqs_within(*id, after, upto));
         let admitted: usize = within.map(|seqs| seqs.len()).sum();
         (admitted as u64).saturating_mul(4) < upto - after
     }
@@ -222,7 +197,7 @@ impl History {
                 _ => filter.matches(topics.name(topic)),
             };
             known = Some((topic, admitted));
-            if admitted && topics.is_kept(topic, kept.seq) && !kept.add(&mut builder, topics) {
+            if admitted && topics.is_retained(topic, kept.seq) && !kept.add(&mut builder, topics) {
                 return Read {
                     batch: Some(builder.finish()),
                     through,
@@ -240,7 +215,7 @@ impl History {
         }
     }
 
-    fn get(&self, seq: u64) -> Option<Kept<'_>> {
+    fn get(&self, seq: u64) -> Option<SegmentEvent<'_>> {
         if seq <= self.floor {
             return None;
         }

@@ -39,40 +39,49 @@
 )]
 
 mod append;
+mod backpressure;
 mod config;
 mod contained;
 mod dedup;
 #[cfg(feature = "disk")]
 pub mod disk;
 mod encoding;
+mod error;
+mod event;
 mod feed;
 mod feeds;
+mod group_commit;
 mod history;
-mod keep;
+mod key;
 mod lineage;
 mod log;
-mod pace;
 mod pending;
+mod publisher;
 mod publishers;
+mod read_cache;
 mod reader;
-mod recent;
+mod shared;
+mod state;
 mod storage;
 mod sync;
 mod time;
 mod topics;
 mod waiters;
 
-pub use append::{AppendError, Appended, Appender, NewEvent};
-pub use config::{Config, Retention};
-pub use dedup::{Key, Known};
+pub use append::Appender;
+pub use config::{Acknowledge, Config, TopicRetention};
 pub use encoding::Encoding;
+pub use error::{AppendError, StartError};
+pub use event::{Appended, NewEvent};
+pub use key::{Known, PublishKey};
 pub use lineage::{Lineage, Span};
 pub use log::{Log, Stats};
 pub use pending::Receipt;
-pub use publishers::{PublisherKey, Run, Sequence, StoredPublisher};
+pub use publisher::{PublisherId, PublisherRun, PublisherState};
+pub use publishers::Sequence;
 pub use qsse_proto::control::{OnLag, Start};
-pub use reader::{Found, Reader, StartError, Step};
-pub use storage::{Acknowledge, Entry, Opened, Storage, StorageError, Stored};
+pub use reader::{Found, Reader, Step};
+pub use storage::{Entry, Recovered, Storage, StorageError, StoredEvents};
 pub use time::{MAX_AHEAD, Now};
 
 #[cfg(doctest)]

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use qsse_proto::batch::{Batch, Builder};
 use tokio::sync::watch;
 
-use crate::dedup::Key;
-use crate::feed::Incoming;
-use crate::publishers::{PublisherKey, Run, Sequence};
+use crate::event::Incoming;
+use crate::key::PublishKey;
+use crate::publisher::{PublisherId, PublisherRun};
+use crate::publishers::Sequence;
 use crate::storage::{Entry, StorageError};
 
 /// What became of a group; `None` until it is known.
@@ -17,13 +18,13 @@ type Outcome = Option<Result<(), StorageError>>;
 pub(crate) struct Pending {
     entries: Vec<Entry>,
     open: Builder,
-    keys: Vec<(u64, Key)>,
+    keys: Vec<(u64, PublishKey)>,
     /// What publishers have published of the group.
-    runs: Vec<(PublisherKey, Run)>,
+    runs: Vec<(PublisherId, PublisherRun)>,
     /// The last number of each publisher before each of its turns in the group.
     before: Vec<Before>,
     /// Keys of publishes to many topics, which are not written.
-    unwritten: Vec<Key>,
+    unwritten: Vec<PublishKey>,
     bytes: usize,
     group: Group,
 }
@@ -34,20 +35,20 @@ pub(crate) struct Group {
     first: u64,
     last: u64,
     outcome: Arc<watch::Sender<Outcome>>,
-    unwritten: Arc<[Key]>,
+    unwritten: Arc<[PublishKey]>,
     before: Arc<[Before]>,
 }
 
 /// A publisher, and its last number before a turn; `None` if it had none.
-pub(crate) type Before = (PublisherKey, Option<u64>);
+pub(crate) type Before = (PublisherId, Option<u64>);
 
-/// The promise that an append is kept: await [`kept`](Receipt::kept).
+/// The promise that an append is kept: await [`stored`](Receipt::stored).
 #[derive(Clone)]
 pub struct Receipt(Option<watch::Receiver<Outcome>>);
 
 impl Receipt {
     /// For what is kept already, as far as it is to be.
-    pub(crate) const KEPT: Self = Self(None);
+    pub(crate) const DONE: Self = Self(None);
 
     /// Waits until the events are as safe as the log promises.
     ///
@@ -55,7 +56,7 @@ impl Receipt {
     ///
     /// # Errors
     /// [`StorageError`]: they are not kept, no reader has seen them, and none will.
-    pub async fn kept(mut self) -> Result<(), StorageError> {
+    pub async fn stored(mut self) -> Result<(), StorageError> {
         let Some(outcome) = &mut self.0 else {
             return Ok(());
         };
@@ -97,7 +98,7 @@ impl Pending {
     }
 
     /// The key of the publish whose event was pushed last; it is written with it if it is `stored`.
-    pub(crate) fn key(&mut self, seq: u64, key: Key, stored: bool) {
+    pub(crate) fn key(&mut self, seq: u64, key: PublishKey, stored: bool) {
         if self.open.last_seq() != Some(seq) {
             return;
         }
@@ -113,9 +114,9 @@ impl Pending {
         if self.is_empty() || sequence.runs.is_empty() {
             return;
         }
-        self.before.push((sequence.key, sequence.before));
+        self.before.push((sequence.id, sequence.before));
         let runs = sequence.runs.iter().filter(|run| run.events > 0);
-        self.runs.extend(runs.map(|run| (sequence.key, *run)));
+        self.runs.extend(runs.map(|run| (sequence.id, *run)));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -163,7 +164,7 @@ impl Pending {
 }
 
 /// Gives each entry its part of the runs; both are in the order of their seqs.
-fn distribute(runs: Vec<(PublisherKey, Run)>, entries: &mut [Entry]) {
+fn distribute(runs: Vec<(PublisherId, PublisherRun)>, entries: &mut [Entry]) {
     let mut entries = entries.iter_mut().peekable();
     for (key, mut run) in runs {
         while let Some(entry) = entries.peek_mut() {
@@ -191,7 +192,7 @@ impl Group {
     }
 
     /// Keys that are not among those of the entries.
-    pub(crate) fn unwritten(&self) -> &[Key] {
+    pub(crate) fn unwritten(&self) -> &[PublishKey] {
         &self.unwritten
     }
 
@@ -227,10 +228,10 @@ mod tests {
     use qsse_proto::{Epoch, EventId, Timestamp};
 
     use super::*;
-    use crate::append::Appended;
+    use crate::event::Appended;
     use crate::publishers::Publishers;
 
-    const ADA: PublisherKey = [1; 16];
+    const ADA: PublisherId = [1; 16];
 
     fn push(pending: &mut Pending, seq: u64, bytes: usize) {
         pending.push(Incoming {
@@ -268,7 +269,7 @@ mod tests {
             let events = count;
             (
                 ADA,
-                Run {
+                PublisherRun {
                     number,
                     count,
                     first,
@@ -304,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_key_goes_with_its_event_or_with_the_group() {
-        let key = |text: &'static str| Key::new([0; 16], text);
+        let key = |text: &'static str| PublishKey::new([0; 16], text);
         let mut pending = Pending::default();
         push(&mut pending, 1, 10);
         pending.key(1, key("stored"), true);

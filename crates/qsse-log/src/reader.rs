@@ -1,4 +1,4 @@
-//! A reader: one position in the log, and the next step from there.
+//! [`Reader`]: one position in the log, and the next step from there.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
@@ -12,22 +12,24 @@ use qsse_proto::control::OnLag;
 use qsse_proto::stream::{Gap, GapReason, Outcome};
 use qsse_topic::Topic;
 
+use crate::backpressure::ReaderProgress;
 use crate::encoding::Encoding;
 use crate::feed::{Feed, Taken};
-use crate::history::Selected;
-use crate::log::Log;
-use crate::pace::Progress;
+use crate::history::{Read, Selected};
+use crate::shared::{Shared, stored_floor};
+use crate::state::State;
 use crate::storage::StorageError;
-use crate::waiters::Place;
+use crate::waiters::WaiterKey;
 
+mod fetched;
 mod start;
 mod stored;
 
-pub use start::StartError;
+use fetched::Fetched;
 pub use stored::Found;
 
-use start::SELECTED;
-use stored::Fetched;
+/// The most events that one start or one lag may select one by one: 8 MiB of seqs.
+const MAX_SELECTED: usize = 1 << 20;
 
 /// A position in a log, seen through a filter.
 ///
@@ -37,108 +39,120 @@ use stored::Fetched;
 ///   position │   gap   │    read history     │   feed's batches    │ idle
 /// ```
 ///
-/// Dropping it frees its place in the feed.
+/// Dropping it removes it from its feed.
 pub struct Reader {
-    log: Log,
+    shared: Arc<Shared>,
     feed: Arc<Feed>,
     /// Everything up to here has been handed out or does not match.
     position: u64,
-    /// Where the reading began.
+    /// Where the reader started.
     started: EventId,
     outcome: Outcome,
     on_lag: OnLag,
-    /// It has been inside its feed: from now on, being below it is lag.
+    /// The reader has been inside its feed: from then on, being below the feed is lag.
     caught_up: bool,
     lagging: bool,
-    /// Up to here the history is read, also where the feed has it: a start in the past gets what is kept.
+    /// Up to here the history is read even where the feed has the events, because a start in the
+    /// past gets only what is retained.
     past_until: u64,
-    /// Up to here a gap has told what is missing.
-    told: u64,
-    /// Single events to hand out before going on after `selected_until`.
+    /// Up to here a gap has reported what is missing.
+    reported: u64,
+    /// Single events to hand out before the reader continues after `selected_until`.
     selected: VecDeque<u64>,
     selected_until: u64,
-    /// In a log with a storage, in place of single events: up to `selected_until`, of each topic only those from a seq on.
+    /// Takes the place of `selected` in a log with a storage: up to `selected_until`, each topic
+    /// has only the events from its seq on.
     since: Option<HashMap<Topic, u64>>,
-    /// What came from the storage and was not handed out yet.
     fetched: Fetched,
-    /// Why nothing came, to be told next.
+    /// Why the last fetch failed, to be reported by the next step.
     failed: Option<StorageError>,
-    progress: Arc<Progress>,
-    /// Among those who wait for the feed.
-    place: Option<Place>,
+    progress: Arc<ReaderProgress>,
+    /// The reader's entry among the waiters of the feed.
+    waiter: Option<WaiterKey>,
 }
 
-/// What comes next.
+/// The next step of a reader.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Batches were added to the list; the position is behind them.
+    /// Batches were added to the list, and the position is after them.
     Batches,
-    /// Events may be missing; those kept of that range follow.
+    /// Events may be missing. Those of that range that are retained follow.
     Gap(Gap),
-    /// Some history was looked at and nothing matched: ask again, after giving others a turn.
+    /// A part of the history was searched and nothing matched: give other tasks a turn, then ask
+    /// again.
     Looking,
-    /// What follows is in the storage: call [`Reader::fetch`] and then ask again.
+    /// The next events are in the storage: call [`Reader::fetch`] and then ask again.
     Stored,
-    /// The storage did not give what follows: a further step asks for it again.
+    /// The storage failed to read the next events. Another step tries again.
     Unreadable {
-        /// What it said.
+        /// The storage's error.
         reason: String,
     },
-    /// The reader lags, and [`OnLag::Disconnect`] was asked for: it is of no more use.
+    /// The reader lags, and [`OnLag::Disconnect`] was chosen. It is of no further use.
     Lagged,
     /// Everything up to this event has been handed out: wait for [`Reader::ready`].
     Idle(EventId),
 }
 
+/// The next events in the history.
+enum Past {
+    /// They were read.
+    Read(Read),
+    /// They are in the storage, up to `through`.
+    Stored { through: u64 },
+    /// Matching events up to `floor` have been removed.
+    Removed { floor: u64 },
+}
+
 impl Reader {
-    /// How the reading began: what the header of its stream says.
+    /// Returns how the reader started, for the header of its stream.
     pub fn outcome(&self) -> Outcome {
         self.outcome
     }
 
-    /// Where the reading began: the first event handed out comes after it.
+    /// Returns where the reader started: the first event comes after this position.
     pub fn started(&self) -> EventId {
         self.started
     }
 
-    /// Everything up to here has been handed out or does not match.
+    /// Returns the position: everything up to here has been handed out or does not match.
     pub fn position(&self) -> EventId {
-        self.log.lineage().id(self.position)
+        self.shared.lineage.id(self.position)
     }
 
-    /// What is done when it lags.
+    /// Returns what happens when the reader lags.
     pub fn on_lag(&self) -> OnLag {
         self.on_lag
     }
 
-    /// True while the reader is behind its feed and reads from the history.
+    /// Returns whether the reader is behind its feed and reads from the history.
     pub fn is_lagging(&self) -> bool {
         self.lagging
     }
 
-    /// True while the reader lags and was in its feed before: it has fallen behind. One that begins in the history has not.
+    /// Returns whether the reader lags after having been live. A reader that started in the past
+    /// and has not caught up yet has not fallen behind.
     pub fn has_fallen_behind(&self) -> bool {
         self.lagging && self.caught_up
     }
 
-    /// The next step, adding to `out` batches of about `budget` bytes.
+    /// Takes the next step, and adds batches of about `budget` bytes to `out`.
     ///
-    /// Never waits. One call looks at a bounded part of the history.
+    /// Never waits. One call searches a bounded part of the history.
     pub fn step(&mut self, budget: usize, out: &mut Vec<Batch>) -> Step {
-        // Whoever asks for more has dealt with what came before.
+        // Asking for more means that everything before has been handled.
         let before = self.position;
         let step = self.next(budget, out);
         let idle = matches!(step, Step::Idle(_));
         let taken = if idle { self.position } else { before };
         self.progress.set(taken, self.lagging);
-        self.log.shared().pace.moved();
+        self.shared.backpressure.moved();
         step
     }
 
     fn next(&mut self, budget: usize, out: &mut Vec<Batch>) -> Step {
         if let Some(error) = self.failed.take() {
-            let reason = error.to_string();
-            return Step::Unreadable { reason };
+            return unreadable(&error);
         }
         if !self.fetched.items.is_empty() {
             return self.take_fetched(budget, out);
@@ -148,7 +162,7 @@ impl Reader {
         }
         let had = out.len();
         let step = self.step_in_memory(budget, out);
-        self.keep_since(had, out);
+        self.filter_since(had, out);
         match step {
             Step::Batches if out.len() == had => Step::Looking,
             step => step,
@@ -156,8 +170,9 @@ impl Reader {
     }
 
     fn step_in_memory(&mut self, budget: usize, out: &mut Vec<Batch>) -> Step {
-        // QP-7.5, QP-7.8: nothing beyond what is complete is shown. Read before the feed: what the feed then lacks does not match, up to here.
-        let visible = self.log.visible();
+        // QP-7.5, QP-7.8: only complete appends are shown. This is read before the feed, so that
+        // whatever the feed then lacks up to here does not match.
+        let visible = self.shared.visible();
         let taken = if self.position < self.past_until {
             let floor = self.past_until;
             Taken::Below { floor }
@@ -176,7 +191,7 @@ impl Reader {
                 self.position = batch.last_seq();
                 Step::Batches
             }
-            // While the last events of a lag are handed out it is not another lag.
+            // Handing out the last events after a lag is not another lag.
             Taken::Below { floor } if self.caught_up && self.since.is_none() => {
                 self.lag(visible.seq(), floor, out)
             }
@@ -196,21 +211,22 @@ impl Reader {
         poll_fn(|cx| self.poll_ready(cx)).await;
     }
 
-    /// [`ready`](Self::ready) for futures written by hand: the task that asked last is woken.
+    /// Polls as [`ready`](Self::ready) does, for hand-written futures: the task that polled last is
+    /// woken.
     pub fn poll_ready(&mut self, cx: &Context<'_>) -> Poll<()> {
         self.feed
-            .poll_ready(self.position, &mut self.place, cx.waker())
+            .poll_ready(self.position, &mut self.waiter, cx.waker())
     }
 
-    /// A batch of this reader in another encoding.
+    /// Returns a batch of this reader in another encoding.
     ///
-    /// It is written once for all readers of the filter as long as the feed holds the batch, and anew where the batch came from the
-    /// history or was changed.
+    /// While the feed holds the batch it is encoded once for all readers of the filter. A batch
+    /// that was read from the history, or was changed, is encoded for this reader alone.
     pub fn encoded(&self, batch: &Batch, encoding: Encoding) -> Bytes {
         self.feed.encoded(batch, encoding)
     }
 
-    /// The reader fell out of its feed.
+    /// Handles a fall out of the feed.
     fn lag(&mut self, visible: u64, feed_floor: u64, out: &mut Vec<Batch>) -> Step {
         let after = self.position;
         let reason = match self.on_lag {
@@ -220,36 +236,36 @@ impl Reader {
                 self.lagging = true;
                 return Step::Lagged;
             }
-            // A policy of a later version: nothing is lost by catching up.
+            // Catching up loses nothing, whatever a policy of a later version means.
             _ => return self.read_history(feed_floor, out),
         };
         if visible <= after {
             return Step::Looking;
         }
         self.lagging = true;
-        if reason == GapReason::Latest && self.log.storage().is_some() {
-            // The last events may be older than what is in memory.
+        if reason == GapReason::Latest && self.shared.storage.is_some() {
+            // The last event of a topic may be older than the memory.
             self.since = Some(HashMap::new());
             self.selected_until = visible;
             return Step::Stored;
         }
         if reason == GapReason::Latest {
-            let state = self.log.shared().state.lock();
+            let state = self.shared.state.lock();
             let topics = &state.topics;
-            let last = topics.last_seqs(self.feed.filter(), 1, (after, visible), SELECTED);
+            let last = topics.last_seqs(self.feed.filter(), 1, (after, visible), MAX_SELECTED);
             self.selected = last.unwrap_or_default();
         }
-        (self.selected_until, self.told) = (visible, visible);
+        (self.selected_until, self.reported) = (visible, visible);
         if self.selected.is_empty() {
             self.position = visible;
         }
-        gap(after, visible, reason)
+        Step::Gap(gap(after, visible, reason))
     }
 
-    /// The next of the events that were selected one by one.
+    /// Reads the next of the events that were selected one by one.
     fn read_selected(&mut self, out: &mut Vec<Batch>) -> Step {
         self.lagging = true;
-        let state = self.log.shared().state.lock();
+        let state = self.shared.state.lock();
         let (before, topics) = (self.position, &state.topics);
         let step = match state.history.take_selected(topics, &mut self.selected) {
             Selected::Batch(batch) => {
@@ -257,10 +273,10 @@ impl Reader {
                 out.push(batch);
                 Step::Batches
             }
-            Selected::Lost(seq) if seq <= self.told => Step::Looking,
+            Selected::Lost(seq) if seq <= self.reported => Step::Looking,
             Selected::Lost(seq) => {
-                self.told = seq;
-                gap(before, seq, GapReason::Retention)
+                self.reported = seq;
+                Step::Gap(gap(before, seq, GapReason::Retention))
             }
         };
         if self.selected.is_empty() {
@@ -269,7 +285,7 @@ impl Reader {
         step
     }
 
-    /// Why events below the floor are missing.
+    /// Returns why events below a floor are missing.
     fn lost_reason(&self) -> GapReason {
         if self.caught_up {
             GapReason::Lag
@@ -280,65 +296,77 @@ impl Reader {
 
     fn read_history(&mut self, feed_floor: u64, out: &mut Vec<Batch>) -> Step {
         self.lagging = true;
-        let state = self.log.shared().state.lock();
-        let after = self.position.max(self.told);
-        let filter = self.feed.filter();
-        if self.log.storage().is_some() {
-            self.fetched.through = state.history.floor().min(feed_floor);
-            if self.position < self.fetched.through {
-                return Step::Stored;
-            }
-        }
-        let lost = match self.log.storage() {
-            // It is asked below.
-            Some(_) => after,
-            None => state.topics.lost(filter, after).min(feed_floor),
-        };
-        if lost > after {
-            self.told = lost;
-            return gap(after, lost, self.lost_reason());
-        }
-        let position = self.position;
-        // What retention has let go of is not remembered.
-        let whole = state.topics.keeps_after(position);
-        let read = match self.feed.past.get(position).filter(|_| whole) {
-            Some(read) => read,
-            None => {
-                let read = state
-                    .history
-                    .read(filter, &state.topics, position, feed_floor);
-                if whole && read.batch.is_some() {
-                    let most = self.log.config().feeds_bytes;
-                    self.feed.past.insert(position, &read, most);
+        match self.past(feed_floor) {
+            Ok(Past::Read(read)) => {
+                self.position = read.through;
+                match read.batch {
+                    Some(batch) => {
+                        out.push(batch);
+                        Step::Batches
+                    }
+                    None => Step::Looking,
                 }
-                read
             }
-        };
+            Ok(Past::Stored { through }) => {
+                self.fetched.through = through;
+                Step::Stored
+            }
+            Ok(Past::Removed { floor }) => {
+                let after = self.position.max(self.reported);
+                self.reported = floor;
+                Step::Gap(gap(after, floor, self.lost_reason()))
+            }
+            Err(error) => unreadable(&error),
+        }
+    }
+
+    /// Looks for the next events below the feed.
+    fn past(&self, feed_floor: u64) -> Result<Past, StorageError> {
+        let (shared, filter) = (&*self.shared, self.feed.filter());
+        let after = self.position.max(self.reported);
+        let state = shared.state.lock();
+        if shared.storage.is_some() {
+            let through = state.history.floor().min(feed_floor);
+            if self.position < through {
+                return Ok(Past::Stored { through });
+            }
+        } else {
+            let floor = state.topics.floor(filter, after).min(feed_floor);
+            if floor > after {
+                return Ok(Past::Removed { floor });
+            }
+        }
+        let read = self.read_cached(&state, feed_floor);
         drop(state);
-        if let Some(storage) = self.log.storage() {
-            // What it has let go of, memory may lack. Memory follows it, so it is asked after memory was read.
-            let lost = storage.floor(filter, after).min(feed_floor);
-            if lost > after {
-                self.told = lost;
-                return gap(after, lost, self.lost_reason());
+        if let Some(storage) = &shared.storage {
+            // The storage removes events before memory does, so it is asked after memory was read.
+            let floor = stored_floor(&**storage, filter, after)?.min(feed_floor);
+            if floor > after {
+                return Ok(Past::Removed { floor });
             }
         }
-        self.position = read.through;
-        match read.batch {
-            Some(batch) => {
-                out.push(batch);
-                Step::Batches
-            }
-            None => Step::Looking,
+        Ok(Past::Read(read))
+    }
+
+    /// Reads the history, or returns what another reader of the filter has read at this position.
+    fn read_cached(&self, state: &State, feed_floor: u64) -> Read {
+        let (position, topics) = (self.position, &state.topics);
+        // A read from which retention has removed events since then is out of date.
+        let complete = topics.retains_after(position);
+        if let Some(read) = self.feed.past.get(position).filter(|_| complete) {
+            return read;
         }
+        let filter = self.feed.filter();
+        let read = state.history.read(filter, topics, position, feed_floor);
+        if complete && read.batch.is_some() {
+            let most = self.shared.config.feeds_bytes;
+            self.feed.past.insert(position, &read, most);
+        }
+        read
     }
 }
 
-fn gap(after: u64, to: u64, reason: GapReason) -> Step {
-    Step::Gap(gap_of(after, to, reason))
-}
-
-fn gap_of(after: u64, to: u64, reason: GapReason) -> Gap {
+fn gap(after: u64, to: u64, reason: GapReason) -> Gap {
     Gap {
         after,
         to,
@@ -347,10 +375,15 @@ fn gap_of(after: u64, to: u64, reason: GapReason) -> Gap {
     }
 }
 
+fn unreadable(error: &StorageError) -> Step {
+    let reason = error.to_string();
+    Step::Unreadable { reason }
+}
+
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.feed.leave(self.place);
+        self.feed.leave(self.waiter);
         self.progress.set(u64::MAX, true);
-        self.log.shared().pace.moved();
+        self.shared.backpressure.moved();
     }
 }

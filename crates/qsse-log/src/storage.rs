@@ -7,11 +7,12 @@ use async_trait::async_trait;
 use qsse_proto::batch::Batch;
 use qsse_proto::{Epoch, Timestamp};
 use qsse_topic::{Filter, Topic};
-use serde::{Deserialize, Serialize};
 
-use crate::dedup::Key;
+use crate::config::Acknowledge;
+use crate::key::PublishKey;
 use crate::lineage::Lineage;
-use crate::publishers::{PublisherKey, Run, StoredPublisher};
+use crate::publisher::{PublisherId, PublisherRun, PublisherState};
+use crate::read_cache::CachedRead;
 use crate::time::Now;
 
 /// A place that outlasts the process. Its calls are per batch, never per event.
@@ -21,7 +22,7 @@ use crate::time::Now;
 #[async_trait]
 pub trait Storage: Send + Sync + 'static {
     /// What was there when it was opened.
-    fn opened(&self) -> Opened;
+    fn recovered(&self) -> Recovered;
 
     /// Writes events: all of them, or after an error none. With [`Acknowledge::Synced`] they outlast a crash of the machine
     /// once this returns.
@@ -43,14 +44,14 @@ pub trait Storage: Send + Sync + 'static {
     /// The events in (after, upto] that `filter` admits, about `budget` bytes of them.
     ///
     /// # Errors
-    /// [`StorageError`]: nothing is known of that range. What is damaged is no error, but [`Stored::lost`].
+    /// [`StorageError`]: nothing is known of that range. What is damaged is no error, but [`StoredEvents::lost`].
     async fn read(
         &self,
         filter: Filter,
         after: u64,
         upto: u64,
         budget: usize,
-    ) -> Result<Stored, StorageError>;
+    ) -> Result<StoredEvents, StorageError>;
 
     /// The topics that `filter` admits and that have an event here, in order.
     fn topics(&self, filter: &Filter) -> Vec<Topic>;
@@ -99,20 +100,6 @@ pub trait Storage: Send + Sync + 'static {
     fn health(&self) -> Result<(), StorageError>;
 }
 
-/// What the acknowledgement of a publish means, where a log has a [`Storage`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Acknowledge {
-    /// The event is in memory. A crash of the process may lose it.
-    Memory,
-    /// The operating system has it. A crash of the machine may lose it.
-    Written,
-    /// It is on the disk.
-    #[default]
-    Synced,
-}
-
 /// What is written in one piece: events of any topics, and the keys of those that have one.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -120,16 +107,16 @@ pub struct Entry {
     /// The events.
     pub batch: Batch,
     /// Keys, with the seqs of their events, rising.
-    pub keys: Vec<(u64, Key)>,
+    pub keys: Vec<(u64, PublishKey)>,
     /// What publishers have published of them, with their numbers, in the order of the seqs. A publish to many topics is among those of the
     /// entry that has its last event.
-    pub runs: Vec<(PublisherKey, Run)>,
+    pub runs: Vec<(PublisherId, PublisherRun)>,
 }
 
 /// What a storage held when it was opened.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Opened {
+pub struct Recovered {
     /// The epochs of its events; the current one is that of what is appended from now on, and lasts already.
     pub lineage: Lineage,
     /// The last seq that an event may have: the next one gets the one after.
@@ -141,18 +128,18 @@ pub struct Opened {
     /// No event is later. It is later than `last_time` where the clock was set back.
     pub latest: Timestamp,
     /// The keys of the dedup window, with the seqs of their events.
-    pub keys: Vec<(Key, u64)>,
+    pub keys: Vec<(PublishKey, u64)>,
     /// How old, counted from the newest event or from the open, a key may be to be among these.
     pub keys_age: Duration,
     /// The publishers of the window.
-    pub publishers: Vec<StoredPublisher>,
+    pub publishers: Vec<PublisherState>,
     /// How long ago, counted from the newest event or from the open, a publisher may have been active last to be among these.
     pub publishers_age: Duration,
     /// Whether it was closed, or is new: nothing that was in memory is missing.
     pub clean: bool,
 }
 
-impl Opened {
+impl Recovered {
     /// A storage that is empty, and goes on in this epoch.
     pub fn new(epoch: Epoch) -> Self {
         Self {
@@ -173,7 +160,7 @@ impl Opened {
 /// What a read of a storage found.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
-pub struct Stored {
+pub struct StoredEvents {
     /// The events, in order.
     pub batches: Vec<Batch>,
     /// Where events are lost, by damage or a crash, each (after, to], in order; never within a batch.
@@ -182,6 +169,12 @@ pub struct Stored {
     pub floor: u64,
     /// Everything up to here was looked at.
     pub through: u64,
+}
+
+impl CachedRead for StoredEvents {
+    fn allocated(&self) -> usize {
+        self.batches.iter().map(Batch::allocated).sum()
+    }
 }
 
 /// Why a storage did not do something.

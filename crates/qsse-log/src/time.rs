@@ -14,6 +14,9 @@ pub struct Now {
     pub monotonic: Duration,
 }
 
+/// Added to every time in a dedup window, so that there is room for times before the start.
+pub(crate) const BEFORE: Duration = Duration::from_secs(1 << 32);
+
 /// How far the time of events may run ahead of the wall clock: 10 seconds, more than a leap second or what a time service
 /// corrects in one step (`QP-2.7`).
 pub const MAX_AHEAD: Duration = Duration::from_secs(10);

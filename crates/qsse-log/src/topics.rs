@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use qsse_topic::{Filter, Matcher, PatternRef, Topic, TopicMap, TopicRef};
 
-use crate::config::Retention;
+use crate::config::TopicRetention;
 
-mod kept;
+mod retained;
 
 /// Topics without a kept event stay known up to this many, so that a busy topic keeps its routes when nothing is kept.
 const IDLE_TOPICS: usize = 65_536;
@@ -16,16 +16,16 @@ const IDLE_TOPICS: usize = 65_536;
 pub(crate) struct TopicId(u32);
 
 /// What is known of one topic.
-pub(crate) struct Entry {
+pub(crate) struct TopicState {
     topic: Topic,
     /// The seqs of this topic's events that are kept, oldest first.
-    kept: VecDeque<u64>,
+    seqs: VecDeque<u64>,
     /// The newest event ever kept. A rule may have let go of it, and the history's record of it names this topic still.
     newest: u64,
     /// Bytes of the kept events.
-    kept_bytes: usize,
+    bytes: usize,
     /// The newest event of this topic that is kept no more.
-    lost: u64,
+    floor: u64,
     /// Which of the retention rules it falls under.
     rule: Option<usize>,
     /// Declared topics stay without events too.
@@ -42,30 +42,30 @@ pub(crate) struct Entry {
 #[derive(Default)]
 pub(crate) struct Topics {
     by_name: TopicMap<u32>,
-    entries: Vec<Option<Entry>>,
+    entries: Vec<Option<TopicState>>,
     free: Vec<u32>,
     /// Entries neither pinned nor kept.
     idle: usize,
     /// Those that could not be forgotten when it was last tried.
     unforgotten: usize,
     /// Up to here the history has let go of everything.
-    floor: u64,
+    history_floor: u64,
     /// Topics whose `published` is not zero.
     published: Vec<TopicId>,
     /// The topic that was asked for last.
     latest: Option<TopicId>,
     rules: Matcher<usize>,
     /// The newest event, of any topic, that is kept no more.
-    lost: u64,
+    max_floor: u64,
     /// The same of topics that are no longer known.
-    forgotten: u64,
+    forgotten_floor: u64,
     /// Allocated bytes of all lists of seqs.
     index_bytes: usize,
 }
 
 impl Topics {
     /// A table in which topics fall under the first of these rules that matches.
-    pub(crate) fn new(rules: &[Retention]) -> Self {
+    pub(crate) fn new(rules: &[TopicRetention]) -> Self {
         let mut matcher = Matcher::default();
         for (index, rule) in rules.iter().enumerate() {
             if matcher.get(&rule.pattern).is_none() {
@@ -100,7 +100,7 @@ impl Topics {
         let entry = self.entry_mut(id);
         if !entry.pinned {
             entry.pinned = true;
-            if entry.kept.is_empty() {
+            if entry.seqs.is_empty() {
                 self.idle -= 1;
             }
         }
@@ -110,7 +110,7 @@ impl Topics {
     pub(crate) fn matching(&self, pattern: PatternRef<'_>) -> Vec<Topic> {
         let live = |id: u32| {
             let entry = self.entries[id as usize].as_ref();
-            entry.is_some_and(|entry| entry.pinned || !entry.kept.is_empty())
+            entry.is_some_and(|entry| entry.pinned || !entry.seqs.is_empty())
         };
         let matches = self.by_name.matching(pattern).filter(|(_, id)| live(**id));
         let mut topics: Vec<Topic> = matches.map(|(topic, _)| topic.clone()).collect();
@@ -170,7 +170,7 @@ impl Topics {
 
     /// The topics that fall under some rule and have a kept event.
     pub(crate) fn ruled(&self) -> Vec<TopicId> {
-        let ruled = |entry: &Entry| entry.rule.is_some() && !entry.kept.is_empty();
+        let ruled = |entry: &TopicState| entry.rule.is_some() && !entry.seqs.is_empty();
         let entries = self.entries.iter().enumerate();
         entries
             .filter(|(_, entry)| entry.as_ref().is_some_and(ruled))
@@ -208,12 +208,12 @@ impl Topics {
             .rules
             .matches(topic.as_topic_ref())
             .map(|(_, index)| *index);
-        let entry = Entry {
+        let entry = TopicState {
             topic: topic.clone(),
-            kept: VecDeque::new(),
+            seqs: VecDeque::new(),
             newest: 0,
-            kept_bytes: 0,
-            lost: 0,
+            bytes: 0,
+            floor: 0,
             rule: rule.min(),
             pinned: false,
             routes: Vec::new(),
@@ -239,13 +239,13 @@ impl Topics {
         self.latest = None;
         for (id, slot) in self.entries.iter_mut().enumerate() {
             // One whose events are not counted yet, or are in the history yet, stays until then.
-            let idle = |entry: &mut Entry| {
-                let unused = entry.kept.is_empty() && entry.newest <= self.floor;
+            let idle = |entry: &mut TopicState| {
+                let unused = entry.seqs.is_empty() && entry.newest <= self.history_floor;
                 unused && !entry.pinned && entry.published == 0
             };
             if let Some(entry) = slot.take_if(idle) {
                 // Whatever of it was lost is from now on taken for lost of any topic: a gap too many, never one too few.
-                self.forgotten = self.forgotten.max(entry.lost);
+                self.forgotten_floor = self.forgotten_floor.max(entry.floor);
                 self.by_name.remove(&entry.topic);
                 self.free.push(id as u32);
                 self.idle -= 1;
@@ -254,13 +254,13 @@ impl Topics {
         self.unforgotten = self.idle;
     }
 
-    fn entry(&self, id: TopicId) -> &Entry {
+    fn entry(&self, id: TopicId) -> &TopicState {
         self.entries[id.0 as usize]
             .as_ref()
             .expect("a topic in use is not forgotten")
     }
 
-    fn entry_mut(&mut self, id: TopicId) -> &mut Entry {
+    fn entry_mut(&mut self, id: TopicId) -> &mut TopicState {
         self.entries[id.0 as usize]
             .as_mut()
             .expect("a topic in use is not forgotten")
@@ -281,7 +281,7 @@ mod tests {
         topics.resolve(topic("idle"));
         topics.pin(topic("pinned"));
         let kept = topics.resolve(topic("kept"));
-        topics.keep(kept, 1, 10);
+        topics.add_event(kept, 1, 10);
         let all = qsse_topic::Pattern::new("*").unwrap();
         let names = |topics: &Topics| {
             let matching = topics.matching((&all).into());
@@ -293,8 +293,8 @@ mod tests {
         assert_eq!(names(&topics), ["kept", "pinned"]);
         assert_eq!(topics.len(), 2);
         topics.release(kept, 1, 1, 10);
-        assert_eq!(topics.lost(&"kept".parse().unwrap(), 0), 1);
-        assert_eq!(topics.lost(&"idle".parse().unwrap(), 0), 0);
+        assert_eq!(topics.floor(&"kept".parse().unwrap(), 0), 1);
+        assert_eq!(topics.floor(&"idle".parse().unwrap(), 0), 0);
         assert_eq!(names(&topics), ["pinned"]);
         assert_eq!(topics.len(), 1);
     }
@@ -302,20 +302,20 @@ mod tests {
     #[test]
     fn what_is_gone_is_told_up_to_the_last_of_it_also_when_the_topic_is_forgotten() {
         let mut topics = Topics::default();
-        let lost = |topics: &Topics, name: &str| topics.lost(&name.parse().unwrap(), 0);
+        let lost = |topics: &Topics, name: &str| topics.floor(&name.parse().unwrap(), 0);
         let [late, early] = ["late", "early"].map(|name| topics.resolve(topic(name)));
         for (id, seq) in [(early, 1), (late, 2), (late, 4)] {
-            topics.keep(id, seq, 10);
+            topics.add_event(id, seq, 10);
         }
         topics.release(late, 2, 1, 10);
-        assert!(!topics.is_kept(late, 2) && topics.is_kept(late, 3));
+        assert!(!topics.is_retained(late, 2) && topics.is_retained(late, 3));
         assert_eq!((lost(&topics, "late"), lost(&topics, "early")), (2, 0));
-        assert!(topics.keeps_after(2) && !topics.keeps_after(1));
+        assert!(topics.retains_after(2) && !topics.retains_after(1));
         topics.release(late, 4, 1, 10);
-        topics.let_go(topic("early"), 3);
+        topics.remove_through(topic("early"), 3);
         assert_eq!((lost(&topics, "late"), lost(&topics, "early")), (4, 1));
         // Both are forgotten, the one that lost less after the other.
-        topics.set_floor(4);
+        topics.set_history_floor(4);
         for n in 0..2 * IDLE_TOPICS {
             topics.resolve(topic(&format!("t.{n}")));
         }
@@ -327,15 +327,15 @@ mod tests {
 
     #[test]
     fn a_topic_falls_under_the_first_rule_that_matches() {
-        let rule = |pattern: &str| Retention::of(pattern.parse().unwrap());
+        let rule = |pattern: &str| TopicRetention::of(pattern.parse().unwrap());
         let mut topics = Topics::new(&[rule("a.*"), rule("a.b"), rule("a.*"), rule("c")]);
         let mut id = |name: &str| topics.resolve(topic(name));
         let [ab, c, d] = ["a.b", "c", "d"].map(&mut id);
         let rules = [ab, c, d].map(|id| topics.rule(id));
         assert_eq!(rules, [Some(0), Some(3), None]);
         assert_eq!(topics.ruled(), [], "none has an event");
-        topics.keep(c, 1, 10);
-        topics.keep(d, 2, 10);
+        topics.add_event(c, 1, 10);
+        topics.add_event(d, 2, 10);
         assert_eq!(topics.ruled(), [c]);
     }
 

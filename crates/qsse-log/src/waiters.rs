@@ -16,7 +16,7 @@ pub(crate) struct Waiters {
 
 /// A reader's place among them. It is worth nothing once they were woken.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Place {
+pub(crate) struct WaiterKey {
     round: u64,
     key: usize,
 }
@@ -25,7 +25,11 @@ impl Waiters {
     /// Has `waker` woken; it takes the place of the one that was registered there before, which is returned.
     ///
     /// To drop a waker may be to drop its task, and with that a reader: not under the lock.
-    pub(crate) fn register(&mut self, place: &mut Option<Place>, waker: &Waker) -> Option<Waker> {
+    pub(crate) fn register(
+        &mut self,
+        place: &mut Option<WaiterKey>,
+        waker: &Waker,
+    ) -> Option<Waker> {
         match place.and_then(|place| self.at(place)) {
             Some(known) if known.will_wake(waker) => None,
             Some(known) => Some(std::mem::replace(known, waker.clone())),
@@ -35,14 +39,14 @@ impl Waiters {
                     self.wakers = Slab::with_capacity(1);
                 }
                 let (round, key) = (self.round, self.wakers.insert(waker.clone()));
-                *place = Some(Place { round, key });
+                *place = Some(WaiterKey { round, key });
                 None
             }
         }
     }
 
     /// Whoever had this place waits no more. Returns its waker, to be dropped when the lock is free.
-    pub(crate) fn leave(&mut self, place: Place) -> Option<Waker> {
+    pub(crate) fn leave(&mut self, place: WaiterKey) -> Option<Waker> {
         self.at(place)
             .is_some()
             .then(|| self.wakers.remove(place.key))
@@ -57,7 +61,7 @@ impl Waiters {
         self.wakers.drain().collect()
     }
 
-    fn at(&mut self, place: Place) -> Option<&mut Waker> {
+    fn at(&mut self, place: WaiterKey) -> Option<&mut Waker> {
         (place.round == self.round)
             .then(|| self.wakers.get_mut(place.key))
             .flatten()

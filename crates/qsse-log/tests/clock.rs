@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use qsse_log::disk::{self, Disk, Kept};
+use qsse_log::disk::{self, Disk, DiskRetention};
 use qsse_log::{Acknowledge, Config, Log, MAX_AHEAD, NewEvent, Now, OnLag, Start, Step};
 use qsse_proto::stream::Outcome;
 use qsse_proto::{Epoch, EventId, Timestamp};
@@ -26,7 +26,7 @@ fn micros(micros: u64) -> Timestamp {
 /// A log and its clocks, which may be opened anew on the same files.
 struct Machine {
     log: Log,
-    files: Option<(MemIo, Kept)>,
+    files: Option<(MemIo, DiskRetention)>,
     keeper: Option<tokio::task::JoinHandle<()>>,
     wall: u64,
     monotonic: u64,
@@ -43,7 +43,7 @@ impl Machine {
         }
     }
 
-    fn stored(kept: Kept) -> Self {
+    fn stored(kept: DiskRetention) -> Self {
         let mut machine = Self::in_memory(Config::default());
         machine.files = Some((MemIo::new(), kept));
         machine.open();
@@ -67,7 +67,9 @@ impl Machine {
         let now = self.now();
         self.log = Log::stored(Arc::new(disk), Config::default(), now);
         let log = self.log.clone();
-        self.keeper = Some(tokio::spawn(async move { log.keep(|| now).await }));
+        self.keeper = Some(tokio::spawn(
+            async move { log.run_group_commit(|| now).await },
+        ));
     }
 
     /// The process ends and another begins, with its own monotonic clock.
@@ -96,7 +98,7 @@ impl Machine {
             let event = NewEvent::new(TopicRef::new("t").unwrap(), &[7; 50]);
             (appender.push(event).unwrap(), appender.receipt())
         };
-        receipt.kept().await.unwrap();
+        receipt.stored().await.unwrap();
         id
     }
 
@@ -161,7 +163,7 @@ async fn times_follow_a_clock_that_is_set_back_further_than_it_may_be_ahead() {
 
 #[tokio::test]
 async fn a_clock_that_was_ahead_once_spoils_no_start_at_a_time_also_after_restarts() {
-    let mut machine = Machine::stored(Kept::default());
+    let mut machine = Machine::stored(DiskRetention::default());
     machine.publish().await;
     machine.pass(60 * SECOND);
     // A year ahead, across a restart.
@@ -194,7 +196,7 @@ async fn a_clock_that_was_ahead_once_spoils_no_start_at_a_time_also_after_restar
 #[tokio::test]
 async fn a_clock_that_was_behind_hides_nothing_from_a_start_at_a_time() {
     for restarted in [false, true] {
-        let mut machine = Machine::stored(Kept::default());
+        let mut machine = Machine::stored(DiskRetention::default());
         machine.publish().await;
         machine.pass(10 * SECOND);
         machine.publish().await;
@@ -243,8 +245,8 @@ async fn what_the_history_has_dropped_of_a_clock_that_was_ahead_spoils_no_start_
     assert_eq!((outcome, events.len()), (Outcome::Gap, 3));
 }
 
-fn kept_for(seconds: u64) -> Kept {
-    let mut kept = Kept::default();
+fn kept_for(seconds: u64) -> DiskRetention {
+    let mut kept = DiskRetention::default();
     kept.max_age = Some(Duration::from_secs(seconds));
     kept
 }
@@ -405,6 +407,6 @@ proptest! {
 
     #[test]
     fn a_start_at_a_time_is_right_in_a_store(ops in prop::collection::vec(op(), 1..120)) {
-        tokio_run(async { run(Machine::stored(Kept::default()), ops).await });
+        tokio_run(async { run(Machine::stored(DiskRetention::default()), ops).await });
     }
 }

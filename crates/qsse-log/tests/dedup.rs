@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use qsse_log::{Appended, Config, Key, Known, Log, NewEvent, Now};
+use qsse_log::{Appended, Config, Known, Log, NewEvent, Now, PublishKey};
 use qsse_proto::{Epoch, Timestamp};
 use qsse_topic::TopicRef;
 
-fn key(text: &'static str) -> Key {
-    Key::new([1; 16], text.as_bytes())
+fn key(text: &'static str) -> PublishKey {
+    PublishKey::new([1; 16], text.as_bytes())
 }
 
 fn at(seconds: u64) -> Now {
@@ -23,7 +23,7 @@ fn seconds(seconds: u64) -> Option<Duration> {
 }
 
 /// Publishes under a key if it is new.
-fn publish(log: &Log, now: Now, key: Key, ago: Option<Duration>) -> Known {
+fn publish(log: &Log, now: Now, key: PublishKey, ago: Option<Duration>) -> Known {
     let mut appender = log.appender(now);
     let known = appender.look_up(&key, ago);
     if known == Known::New {
@@ -45,7 +45,7 @@ fn a_second_publish_of_a_key_gets_the_first_ones_event() {
     };
     assert_eq!((taken.first.seq(), taken.last.seq()), (1, 1));
     assert_eq!(log.visible().seq(), 2);
-    let other_scope = Key::new([2; 16], &b"one"[..]);
+    let other_scope = PublishKey::new([2; 16], &b"one"[..]);
     assert_eq!(publish(&log, at(3), other_scope, None), Known::New);
 }
 

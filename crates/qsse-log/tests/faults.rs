@@ -19,7 +19,7 @@ fn start(faulty: &Arc<Faulty>, acknowledge: Acknowledge) -> Log {
     let config = Config::default().acknowledge(acknowledge);
     let log = Log::stored(storage, config, Now::default());
     let keeper = log.clone();
-    tokio::spawn(async move { keeper.keep(Now::default).await });
+    tokio::spawn(async move { keeper.run_group_commit(Now::default).await });
     log
 }
 
@@ -129,7 +129,7 @@ async fn publish(log: &Log) -> Result<u64, StorageError> {
         let id = appender.push(NewEvent::new(topic, b"x")).unwrap();
         (id.seq(), appender.receipt())
     };
-    receipt.kept().await.map(|()| id)
+    receipt.stored().await.map(|()| id)
 }
 
 /// Within a time that nothing here takes unless it hangs.
@@ -246,7 +246,7 @@ async fn when_nobody_keeps_any_more_all_who_wait_are_told() {
     let shared = Arc::new(Shared(Arc::clone(&storage)));
     let log = Log::stored(shared, Config::default(), Now::default());
     let keeper = log.clone();
-    let keeping = tokio::spawn(async move { keeper.keep(Now::default).await });
+    let keeping = tokio::spawn(async move { keeper.run_group_commit(Now::default).await });
     let waiting: Vec<_> = (0..2)
         .map(|_| {
             let log = log.clone();
@@ -271,7 +271,7 @@ async fn a_read_that_panics_is_told_and_not_taken_for_nothing_there() {
     let shared = Arc::new(Shared(Arc::clone(&storage)));
     let log = Log::stored(shared, config, Now::default());
     let keeper = log.clone();
-    tokio::spawn(async move { keeper.keep(Now::default).await });
+    tokio::spawn(async move { keeper.run_group_commit(Now::default).await });
     for _ in 0..3 {
         publish(&log).await.unwrap();
     }

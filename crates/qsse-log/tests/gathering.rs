@@ -32,7 +32,7 @@ fn start(faulty: &Arc<Faulty>) -> Log {
         monotonic: began.elapsed(),
         ..Now::default()
     };
-    tokio::spawn(async move { keeper.keep(now).await });
+    tokio::spawn(async move { keeper.run_group_commit(now).await });
     log
 }
 
@@ -47,7 +47,7 @@ async fn publish(log: &Log, count: usize) {
                 appender.push(NewEvent::new(topic, b"x")).unwrap();
                 appender.receipt()
             };
-            receipt.kept().await.unwrap();
+            receipt.stored().await.unwrap();
         })
     };
     for task in (0..count).map(publish).collect::<Vec<_>>() {

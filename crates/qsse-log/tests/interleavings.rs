@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use qsse_log::{
-    Acknowledge, Appended, Config, Entry, Key, Known, Log, NewEvent, Now, Opened, Reader, Start,
-    Step, Storage, StorageError, Stored,
+    Acknowledge, Appended, Config, Entry, Known, Log, NewEvent, Now, PublishKey, Reader, Recovered,
+    Start, Step, Storage, StorageError, StoredEvents,
 };
 use qsse_proto::{Epoch, EventId, Timestamp};
 use qsse_topic::{Filter, Topic, TopicRef};
@@ -168,8 +168,8 @@ impl Fake {
 
 #[async_trait]
 impl Storage for Fake {
-    fn opened(&self) -> Opened {
-        Opened::new(EPOCH)
+    fn recovered(&self) -> Recovered {
+        Recovered::new(EPOCH)
     }
 
     async fn append(&self, entries: Vec<Entry>, _: Acknowledge) -> Result<(), StorageError> {
@@ -184,8 +184,14 @@ impl Storage for Fake {
         Ok(upto)
     }
 
-    async fn read(&self, _: Filter, _: u64, upto: u64, _: usize) -> Result<Stored, StorageError> {
-        let mut stored = Stored::default();
+    async fn read(
+        &self,
+        _: Filter,
+        _: u64,
+        upto: u64,
+        _: usize,
+    ) -> Result<StoredEvents, StorageError> {
+        let mut stored = StoredEvents::default();
         stored.through = upto;
         Ok(stored)
     }
@@ -241,7 +247,7 @@ fn with_storage(test: impl FnOnce(&Log, &Arc<Fake>)) {
             };
             block_on(async {
                 tokio::select! {
-                    () = log.keep(now) => panic!("the storage is well"),
+                    () = log.run_group_commit(now) => panic!("the storage is well"),
                     () = done.notified() => {}
                 }
             });
@@ -329,7 +335,7 @@ fn a_repeated_key_is_acknowledged_when_its_first_publish_is_stored() {
             let publish = |log: Log, storage: Arc<Fake>| {
                 let mut appender = log.appender(Now::default());
                 appender.ready().unwrap();
-                let key = Key::new([7; 16], "key");
+                let key = PublishKey::new([7; 16], "key");
                 let (id, receipt) = match appender.look_up(&key, None) {
                     Known::Taken(Some(Appended { last, .. })) => (last, appender.receipt_of(last)),
                     Known::New => {

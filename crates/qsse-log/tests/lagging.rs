@@ -19,7 +19,7 @@ async fn start(storage: &Arc<Faulty>, acknowledge: Acknowledge) -> Log {
     let shared = Arc::new(Shared(Arc::clone(storage)));
     let log = Log::stored(shared, config.acknowledge(acknowledge), Now::default());
     let keeper = log.clone();
-    tokio::spawn(async move { keeper.keep(Now::default).await });
+    tokio::spawn(async move { keeper.run_group_commit(Now::default).await });
     log.room().await;
     log
 }

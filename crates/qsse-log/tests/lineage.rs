@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use qsse_log::disk::{self, Disk, Kept};
-use qsse_log::{Acknowledge, Config, Key, Known, Log, NewEvent, Now, OnLag, Start, Step};
+use qsse_log::disk::{self, Disk, DiskRetention};
+use qsse_log::{Acknowledge, Config, Known, Log, NewEvent, Now, OnLag, PublishKey, Start, Step};
 use qsse_proto::stream::Outcome;
 use qsse_proto::{Epoch, EventId};
 use tempfile::TempDir;
@@ -13,14 +13,14 @@ use tempfile::TempDir;
 /// A log in a folder, in the epoch of that number, and its keeper.
 fn open(folder: &TempDir, epoch: u64) -> Log {
     let options = disk::options(Epoch::new(epoch), Acknowledge::Synced).salt_if_new(1);
-    let disk = Disk::open(folder.path(), options, Kept::default()).unwrap();
+    let disk = Disk::open(folder.path(), options, DiskRetention::default()).unwrap();
     let log = Log::stored(Arc::new(disk), Config::default(), Now::default());
     let keeper = log.clone();
-    tokio::spawn(async move { keeper.keep(Now::default).await });
+    tokio::spawn(async move { keeper.run_group_commit(Now::default).await });
     log
 }
 
-async fn publish(log: &Log, key: Option<&Key>) -> EventId {
+async fn publish(log: &Log, key: Option<&PublishKey>) -> EventId {
     let (id, receipt) = {
         let mut appender = log.appender(Now::default());
         let taken = appender
@@ -31,7 +31,7 @@ async fn publish(log: &Log, key: Option<&Key>) -> EventId {
         }
         (taken.unwrap().first, appender.receipt())
     };
-    receipt.kept().await.unwrap();
+    receipt.stored().await.unwrap();
     id
 }
 
@@ -100,7 +100,7 @@ async fn ids_outlast_a_restart_and_those_of_a_lost_future_are_resets() {
 #[tokio::test]
 async fn a_publish_that_was_taken_before_the_restart_has_the_id_that_it_got() {
     let folder = tempfile::tempdir().unwrap();
-    let key = Key::new([1; 16], "k");
+    let key = PublishKey::new([1; 16], "k");
     let log = open(&folder, 1);
     let taken = publish(&log, Some(&key)).await;
     log.close().await.unwrap();

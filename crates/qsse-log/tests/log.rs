@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use qsse_log::{
-    AppendError, Config, Encoding, Log, NewEvent, Now, OnLag, Reader, Retention, Start, Step,
+    AppendError, Config, Encoding, Log, NewEvent, Now, OnLag, Reader, Start, Step, TopicRetention,
 };
 use qsse_proto::batch::Batch;
 use qsse_proto::stream::{GapReason, Outcome};
@@ -414,7 +414,7 @@ fn catching_up_at_the_start_is_no_lag() {
 
 #[test]
 fn only_those_whose_topics_lost_something_are_told_of_a_gap() {
-    let busy = Retention::of("busy.*".parse().unwrap()).max_events(3);
+    let busy = TopicRetention::of("busy.*".parse().unwrap()).max_events(3);
     let log = log(Config::default().retain(busy));
     let start = publish(&log, "quiet", b"1");
     for _ in 0..10 {
@@ -588,7 +588,7 @@ fn topics_are_known_by_declaration_or_by_a_kept_event() {
     log.declare(TopicRef::new("declared").unwrap());
     publish(&log, "gone", b"");
     publish(&log, "kept", b"");
-    let names = log.topics_matching(&Pattern::new("*").unwrap());
+    let names = log.topics_matching(&Pattern::new("*").unwrap()).unwrap();
     assert_eq!(
         names.iter().map(|name| name.as_str()).collect::<Vec<_>>(),
         ["declared", "kept"]
@@ -720,7 +720,7 @@ async fn a_publisher_may_wait_for_those_who_keep_up() {
 
 #[test]
 fn topics_that_a_rule_has_emptied_are_nobody_elses() {
-    let none = Retention::of("s.*".parse().unwrap()).max_events(0);
+    let none = TopicRetention::of("s.*".parse().unwrap()).max_events(0);
     let log = log(Config::default().history_bytes(16 << 20).retain(none));
     // More than are remembered, and all of them still have a record in the history.
     for n in 0..70_000 {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use qsse_log::{Config, Log, NewEvent, Now, OnLag, Reader, Retention, Start, Step};
+use qsse_log::{Config, Log, NewEvent, Now, OnLag, Reader, Start, Step, TopicRetention};
 use qsse_proto::{Epoch, EventId, Timestamp};
 use qsse_topic::{Filter, Pattern, TopicRef};
 
@@ -355,7 +355,7 @@ proptest! {
 
     #[test]
     fn nothing_is_lost_silently_with_rules_for_topics(ops in prop::collection::vec(op(), 1..200)) {
-        let rule = |pattern: &str| Retention::of(pattern.parse().unwrap());
+        let rule = |pattern: &str| TopicRetention::of(pattern.parse().unwrap());
         let config = Config::default()
             .retain(rule("a.b").max_events(2))
             .retain(rule("a.*").max_bytes(300))

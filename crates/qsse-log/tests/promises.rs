@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use qsse_log::{
-    Acknowledge, Appended, Config, Key, Known, Log, NewEvent, Now, OnLag, Receipt, Start, Step,
-    StorageError,
+    Acknowledge, Appended, Config, Known, Log, NewEvent, Now, OnLag, PublishKey, Receipt, Start,
+    Step, StorageError,
 };
 use qsse_proto::EventId;
 use qsse_topic::{Filter, TopicRef};
@@ -19,7 +19,7 @@ fn start(faulty: &Arc<Faulty>) -> Log {
     let storage = Arc::new(Shared(Arc::clone(faulty)));
     let log = Log::stored(storage, Config::default(), Now::default());
     let keeper = log.clone();
-    tokio::spawn(async move { keeper.keep(Now::default).await });
+    tokio::spawn(async move { keeper.run_group_commit(Now::default).await });
     log
 }
 
@@ -54,17 +54,17 @@ async fn soon<F: Future>(future: F) -> F::Output {
         .expect("it came in time")
 }
 
-type Kept = JoinHandle<Result<(), StorageError>>;
+type Stored = JoinHandle<Result<(), StorageError>>;
 
 /// Two groups of one event each: the first is being written, the second gathers.
-async fn two_groups(storage: &Arc<Faulty>, log: &Log) -> [(EventId, Kept); 2] {
+async fn two_groups(storage: &Arc<Faulty>, log: &Log) -> [(EventId, Stored); 2] {
     storage.set("append", Fault::Hang);
     let (first, kept_first) = push(log);
     storage.begun("append", 1).await;
     let (second, kept_second) = push(log);
     [
-        (first, tokio::spawn(kept_first.kept())),
-        (second, tokio::spawn(kept_second.kept())),
+        (first, tokio::spawn(kept_first.stored())),
+        (second, tokio::spawn(kept_second.stored())),
     ]
 }
 
@@ -74,7 +74,7 @@ async fn a_repeated_key_is_acknowledged_no_earlier_than_the_group_that_is_being_
     let log = start(&storage);
     let [(first, kept), (second, _)] = two_groups(&storage, &log).await;
     let appender = log.appender(Now::default());
-    let receipts = [first, second].map(|id| tokio::spawn(appender.receipt_of(id).kept()));
+    let receipts = [first, second].map(|id| tokio::spawn(appender.receipt_of(id).stored()));
     drop(appender);
     settle().await;
     assert!(receipts.iter().all(|receipt| !receipt.is_finished()));
@@ -93,22 +93,22 @@ async fn all_that_was_taken_is_promised_with_the_newest_group() {
     let storage = Faulty::new(Memory::default());
     let log = start(&storage);
     let of_all = || log.appender(Now::default()).receipt_of_all();
-    soon(of_all().kept()).await.unwrap();
+    soon(of_all().stored()).await.unwrap();
     storage.set("append", Fault::Hang);
     let (_, first) = push(&log);
     storage.begun("append", 1).await;
-    let written = tokio::spawn(of_all().kept());
+    let written = tokio::spawn(of_all().stored());
     let (_, second) = push(&log);
-    let gathered = tokio::spawn(of_all().kept());
+    let gathered = tokio::spawn(of_all().stored());
     settle().await;
     assert!(!written.is_finished() && !gathered.is_finished());
     storage.pass("append");
-    soon(first.kept()).await.unwrap();
+    soon(first.stored()).await.unwrap();
     soon(written).await.unwrap().unwrap();
     settle().await;
     assert!(!gathered.is_finished(), "the second group is not written");
     storage.pass("append");
-    soon(second.kept()).await.unwrap();
+    soon(second.stored()).await.unwrap();
     soon(gathered).await.unwrap().unwrap();
 }
 
@@ -119,17 +119,17 @@ async fn what_is_promised_in_memory_is_there_already() {
     let shared = Arc::new(Shared(Arc::clone(&storage)));
     let log = Log::stored(shared, config, Now::default());
     let keeper = log.clone();
-    tokio::spawn(async move { keeper.keep(Now::default).await });
+    tokio::spawn(async move { keeper.run_group_commit(Now::default).await });
     soon(log.room()).await;
     storage.set("append", Fault::Hang);
     let (id, receipt) = push(&log);
     storage.begun("append", 1).await;
-    soon(receipt.kept()).await.unwrap();
+    soon(receipt.stored()).await.unwrap();
     let appender = log.appender(Now::default());
     let receipts = [appender.receipt_of(id), appender.receipt_of_all()];
     drop(appender);
     for receipt in receipts {
-        soon(receipt.kept()).await.unwrap();
+        soon(receipt.stored()).await.unwrap();
     }
 }
 
@@ -183,12 +183,12 @@ async fn a_close_waits_for_what_comes_meanwhile_too() {
     settle().await;
     let (_, second) = push(&log);
     storage.pass("append");
-    soon(first.kept()).await.unwrap();
+    soon(first.stored()).await.unwrap();
     storage.begun("append", 2).await;
     settle().await;
     assert!(!close.is_finished(), "the second group is not written");
     storage.pass("append");
-    soon(second.kept()).await.unwrap();
+    soon(second.stored()).await.unwrap();
     soon(close).await.unwrap().unwrap();
 }
 
@@ -196,7 +196,7 @@ async fn a_close_waits_for_what_comes_meanwhile_too() {
 async fn keys_of_a_publish_to_many_topics_go_with_its_own_group() {
     let storage = Faulty::new(Memory::default());
     let log = start(&storage);
-    let key = |text: &'static str| Key::new([0; 16], text.as_bytes());
+    let key = |text: &'static str| PublishKey::new([0; 16], text.as_bytes());
     let publish = |text| {
         let mut appender = log.appender(Now::default());
         let first = appender.push(event("a")).unwrap();
@@ -213,12 +213,12 @@ async fn keys_of_a_publish_to_many_topics_go_with_its_own_group() {
     storage.begun("append", 1).await;
     let second = publish("second");
     storage.pass("append");
-    soon(first.kept()).await.unwrap();
+    soon(first.stored()).await.unwrap();
     // Only the second group fails.
     storage.begun("append", 2).await;
     let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
     storage.set("append", Fault::Fail(StorageError::Full(Arc::new(full))));
-    soon(second.kept()).await.unwrap_err();
+    soon(second.stored()).await.unwrap_err();
     assert!(known("first"), "it was taken, and must not be taken twice");
     assert!(!known("second"), "it was not taken, and may be");
 }
@@ -227,7 +227,7 @@ async fn keys_of_a_publish_to_many_topics_go_with_its_own_group() {
 async fn keys_of_a_group_that_fails_are_free_also_behind_another() {
     let storage = Faulty::new(Memory::default());
     let log = start(&storage);
-    let key = Key::new([0; 16], &b"many"[..]);
+    let key = PublishKey::new([0; 16], &b"many"[..]);
     storage.set("append", Fault::Hang);
     let receipt = {
         let mut appender = log.appender(Now::default());
@@ -241,8 +241,8 @@ async fn keys_of_a_group_that_fails_are_free_also_behind_another() {
     let (_, behind) = push(&log);
     let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
     storage.set("append", Fault::Fail(StorageError::Full(Arc::new(full))));
-    soon(receipt.kept()).await.unwrap_err();
-    soon(behind.kept()).await.unwrap_err();
+    soon(receipt.stored()).await.unwrap_err();
+    soon(behind.stored()).await.unwrap_err();
     let known = log.appender(Now::default()).look_up_matching(&key, None);
     assert_eq!(known, Known::New);
 }
@@ -305,7 +305,7 @@ async fn readers_of_other_threads_see_each_event_once_and_in_order() {
                                 None => log.room().await,
                             }
                         };
-                        receipt.kept().await.unwrap();
+                        receipt.stored().await.unwrap();
                     }
                 })
             })

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use qsse_log::{Appended, Config, Known, Log, NewEvent, Now, PublisherKey};
+use qsse_log::{Appended, Config, Known, Log, NewEvent, Now, PublisherId};
 use qsse_proto::{Epoch, EventId, Timestamp};
 use qsse_topic::TopicRef;
 
-const ADA: PublisherKey = [1; 16];
-const BOB: PublisherKey = [2; 16];
+const ADA: PublisherId = [1; 16];
+const BOB: PublisherId = [2; 16];
 
 fn at(seconds: u64) -> Now {
     Now {
@@ -25,7 +25,7 @@ fn seconds(seconds: u64) -> Option<Duration> {
 fn turn(
     log: &Log,
     now: Now,
-    who: PublisherKey,
+    who: PublisherId,
     numbers: impl IntoIterator<Item = u64>,
     ago: Option<Duration>,
     events: usize,
@@ -50,7 +50,7 @@ fn turn(
 fn publish(
     log: &Log,
     now: Now,
-    who: PublisherKey,
+    who: PublisherId,
     numbers: impl IntoIterator<Item = u64>,
     ago: Option<Duration>,
 ) -> Vec<Known> {

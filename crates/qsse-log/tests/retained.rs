@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use qsse_log::disk::{self, Disk, Kept};
+use qsse_log::disk::{self, Disk, DiskRetention};
 use qsse_log::{
-    Acknowledge, Config, Key, Known, Log, NewEvent, Now, OnLag, Reader, Retention, Start, Step,
+    Acknowledge, Config, Known, Log, NewEvent, Now, OnLag, PublishKey, Reader, Start, Step,
+    TopicRetention,
 };
 use qsse_proto::stream::{Gap, Outcome};
 use qsse_proto::{Epoch, EventId, Timestamp};
@@ -26,13 +27,13 @@ struct Answer {
     seqs: Vec<u64>,
 }
 
-fn open(io: &MemIo, kept: &Kept, config: &Config) -> Log {
+fn open(io: &MemIo, kept: &DiskRetention, config: &Config) -> Log {
     let options = disk::options(EPOCH, Acknowledge::Synced).segment_bytes(4 << 10);
     let (store, recovered) = Store::open(Arc::new(io.clone()), options).unwrap();
     let disk = Disk::inline(store, recovered, kept.clone());
     let log = Log::stored(Arc::new(disk), config.clone(), now(0));
     let keeper = log.clone();
-    tokio::spawn(async move { keeper.keep(|| now(0)).await });
+    tokio::spawn(async move { keeper.run_group_commit(|| now(0)).await });
     log
 }
 
@@ -50,7 +51,7 @@ async fn publish(log: &Log, seconds: u64, topic: &str) {
         appender.push(NewEvent::new(topic, &[7; 100])).unwrap();
         appender.receipt()
     };
-    receipt.kept().await.unwrap();
+    receipt.stored().await.unwrap();
 }
 
 /// One event a second: twelve on `t` with two quiet ones before and in between.
@@ -129,14 +130,14 @@ async fn answers(log: &Log, starts: &[Start]) -> Vec<(String, Answer)> {
     answers
 }
 
-fn rules() -> Vec<(&'static str, Kept)> {
-    let rule = |rule: Retention| {
-        let mut kept = Kept::default();
+fn rules() -> Vec<(&'static str, DiskRetention)> {
+    let rule = |rule: TopicRetention| {
+        let mut kept = DiskRetention::default();
         kept.topics.push(rule);
         kept
     };
-    let of_t = || Retention::of("t".parse().unwrap());
-    let (mut events, mut age) = (Kept::default(), Kept::default());
+    let of_t = || TopicRetention::of("t".parse().unwrap());
+    let (mut events, mut age) = (DiskRetention::default(), DiskRetention::default());
     events.max_events = Some(3);
     age.max_age = Some(Duration::from_secs(2));
     vec![
@@ -148,7 +149,7 @@ fn rules() -> Vec<(&'static str, Kept)> {
         ),
         ("events in all", events),
         ("age of all", age),
-        ("everything", Kept::default()),
+        ("everything", DiskRetention::default()),
     ]
 }
 
@@ -205,9 +206,9 @@ async fn who_begins_in_the_past_gets_no_more_because_somebody_reads_live() {
 
 #[tokio::test]
 async fn a_reader_in_the_middle_is_told_of_what_goes_before_it() {
-    let mut kept = Kept::default();
+    let mut kept = DiskRetention::default();
     kept.topics
-        .push(Retention::of("t".parse().unwrap()).max_events(2));
+        .push(TopicRetention::of("t".parse().unwrap()).max_events(2));
     let log = open(&MemIo::default(), &kept, &Config::default());
     for _ in 0..12 {
         publish(&log, 1, "t").await;
@@ -229,7 +230,7 @@ async fn a_reader_in_the_middle_is_told_of_what_goes_before_it() {
 
 #[tokio::test]
 async fn what_others_have_read_is_not_shown_once_it_is_gone() {
-    let mut kept = Kept::default();
+    let mut kept = DiskRetention::default();
     kept.max_events = Some(2);
     let config = Config::default().history_events(1);
     let log = open(&MemIo::default(), &kept, &config);
@@ -251,7 +252,7 @@ async fn what_others_have_read_is_not_shown_once_it_is_gone() {
 #[tokio::test]
 async fn a_store_that_is_full_is_not_well() {
     let io = MemIo::default();
-    let log = open(&io, &Kept::default(), &Config::default());
+    let log = open(&io, &DiskRetention::default(), &Config::default());
     publish(&log, 1, "t").await;
     log.health().unwrap();
     io.set_capacity(Some(io.used()));
@@ -261,7 +262,7 @@ async fn a_store_that_is_full_is_not_well() {
         appender.push(NewEvent::new(topic, &[7; 10_000])).unwrap();
         appender.receipt()
     };
-    receipt.kept().await.unwrap_err();
+    receipt.stored().await.unwrap_err();
     let error = log.health().unwrap_err().to_string();
     assert!(error.contains("full"), "{error}");
     io.set_capacity(None);
@@ -273,12 +274,12 @@ async fn a_store_that_is_full_is_not_well() {
 async fn what_was_acknowledged_as_synced_outlasts_a_crash_of_the_machine() {
     for seed in 0..8 {
         let io = MemIo::default();
-        let log = open(&io, &Kept::default(), &Config::default());
+        let log = open(&io, &DiskRetention::default(), &Config::default());
         for _ in 0..3 {
             publish(&log, 1, "t").await;
         }
         io.crash(seed);
-        let log = open(&io, &Kept::default(), &Config::default());
+        let log = open(&io, &DiskRetention::default(), &Config::default());
         let mut reader = start(&log, "t", Start::Earliest).await;
         assert_eq!(read(&mut reader, 1 << 20).await.seqs, [1, 2, 3]);
     }
@@ -293,7 +294,7 @@ async fn after_an_unclean_end_a_retry_is_unknown_where_events_may_be_lost() {
     ] {
         let io = MemIo::default();
         let config = Config::default().acknowledge(acknowledge);
-        let log = open(&io, &Kept::default(), &config);
+        let log = open(&io, &DiskRetention::default(), &config);
         log.room().await;
         publish(&log, 1, "t").await;
         log.flush().await.unwrap();
@@ -301,9 +302,11 @@ async fn after_an_unclean_end_a_retry_is_unknown_where_events_may_be_lost() {
             true => log.close().await.unwrap(),
             false => io.recover(),
         }
-        let log = open(&io, &Kept::default(), &config);
+        let log = open(&io, &DiskRetention::default(), &config);
         let ago = Some(Duration::from_secs(1));
-        let retried = log.appender(now(1)).look_up(&Key::new([0; 16], "k"), ago);
+        let retried = log
+            .appender(now(1))
+            .look_up(&PublishKey::new([0; 16], "k"), ago);
         assert_eq!(retried, known, "{acknowledge:?}, {clean}");
     }
 }
@@ -312,14 +315,14 @@ async fn after_an_unclean_end_a_retry_is_unknown_where_events_may_be_lost() {
 async fn a_small_limit_of_bytes_holds() {
     const LIMIT: u64 = 1 << 20;
     let folder = tempfile::tempdir().unwrap();
-    let mut kept = Kept::default();
+    let mut kept = DiskRetention::default();
     kept.max_bytes = Some(LIMIT);
     let options = disk::options(EPOCH, Acknowledge::Written);
     let disk = Disk::open(folder.path(), options, kept).unwrap();
     let config = Config::default().acknowledge(Acknowledge::Written);
     let log = Log::stored(Arc::new(disk), config, now(0));
     let keeper = log.clone();
-    tokio::spawn(async move { keeper.keep(|| now(0)).await });
+    tokio::spawn(async move { keeper.run_group_commit(|| now(0)).await });
     log.room().await;
     // All at once: groups are longer than segments.
     for _ in 0..40 {
@@ -345,7 +348,7 @@ async fn a_small_limit_of_bytes_holds() {
 
 #[tokio::test]
 async fn topics_are_known_as_long_as_an_event_is_kept() {
-    let mut kept = Kept::default();
+    let mut kept = DiskRetention::default();
     kept.max_events = Some(1);
     let io = MemIo::default();
     let log = open(&io, &kept, &Config::default());
@@ -353,7 +356,7 @@ async fn topics_are_known_as_long_as_an_event_is_kept() {
         publish(&log, 1, topic).await;
     }
     let known = || {
-        let topics = log.topics_matching(&"*".parse().unwrap());
+        let topics = log.topics_matching(&"*".parse().unwrap()).unwrap();
         topics.iter().map(Topic::to_string).collect::<Vec<_>>()
     };
     assert_eq!(known(), ["a", "b"]);
@@ -362,7 +365,7 @@ async fn topics_are_known_as_long_as_an_event_is_kept() {
     // Of what was there before a start only the store knows.
     log.close().await.unwrap();
     let log = open(&io, &kept, &Config::default());
-    let topics = log.topics_matching(&"*".parse().unwrap());
+    let topics = log.topics_matching(&"*".parse().unwrap()).unwrap();
     assert_eq!(topics.iter().map(Topic::as_str).collect::<Vec<_>>(), ["b"]);
     log.health().unwrap();
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use qsse_log::{
-    Acknowledge, AppendError, Appended, Config, Entry, Key, Known, Log, NewEvent, Now, OnLag,
-    Opened, Reader, Start, Step, Storage, StorageError, Stored,
+    Acknowledge, AppendError, Appended, Config, Entry, Known, Log, NewEvent, Now, OnLag,
+    PublishKey, Reader, Recovered, Start, Step, Storage, StorageError, StoredEvents,
 };
 use qsse_proto::batch::{Batch, Builder};
 use qsse_proto::stream::{GapReason, Outcome};
@@ -21,7 +21,7 @@ const EPOCH: Epoch = Epoch::new(9);
 /// Keeps batches in memory; each append needs a permit, and may be told to fail.
 struct Fake {
     kept: Mutex<Vec<Batch>>,
-    keys: Mutex<Vec<(Key, u64)>>,
+    keys: Mutex<Vec<(PublishKey, u64)>>,
     permits: Semaphore,
     fail: Mutex<Option<StorageError>>,
     reserved: Mutex<u64>,
@@ -79,8 +79,8 @@ impl Fake {
 
 #[async_trait]
 impl Storage for Fake {
-    fn opened(&self) -> Opened {
-        let mut opened = Opened::new(EPOCH);
+    fn recovered(&self) -> Recovered {
+        let mut opened = Recovered::new(EPOCH);
         opened.head = self.seqs().last().copied().unwrap_or_default();
         opened.keys = self.keys.lock().unwrap().clone();
         opened.keys_age = Duration::from_secs(120);
@@ -111,9 +111,9 @@ impl Storage for Fake {
         after: u64,
         upto: u64,
         _: usize,
-    ) -> Result<Stored, StorageError> {
+    ) -> Result<StoredEvents, StorageError> {
         self.reads.fetch_add(1, Ordering::Relaxed);
-        let mut stored = Stored::default();
+        let mut stored = StoredEvents::default();
         let kept = self.kept.lock().unwrap();
         let next = kept.iter().find(|batch| batch.last_seq() > after);
         stored.through = upto;
@@ -215,7 +215,7 @@ fn log(storage: &Arc<Fake>, config: Config) -> Log {
     let storage: Arc<dyn Storage> = storage.clone();
     let log = Log::stored(storage, config, Now::default());
     let keeper = log.clone();
-    tokio::spawn(async move { keeper.keep(Now::default).await });
+    tokio::spawn(async move { keeper.run_group_commit(Now::default).await });
     log
 }
 
@@ -232,7 +232,7 @@ async fn publish(log: &Log, topic: &str) -> Result<EventId, StorageError> {
             appender.receipt(),
         )
     };
-    receipt.kept().await.map(|()| id)
+    receipt.stored().await.map(|()| id)
 }
 
 async fn open(log: &Log, filter: &str, start: Start) -> Reader {
@@ -429,7 +429,7 @@ async fn publishers_wait_where_the_storage_does_not_keep_up() {
 async fn a_key_outlasts_the_process_and_a_refused_one_is_forgotten() {
     let storage = Fake::new();
     let first = log(&storage, Config::default());
-    let key = |text: &'static str| Key::new([0; 16], text.as_bytes());
+    let key = |text: &'static str| PublishKey::new([0; 16], text.as_bytes());
     let keyed = |log: &Log, text| {
         let mut appender = log.appender(Now::default());
         let known = appender.look_up(&key(text), None);
@@ -441,10 +441,10 @@ async fn a_key_outlasts_the_process_and_a_refused_one_is_forgotten() {
         (known, taken.map(|()| appender.receipt()))
     };
     let (_, receipt) = keyed(&first, "one");
-    receipt.unwrap().kept().await.unwrap();
+    receipt.unwrap().stored().await.unwrap();
     storage.fail(Some(full()));
     let (_, receipt) = keyed(&first, "two");
-    receipt.unwrap().kept().await.unwrap_err();
+    receipt.unwrap().stored().await.unwrap_err();
     storage.fail(None);
     assert_eq!(keyed(&first, "two").0, Known::New, "it was not taken");
     first.flush().await.unwrap();
@@ -463,7 +463,7 @@ async fn a_duplicate_is_promised_no_earlier_than_the_original() {
     let log = log(&storage, Config::default());
     let id = log.append(Now::default(), event("a", b"x")).unwrap();
     let receipt = log.appender(Now::default()).receipt_of(id);
-    let waiting = tokio::spawn(receipt.kept());
+    let waiting = tokio::spawn(receipt.stored());
     for _ in 0..10 {
         tokio::task::yield_now().await;
     }
@@ -506,7 +506,7 @@ async fn a_keyed_publish_to_many_topics_is_neither_acknowledged_nor_taken_twice(
     let storage = Fake::new();
     let first = log(&storage, Config::default());
     publish(&first, "a").await.unwrap();
-    let key = Key::new([0; 16], &b"many"[..]);
+    let key = PublishKey::new([0; 16], &b"many"[..]);
     let keyed = |log: &Log| {
         let mut appender = log.appender(Now::default());
         let first = appender.push(event("a", b"x")).unwrap();
@@ -515,11 +515,11 @@ async fn a_keyed_publish_to_many_topics_is_neither_acknowledged_nor_taken_twice(
         appender.receipt()
     };
     storage.fail(Some(full()));
-    keyed(&first).kept().await.unwrap_err();
+    keyed(&first).stored().await.unwrap_err();
     storage.fail(None);
     let known = |log: &Log, ago| log.appender(Now::default()).look_up_matching(&key, ago);
     assert_eq!(known(&first, None), Known::New, "it was not taken");
-    keyed(&first).kept().await.unwrap();
+    keyed(&first).stored().await.unwrap();
     let taken = known(&first, None);
     assert!(matches!(taken, Known::Taken(Some(_))), "{taken:?}");
     first.flush().await.unwrap();
@@ -536,7 +536,7 @@ async fn topics_that_only_the_storage_has_are_reached_by_patterns() {
         publish(&log, topic).await.unwrap();
     }
     let matching = |pattern: &str| {
-        let topics = log.topics_matching(&pattern.parse().unwrap());
+        let topics = log.topics_matching(&pattern.parse().unwrap()).unwrap();
         topics.iter().map(Topic::to_string).collect::<Vec<_>>()
     };
     assert_eq!(matching("*"), ["a.new", "a.old", "b"]);

@@ -93,7 +93,7 @@ pub(crate) async fn store(shared: Arc<Shared>) {
     // Also after a panic: nobody has to wait for the storage any more.
     let _stored = shared.stored.clone().drop_guard();
     let clock = shared.clock;
-    let mut writing = std::pin::pin!(shared.log.keep(|| clock.now()));
+    let mut writing = std::pin::pin!(shared.log.run_group_commit(|| clock.now()));
     let ended = tokio::select! {
         biased;
         () = &mut writing => true,

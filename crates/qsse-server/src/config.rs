@@ -21,7 +21,7 @@ pub struct Config {
     pub log: qsse_log::Config,
     /// What a store in a directory keeps. Default: everything.
     #[cfg(feature = "store")]
-    pub store: qsse_log::disk::Kept,
+    pub store: qsse_log::disk::DiskRetention,
     /// Limits, windows and timeouts of the connections.
     pub transport: TransportConfig,
     /// Also serve clients of the Go library `snapp-incubator/qsse`, on the same port. Default `false`: they are not told of gaps by
@@ -69,7 +69,7 @@ impl Default for Config {
         Self {
             log: qsse_log::Config::default(),
             #[cfg(feature = "store")]
-            store: qsse_log::disk::Kept::default(),
+            store: qsse_log::disk::DiskRetention::default(),
             transport: TransportConfig::server(),
             go_dialect: false,
             shards: 1,

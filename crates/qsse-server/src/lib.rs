@@ -76,9 +76,9 @@ pub use closed::Closed;
 pub use config::Config;
 pub use publish::{Publish, PublishError, Published};
 #[cfg(feature = "store")]
-pub use qsse_log::disk::Kept;
+pub use qsse_log::disk::DiskRetention;
 pub use qsse_log::{Acknowledge, Storage, StorageError};
-pub use qsse_log::{Config as LogConfig, Retention, Stats as LogStats};
+pub use qsse_log::{Config as LogConfig, Stats as LogStats, TopicRetention};
 pub use qsse_proto::control::{OnLag, Start};
 pub use qsse_proto::limits::SettingError;
 pub use qsse_proto::publish::KeyError;

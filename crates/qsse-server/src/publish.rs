@@ -109,7 +109,7 @@ impl Shared {
         let event = NewEvent::new(self.topic(topic)?, data).kind(kind);
         let key = key.map(|key| {
             let key = Bytes::copy_from_slice(key.as_bytes());
-            qsse_log::Key::new(dedup_scope::of_server(), key)
+            qsse_log::PublishKey::new(dedup_scope::of_server(), key)
         });
         let mut appender = self.log.appender(self.now());
         if let Some(key) = &key
@@ -153,7 +153,7 @@ impl Shared {
                 appended => break appended?,
             }
         };
-        receipt.kept().await?;
+        receipt.stored().await?;
         Ok(published)
     }
 
@@ -198,7 +198,7 @@ impl Shared {
                 appended => break appended?,
             }
         };
-        receipt.kept().await?;
+        receipt.stored().await?;
         Ok(published)
     }
 
@@ -238,7 +238,7 @@ impl Shared {
         };
         let topics = self
             .log
-            .topics_matching(&Pattern::new(pattern).map_err(wrong)?);
+            .topics_matching(&Pattern::new(pattern).map_err(wrong)?)?;
         match topics.len() {
             reached @ ..=MATCHING_TOPICS if reached * bytes > MATCHING_BYTES => {
                 let topics = reached;
@@ -289,7 +289,7 @@ impl<'a> IntoFuture for Publish<'a> {
                     published => break published?,
                 }
             };
-            receipt.kept().await?;
+            receipt.stored().await?;
             // A tight loop of publishes gives the tasks that deliver their turn.
             tokio::task::consume_budget().await;
             Ok(id)

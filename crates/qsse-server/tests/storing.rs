@@ -11,7 +11,7 @@ use qsse_proto::publish::AckFrame;
 use qsse_proto::stream::{Item, Outcome};
 use qsse_proto::{Code, Epoch, EventId, Timestamp};
 use qsse_server::{
-    Acknowledge, Authorizer, BindError, Builder, Clock, Config, Kept, LogConfig, OnLag,
+    Acknowledge, Authorizer, BindError, Builder, Clock, Config, DiskRetention, LogConfig, OnLag,
     PublishError, Server, Start,
 };
 use qsse_store::Store;
@@ -42,7 +42,7 @@ impl Authorizer for Open {
 fn on(io: &MemIo, acknowledge: Acknowledge) -> Builder {
     let options = disk::options(Epoch::new(3), acknowledge).segment_bytes(64 << 10);
     let (store, recovered) = Store::open(Arc::new(io.clone()), options).unwrap();
-    let disk = Disk::inline(store, recovered, Kept::default());
+    let disk = Disk::inline(store, recovered, DiskRetention::default());
     let log = LogConfig::default()
         .history_bytes(16 << 10)
         .feed_bytes(16 << 10)

@@ -22,11 +22,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use qsse_client::{Client, Publisher, ReconnectPolicy, RefreshError, RetryPolicy};
-use qsse_log::disk::{self, Disk, Kept};
+use qsse_log::disk::{self, Disk, DiskRetention};
 use qsse_proto::{Epoch, Timestamp};
 use qsse_server::{
     Acknowledge, Action, Authenticator, Authorizer, Clock, Credentials, Denied, Item, LogConfig,
-    Notice, Principal, Retention, Scope, Server, Start,
+    Notice, Principal, Scope, Server, Start, TopicRetention,
 };
 use qsse_store::Store;
 use qsse_testing::net::Network;

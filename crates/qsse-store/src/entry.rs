@@ -1,7 +1,7 @@
 //! What is written at once: a batch with the keys of its events, and with the numbers that its publishers gave them.
 
 use crate::error::StoreError;
-use crate::format::Fields;
+use crate::format::{Fields, ONLY_RUNS, Record};
 use bytes::Bytes;
 use qsse_proto::Batch;
 
@@ -87,6 +87,26 @@ impl From<Batch> for Entry {
 }
 
 impl Entry {
+    /// The record of the entry, if it stands at `offset` of its segment.
+    pub(crate) fn record(&self, offset: u32) -> Record {
+        let keys: usize = self.keys.iter().map(|(_, key)| 21 + key.key.len()).sum();
+        let runs = self.runs.len() * RUN_BYTES;
+        let only_runs = if keys == 0 && runs > 0 { ONLY_RUNS } else { 0 };
+        let batch = &self.batch;
+        Record {
+            offset,
+            // `check` bounds it, and keys and runs are fewer than events.
+            batch_len: batch.bytes().len() as u32,
+            keys_len: u32::try_from(keys + runs).unwrap_or(!ONLY_RUNS) | only_runs,
+            count: batch.count(),
+            after: batch.first_seq() - 1,
+            first_seq: batch.first_seq(),
+            last_seq: batch.last_seq(),
+            first_time: batch.first_time().as_micros(),
+            last_time: batch.last_time().as_micros(),
+        }
+    }
+
     /// What is wrong with it by itself, if anything.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         let fail = |what| Err(StoreError::Entry { what });

@@ -1,39 +1,17 @@
 //! What a segment holds: its records, what it lost, and for each topic where its events are.
 
 mod file;
+mod slots;
 
-use crate::format::{Record, SEGMENT_HEADER, Seal};
-use crate::io::IoFile;
+use crate::format::{Record, SEGMENT_HEADER};
 use qsse_proto::{Batch, Timestamp};
 use qsse_topic::{Filter, Topic, TopicMap, TopicRef};
 use std::io;
-use std::sync::Arc;
 
 pub(crate) use file::{Of, read, write};
+pub(crate) use slots::{Slot, Stat};
 
-/// One event of a topic. Its seq is counted from the segment's first one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Slot {
-    pub(crate) seq: u32,
-    /// The record that it is in.
-    pub(crate) record: u32,
-    /// What [`Retention`](crate::Retention) counts.
-    pub(crate) bytes: u32,
-}
-
-/// What is known of a topic's events in a segment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Stat {
-    pub(crate) count: u32,
-    pub(crate) bytes: u64,
-    /// Seqs counted from the segment's first one.
-    pub(crate) first: u32,
-    pub(crate) last: u32,
-    /// In memory: its number in the list of slots. In a file: where its slots are.
-    at: u32,
-    len: u32,
-    sum: u32,
-}
+use slots::{List, Slots, list};
 
 /// The index of a segment, being built or read from its file.
 pub(crate) struct Index {
@@ -49,25 +27,6 @@ pub(crate) struct Index {
     events: u64,
     bytes: u64,
     slots: Slots,
-}
-
-enum Slots {
-    Memory(Vec<List>),
-    File { file: Arc<dyn IoFile>, seal: Seal },
-}
-
-/// The events of one topic.
-#[derive(Default)]
-struct List {
-    slots: Vec<Slot>,
-    bytes: u64,
-}
-
-impl List {
-    fn push(&mut self, slot: Slot) {
-        self.bytes += u64::from(slot.bytes);
-        self.slots.push(slot);
-    }
 }
 
 impl Index {
@@ -115,7 +74,7 @@ impl Index {
                     let Ok(topic) = TopicRef::new(name) else {
                         continue;
                     };
-                    place(&mut self.topics, slots, topic)
+                    slot_list(&mut self.topics, slots, topic)
                 }
             };
             known = Some((name.as_ptr(), at));
@@ -234,13 +193,13 @@ impl Index {
         let within = |slot: &Slot| u64::from(slot.seq) >= from && u64::from(slot.seq) <= upto;
         match &self.slots {
             Slots::Memory(lists) => {
-                let list = self::list(lists, stat);
+                let list = list(lists, stat);
                 let begin = list.partition_point(|slot| u64::from(slot.seq) < from);
                 let list = list.get(begin..).unwrap_or_default();
                 Ok(list.iter().copied().take_while(within).collect())
             }
             Slots::File { file, seal } => {
-                let mut all = file::slots(&**file, *seal, stat)?;
+                let mut all = slots::read(&**file, *seal, stat)?;
                 all.retain(within);
                 Ok(all)
             }
@@ -281,11 +240,7 @@ pub(crate) fn matching<'a, V>(
     })
 }
 
-fn list<'a>(lists: &'a [List], stat: &Stat) -> &'a [Slot] {
-    lists.get(stat.at as usize).map_or(&[], |list| &list.slots)
-}
-
-fn place(topics: &mut TopicMap<Stat>, slots: &mut Vec<List>, topic: TopicRef<'_>) -> u32 {
+fn slot_list(topics: &mut TopicMap<Stat>, slots: &mut Vec<List>, topic: TopicRef<'_>) -> u32 {
     if let Some(stat) = topics.get(topic) {
         return stat.at;
     }

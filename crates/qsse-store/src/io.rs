@@ -3,12 +3,12 @@
 mod lock;
 #[cfg(feature = "testing")]
 pub mod mem;
-mod std;
+mod system;
 
-pub use self::lock::{Lock, LockError, Lost};
-pub use self::std::StdIo;
-use ::std::io;
-use ::std::sync::Arc;
+pub use lock::{Lock, LockError, Lost};
+use std::io;
+use std::sync::Arc;
+pub use system::StdIo;
 
 /// A directory of files with flat names.
 ///

@@ -125,7 +125,7 @@ pub(crate) fn newest(
 }
 
 /// Makes the keys of a segment last that is about to be removed, those that may be asked for.
-pub(crate) fn keep(
+pub(crate) fn save(
     segment: &Arc<Segment>,
     files: &Files,
     options: &Options,

@@ -45,13 +45,12 @@ mod format;
 mod index;
 pub mod io;
 mod keys;
+mod lost;
 mod meta;
 mod options;
 mod publishers;
-mod query;
 mod read;
 mod recover;
-mod retain;
 mod scan;
 mod segment;
 mod since;
@@ -61,12 +60,11 @@ mod store;
 pub use entry::{Entry, KEY_BYTES, PublishKey, PublisherRun};
 pub use error::{Health, OpenError, StoreError};
 pub use io::{Io, IoFile, StdIo};
-pub use options::{Age, Options, Retention, TopicRule};
-pub use publishers::Publisher;
-pub use read::{Read, Reader};
+pub use options::{Age, Options, Retention, TopicRetention};
+pub use publishers::PublisherState;
+pub use read::{Reader, StoredEvents};
 pub use recover::Recovered;
-pub use retain::Trimmed;
-pub use store::Store;
+pub use store::{Store, Trimmed};
 
 /// The README's example, compiled and run with the other documentation tests.
 #[cfg(doctest)]

@@ -161,13 +161,13 @@ pub struct Retention {
     pub max_age: Option<Duration>,
     /// Limits for each single topic that a pattern matches. The first rule that matches a topic counts
     /// for it, so exceptions stand before what they are exceptions of.
-    pub topics: Vec<TopicRule>,
+    pub topics: Vec<TopicRetention>,
 }
 
 /// Limits for each topic that a pattern matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct TopicRule {
+pub struct TopicRetention {
     /// Which topics.
     pub pattern: Pattern,
     /// Most events of one topic.
@@ -178,7 +178,7 @@ pub struct TopicRule {
     pub max_age: Option<Duration>,
 }
 
-impl TopicRule {
+impl TopicRetention {
     /// A rule without limits yet.
     pub fn new(pattern: Pattern) -> Self {
         Self {
@@ -235,7 +235,7 @@ impl Retention {
 
     /// Adds a rule behind the others.
     #[must_use]
-    pub fn topic(mut self, rule: TopicRule) -> Self {
+    pub fn topic(mut self, rule: TopicRetention) -> Self {
         self.topics.push(rule);
         self
     }

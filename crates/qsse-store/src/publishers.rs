@@ -17,7 +17,6 @@ use crate::format::{Fields, PROLOGUE, Prologue, Seal, prologue, put_prologue};
 use crate::io::{Io, read_file, replace};
 use crate::options::Options;
 use crate::segment::{Files, Segment};
-use crate::store::Store;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
@@ -33,7 +32,7 @@ const RUNS: usize = 16;
 /// What is known of a publisher.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Publisher {
+pub struct PublisherState {
     /// Which one.
     pub id: [u8; 16],
     /// The last number that it had published under.
@@ -131,8 +130,8 @@ impl Table {
     }
 
     /// All of them, for the next process.
-    pub(crate) fn told(&self) -> Vec<Publisher> {
-        let known = self.known.iter().map(|(id, known)| Publisher {
+    pub(crate) fn states(&self) -> Vec<PublisherState> {
+        let known = self.known.iter().map(|(id, known)| PublisherState {
             id: *id,
             last: known.last,
             certain: known.certain,
@@ -240,24 +239,6 @@ impl Known {
     fn active(&self) -> u64 {
         let last = self.runs.back();
         last.map_or(0, |run| run.first.saturating_add(u64::from(run.events)))
-    }
-}
-
-impl Store {
-    /// Makes the numbers of publishers last that are in a segment which goes off the disk; `false` if there is no room for that. Then
-    /// the next open finds records missing, and does not say that it knows all.
-    pub(crate) fn keep_publishers(&mut self, segment: &Arc<Segment>) -> Result<bool, StoreError> {
-        if self.publishers.covers(segment.end()) {
-            return Ok(true);
-        }
-        // What the file tells must not be gone after a crash.
-        self.sync()?;
-        let head = self.head();
-        match self.write_publishers(head) {
-            Ok(()) => Ok(true),
-            Err(StoreError::Full { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
     }
 }
 

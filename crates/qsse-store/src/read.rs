@@ -1,10 +1,11 @@
 //! Reading events again, while others are appended.
 
 mod plan;
+mod query;
 
 use crate::error::Health;
 use crate::format::Record;
-use crate::recover::add_lost;
+use crate::lost::add_lost;
 use crate::segment::{Segment, batch_in};
 use crate::state::Shared;
 use bytes::Bytes;
@@ -23,7 +24,7 @@ pub struct Reader {
 /// What a read found.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
-pub struct Read {
+pub struct StoredEvents {
     /// The matching events, in order.
     pub batches: Vec<Batch>,
     /// Seqs of which matching events may be lost, by damage or an unclean end, each as (after, to],
@@ -58,13 +59,13 @@ impl Reader {
     /// The events in (after, upto] that `filter` matches, until about `budget` bytes of them are found.
     ///
     /// It does a bounded amount of work, so it may find nothing and still have moved: call it again
-    /// with `after` as its [`through`](Read::through) until that is `upto`, or no longer moves because
+    /// with `after` as its [`through`](StoredEvents::through) until that is `upto`, or no longer moves because
     /// nothing was appended beyond. Damage ends nothing: it is told, and the rest is read. So are
     /// files that the system cannot read now; another call may find them well.
     ///
     /// Stored batches of 1 KiB and more that match as a whole are given out byte for byte, as slices
     /// of what was read from the file.
-    pub fn read(&self, filter: &Filter, after: u64, upto: u64, budget: usize) -> Read {
+    pub fn read(&self, filter: &Filter, after: u64, upto: u64, budget: usize) -> StoredEvents {
         let known = self.shared.state.read().known;
         let mut reading = Reading {
             shared: &self.shared,
@@ -76,7 +77,7 @@ impl Reader {
             open: Builder::new(),
             found: 0,
             read: 0,
-            out: Read::default(),
+            out: StoredEvents::default(),
         };
         reading.run();
         reading.seal();
@@ -103,7 +104,7 @@ struct Reading<'a> {
     found: usize,
     /// Bytes of files read so far.
     read: u64,
-    out: Read,
+    out: StoredEvents,
 }
 
 impl Reading<'_> {

@@ -191,7 +191,7 @@ impl Segment {
     }
 
     /// Writes the index of a closed segment to its file, if that is still to be done.
-    pub(crate) fn keep_index(&self, files: &Files) -> io::Result<()> {
+    pub(crate) fn save_index(&self, files: &Files) -> io::Result<()> {
         if !self.pinned.load(Ordering::Acquire) {
             return Ok(());
         }

@@ -1,6 +1,8 @@
 //! The writer: appending, syncing, leasing seqs and closing.
 
-mod place;
+mod in_place;
+mod part;
+mod retain;
 mod write;
 
 use crate::entry::Entry;
@@ -12,16 +14,15 @@ use crate::meta::{Meta, State as MetaState, WriteError};
 use crate::options::Options;
 use crate::publishers::Table;
 use crate::read::Reader;
-use crate::recover::{self, Recovered};
-use crate::retain::Ages;
+use crate::recover::{self, Opened, Recovered};
 use crate::state::Shared;
 use qsse_topic::Topic;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use write::Part;
-pub(crate) use write::record_of;
+use retain::Ages;
+pub use retain::Trimmed;
 
 /// A store that is open for writing. There is one at a time of a directory.
 ///
@@ -32,7 +33,7 @@ pub struct Store {
     pub(crate) shared: Arc<Shared>,
     pub(crate) meta: Meta,
     pub(crate) options: Options,
-    pub(crate) ages: Ages,
+    ages: Ages,
     pub(crate) publishers: Table,
     /// The time of the newest event, or that of the open where it is earlier and nothing was appended since.
     pub(crate) last_time: u64,
@@ -54,17 +55,6 @@ pub struct Store {
     lock: Box<dyn Lock>,
 }
 
-/// What an open made ready.
-pub(crate) struct Opened {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) meta: Meta,
-    pub(crate) lock: Box<dyn Lock>,
-    pub(crate) options: Options,
-    pub(crate) last_time: u64,
-    pub(crate) known: u64,
-    pub(crate) publishers: Table,
-}
-
 impl Store {
     /// Opens the store in `io`, or makes it if there is none.
     ///
@@ -75,7 +65,8 @@ impl Store {
     /// [`OpenError::Locked`] if it is open already, [`OpenError::Newer`] if it was written by a
     /// later version, [`OpenError::Meta`] if nobody knows which seqs were given out.
     pub fn open(io: Arc<dyn Io>, options: Options) -> Result<(Self, Recovered), OpenError> {
-        recover::open(io, options)
+        let (opened, recovered) = recover::open(io, options)?;
+        Ok((Self::new(opened), recovered))
     }
 
     /// Opens the store in a directory of the system, which is made if there is none; see [`StdIo`].
@@ -90,7 +81,7 @@ impl Store {
         Self::open(Arc::new(io), options)
     }
 
-    pub(crate) fn new(opened: Opened) -> Self {
+    fn new(opened: Opened) -> Self {
         Self {
             shared: opened.shared,
             meta: opened.meta,
@@ -185,11 +176,11 @@ impl Store {
         let mut parts = Vec::new();
         let mut written = self.write_parts(entries, &mut parts);
         if sync && let (Ok(()), Some(part)) = (&written, parts.last()) {
-            let synced = part.segment().file.sync_data();
+            let synced = part.segment.file.sync_data();
             written = synced.map_err(|error| self.fail("a sync", &error));
         }
         // Asked after an error too: this may be what is behind it, and then there is nothing to take back.
-        self.still_there(&parts.iter().map(Part::segment).collect::<Vec<_>>())?;
+        self.still_there(&parts.iter().map(|part| &part.segment).collect::<Vec<_>>())?;
         if let Err(error) = written {
             return Err(self.take_back(parts, error));
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use qsse_proto::Timestamp;
 use qsse_store::io::mem::MemIo;
-use qsse_store::{Age, Options, PublisherRun, Recovered, Retention, Store, TopicRule};
+use qsse_store::{Age, Options, PublisherRun, Recovered, Retention, Store, TopicRetention};
 use support::*;
 
 const SECOND: u64 = 1_000_000;
@@ -123,7 +123,8 @@ fn rewriting_keeps_the_times_of_what_is_left() {
         };
         store.append(&[entry(&[event])]).unwrap();
     }
-    let rules = Retention::default().topic(TopicRule::new("t.*".parse().unwrap()).max_events(1));
+    let rules =
+        Retention::default().topic(TopicRetention::new("t.*".parse().unwrap()).max_events(1));
     while store.retain(&rules, Age::default()).unwrap().rewritten > 0 {}
     let segments = qsse_store::Io::list(&io).unwrap();
     assert!(segments.len() < 30, "most were put together: {segments:?}");

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use qsse_store::io::mem::MemIo;
-use qsse_store::{Age, Io, OpenError, Retention, Store, TopicRule};
+use qsse_store::{Age, Io, OpenError, Retention, Store, TopicRetention};
 use support::*;
 
 const EVENTS: u64 = 400;
@@ -129,7 +129,7 @@ fn damage_to_what_retention_left_is_told_too() {
     let mut events = Vec::new();
     for round in 0..20 {
         events.extend(fill(&mut store, round * 50 + 1, round * 50 + 50, SIZE, 5));
-        let rule = |pattern: &str| TopicRule::new(pattern.parse().unwrap());
+        let rule = |pattern: &str| TopicRetention::new(pattern.parse().unwrap());
         let rules = Retention::default()
             .topic(rule("t.0").max_events(2))
             .topic(rule("t.1").max_events(100))

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use qsse_store::io::mem::{Failure, MemIo, Op};
-use qsse_store::{Age, Health, Recovered, Retention, Store, StoreError, TopicRule};
+use qsse_store::{Age, Health, Recovered, Retention, Store, StoreError, TopicRetention};
 use support::*;
 
 /// What callers were told.
@@ -42,7 +42,7 @@ enum Told {
 }
 
 fn rules() -> Retention {
-    let rule = |pattern: &str| TopicRule::new(pattern.parse().unwrap());
+    let rule = |pattern: &str| TopicRetention::new(pattern.parse().unwrap());
     // Most of a segment goes early, so that it is written anew, and all of it in the end.
     Retention::default()
         .topic(rule("t.0").max_events(30))

@@ -10,7 +10,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use qsse_proto::Timestamp;
 use qsse_store::io::mem::MemIo;
-use qsse_store::{Age, Options, Recovered, Retention, Store, TopicRule};
+use qsse_store::{Age, Options, Recovered, Retention, Store, TopicRetention};
 use support::*;
 
 #[derive(Clone, Debug)]
@@ -187,7 +187,8 @@ impl Model {
 
     fn retain(&mut self, keep: &Keep) {
         let rules = Retention::default();
-        let rule = |pattern: u8| TopicRule::new(PATTERNS[usize::from(pattern)].parse().unwrap());
+        let rule =
+            |pattern: u8| TopicRetention::new(PATTERNS[usize::from(pattern)].parse().unwrap());
         let rules = match *keep {
             Keep::Events(n) => rules.max_events(n.into()),
             Keep::Age(n) => rules.max_age(Duration::from_micros(u64::from(n) * 50)),

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use qsse_store::io::mem::MemIo;
-use qsse_store::{Age, Options, Retention, Store, StoreError, TopicRule};
+use qsse_store::{Age, Options, Retention, Store, StoreError, TopicRetention};
 use support::*;
 
-fn rule(pattern: &str) -> TopicRule {
-    TopicRule::new(pattern.parse().unwrap())
+fn rule(pattern: &str) -> TopicRetention {
+    TopicRetention::new(pattern.parse().unwrap())
 }
 
 fn named(topic: &str, seq: u64) -> Event {

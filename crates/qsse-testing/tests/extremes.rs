@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use qsse_client::{Client, Config as ClientConfig};
-use qsse_log::Retention;
+use qsse_log::TopicRetention;
 use qsse_server::transport::TransportConfig;
 use qsse_server::{Action, Authorizer, Config as ServerConfig, Principal, Scope, Server};
 use qsse_topic::PatternRef;
@@ -155,7 +155,7 @@ async fn judge(all: Vec<(String, ServerConfig, ClientConfig)>) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_setting_of_a_server_works_or_is_refused_by_name() {
-    let rule = Retention::of("other".parse().unwrap())
+    let rule = TopicRetention::of("other".parse().unwrap())
         .max_events(5)
         .max_bytes(1_000)
         .max_age(Duration::from_secs(5));

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use qsse_client::ServerUrl;
 use qsse_client::tls::Fingerprint;
-use qsse_server::Retention;
+use qsse_server::TopicRetention;
 use qsse_server::transport::ServerEndpoint;
 use qsse_topic::Pattern;
 
@@ -166,11 +166,11 @@ fn level(text: &str) -> Result<(), String> {
 }
 
 /// Reads a rule: a pattern, and what each of its topics may keep.
-pub(super) fn retention(text: &str) -> Result<Retention, String> {
+pub(super) fn retention(text: &str) -> Result<TopicRetention, String> {
     let mut words = text.split_whitespace();
     let pattern = words.next().unwrap_or_default();
     let pattern = Pattern::new(pattern).map_err(|error| format!("{pattern:?}: {error}"))?;
-    let mut rule = Retention::of(pattern);
+    let mut rule = TopicRetention::of(pattern);
     let mut bounds = 0;
     for word in words {
         let (key, value) = word.split_once('=').unwrap_or((word, ""));

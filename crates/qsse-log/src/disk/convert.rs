@@ -1,19 +1,22 @@
-//! What a log and its store tell each other, in the terms of the other.
+//! Conversions between the types of the log and of the store.
 
 use std::sync::Arc;
 
-use qsse_store::{PublishKey, PublisherRun, StoreError};
+use qsse_store::StoreError;
 
-use super::Kept;
-use crate::publishers::{Run, StoredPublisher};
-use crate::storage::{Entry, StorageError};
+use super::retention::DiskRetention;
+use crate::key::PublishKey;
+use crate::lineage::Lineage;
+use crate::publisher::{PublisherRun, PublisherState};
+use crate::storage::{Entry, Recovered, StorageError, StoredEvents};
 
 pub(super) fn store_entry(entry: Entry) -> qsse_store::Entry {
     let keys = entry.keys.into_iter().map(|(seq, key)| {
         let (scope, key) = (key.scope(), key.key().clone());
-        (seq, PublishKey { scope, key })
+        (seq, qsse_store::PublishKey { scope, key })
     });
-    let runs = entry.runs.into_iter().map(|(publisher, run)| PublisherRun {
+    let runs = entry.runs.into_iter();
+    let runs = runs.map(|(publisher, run)| qsse_store::PublisherRun {
         publisher,
         number: run.number,
         count: run.count,
@@ -27,15 +30,46 @@ pub(super) fn store_entry(entry: Entry) -> qsse_store::Entry {
     }
 }
 
-pub(super) fn publisher(publisher: qsse_store::Publisher) -> StoredPublisher {
-    let run = |run: &PublisherRun| Run {
+pub(super) fn log_events(read: qsse_store::StoredEvents) -> StoredEvents {
+    StoredEvents {
+        batches: read.batches,
+        lost: read.lost,
+        floor: read.floor,
+        through: read.through,
+    }
+}
+
+pub(super) fn log_recovered(found: qsse_store::Recovered) -> Recovered {
+    let mut epochs = found.epochs.into_iter();
+    let (oldest, _) = epochs.next().expect("an open store has an epoch");
+    let begin = |lineage: Lineage, (epoch, first)| lineage.then(epoch, first);
+    let keys = found.keys.into_iter();
+    let key = |(key, seq, _): (qsse_store::PublishKey, u64, _)| {
+        (PublishKey::new(key.scope, key.key), seq)
+    };
+    Recovered {
+        lineage: epochs.fold(Lineage::new(oldest), begin),
+        head: found.next_seq - 1,
+        last_time: found.last_time,
+        latest: found.latest,
+        keys: keys.map(key).collect(),
+        keys_age: found.keys_age,
+        publishers: found.publishers.into_iter().map(publisher).collect(),
+        publishers_age: found.publishers_age,
+        clean: found.clean,
+        ..Recovered::new(oldest)
+    }
+}
+
+fn publisher(publisher: qsse_store::PublisherState) -> PublisherState {
+    let run = |run: &qsse_store::PublisherRun| PublisherRun {
         number: run.number,
         count: run.count,
         first: run.first,
         events: run.events,
     };
-    StoredPublisher {
-        key: publisher.id,
+    PublisherState {
+        id: publisher.id,
         last: publisher.last,
         certain: publisher.certain,
         runs: publisher.runs.iter().map(run).collect(),
@@ -50,19 +84,19 @@ pub(super) fn storage_error(error: StoreError) -> StorageError {
     }
 }
 
-pub(super) fn retention(kept: Kept) -> qsse_store::Retention {
-    let mut rules = qsse_store::Retention::default();
-    (rules.max_bytes, rules.max_events) = (kept.max_bytes, kept.max_events);
-    rules.max_age = kept.max_age;
-    let topics = kept.topics.into_iter().map(|rule| {
-        let mut topic = qsse_store::TopicRule::new(rule.pattern);
+pub(super) fn store_retention(retention: DiskRetention) -> qsse_store::Retention {
+    let topics = retention.topics.into_iter().map(|rule| {
+        let mut topic = qsse_store::TopicRetention::new(rule.pattern);
         topic.max_events = rule.max_events;
         topic.max_bytes = rule.max_bytes.map(|bytes| bytes as u64);
         topic.max_age = rule.max_age;
         topic
     });
-    rules.topics = topics.collect();
-    rules
+    let mut all = qsse_store::Retention::default();
+    (all.max_bytes, all.max_events) = (retention.max_bytes, retention.max_events);
+    all.max_age = retention.max_age;
+    all.topics = topics.collect();
+    all
 }
 
 pub(super) fn health(health: qsse_store::Health) -> Result<(), StorageError> {
@@ -84,7 +118,7 @@ mod tests {
     use qsse_store::Health;
 
     use super::*;
-    use crate::config::Retention;
+    use crate::config::TopicRetention;
 
     #[test]
     fn a_full_store_may_go_on_and_one_that_failed_does_not() {
@@ -107,12 +141,12 @@ mod tests {
 
     #[test]
     fn every_bound_reaches_the_store() {
-        let rule = Retention::of("a".parse().unwrap());
+        let rule = TopicRetention::of("a".parse().unwrap());
         let rule = rule
             .max_events(4)
             .max_bytes(5)
             .max_age(Duration::from_secs(6));
-        let rules = retention(Kept {
+        let rules = store_retention(DiskRetention {
             max_bytes: Some(1),
             max_events: Some(2),
             max_age: Some(Duration::from_secs(3)),

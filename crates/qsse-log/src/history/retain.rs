@@ -3,8 +3,9 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use super::{History, Segment};
-use crate::config::{Config, Retention};
+use super::History;
+use super::segment::Segment;
+use crate::config::{Config, TopicRetention};
 use crate::topics::{TopicId, Topics};
 
 impl History {
@@ -46,21 +47,19 @@ impl History {
     pub(crate) fn trim_topic(
         &self,
         id: TopicId,
-        rule: &Retention,
+        rule: &TopicRetention,
         now: Duration,
         topics: &mut Topics,
     ) {
         let oldest = rule.max_age.and_then(|age| now.checked_sub(age));
-        while let Some(&seq) = topics.kept(id).front() {
+        while let Some(&seq) = topics.seqs(id).front() {
             let Some(kept) = self.get(seq) else {
                 break;
             };
             let over = rule
                 .max_events
-                .is_some_and(|most| topics.kept(id).len() as u64 > most)
-                || rule
-                    .max_bytes
-                    .is_some_and(|most| topics.kept_bytes(id) > most)
+                .is_some_and(|most| topics.seqs(id).len() as u64 > most)
+                || rule.max_bytes.is_some_and(|most| topics.bytes(id) > most)
                 || oldest.is_some_and(|oldest| kept.moment.age < oldest);
             if !over {
                 break;
@@ -79,11 +78,11 @@ impl History {
             let to = (upto + 1 - oldest.first_seq) as usize;
             release(oldest, from..to, topics);
             for time in oldest.times(from..to) {
-                self.gone.add(time, self.until);
+                self.removed.add(time, self.until);
             }
             self.events -= (to - from) as u64;
             self.floor = upto;
-            topics.set_floor(upto);
+            topics.set_history_floor(upto);
             if upto == oldest.last_seq()
                 && let Some(gone) = self.segments.pop_front()
             {

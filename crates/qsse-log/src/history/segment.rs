@@ -5,9 +5,38 @@ use std::time::Duration;
 use qsse_proto::batch::Builder;
 use qsse_proto::{Since, Timestamp};
 
-use super::Record;
-use crate::feed::Incoming;
+use crate::event::Incoming;
 use crate::topics::{TopicId, Topics};
+
+/// One event to keep.
+pub(crate) struct Record<'a> {
+    pub(crate) seq: u64,
+    pub(crate) time: Timestamp,
+    pub(crate) age: Duration,
+    pub(crate) topic: TopicId,
+    pub(crate) kind: &'a str,
+    pub(crate) data: &'a [u8],
+}
+
+impl<'a> Record<'a> {
+    pub(crate) fn of(event: Incoming<'a>, topic: TopicId, age: Duration) -> Self {
+        let Incoming {
+            seq,
+            time,
+            kind,
+            data,
+            ..
+        } = event;
+        Self {
+            seq,
+            time,
+            age,
+            topic,
+            kind,
+            data,
+        }
+    }
+}
 
 /// A run of events without a hole in their seqs.
 ///
@@ -16,7 +45,7 @@ use crate::topics::{TopicId, Topics};
 pub(super) struct Segment {
     pub(super) first_seq: u64,
     bytes: Vec<u8>,
-    places: Vec<Place>,
+    places: Vec<Location>,
     /// In order; the first one is that of the first event.
     moments: Vec<Moment>,
     /// The earliest and the latest time.
@@ -24,7 +53,7 @@ pub(super) struct Segment {
 }
 
 /// Where an event stands in its segment, up to the next one: the length of its kind in a byte, the kind, the data.
-struct Place {
+struct Location {
     topic: TopicId,
     at: u32,
 }
@@ -41,7 +70,7 @@ pub(super) struct Moment {
 }
 
 /// An event in its segment.
-pub(super) struct Kept<'a> {
+pub(super) struct SegmentEvent<'a> {
     pub(super) seq: u64,
     pub(super) topic: TopicId,
     pub(super) moment: &'a Moment,
@@ -88,7 +117,7 @@ impl Segment {
             self.times = Some((earliest.min(time), latest.max(time)));
         }
         let topic = record.topic;
-        self.places.push(Place { topic, at });
+        self.places.push(Location { topic, at });
     }
 
     /// How many events there are.
@@ -161,12 +190,12 @@ impl Segment {
 
     pub(super) fn allocated(&self) -> usize {
         self.bytes.capacity()
-            + self.places.capacity() * size_of::<Place>()
+            + self.places.capacity() * size_of::<Location>()
             + self.moments.capacity() * size_of::<Moment>()
     }
 
     /// The events after `after`, in order.
-    pub(super) fn events(&self, after: u64) -> impl Iterator<Item = Kept<'_>> {
+    pub(super) fn events(&self, after: u64) -> impl Iterator<Item = SegmentEvent<'_>> {
         let first = (after + 1).saturating_sub(self.first_seq) as usize;
         let mut number = self.moment_number(first);
         (first..self.len()).map(move |at| {
@@ -176,17 +205,17 @@ impl Segment {
         })
     }
 
-    pub(super) fn get(&self, seq: u64) -> Option<Kept<'_>> {
+    pub(super) fn get(&self, seq: u64) -> Option<SegmentEvent<'_>> {
         let at = usize::try_from(seq.checked_sub(self.first_seq)?).ok()?;
         (at < self.len()).then(|| self.kept(at, self.moment(at)))
     }
 
-    fn kept<'a>(&'a self, at: usize, moment: &'a Moment) -> Kept<'a> {
+    fn kept<'a>(&'a self, at: usize, moment: &'a Moment) -> SegmentEvent<'a> {
         let place = &self.places[at];
         let bytes = &self.bytes[place.at as usize..self.end(at)];
         let (kind_len, rest) = bytes.split_at(KIND_LENGTH);
         let (kind, data) = rest.split_at(usize::from(kind_len[0]));
-        Kept {
+        SegmentEvent {
             seq: self.first_seq + at as u64,
             topic: place.topic,
             moment,
@@ -196,7 +225,7 @@ impl Segment {
     }
 }
 
-impl Kept<'_> {
+impl SegmentEvent<'_> {
     /// What it counts for in the bounds of its topic.
     pub(super) fn len(&self) -> usize {
         self.kind.len() + self.data.len()
@@ -295,7 +324,7 @@ mod tests {
                 data: b"x",
             });
         }
-        let least = 1_000 * (3 + size_of::<Place>() + size_of::<Moment>());
+        let least = 1_000 * (3 + size_of::<Location>() + size_of::<Moment>());
         let allocated = segment.allocated();
         assert!((least..2 * least).contains(&allocated), "{allocated}");
     }

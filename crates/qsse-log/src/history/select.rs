@@ -25,7 +25,7 @@ impl History {
         after: u64,
         upto: u64,
     ) -> Read {
-        let lists: Vec<&VecDeque<u64>> = ids.iter().map(|id| topics.kept(*id)).collect();
+        let lists: Vec<&VecDeque<u64>> = ids.iter().map(|id| topics.seqs(*id)).collect();
         // Of each topic the next seq, and where it stands in its list.
         let mut next: BinaryHeap<Reverse<(u64, usize, usize)>> = BinaryHeap::new();
         for (list, seqs) in lists.iter().enumerate() {
@@ -62,7 +62,7 @@ impl History {
         let mut builder = Builder::new();
         while let Some(&seq) = seqs.front() {
             let kept = self.get(seq);
-            let Some(kept) = kept.filter(|kept| topics.is_kept(kept.topic, seq)) else {
+            let Some(kept) = kept.filter(|kept| topics.is_retained(kept.topic, seq)) else {
                 if builder.is_empty() {
                     seqs.pop_front();
                     return Selected::Lost(seq);

@@ -1,9 +1,11 @@
 //! What the history holds, finds and lets go of.
 
+use std::time::Duration;
+
 use qsse_topic::TopicRef;
 
 use super::*;
-use crate::config::Retention;
+use crate::config::TopicRetention;
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -69,7 +71,7 @@ impl Kit {
 
     fn kept(&mut self, topic: &str) -> Vec<u64> {
         let id = self.topics.resolve(TopicRef::new(topic).unwrap());
-        self.topics.kept(id).iter().copied().collect()
+        self.topics.seqs(id).iter().copied().collect()
     }
 
     /// What all segments and the spare one have allocated.
@@ -219,7 +221,7 @@ fn an_event_goes_when_it_is_older_than_the_bound() {
 
 #[test]
 fn each_rule_of_a_topic_holds_exactly() {
-    let rule = |pattern: &str| Retention::of(pattern.parse().unwrap());
+    let rule = |pattern: &str| TopicRetention::of(pattern.parse().unwrap());
     let config = Config::default()
         .retain(rule("events").max_events(2))
         .retain(rule("bytes").max_bytes(22))
@@ -251,7 +253,7 @@ fn each_rule_of_a_topic_holds_exactly() {
     kit.history.drop_through(12, &mut kit.topics);
     assert_eq!((kit.history.events(), kit.kept("events")), (4, vec![13]));
     let bytes = kit.topics.resolve(TopicRef::new("bytes").unwrap());
-    assert_eq!(kit.topics.kept_bytes(bytes), 11);
+    assert_eq!(kit.topics.bytes(bytes), 11);
     assert_eq!(kit.kept("other"), [16]);
 }
 

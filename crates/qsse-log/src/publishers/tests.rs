@@ -3,13 +3,14 @@
 use qsse_proto::{Epoch, EventId};
 
 use super::*;
+use crate::publisher::PublisherState;
 
 const EPOCH: Epoch = Epoch::new(9);
-const ADA: PublisherKey = [1; 16];
-const BOB: PublisherKey = [2; 16];
+const ADA: PublisherId = [1; 16];
+const BOB: PublisherId = [2; 16];
 
-fn run(number: u64, count: u32, first: u64, events: u32) -> Run {
-    Run {
+fn run(number: u64, count: u32, first: u64, events: u32) -> PublisherRun {
+    PublisherRun {
         number,
         count,
         first,
@@ -41,8 +42,8 @@ fn taken(first: u64, last: u64) -> Known {
 
 #[test]
 fn a_run_is_of_one_publish_at_first() {
-    assert_eq!(Run::new(7, appended(20, 22)), run(7, 1, 20, 3));
-    assert_eq!(Run::new(7, None), run(7, 1, 0, 0));
+    assert_eq!(PublisherRun::new(7, appended(20, 22)), run(7, 1, 20, 3));
+    assert_eq!(PublisherRun::new(7, None), run(7, 1, 0, 0));
 }
 
 #[test]
@@ -119,11 +120,11 @@ fn each_publish_of_a_run_has_its_events() {
 }
 
 /// What is known of Ada from an earlier process.
-fn opened(certain: bool) -> Opened {
-    let mut opened = Opened::new(EPOCH);
+fn opened(certain: bool) -> Recovered {
+    let mut opened = Recovered::new(EPOCH);
     opened.publishers_age = seconds(100);
-    opened.publishers = vec![StoredPublisher {
-        key: ADA,
+    opened.publishers = vec![PublisherState {
+        id: ADA,
         last: 7,
         certain,
         runs: vec![run(3, 2, 10, 2), run(5, 3, 20, 3)],
@@ -132,7 +133,7 @@ fn opened(certain: bool) -> Opened {
 }
 
 /// Asks for a number of a publisher 50 s after the clock began.
-fn judge(publishers: &Publishers, who: PublisherKey, number: u64, ago: Option<u64>) -> Known {
+fn judge(publishers: &Publishers, who: PublisherId, number: u64, ago: Option<u64>) -> Known {
     let sequence = publishers.sequence(who);
     let (now, lineage) = (seconds(50), Lineage::new(EPOCH));
     publishers.judge(&sequence, number, ago.map(seconds), now, &lineage)

@@ -1,75 +1,62 @@
-//! Where a reading begins.
+//! Where a reader starts.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
-use qsse_proto::EventId;
 use qsse_proto::control::{OnLag, Start};
 use qsse_proto::stream::Outcome;
+use qsse_proto::{EventId, Timestamp};
 use qsse_topic::Filter;
 
-use super::{Fetched, Reader};
-use crate::contained::contained;
+use super::fetched::Fetched;
+use super::{MAX_SELECTED, Reader};
+use crate::contained::{contained, contained_now};
+use crate::error::StartError;
 use crate::feed::Feed;
-use crate::log::{Log, State};
-use crate::storage::StorageError;
+use crate::shared::{Shared, stored_floor};
+use crate::state::State;
+use crate::storage::{Storage, StorageError};
 
-/// Why a reader could not be made.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The last events of each topic are too many in all.
-    #[error(
-        "the last events of each topic would be more than {most}: ask for fewer, or start at a time"
-    )]
-    TooMany {
-        /// The most that one start may select.
-        most: usize,
-    },
-    /// The storage did not tell where that is: it may the next time.
-    #[error("the store could not be read: {reason}")]
-    Unreadable {
-        /// What it said.
-        reason: String,
-    },
-    /// This version has no such start position.
-    #[error("this version does not know that start position")]
-    Unknown,
-}
-
-/// Events that one start, or one lag, may select: 8 MiB of seqs.
-pub(super) const SELECTED: usize = 1 << 20;
-
-/// How long a start waits for what readers have seen to be written.
-const WRITTEN: Duration = Duration::from_secs(10);
+/// How long a start waits until events that readers have seen are written.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a start waits for each answer of the storage.
-const ANSWERED: Duration = Duration::from_secs(10);
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where a reading begins.
+/// Where a reader starts.
 struct Begin {
     position: u64,
     outcome: Outcome,
     selected: VecDeque<u64>,
-    /// Up to here the feed is not looked at: it still has what rules have let go of.
+    /// Up to here the feed is not used: it still has events that retention has removed.
     past_until: u64,
 }
 
 impl Reader {
+    /// Opens a reader at a start that is in memory. With a storage,
+    /// [`find_start`](Self::find_start) finds the others.
     pub(crate) fn open(
-        log: &Log,
+        shared: &Arc<Shared>,
         filter: &Filter,
         start: Start,
         on_lag: OnLag,
     ) -> Result<Self, StartError> {
-        let mut state = log.shared().state.lock();
-        // What a storage has not kept yet may never be: it is of no account.
-        let head = log.visible().seq();
-        let feed = state.feeds.open(filter, head, log.config());
+        let mut state = shared.state.lock();
+        // Events that the storage has not written yet may still be dropped, so they do not count.
+        let head = shared.visible().seq();
+        let feed = state.feeds.open(filter, head, &shared.config);
         let feed_floor = feed.join();
-        let begun = begin(&state, log, (&feed, feed_floor), start, head);
+        let moment = Moment {
+            shared,
+            state: &state,
+            feed: &feed,
+            feed_floor,
+            head,
+        };
+        let begin = moment.begin(start);
         drop(state);
-        let begin = match begun {
+        let begin = match begin {
             Ok(begin) => begin,
             Err(error) => {
                 feed.leave(None);
@@ -79,151 +66,198 @@ impl Reader {
         let progress = feed.progress.add();
         progress.set(begin.position, false);
         Ok(Self {
-            log: log.clone(),
+            shared: Arc::clone(shared),
             feed,
             position: begin.position,
-            started: log.lineage().id(begin.position),
+            started: shared.lineage.id(begin.position),
             outcome: begin.outcome,
             on_lag,
             caught_up: false,
             lagging: false,
             past_until: begin.past_until,
-            told: 0,
+            reported: 0,
             selected: begin.selected,
             selected_until: head,
             since: None,
             failed: None,
             fetched: Fetched::default(),
             progress,
-            place: None,
+            waiter: None,
         })
     }
 
-    /// Finds starts that only the storage knows.
+    /// Moves to a start that only the storage can find.
     pub(crate) async fn find_start(&mut self, start: Start) -> Result<(), StartError> {
-        let Some(storage) = self.log.storage().cloned() else {
+        let Some(storage) = self.shared.storage.clone() else {
             return Ok(());
         };
-        let filter = self.feed.filter().clone();
-        let position = match start {
-            Start::Since(time) => {
-                let (in_memory, until) = {
-                    let state = self.log.shared().state.lock();
-                    (state.history.before(time), state.wall.latest())
-                };
-                match in_memory {
-                    Some(position) => position,
-                    None => read(storage.seq_at(time, until)).await?.saturating_sub(1),
-                }
-            }
-            Start::Last(n) => {
-                let until = self.selected_until;
-                if !self.log.is_stored_first() {
-                    // What was shown and has left memory may not be written yet. A disk that is full keeps nobody waiting for ever.
-                    let _ = tokio::time::timeout(WRITTEN, self.log.flush()).await;
-                }
-                // What is gone already is not among the last ones, so it is not missing.
-                self.told = storage.floor(&filter, 0);
-                let tail = read(storage.tail(filter.clone(), u64::from(n), until)).await?;
-                let n = usize::try_from(n).unwrap_or(usize::MAX);
-                let tail = self.with_memory(tail, n, until);
-                if tail.len() > SELECTED {
-                    return Err(StartError::TooMany { most: SELECTED });
-                }
-                let first = tail.values().map(|seq| seq.saturating_sub(1)).min();
-                self.since = (!tail.is_empty()).then_some(tail);
-                first.unwrap_or(until)
-            }
-            _ => return Ok(()),
+        match start {
+            Start::Since(time) => self.find_time(&*storage, time).await,
+            Start::Last(n) => self.find_last(&*storage, n).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn find_time(
+        &mut self,
+        storage: &dyn Storage,
+        time: Timestamp,
+    ) -> Result<(), StartError> {
+        let (in_memory, until) = {
+            let state = self.shared.state.lock();
+            (state.history.before(time), state.wall.latest())
         };
-        self.position = position.min(self.selected_until);
-        self.started = self.log.lineage().id(self.position);
-        if matches!(start, Start::Since(_)) {
-            self.past_until = self.selected_until;
-            let lost = storage.floor(&filter, self.position);
-            if lost.min(self.past_until) > self.position {
-                self.outcome = Outcome::Gap;
-            }
+        let position = match in_memory {
+            Some(position) => position,
+            None => read(storage.seq_at(time, until)).await?.saturating_sub(1),
+        };
+        self.start_at(position);
+        self.past_until = self.selected_until;
+        let floor = stored_floor(storage, self.feed.filter(), self.position);
+        if floor.map_err(unreadable)?.min(self.past_until) > self.position {
+            self.outcome = Outcome::Gap;
         }
         Ok(())
     }
+
+    async fn find_last(&mut self, storage: &dyn Storage, n: u32) -> Result<(), StartError> {
+        let (filter, until) = (self.feed.filter().clone(), self.selected_until);
+        if !self.shared.is_stored_first() {
+            // Events that were shown and have left memory may not be written yet. A full disk must
+            // not delay the start for ever.
+            let _ = tokio::time::timeout(WRITE_TIMEOUT, self.shared.flush()).await;
+        }
+        // Removed events are not among the last ones, so they are not missing.
+        self.reported = stored_floor(storage, &filter, 0).map_err(unreadable)?;
+        let tail = read(storage.tail(filter, u64::from(n), until)).await?;
+        let n = usize::try_from(n).unwrap_or(usize::MAX);
+        let tail = self.with_memory(tail, n, until);
+        if tail.len() > MAX_SELECTED {
+            return Err(StartError::TooMany { most: MAX_SELECTED });
+        }
+        let first = tail.values().map(|seq| seq.saturating_sub(1)).min();
+        self.since = (!tail.is_empty()).then_some(tail);
+        self.start_at(first.unwrap_or(until));
+        Ok(())
+    }
+
+    fn start_at(&mut self, position: u64) {
+        self.position = position.min(self.selected_until);
+        self.started = self.shared.lineage.id(self.position);
+    }
 }
 
-/// What the storage answers, if it does so in time: a disk that hangs keeps nobody waiting for ever either.
+/// Waits for an answer of the storage, for a limited time: a hanging disk must not delay a start
+/// for ever.
 async fn read<T>(call: impl Future<Output = Result<T, StorageError>>) -> Result<T, StartError> {
-    let answer = tokio::time::timeout(ANSWERED, contained(call)).await;
-    let answer = answer.unwrap_or_else(|_| Err(StorageError::silent(ANSWERED)));
-    answer.map_err(|error| StartError::Unreadable {
-        reason: error.to_string(),
-    })
+    let answer = tokio::time::timeout(READ_TIMEOUT, contained(call)).await;
+    let answer = answer.unwrap_or_else(|_| Err(StorageError::silent(READ_TIMEOUT)));
+    answer.map_err(unreadable)
 }
 
-/// Where `start` is.
-fn begin(
-    state: &State,
-    log: &Log,
-    (feed, feed_floor): (&Feed, u64),
-    start: Start,
+fn unreadable(error: StorageError) -> StartError {
+    let reason = error.to_string();
+    StartError::Unreadable { reason }
+}
+
+impl Begin {
+    fn at(position: u64, outcome: Outcome) -> Self {
+        Self {
+            position,
+            outcome,
+            selected: VecDeque::new(),
+            past_until: 0,
+        }
+    }
+}
+
+/// A log at the moment in which a reader is opened.
+struct Moment<'a> {
+    shared: &'a Shared,
+    state: &'a State,
+    feed: &'a Feed,
+    feed_floor: u64,
+    /// The last visible seq.
     head: u64,
-) -> Result<Begin, StartError> {
-    let filter = feed.filter();
-    let floor = match log.storage() {
-        Some(storage) => storage.oldest(),
-        None => state.history.floor(),
-    };
-    let at = |position, outcome| Begin {
-        position,
-        outcome,
-        selected: VecDeque::new(),
-        past_until: 0,
-    };
-    let known = |id: EventId| log.lineage().knows(id, head);
-    // Whether a matching event behind this position is gone, where the feed is looked at from `feed_floor` on.
-    let until = |position, feed_floor| {
-        let lost = log.lost(state, filter, position).min(feed_floor);
-        let outcome = match lost > position {
+}
+
+impl Moment<'_> {
+    /// Finds where a reader with this start begins.
+    fn begin(&self, start: Start) -> Result<Begin, StartError> {
+        match start {
+            Start::Live => Ok(Begin::at(self.head, Outcome::Live)),
+            Start::Earliest => self.earliest(),
+            Start::After(id) if !self.knows(id) => Ok(Begin {
+                outcome: Outcome::Reset,
+                ..self.earliest()?
+            }),
+            Start::After(id) => self.resume(id.seq()),
+            // The storage is asked later.
+            Start::Since(_) | Start::Last(_) if self.shared.storage.is_some() => {
+                Ok(Begin::at(self.head, Outcome::Resumed))
+            }
+            Start::Since(time) => self.since(time),
+            Start::Last(n) => self.last(n),
+            _ => Err(StartError::Unknown),
+        }
+    }
+
+    fn knows(&self, id: EventId) -> bool {
+        self.shared.lineage.knows(id, self.head)
+    }
+
+    fn earliest(&self) -> Result<Begin, StartError> {
+        let floor = match &self.shared.storage {
+            Some(storage) => contained_now(|| Ok(storage.oldest())).map_err(unreadable)?,
+            None => self.state.history.floor(),
+        };
+        self.past(floor)
+    }
+
+    /// Continues after a position, with all that the feed has.
+    fn resume(&self, position: u64) -> Result<Begin, StartError> {
+        self.after(position, self.feed_floor)
+    }
+
+    /// Begins in the past, with all that is retained.
+    fn past(&self, position: u64) -> Result<Begin, StartError> {
+        Ok(Begin {
+            past_until: self.head,
+            ..self.after(position, self.head)?
+        })
+    }
+
+    /// Begins after a position, if the feed is used from `feed_floor` on.
+    fn after(&self, position: u64, feed_floor: u64) -> Result<Begin, StartError> {
+        let filter = self.feed.filter();
+        let floor = self.shared.floor(self.state, filter, position);
+        let outcome = match floor.map_err(unreadable)?.min(feed_floor) > position {
             true => Outcome::Gap,
             false => Outcome::Resumed,
         };
-        at(position, outcome)
-    };
-    // Who goes on gets what the feed has, who begins in the past what is kept.
-    let after = |position| until(position, feed_floor);
-    let past = |position| Begin {
-        past_until: head,
-        ..until(position, head)
-    };
-    Ok(match start {
-        Start::Live => at(head, Outcome::Live),
-        Start::Earliest => past(floor),
-        Start::After(id) if !known(id) => Begin {
-            outcome: Outcome::Reset,
-            ..past(floor)
-        },
-        Start::After(id) => after(id.seq()),
-        // The storage is asked later.
-        Start::Since(_) | Start::Last(_) if log.storage().is_some() => at(head, Outcome::Resumed),
-        Start::Since(time) => match state.history.before(time) {
-            Some(position) => past(position),
-            // Some of that time are gone. How many is not known any more, unless the feed reaches back to before them, and times
-            // only rise.
-            None if state.wall.went_back() => after(0),
-            None => after(feed.before(time).unwrap_or_default()),
-        },
-        Start::Last(n) => {
-            let n = usize::try_from(n).unwrap_or(usize::MAX);
-            let selected = state
-                .topics
-                .last_seqs(filter, n, (0, head), SELECTED)
-                .ok_or(StartError::TooMany { most: SELECTED })?;
-            let position = selected.front().map_or(head, |first| first - 1);
-            Begin {
-                position,
-                outcome: Outcome::Resumed,
-                selected,
-                past_until: 0,
-            }
+        Ok(Begin::at(position, outcome))
+    }
+
+    fn since(&self, time: Timestamp) -> Result<Begin, StartError> {
+        match self.state.history.before(time) {
+            Some(position) => self.past(position),
+            // Some events of that time have been removed. Their number is unknown, unless the feed
+            // reaches back to before that time and times only rise.
+            None if self.state.wall.went_back() => self.resume(0),
+            None => self.resume(self.feed.before(time).unwrap_or_default()),
         }
-        _ => return Err(StartError::Unknown),
-    })
+    }
+
+    fn last(&self, n: u32) -> Result<Begin, StartError> {
+        let (filter, topics) = (self.feed.filter(), &self.state.topics);
+        let n = usize::try_from(n).unwrap_or(usize::MAX);
+        let selected = topics
+            .last_seqs(filter, n, (0, self.head), MAX_SELECTED)
+            .ok_or(StartError::TooMany { most: MAX_SELECTED })?;
+        let position = selected.front().map_or(self.head, |first| first - 1);
+        Ok(Begin {
+            selected,
+            ..Begin::at(position, Outcome::Resumed)
+        })
+    }
 }

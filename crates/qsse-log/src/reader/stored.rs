@@ -5,27 +5,16 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use qsse_proto::batch::Batch;
-use qsse_proto::stream::{Gap, GapReason};
+use qsse_proto::stream::GapReason;
 use qsse_topic::{Filter, Topic};
 
-use super::start::SELECTED;
-use super::{Reader, Step, gap_of};
+use super::fetched::{Fetched, Item};
+use super::{MAX_SELECTED, Reader, Step, gap};
 use crate::contained::contained;
-use crate::recent::{self, LONG_STRIDE};
-use crate::storage::{Storage, StorageError, Stored};
-
-/// What came from the storage.
-#[derive(Default)]
-pub(super) struct Fetched {
-    pub(super) items: VecDeque<Item>,
-    /// Where the position is once all of it is handed out.
-    pub(super) through: u64,
-}
-
-pub(super) enum Item {
-    Batch(Batch),
-    Gap(Gap),
-}
+use crate::feed::Feed;
+use crate::read_cache::{self, LONG_STRIDE};
+use crate::shared::{Shared, stored_floor};
+use crate::storage::{Storage, StorageError, StoredEvents};
 
 /// What [`Reader::find`] found.
 pub struct Found(Kind);
@@ -33,102 +22,77 @@ pub struct Found(Kind);
 enum Kind {
     Nothing,
     Failed(StorageError),
-    Read(Stored),
+    Events(StoredEvents),
+    /// The seq of the last event of each topic.
     Latest(Vec<(Topic, u64)>),
 }
 
 impl Reader {
-    /// Gets what [`Step::Stored`] announced, about `budget` bytes of it. If that fails, the next step is [`Step::Unreadable`].
+    /// Fetches the events that [`Step::Stored`] announced, about `budget` bytes of them. If that
+    /// fails, the next step is [`Step::Unreadable`].
     ///
-    /// Cancel-safe: a fetch that is dropped is as one that was never begun.
+    /// Cancel-safe: dropping the future changes nothing.
     pub async fn fetch(&mut self, budget: usize) {
         let found = self.find(budget).await;
         self.take_up(found);
     }
 
-    /// The first half of [`fetch`](Self::fetch), which does not borrow the reader: give what it finds to
-    /// [`take_up`](Self::take_up) before the next step.
+    /// Does the first half of [`fetch`](Self::fetch), without borrowing the reader. Pass the result
+    /// to [`take_up`](Self::take_up) before the next step.
     pub fn find(&self, budget: usize) -> impl Future<Output = Found> + Send + use<> {
-        let (log, storage) = (self.log.clone(), self.log.storage().cloned());
-        let (feed, filter) = (Arc::clone(&self.feed), self.feed.filter().clone());
-        let told = self.told;
-        let (after, most) = (self.position, self.log.config().feeds_bytes);
-        let upto = self.fetched.through;
+        let storage = self.shared.storage.clone();
         let latest = self.since.as_ref().is_some_and(HashMap::is_empty);
         let until = self.selected_until;
+        let search = Search {
+            shared: Arc::clone(&self.shared),
+            feed: Arc::clone(&self.feed),
+            filter: self.feed.filter().clone(),
+            after: self.position,
+            upto: self.fetched.through,
+            reported: self.reported,
+            budget,
+        };
         async move {
             let Some(storage) = storage else {
                 return Found(Kind::Nothing);
             };
-            if latest {
-                // What was shown and has left memory may not be written yet.
-                let _ = log.flush().await;
-                let tail = contained(storage.tail(filter, 1, until)).await;
-                return Found(tail.map_or_else(Kind::Failed, Kind::Latest));
-            }
-            Found(Kind::Read(match feed.stored.get(after) {
-                // What retention has let go of since is not shown.
-                Some(stored) if storage.floor(&filter, after) <= after => stored,
-                _ => {
-                    let stored = loop {
-                        let mut more = pin!(log.shared().stored.notified());
-                        more.as_mut().enable();
-                        let ended = log.is_ended();
-                        let read = read(&*storage, &filter, (after, upto), budget);
-                        let mut stored = match contained(read).await {
-                            Ok(stored) => stored,
-                            Err(error) => return Found(Kind::Failed(error)),
-                        };
-                        if stored.through > after || stored.floor > after.max(told) {
-                            break stored;
-                        }
-                        if ended {
-                            // Shown before it was written, and now it never will be.
-                            stored.lost.push((after, upto));
-                            stored.through = upto;
-                            break stored;
-                        }
-                        // Shown before it was written, it has left the memory and is not there yet.
-                        more.await;
-                    };
-                    // What retention has let go of is not remembered.
-                    if !stored.batches.is_empty() && storage.floor(&filter, after) <= after {
-                        feed.stored.insert(after, &stored, most);
-                    }
-                    stored
-                }
-            }))
+            let found = if latest {
+                search.latest(&*storage, until).await.map(Kind::Latest)
+            } else {
+                search.events(&*storage).await.map(Kind::Events)
+            };
+            Found(found.unwrap_or_else(Kind::Failed))
         }
     }
 
-    /// The second half of [`fetch`](Self::fetch).
+    /// Does the second half of [`fetch`](Self::fetch).
     pub fn take_up(&mut self, found: Found) {
         match found.0 {
             Kind::Nothing => {}
             Kind::Failed(error) => self.failed = Some(error),
-            Kind::Read(stored) => self.take_stored(stored),
+            Kind::Events(stored) => self.take_stored(stored),
             Kind::Latest(tail) => self.take_latest(tail),
         }
     }
 
-    fn take_stored(&mut self, stored: Stored) {
+    fn take_stored(&mut self, stored: StoredEvents) {
         let after = self.position;
-        let (told, reason) = (after.max(self.told), self.lost_reason());
+        let (reported, reason) = (after.max(self.reported), self.lost_reason());
         let mut items = VecDeque::new();
-        if stored.floor > told {
-            self.told = stored.floor;
-            items.push_back(Item::Gap(gap_of(told, stored.floor, reason)));
+        if stored.floor > reported {
+            self.reported = stored.floor;
+            items.push_back(Item::Gap(gap(reported, stored.floor, reason)));
         }
         let mut lost = stored.lost.into_iter().peekable();
-        let gap = |(after, to)| Item::Gap(gap_of(after, to, GapReason::Damaged));
+        let damaged = |(after, to)| Item::Gap(gap(after, to, GapReason::Damaged));
         for batch in stored.batches {
             while let Some(lost) = lost.next_if(|(_, to)| *to < batch.first_seq()) {
-                items.push_back(gap(lost));
+                items.push_back(damaged(lost));
             }
             // QP-7.9
-            items.extend(self.log.lineage().split(batch).map(Item::Batch));
+            items.extend(self.shared.lineage.split(batch).map(Item::Batch));
         }
-        items.extend(lost.map(gap));
+        items.extend(lost.map(damaged));
         let through = stored.through.max(after);
         if items.is_empty() {
             self.position = through;
@@ -136,20 +100,21 @@ impl Reader {
         self.fetched = Fetched { items, through };
     }
 
-    /// The last event of each topic, of which a lagging reader gets those that it has missed.
+    /// Takes the last event of each topic. A lagging reader gets those that it has missed.
     fn take_latest(&mut self, tail: Vec<(Topic, u64)>) {
         let (after, until) = (self.position, self.selected_until);
         let mut missed = self.with_memory(tail, 1, until);
         missed.retain(|_, seq| *seq > after);
         let through = missed.values().min().map_or(until, |seq| seq - 1);
-        self.told = until;
-        // More than that is as good as skipping them.
-        self.since = (1..=SELECTED).contains(&missed.len()).then_some(missed);
-        let items = [Item::Gap(gap_of(after, until, GapReason::Latest))].into();
+        self.reported = until;
+        // Too many are skipped.
+        self.since = (1..=MAX_SELECTED).contains(&missed.len()).then_some(missed);
+        let items = [Item::Gap(gap(after, until, GapReason::Latest))].into();
         self.fetched = Fetched { items, through };
     }
 
-    /// The storage's answer with what is in memory and perhaps not written yet: for each topic where its last `n` events begin.
+    /// Adds the events in memory, which may not be written yet, to the storage's answer: for each
+    /// topic the seq at which its last `n` events begin.
     pub(super) fn with_memory(
         &self,
         tail: Vec<(Topic, u64)>,
@@ -157,7 +122,7 @@ impl Reader {
         until: u64,
     ) -> HashMap<Topic, u64> {
         let mut tail: HashMap<_, _> = tail.into_iter().collect();
-        let state = self.log.shared().state.lock();
+        let state = self.shared.state.lock();
         for (topic, count, first) in state.topics.last(self.feed.filter(), n, until) {
             let stored = tail.entry(topic).or_insert(first);
             if count == n {
@@ -167,7 +132,7 @@ impl Reader {
         tail
     }
 
-    /// Hands out what was fetched.
+    /// Hands out fetched items: batches, or one gap.
     pub(super) fn take_fetched(&mut self, budget: usize, out: &mut Vec<Batch>) -> Step {
         self.lagging = true;
         let (had, mut room) = (out.len(), budget);
@@ -196,15 +161,16 @@ impl Reader {
         if self.fetched.items.is_empty() {
             self.position = self.position.max(self.fetched.through);
         }
-        self.keep_since(had, out);
+        self.filter_since(had, out);
         match step {
             Step::Batches if out.len() == had => Step::Looking,
             step => step,
         }
     }
 
-    /// Leaves out events that come before the last ones of their topics.
-    pub(super) fn keep_since(&mut self, had: usize, out: &mut Vec<Batch>) {
+    /// Drops events that come before the wanted last events of their topics, from the batches after
+    /// the first `had`.
+    pub(super) fn filter_since(&mut self, had: usize, out: &mut Vec<Batch>) {
         let until = self.selected_until;
         let Some(since) = &self.since else {
             return;
@@ -221,14 +187,85 @@ impl Reader {
     }
 }
 
-/// Reads a stride; where it ends within a hole, on to the hole's end, so that it is told once.
+/// A search in the storage for what a reader needs next.
+struct Search {
+    shared: Arc<Shared>,
+    feed: Arc<Feed>,
+    filter: Filter,
+    /// Events in (after, upto] are needed.
+    after: u64,
+    upto: u64,
+    /// Up to here a gap has reported what is missing.
+    reported: u64,
+    budget: usize,
+}
+
+impl Search {
+    /// Finds the last event of each topic at or below `until`.
+    async fn latest(
+        self,
+        storage: &dyn Storage,
+        until: u64,
+    ) -> Result<Vec<(Topic, u64)>, StorageError> {
+        // Events that were shown and have left memory may not be written yet.
+        let _ = self.shared.flush().await;
+        contained(storage.tail(self.filter, 1, until)).await
+    }
+
+    /// Finds the next events, from the cache of the feed or from the storage.
+    async fn events(self, storage: &dyn Storage) -> Result<StoredEvents, StorageError> {
+        if let Some(stored) = self.feed.stored.get(self.after)
+            && !self.is_outdated(storage)?
+        {
+            return Ok(stored);
+        }
+        let stored = self.read_written(storage).await?;
+        if !stored.batches.is_empty() && !self.is_outdated(storage)? {
+            let most = self.shared.config.feeds_bytes;
+            self.feed.stored.insert(self.after, &stored, most);
+        }
+        Ok(stored)
+    }
+
+    /// Returns whether retention has removed some of the events, so that a cached read must not be
+    /// shown.
+    fn is_outdated(&self, storage: &dyn Storage) -> Result<bool, StorageError> {
+        Ok(stored_floor(storage, &self.filter, self.after)? > self.after)
+    }
+
+    /// Reads the next events. Waits until they are written: in memory mode readers may have seen
+    /// events that have left memory before that.
+    async fn read_written(&self, storage: &dyn Storage) -> Result<StoredEvents, StorageError> {
+        let (after, upto) = (self.after, self.upto);
+        loop {
+            let mut more = pin!(self.shared.stored.notified());
+            more.as_mut().enable();
+            let ended = self.shared.is_ended();
+            let read = read(storage, &self.filter, (after, upto), self.budget);
+            let mut stored = contained(read).await?;
+            if stored.through > after || stored.floor > after.max(self.reported) {
+                return Ok(stored);
+            }
+            if ended {
+                // These events will never be written.
+                stored.lost.push((after, upto));
+                stored.through = upto;
+                return Ok(stored);
+            }
+            more.await;
+        }
+    }
+}
+
+/// Reads one stride. If it ends within a hole, reads on to the end of the hole, so that the hole is
+/// reported once.
 async fn read(
     storage: &dyn Storage,
     filter: &Filter,
     (after, upto): (u64, u64),
     budget: usize,
-) -> Result<Stored, StorageError> {
-    let stride = |after| recent::end(after, upto, LONG_STRIDE);
+) -> Result<StoredEvents, StorageError> {
+    let stride = |after| read_cache::end(after, upto, LONG_STRIDE);
     let mut read = storage
         .read(filter.clone(), after, stride(after), budget)
         .await?;

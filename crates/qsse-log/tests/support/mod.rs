@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use qsse_log::{Acknowledge, Entry, Now, Opened, Storage, StorageError, Stored};
+use qsse_log::{Acknowledge, Entry, Now, Recovered, Storage, StorageError, StoredEvents};
 use qsse_proto::batch::Batch;
 use qsse_proto::{Epoch, Timestamp};
 use qsse_topic::{Filter, Topic, TopicRef};
@@ -30,8 +30,8 @@ impl Memory {
 
 #[async_trait]
 impl Storage for Memory {
-    fn opened(&self) -> Opened {
-        Opened::new(EPOCH)
+    fn recovered(&self) -> Recovered {
+        Recovered::new(EPOCH)
     }
 
     async fn append(&self, entries: Vec<Entry>, _: Acknowledge) -> Result<(), StorageError> {
@@ -50,7 +50,7 @@ impl Storage for Memory {
         after: u64,
         upto: u64,
         _: usize,
-    ) -> Result<Stored, StorageError> {
+    ) -> Result<StoredEvents, StorageError> {
         let kept = self.0.lock().unwrap();
         let last = kept.last().map_or(0, Batch::last_seq);
         let wanted = |seq: u64, topic: &str| {
@@ -59,7 +59,7 @@ impl Storage for Memory {
         let batches = kept
             .iter()
             .filter_map(|batch| batch.filter(|event| wanted(event.seq(), event.topic())));
-        let mut stored = Stored::default();
+        let mut stored = StoredEvents::default();
         stored.batches = batches.collect();
         stored.through = upto.min(last);
         Ok(stored)
@@ -222,8 +222,8 @@ pub(crate) struct Shared(pub(crate) Arc<Faulty>);
 
 #[async_trait]
 impl Storage for Shared {
-    fn opened(&self) -> Opened {
-        self.0.inner.opened()
+    fn recovered(&self) -> Recovered {
+        self.0.inner.recovered()
     }
 
     async fn append(
@@ -246,7 +246,7 @@ impl Storage for Shared {
         after: u64,
         upto: u64,
         budget: usize,
-    ) -> Result<Stored, StorageError> {
+    ) -> Result<StoredEvents, StorageError> {
         self.0.meet("read").await?;
         self.0.inner.read(filter, after, upto, budget).await
     }

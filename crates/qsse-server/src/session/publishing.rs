@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use qsse_log::{AppendError, Key, Receipt};
+use qsse_log::{AppendError, PublishKey, Receipt};
 use qsse_proto::frame::kind;
 use qsse_proto::publish::{
     AckFrame, AcknowledgedEpoch, KeyScope, OpenPublisher, Publish, PublishRefused, PublisherFrame,
@@ -226,7 +226,7 @@ impl Publishing<'_> {
     }
 
     /// The key among those of all publishers. A copy: a share would keep the bytes around it for as long as it is known.
-    fn key(&mut self, key: &[u8]) -> Key {
+    fn key(&mut self, key: &[u8]) -> PublishKey {
         let principal = self.session.access.principal();
         let scope = match &self.scope {
             Some((whose, scope)) if Arc::ptr_eq(whose, &principal) => *scope,
@@ -236,7 +236,7 @@ impl Publishing<'_> {
                 scope
             }
         };
-        Key::new(scope, Bytes::copy_from_slice(key))
+        PublishKey::new(scope, Bytes::copy_from_slice(key))
     }
 
     /// Appends what is ready, in one turn of the sequencer, and answers once it is kept.
@@ -312,7 +312,7 @@ impl Publishing<'_> {
 /// [`Failed::InDoubt`] if nobody knows.
 async fn all_kept(receipts: Vec<Receipt>) -> Result<Result<(), String>, Failed> {
     for receipt in receipts {
-        match receipt.kept().await {
+        match receipt.stored().await {
             Ok(()) => {}
             // QP-8.6: what was written before a sync failed may be there when the store is opened anew.
             Err(error) if error.is_final() => return Err(Failed::InDoubt),

@@ -98,7 +98,7 @@ impl World {
             .salt_if_new(7)
             .segment_bytes(self.setting.segment_bytes)
             .keys(100_000, window);
-        let mut kept = Kept::default();
+        let mut kept = DiskRetention::default();
         kept.max_events = self.setting.store_events;
         kept.max_bytes = self.setting.bytes;
         kept.max_age = self.setting.age_ms.map(Duration::from_millis);
@@ -130,8 +130,9 @@ impl World {
         config
     }
 
-    fn topic_rules(&self) -> Vec<Retention> {
-        let rule = |events| Retention::of("a.*".parse().expect("a pattern")).max_events(events);
+    fn topic_rules(&self) -> Vec<TopicRetention> {
+        let rule =
+            |events| TopicRetention::of("a.*".parse().expect("a pattern")).max_events(events);
         self.setting.topic_events.map(rule).into_iter().collect()
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use qsse_log::disk::Disk;
-use qsse_log::{Acknowledge, Entry, Now, Opened, Storage, StorageError, Stored};
+use qsse_log::{Acknowledge, Entry, Now, Recovered, Storage, StorageError, StoredEvents};
 use qsse_proto::Timestamp;
 use qsse_topic::{Filter, Topic};
 
@@ -63,8 +63,8 @@ impl Slow {
 
 #[async_trait]
 impl Storage for Slow {
-    fn opened(&self) -> Opened {
-        self.disk.opened()
+    fn recovered(&self) -> Recovered {
+        self.disk.recovered()
     }
 
     async fn append(
@@ -87,7 +87,7 @@ impl Storage for Slow {
         after: u64,
         upto: u64,
         budget: usize,
-    ) -> Result<Stored, StorageError> {
+    ) -> Result<StoredEvents, StorageError> {
         self.reading().await.read(filter, after, upto, budget).await
     }
 

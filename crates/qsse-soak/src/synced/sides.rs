@@ -11,7 +11,7 @@ use qsse_log::Acknowledge;
 use qsse_log::disk::{self, Disk};
 use qsse_proto::batch::Builder;
 use qsse_proto::{Epoch, Timestamp};
-use qsse_server::{Action, Authorizer, Kept, Principal, Scope, Server};
+use qsse_server::{Action, Authorizer, DiskRetention, Principal, Scope, Server};
 use qsse_store::{Entry, Options, Store};
 use qsse_topic::PatternRef;
 use tokio::runtime;
@@ -146,7 +146,7 @@ async fn measure(
 }
 
 async fn serve(part: &Part) -> Result<Server> {
-    let disk = Disk::open(&part.dir, options(), Kept::default())?;
+    let disk = Disk::open(&part.dir, options(), DiskRetention::default())?;
     let storage = Slow::new(disk, slower(part));
     let server = Server::bind("127.0.0.1:0").authorizer(Anybody);
     Ok(server.storage(storage).await?)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use qsse_log::disk::Disk;
-use qsse_log::{Acknowledge, Entry, Now, Opened, Storage, StorageError, Stored};
+use qsse_log::{Acknowledge, Entry, Now, Recovered, Storage, StorageError, StoredEvents};
 use qsse_proto::Timestamp;
 use qsse_topic::{Filter, Topic};
 
@@ -22,8 +22,8 @@ impl Slow {
 
 #[async_trait]
 impl Storage for Slow {
-    fn opened(&self) -> Opened {
-        self.disk.opened()
+    fn recovered(&self) -> Recovered {
+        self.disk.recovered()
     }
 
     async fn append(
@@ -55,7 +55,7 @@ impl Storage for Slow {
         after: u64,
         upto: u64,
         budget: usize,
-    ) -> Result<Stored, StorageError> {
+    ) -> Result<StoredEvents, StorageError> {
         self.disk.read(filter, after, upto, budget).await
     }
 

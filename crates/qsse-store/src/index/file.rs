@@ -15,7 +15,8 @@
 //! `v` is a number of variable length; the steps of a topic's first event are from 0. The checksum of
 //! slots is checked when they are read, so that one topic of many costs little.
 
-use super::{Index, Slot, Slots, Stat};
+use super::Index;
+use super::slots::{Slot, Slots, Stat, list};
 use crate::format::{Fields, PROLOGUE, Prologue, Record, Seal, prologue, put_prologue, put_varint};
 use crate::io::{Io, IoFile, read_full, read_range, replace};
 use qsse_topic::{Topic, TopicMap};
@@ -46,7 +47,7 @@ pub(crate) fn write(io: &dyn Io, name: &str, index: &Index, of: Of, seal: Seal) 
     let too_long = || io::Error::from(io::ErrorKind::FileTooLarge);
     for (topic, stat) in &index.topics {
         let begin = slots.len();
-        put_slots(&mut slots, super::list(lists, stat));
+        put_slots(&mut slots, list(lists, stat));
         let block = slots.get(begin..).unwrap_or_default();
         let stat = Stat {
             at: u32::try_from(begin).map_err(|_| too_long())?,
@@ -90,34 +91,6 @@ pub(crate) fn read(io: &dyn Io, name: &str, of: Of, seal: Seal) -> io::Result<Op
         return Ok(None);
     }
     Ok(decode(&header, file, of, seal).transpose()?.flatten())
-}
-
-/// The slots of one topic.
-pub(super) fn slots(file: &dyn IoFile, seal: Seal, stat: &Stat) -> io::Result<Vec<Slot>> {
-    let damaged = || io::Error::from(io::ErrorKind::InvalidData);
-    if u64::from(stat.at) + u64::from(stat.len) > file.len()? {
-        return Err(damaged());
-    }
-    let block = read_range(file, u64::from(stat.at), stat.len as usize)?;
-    if block.len() != stat.len as usize || seal.sum(&block) != stat.sum {
-        return Err(damaged());
-    }
-    let (mut fields, mut list) = (Fields::new(&block), Vec::new());
-    let mut slot = Slot {
-        seq: 0,
-        record: 0,
-        bytes: 0,
-    };
-    while !fields.is_empty() {
-        let mut next = || fields.varint().ok_or_else(damaged);
-        slot = Slot {
-            seq: slot.seq.checked_add(next()?).ok_or_else(damaged)?,
-            record: slot.record.checked_add(next()?).ok_or_else(damaged)?,
-            bytes: next()?,
-        };
-        list.push(slot);
-    }
-    Ok(list)
 }
 
 fn decode(

@@ -1,9 +1,10 @@
 //! Laying records into the last segment, and beginning the next one.
 
 use super::Store;
-use crate::entry::{Entry, RUN_BYTES, put_keys, put_runs};
+use super::part::Part;
+use crate::entry::{Entry, put_keys, put_runs};
 use crate::error::StoreError;
-use crate::format::{ALIGN, MARK, ONLY_RUNS, Record, SegmentHeader, Sums, put_mark};
+use crate::format::{ALIGN, MARK, Record, SegmentHeader, Sums, put_mark};
 use crate::index::Index;
 use crate::io::write_all;
 use crate::segment::{Segment, segment_name};
@@ -13,18 +14,7 @@ use std::sync::Arc;
 /// A segment has at most about this many events, so that its index stays small.
 const SEGMENT_EVENTS: u64 = 1 << 20;
 /// A larger buffer is not kept for the next append.
-const KEPT_BUFFER: usize = 4 << 20;
-
-/// Entries in the segment that takes them, written and not shown yet.
-pub(super) struct Part<'e> {
-    segment: Arc<Segment>,
-    /// The segment was made for them.
-    is_new: bool,
-    /// Where they begin in the file.
-    begin: u64,
-    entries: &'e [Entry],
-    records: Vec<Record>,
-}
+const MAX_REUSED_BUFFER: usize = 4 << 20;
 
 impl Store {
     /// Writes entries: as many as fit to the last segment, the others to new ones.
@@ -51,7 +41,7 @@ impl Store {
             part.records = self.encode(taken, (part.segment.first, part.begin), &mut buf);
             let written = write_all(&*part.segment.file, &buf, part.begin);
             buf.clear();
-            if buf.capacity() <= KEPT_BUFFER {
+            if buf.capacity() <= MAX_REUSED_BUFFER {
                 self.buf = buf;
             }
             parts.push(part);
@@ -67,7 +57,7 @@ impl Store {
         };
         let events = active.index(&self.shared.files, Index::events);
         let events = events.map_err(StoreError::io("read an index"))?;
-        let len = active.len() + record_of(first, 0).len();
+        let len = active.len() + first.record(0).len();
         let full = len > self.options.segment_bytes || events >= SEGMENT_EVENTS;
         if is_far(&active, first) || (events > 0 && full) {
             self.sync()?;
@@ -115,7 +105,7 @@ impl Store {
     fn fitting(&self, part: &Part<'_>, entries: &[Entry]) -> usize {
         let (mut len, mut events) = (part.begin, 0);
         let fits = |entry: &&Entry| {
-            len += record_of(entry, 0).len();
+            len += entry.record(0).len();
             events += u64::from(entry.batch.count());
             let full = len > self.options.segment_bytes || events > SEGMENT_EVENTS;
             !full && !is_far(&part.segment, entry)
@@ -156,11 +146,11 @@ impl Store {
     }
 
     /// Writes the indexes of closed segments that are only in memory, of the newest at least.
-    pub(crate) fn keep_indexes(&self, closed: usize) {
+    pub(crate) fn save_indexes(&self, closed: usize) {
         let segments = self.shared.state.read().segments.clone();
         for segment in segments.iter().take(closed) {
             // Tried again with the next segment; until then it stays in memory.
-            let _ = segment.keep_index(&self.shared.files);
+            let _ = segment.save_index(&self.shared.files);
         }
     }
 
@@ -176,7 +166,7 @@ impl Store {
         let mut records = Vec::with_capacity(entries.len());
         for entry in entries {
             // `MAX_SEGMENT` bounds it.
-            let record = record_of(entry, (begin + buf.len() as u64) as u32);
+            let record = entry.record((begin + buf.len() as u64) as u32);
             keys.clear();
             put_keys(&mut keys, record.first_seq, &entry.keys);
             put_runs(&mut keys, record.first_seq, &entry.runs);
@@ -234,23 +224,7 @@ impl Store {
         let closed = state.segments.len().saturating_sub(1);
         drop(state);
         if begun {
-            self.keep_indexes(closed);
-        }
-    }
-}
-
-impl Part<'_> {
-    pub(super) fn segment(&self) -> &Arc<Segment> {
-        &self.segment
-    }
-
-    fn of(segment: Arc<Segment>, is_new: bool) -> Self {
-        Self {
-            begin: segment.len(),
-            segment,
-            is_new,
-            entries: &[],
-            records: Vec::new(),
+            self.save_indexes(closed);
         }
     }
 }
@@ -258,24 +232,4 @@ impl Part<'_> {
 /// Whether the entry is too far behind the segment's first seq for the 32 bits of its places.
 fn is_far(segment: &Segment, entry: &Entry) -> bool {
     entry.batch.last_seq().saturating_sub(segment.first) > u64::from(u32::MAX)
-}
-
-/// The record of an entry that stands at `offset`.
-pub(crate) fn record_of(entry: &Entry, offset: u32) -> Record {
-    let keys: usize = entry.keys.iter().map(|(_, key)| 21 + key.key.len()).sum();
-    let runs = entry.runs.len() * RUN_BYTES;
-    let only_runs = if keys == 0 && runs > 0 { ONLY_RUNS } else { 0 };
-    let batch = &entry.batch;
-    Record {
-        offset,
-        // `Entry::check` bounds it, and keys and runs are fewer than events.
-        batch_len: batch.bytes().len() as u32,
-        keys_len: u32::try_from(keys + runs).unwrap_or(!ONLY_RUNS) | only_runs,
-        count: batch.count(),
-        after: batch.first_seq() - 1,
-        first_seq: batch.first_seq(),
-        last_seq: batch.last_seq(),
-        first_time: batch.first_time().as_micros(),
-        last_time: batch.last_time().as_micros(),
-    }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use qsse_log::{
-    AppendError, Appended, Appender, Key, Known, NewEvent, PublisherKey, Receipt, Sequence,
+    AppendError, Appended, Appender, Known, NewEvent, PublishKey, PublisherId, Receipt, Sequence,
 };
 use qsse_proto::publish::{Acknowledged, Publish};
 use qsse_proto::{Code, Epoch, EventId, Kind};
@@ -17,14 +17,14 @@ pub(super) struct Ready {
     pub(super) number: u64,
     pub(super) target: Target,
     pub(super) publish: Publish,
-    pub(super) key: Option<Key>,
+    pub(super) key: Option<PublishKey>,
     /// For which log and when it was first tried, if this is not the first attempt.
     pub(super) tried: Option<(Epoch, Tried)>,
 }
 
 /// The numbers of a publisher (QP-8.17).
 pub(super) struct Series {
-    pub(super) key: PublisherKey,
+    pub(super) key: PublisherId,
     /// The number of the first publish of the stream.
     pub(super) first: u64,
     /// Through which number it was tried before, for which log, and when.

@@ -2,21 +2,23 @@
 
 mod ages;
 mod compact;
+mod save;
 mod topics;
 
+use super::Store;
 use crate::error::{Health, StoreError};
 use crate::floors;
 use crate::index::{Index, Stat};
 use crate::keys;
-use crate::meta::State as MetaState;
 use crate::options::{Age, Retention};
 use crate::segment::{Segment, index_name, segment_name};
-use crate::store::Store;
+use qsse_proto::Timestamp;
 use qsse_topic::Topic;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
-pub(crate) use ages::Ages;
+pub(super) use ages::Ages;
 
 /// What retention removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,7 +35,7 @@ pub struct Trimmed {
 }
 
 /// Events of one topic that go: through a seq, so many, of so many bytes.
-struct Gone {
+struct Removal {
     topic: Topic,
     floor: u64,
     count: u64,
@@ -79,7 +81,7 @@ impl Store {
             self.may_be_dead = self.compact(&mut trimmed)?;
         }
         let closed = self.shared.state.read().segments.len().saturating_sub(1);
-        self.keep_indexes(closed);
+        self.save_indexes(closed);
         let now = self.reader().events();
         trimmed.events = events.saturating_sub(now);
         Ok(trimmed)
@@ -113,7 +115,7 @@ impl Store {
     }
 
     /// What of a segment goes if everything through `seq` does.
-    fn gone_through(&self, index: &Index, seq: u64) -> io::Result<Vec<Gone>> {
+    fn gone_through(&self, index: &Index, seq: u64) -> io::Result<Vec<Removal>> {
         let mut all = Vec::new();
         let state = self.shared.state.read();
         for (topic, stat) in index.topics() {
@@ -123,7 +125,7 @@ impl Store {
                 continue;
             }
             let gone = if floor < first && last <= seq {
-                Gone {
+                Removal {
                     topic: topic.clone(),
                     floor: last,
                     count: u64::from(stat.count),
@@ -134,7 +136,7 @@ impl Store {
                 let Some(newest) = slots.last() else {
                     continue;
                 };
-                Gone {
+                Removal {
                     topic: topic.clone(),
                     floor: index.seq(newest),
                     count: slots.len() as u64,
@@ -234,8 +236,8 @@ impl Store {
                 state.topics.begin = state.topics.begin.max(next - 1);
             }
             self.floors_changed = true;
-            self.keep_floors()?;
-            self.keep_keys(&segment)?;
+            self.save_floors()?;
+            self.save_keys(&segment)?;
             // Files first: one that stays would come back without those behind it.
             self.remove_files(segment.first)?;
             self.shared.state.write().segments.remove(0);
@@ -268,54 +270,6 @@ impl Store {
         (count, bytes)
     }
 
-    /// Makes the floors last, before what is below them goes off the disk.
-    fn keep_floors(&mut self) -> Result<(), StoreError> {
-        if !self.floors_changed {
-            return Ok(());
-        }
-        let written = {
-            let state = self.shared.state.read();
-            let files = &self.shared.files;
-            floors::write(&*files.io, &state.topics, files.seal)
-        };
-        match written.map_err(StoreError::io("write what was removed")) {
-            Ok(()) => {
-                self.floors_changed = false;
-                let (meta, missing) = (self.meta.state(), self.shared.state.read().topics.missing);
-                if meta.missing > missing {
-                    // Said while the disk was full.
-                    self.write_meta(MetaState { missing, ..meta })?;
-                }
-                Ok(())
-            }
-            // The meta files have their room already: say less, which counts if there is no better time until the next open.
-            Err(StoreError::Full { .. }) => {
-                let missing = {
-                    let topics = &self.shared.state.read().topics;
-                    topics.missing.max(topics.begin).max(topics.max_floor())
-                };
-                let state = self.meta.state();
-                self.write_meta(MetaState { missing, ..state })
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Makes the keys of a segment last that may still be asked for, before it goes off the disk.
-    fn keep_keys(&mut self, segment: &Arc<Segment>) -> Result<(), StoreError> {
-        let keyed = self.keyed();
-        self.keep_publishers(segment)?;
-        match keys::keep(segment, &self.shared.files, &self.options, &keyed) {
-            // As with floors: say less, and make some.
-            Err(StoreError::Full { .. }) => {
-                let state = self.meta.state();
-                let keys_from = keyed.after(segment).max(state.keys_from);
-                self.write_meta(MetaState { keys_from, ..state })
-            }
-            kept => kept,
-        }
-    }
-
     fn remove_files(&mut self, first: u64) -> Result<(), StoreError> {
         let files = &self.shared.files.io;
         // An index alone is in nobody's way.
@@ -334,7 +288,7 @@ impl Store {
     }
 
     /// Raises floors.
-    fn apply(&mut self, gone: Vec<Gone>) {
+    fn apply(&mut self, gone: Vec<Removal>) {
         let mut state = self.shared.state.write();
         for gone in gone {
             (self.floors_changed, self.may_be_dead) = (true, true);
@@ -364,6 +318,29 @@ impl Store {
                 once()
             })
             .map_err(StoreError::io("read an index"))
+    }
+
+    /// Events through this seq are at least `limit` old; 0 if none is.
+    pub(super) fn expired(&self, limit: Duration, age: Age) -> u64 {
+        let ages = &self.ages;
+        let here = ages.expired_here(limit, age.since_open);
+        if here > 0 {
+            return here;
+        }
+        let since_last = age.since_open.saturating_add(age.closed);
+        if since_last >= limit {
+            return ages.opened;
+        }
+        let rest = limit - since_last;
+        let rest = u64::try_from(rest.as_micros()).unwrap_or(u64::MAX);
+        match ages.last_time.checked_sub(rest) {
+            // Those of that very moment are just as old.
+            Some(latest) => {
+                let [next, until] = [latest + 1, ages.last_time].map(Timestamp::from_micros);
+                (self.reader().seq_at(next, until) - 1).min(ages.opened)
+            }
+            None => 0,
+        }
     }
 }
 

@@ -9,12 +9,12 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 
 /// How far one reader's events have been taken from it.
 #[derive(Default)]
-pub(crate) struct Progress {
+pub(crate) struct ReaderProgress {
     taken: AtomicU64,
     lagging: AtomicBool,
 }
 
-impl Progress {
+impl ReaderProgress {
     /// Everything up to `position` was handed out and taken.
     pub(crate) fn set(&self, position: u64, lagging: bool) {
         self.taken.store(position, Ordering::Release);
@@ -24,13 +24,13 @@ impl Progress {
 
 /// The progress of all readers of one feed.
 #[derive(Default)]
-pub(crate) struct Readers {
-    all: Mutex<Vec<Weak<Progress>>>,
+pub(crate) struct ReaderProgresses {
+    all: Mutex<Vec<Weak<ReaderProgress>>>,
 }
 
-impl Readers {
-    pub(crate) fn add(&self) -> Arc<Progress> {
-        let progress = Arc::new(Progress::default());
+impl ReaderProgresses {
+    pub(crate) fn add(&self) -> Arc<ReaderProgress> {
+        let progress = Arc::new(ReaderProgress::default());
         let mut all = self.all.lock();
         if all.len() == all.capacity() {
             all.retain(|reader| reader.strong_count() > 0);
@@ -51,12 +51,12 @@ impl Readers {
 
 /// Wakes those who wait for readers, and costs nothing while nobody does.
 #[derive(Default)]
-pub(crate) struct Pace {
+pub(crate) struct Backpressure {
     waiting: AtomicBool,
     moved: Notify,
 }
 
-impl Pace {
+impl Backpressure {
     /// A reader has moved.
     pub(crate) fn moved(&self) {
         // Between what was just noted and this: one of the two sides sees the other.
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn the_slowest_is_the_one_furthest_behind_that_keeps_up() {
-        let readers = Readers::default();
+        let readers = ReaderProgresses::default();
         assert_eq!(readers.slowest(0), None);
         let all = [3, 5, 8].map(|position| {
             let progress = readers.add();
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn readers_that_are_gone_leave_no_memory_and_no_other_reader_out() {
-        let readers = Readers::default();
+        let readers = ReaderProgresses::default();
         let stays = readers.add();
         stays.set(7, false);
         for _ in 0..1_000 {

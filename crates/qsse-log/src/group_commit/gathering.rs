@@ -7,8 +7,8 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::log::Log;
-use crate::storage::Acknowledge;
+use crate::config::Acknowledge;
+use crate::shared::Shared;
 use crate::time::Now;
 
 /// The part of the last group's time that the next one may wait.
@@ -40,7 +40,7 @@ pub(super) struct Gathering {
 
 impl Gathering {
     /// Waits until as many events are pending as there were before, for as long as that is worth.
-    pub(super) async fn gather(&mut self, log: &Log, now: &impl Fn() -> Now) {
+    pub(super) async fn gather(&mut self, shared: &Shared, now: &impl Fn() -> Now) {
         if self.expected < 2 {
             return;
         }
@@ -48,7 +48,6 @@ impl Gathering {
             self.skip -= 1;
             return;
         }
-        let shared = log.shared();
         let (mut seen, mut still) = (Duration::MAX, 0);
         loop {
             {
@@ -81,8 +80,14 @@ impl Gathering {
     }
 
     /// A group was kept, and at its end there were so many events with those behind it.
-    pub(super) fn kept(&mut self, log: &Log, in_flight: u64, begun: Duration, ended: Duration) {
-        self.expected = match log.shared().config.acknowledge {
+    pub(super) fn written(
+        &mut self,
+        shared: &Shared,
+        in_flight: u64,
+        begun: Duration,
+        ended: Duration,
+    ) {
+        self.expected = match shared.config.acknowledge {
             Acknowledge::Synced => in_flight,
             // What is not synced is quick, and what is in memory is acknowledged before.
             _ => 0,

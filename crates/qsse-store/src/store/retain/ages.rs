@@ -1,16 +1,14 @@
 //! How old events are, without a wall clock.
 
 use crate::options::Age;
-use crate::store::Store;
-use qsse_proto::Timestamp;
 use std::collections::VecDeque;
 use std::time::Duration;
 
 /// What is known of the ages of events.
-pub(crate) struct Ages {
+pub(in crate::store) struct Ages {
     /// The time of the last event when the store was opened, or that of the open where it is earlier, and the event's seq.
-    last_time: u64,
-    opened: u64,
+    pub(super) last_time: u64,
+    pub(super) opened: u64,
     /// At these times since the open, events through these seqs were there.
     seen: VecDeque<(Duration, u64)>,
     /// Everything through here was removed.
@@ -21,7 +19,7 @@ pub(crate) struct Ages {
 const MOST_SEEN: usize = 8_192;
 
 impl Ages {
-    pub(crate) fn new(last_time: u64, opened: u64) -> Self {
+    pub(in crate::store) fn new(last_time: u64, opened: u64) -> Self {
         Self {
             last_time,
             opened,
@@ -47,34 +45,9 @@ impl Ages {
     }
 
     /// Events of this life of the store through this seq are at least `limit` old; 0 if none is.
-    fn expired_here(&self, limit: Duration, now: Duration) -> u64 {
+    pub(super) fn expired_here(&self, limit: Duration, now: Duration) -> u64 {
         let old = |(then, _): &&(Duration, u64)| now.saturating_sub(*then) >= limit;
         let newest = self.seen.iter().take_while(old).last();
         newest.map_or(0, |(_, head)| *head)
-    }
-}
-
-impl Store {
-    /// Events through this seq are at least `limit` old; 0 if none is.
-    pub(super) fn expired(&self, limit: Duration, age: Age) -> u64 {
-        let ages = &self.ages;
-        let here = ages.expired_here(limit, age.since_open);
-        if here > 0 {
-            return here;
-        }
-        let since_last = age.since_open.saturating_add(age.closed);
-        if since_last >= limit {
-            return ages.opened;
-        }
-        let rest = limit - since_last;
-        let rest = u64::try_from(rest.as_micros()).unwrap_or(u64::MAX);
-        match ages.last_time.checked_sub(rest) {
-            // Those of that very moment are just as old.
-            Some(latest) => {
-                let [next, until] = [latest + 1, ages.last_time].map(Timestamp::from_micros);
-                (self.reader().seq_at(next, until) - 1).min(ages.opened)
-            }
-            None => 0,
-        }
     }
 }

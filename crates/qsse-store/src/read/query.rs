@@ -1,6 +1,6 @@
 //! Questions about what is kept.
 
-use crate::read::Reader;
+use super::Reader;
 use crate::since::seq_since;
 use crate::state::TopicState;
 use qsse_proto::{Epoch, Since, Timestamp};

@@ -3,10 +3,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use qsse_proto::batch::Batch;
-
-use crate::history::Read;
-use crate::storage::Stored;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
@@ -25,25 +21,13 @@ pub(crate) fn end(after: u64, upto: u64, stride: u64) -> u64 {
 }
 
 /// What a read holds in memory.
-pub(crate) trait Held {
+pub(crate) trait CachedRead {
     /// Allocated bytes.
-    fn held(&self) -> usize;
-}
-
-impl Held for Read {
-    fn held(&self) -> usize {
-        self.batch.as_ref().map_or(0, Batch::allocated)
-    }
-}
-
-impl Held for Stored {
-    fn held(&self) -> usize {
-        self.batches.iter().map(Batch::allocated).sum()
-    }
+    fn allocated(&self) -> usize;
 }
 
 /// The last reads of one filter, by the position that they began at.
-pub(crate) struct Recent<T: Held> {
+pub(crate) struct ReadCache<T: CachedRead> {
     state: Mutex<State<T>>,
     /// Allocated bytes of all feeds together, of which these are a part.
     all_bytes: Arc<AtomicUsize>,
@@ -55,7 +39,7 @@ struct State<T> {
     asked: bool,
 }
 
-impl<T: Held + Clone> Recent<T> {
+impl<T: CachedRead + Clone> ReadCache<T> {
     pub(crate) fn new(all_bytes: Arc<AtomicUsize>) -> Self {
         let (reads, asked) = (VecDeque::new(), false);
         Self {
@@ -82,7 +66,7 @@ impl<T: Held + Clone> Recent<T> {
             let oldest = state.reads.pop_front();
             self.forget(oldest);
         }
-        let held = read.held();
+        let held = read.allocated();
         if self.all_bytes.load(Ordering::Relaxed) + held <= most {
             self.all_bytes.fetch_add(held, Ordering::Relaxed);
             state.reads.push_back((after, read.clone()));
@@ -99,14 +83,14 @@ impl<T: Held + Clone> Recent<T> {
     }
 }
 
-impl<T: Held> Recent<T> {
+impl<T: CachedRead> ReadCache<T> {
     fn forget(&self, reads: impl IntoIterator<Item = (u64, T)>) {
-        let held = reads.into_iter().map(|(_, read)| read.held()).sum();
+        let held = reads.into_iter().map(|(_, read)| read.allocated()).sum();
         self.all_bytes.fetch_sub(held, Ordering::Relaxed);
     }
 }
 
-impl<T: Held> Drop for Recent<T> {
+impl<T: CachedRead> Drop for ReadCache<T> {
     fn drop(&mut self) {
         let reads = std::mem::take(&mut self.state.get_mut().reads);
         self.forget(reads);
@@ -119,9 +103,11 @@ mod tests {
     use qsse_proto::batch::Builder;
 
     use super::*;
+    use crate::history::Read;
+    use crate::storage::StoredEvents;
 
-    fn stored(batches: u64) -> Stored {
-        let mut stored = Stored::default();
+    fn stored(batches: u64) -> StoredEvents {
+        let mut stored = StoredEvents::default();
         for seq in 1..=batches {
             let mut builder = Builder::new();
             builder.push(seq, Timestamp::default(), "a", "message", b"x");
@@ -147,29 +133,29 @@ mod tests {
         let all_bytes = Arc::new(AtomicUsize::new(1_000));
         let bytes = || all_bytes.load(Ordering::Relaxed);
         let (one, two) = (stored(1), stored(2));
-        assert_eq!(two.held(), 2 * one.held());
-        assert!(one.held() >= one.batches[0].bytes().len());
-        let held = |batch| Read { batch, through: 1 }.held();
+        assert_eq!(two.allocated(), 2 * one.allocated());
+        assert!(one.allocated() >= one.batches[0].bytes().len());
+        let held = |batch| Read { batch, through: 1 }.allocated();
         assert_eq!(
             (held(one.batches.first().cloned()), held(None)),
-            (one.held(), 0)
+            (one.allocated(), 0)
         );
 
-        let recent = Recent::new(Arc::clone(&all_bytes));
-        recent.insert(5, &one, usize::MAX);
-        recent.insert(7, &two, usize::MAX);
-        recent.insert(7, &one, usize::MAX);
-        assert_eq!(bytes(), 1_000 + 3 * one.held());
-        assert_eq!(recent.get(7).map(|read| read.batches.len()), Some(2));
-        assert!(recent.get(6).is_none());
-        recent.sweep();
-        assert!(recent.get(5).is_some(), "it was asked for before the sweep");
-        recent.sweep();
-        recent.sweep();
+        let cache = ReadCache::new(Arc::clone(&all_bytes));
+        cache.insert(5, &one, usize::MAX);
+        cache.insert(7, &two, usize::MAX);
+        cache.insert(7, &one, usize::MAX);
+        assert_eq!(bytes(), 1_000 + 3 * one.allocated());
+        assert_eq!(cache.get(7).map(|read| read.batches.len()), Some(2));
+        assert!(cache.get(6).is_none());
+        cache.sweep();
+        assert!(cache.get(5).is_some(), "it was asked for before the sweep");
+        cache.sweep();
+        cache.sweep();
         assert_eq!(bytes(), 1_000);
-        assert!(recent.get(5).is_none());
-        recent.insert(5, &one, usize::MAX);
-        drop(recent);
+        assert!(cache.get(5).is_none());
+        cache.insert(5, &one, usize::MAX);
+        drop(cache);
         assert_eq!(bytes(), 1_000);
     }
 
@@ -178,18 +164,18 @@ mod tests {
         let all_bytes = Arc::new(AtomicUsize::new(0));
         let bytes = || all_bytes.load(Ordering::Relaxed);
         let one = stored(1);
-        let recent = Recent::new(Arc::clone(&all_bytes));
+        let cache = ReadCache::new(Arc::clone(&all_bytes));
         for after in 0..=READS as u64 {
-            recent.insert(after, &one, usize::MAX);
+            cache.insert(after, &one, usize::MAX);
         }
-        assert_eq!(bytes(), READS * one.held());
-        assert!(recent.get(0).is_none() && recent.get(1).is_some());
+        assert_eq!(bytes(), READS * one.allocated());
+        assert!(cache.get(0).is_none() && cache.get(1).is_some());
 
-        let full = Recent::new(Arc::clone(&all_bytes));
+        let full = ReadCache::new(Arc::clone(&all_bytes));
         let before = bytes();
-        full.insert(1, &one, before + one.held() - 1);
+        full.insert(1, &one, before + one.allocated() - 1);
         assert!(full.get(1).is_none());
-        full.insert(1, &one, before + one.held());
+        full.insert(1, &one, before + one.allocated());
         assert!(full.get(1).is_some());
     }
 }

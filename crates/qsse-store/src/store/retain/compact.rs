@@ -7,7 +7,7 @@ use crate::format::{ALIGN, Record, SegmentHeader, Sums};
 use crate::index::Index;
 use crate::io::{IoFile, write_all};
 use crate::segment::{Segment, index_name, segment_name};
-use crate::store::{Store, record_of};
+use crate::store::Store;
 use qsse_proto::batch::{Batch, Builder};
 use qsse_topic::TopicRef;
 use std::io;
@@ -36,7 +36,7 @@ impl Store {
             return Ok(true);
         };
         // What is left out must be told by floors before it is gone.
-        if !self.keep_exact_floors() {
+        if !self.save_exact_floors() {
             return Ok(true);
         }
         let header = SegmentHeader {
@@ -95,7 +95,7 @@ impl Store {
         let mut run = Run::default();
         let newest_closed = segments.get(..closed).and_then(<[_]>::last);
         if let Some(last) = newest_closed
-            && !self.keep_publishers(last)?
+            && !self.save_publishers(last)?
         {
             // The numbers of publishers go with the rewriting, so they are made last first.
             return Ok(Some(Vec::new()));
@@ -135,7 +135,7 @@ impl Store {
     }
 
     /// Makes the floors last; `false` if there is no room for all they say.
-    fn keep_exact_floors(&mut self) -> bool {
+    fn save_exact_floors(&mut self) -> bool {
         if !self.floors_changed {
             return true;
         }
@@ -206,7 +206,7 @@ impl<'a> Writer<'a> {
                 };
                 self.cover_from(record.after)?;
                 if let Some(batch) = batch {
-                    self.keep_live(&batch)?;
+                    self.copy_live(&batch)?;
                 }
                 self.covered = record.last_seq;
                 let (first, last) = (record.first_time, record.last_time);
@@ -229,7 +229,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn keep_live(&mut self, batch: &Batch) -> io::Result<()> {
+    fn copy_live(&mut self, batch: &Batch) -> io::Result<()> {
         for event in batch {
             let Ok(topic) = TopicRef::new(event.topic()) else {
                 continue;
@@ -276,7 +276,7 @@ impl<'a> Writer<'a> {
         let entry = Entry::from(self.open.finish());
         let record = Record {
             after: self.written,
-            ..record_of(&entry, self.offset()?)
+            ..entry.record(self.offset()?)
         };
         self.put(record, Some(&entry.batch))
     }

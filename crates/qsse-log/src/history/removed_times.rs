@@ -4,14 +4,14 @@ use qsse_proto::Timestamp;
 
 /// What is known of the times of events that the history has let go of.
 #[derive(Default)]
-pub(super) struct Gone {
+pub(super) struct RemovedTimes {
     /// The latest time of those that were not ahead of the clock when they went.
     latest: Option<Timestamp>,
     /// The earliest and the latest of those that were.
     ahead: Option<(Timestamp, Timestamp)>,
 }
 
-impl Gone {
+impl RemovedTimes {
     /// Events of this time and earlier ones.
     pub(super) fn through(latest: Timestamp) -> Self {
         Self {
@@ -47,7 +47,7 @@ mod tests {
     #[test]
     fn what_was_ahead_of_the_clock_counts_for_times_that_are_so_too() {
         let [asked, until, later, ahead] = [20, 50, 51, 900].map(Timestamp::from_micros);
-        let mut gone = Gone::default();
+        let mut gone = RemovedTimes::default();
         gone.add(ahead, until);
         let has_since = |time, until| gone.has_since(time, until);
         assert!(!has_since(asked, until) && !has_since(until, until));
@@ -55,7 +55,7 @@ mod tests {
         assert!(has_since(asked, ahead), "the clock has come there");
         assert!(!has_since(Timestamp::from_micros(901), until));
 
-        let gone = Gone::through(until);
+        let gone = RemovedTimes::through(until);
         assert!(gone.has_since(until, ahead) && !gone.has_since(later, ahead));
     }
 }

@@ -1,8 +1,8 @@
 //! Limits of single topics.
 
-use super::Gone;
+use super::Removal;
 use crate::error::StoreError;
-use crate::options::{Age, TopicRule};
+use crate::options::{Age, TopicRetention};
 use crate::state::TopicState;
 use crate::store::Store;
 use qsse_topic::{Topic, TopicRef};
@@ -17,7 +17,11 @@ struct Excess {
 }
 
 impl Store {
-    pub(super) fn trim_topics(&mut self, rules: &[TopicRule], age: Age) -> Result<(), StoreError> {
+    pub(super) fn trim_topics(
+        &mut self,
+        rules: &[TopicRetention],
+        age: Age,
+    ) -> Result<(), StoreError> {
         if rules.is_empty() {
             return Ok(());
         }
@@ -67,8 +71,8 @@ impl Store {
         topic: Topic,
         state: TopicState,
         excess: Excess,
-    ) -> Result<(Gone, Option<u64>), StoreError> {
-        let mut gone = Gone {
+    ) -> Result<(Removal, Option<u64>), StoreError> {
+        let mut gone = Removal {
             topic,
             floor: state.floor,
             count: 0,

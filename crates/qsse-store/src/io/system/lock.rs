@@ -1,6 +1,7 @@
 //! The lock of a directory of the system.
 
-use super::{StdFile, StdIo};
+use super::directory::Directory;
+use super::file::StdFile;
 use crate::io::{IoFile, Lock, LockError, Lost};
 use fs4::fs_std::FileExt as _;
 use std::fs::File;
@@ -12,11 +13,12 @@ const MAX_PURPOSE: u64 = 1024;
 
 /// Locks a directory: the file `LOCK` in it, and the directory itself where the system can, which still holds when somebody removes the
 /// file.
-pub(super) fn lock(io: &StdIo, purpose: &str) -> Result<Box<dyn Lock>, LockError> {
-    let path = io.path.join(LOCK);
+pub(super) fn lock(directory: &Directory, purpose: &str) -> Result<Box<dyn Lock>, LockError> {
+    let path = directory.path.join(LOCK);
     #[cfg(unix)]
-    let dir = lock_directory(&io.path).map_err(|()| held(File::open(&path).ok().as_ref()))?;
-    let mut options = StdIo::options();
+    let dir =
+        lock_directory(&directory.path).map_err(|()| held(File::open(&path).ok().as_ref()))?;
+    let mut options = Directory::file_options();
     // Where a file that is open can be kept from being removed.
     #[cfg(windows)]
     std::os::windows::fs::OpenOptionsExt::share_mode(&mut options, SHARE_READ | SHARE_WRITE);
@@ -34,7 +36,7 @@ pub(super) fn lock(io: &StdIo, purpose: &str) -> Result<Box<dyn Lock>, LockError
         .and_then(|()| file.rewind())
         .and_then(|()| file.write_all(purpose.as_bytes()));
     Ok(Box::new(StdLock {
-        io: io.clone(),
+        directory: directory.clone(),
         file: StdFile::new(file),
         #[cfg(unix)]
         _dir: dir,
@@ -73,7 +75,7 @@ fn held(file: Option<&File>) -> LockError {
 }
 
 struct StdLock {
-    io: StdIo,
+    directory: Directory,
     file: StdFile,
     #[cfg(unix)]
     _dir: Option<File>,
@@ -81,7 +83,7 @@ struct StdLock {
 
 impl Lock for StdLock {
     fn lost(&self) -> Option<Lost> {
-        if self.io.is_lost() {
+        if self.directory.is_lost() {
             return Some(Lost::Directory);
         }
         let lost = self.is_lost(LOCK, &self.file);
@@ -89,7 +91,7 @@ impl Lock for StdLock {
     }
 
     fn is_lost(&self, name: &str, file: &dyn IoFile) -> bool {
-        let path = self.io.path.join(name);
-        self.io.leads_elsewhere(&path, Some(file))
+        let path = self.directory.path.join(name);
+        self.directory.leads_elsewhere(&path, Some(file))
     }
 }

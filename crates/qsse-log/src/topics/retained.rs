@@ -9,14 +9,14 @@ use super::{TopicId, Topics};
 
 impl Topics {
     /// Notes that an event is kept, this many bytes long.
-    pub(crate) fn keep(&mut self, id: TopicId, seq: u64, bytes: usize) {
+    pub(crate) fn add_event(&mut self, id: TopicId, seq: u64, bytes: usize) {
         let entry = self.entry_mut(id);
-        let before = entry.kept.capacity();
-        entry.kept.push_back(seq);
+        let before = entry.seqs.capacity();
+        entry.seqs.push_back(seq);
         entry.newest = seq;
-        entry.kept_bytes += bytes;
-        let grown = (entry.kept.capacity() - before) * size_of::<u64>();
-        if entry.kept.len() == 1 && !entry.pinned {
+        entry.bytes += bytes;
+        let grown = (entry.seqs.capacity() - before) * size_of::<u64>();
+        if entry.seqs.len() == 1 && !entry.pinned {
             self.idle -= 1;
         }
         self.index_bytes += grown;
@@ -25,7 +25,7 @@ impl Topics {
     /// Notes that the topic's oldest events are kept no more, if these are the `count` from seq `first` on; several only of a topic without
     /// a rule.
     pub(crate) fn release(&mut self, id: TopicId, first: u64, count: usize, bytes: usize) {
-        let kept = self.kept(id);
+        let kept = self.seqs(id);
         if kept.front() == Some(&first) {
             return self.drop_oldest(id, count, bytes);
         }
@@ -36,10 +36,10 @@ impl Topics {
     }
 
     /// Notes that the topic's events up to a seq are kept no more, because the storage has let go of them.
-    pub(crate) fn let_go(&mut self, topic: TopicRef<'_>, floor: u64) {
+    pub(crate) fn remove_through(&mut self, topic: TopicRef<'_>, floor: u64) {
         if let Some(&id) = self.by_name.get(topic) {
             let id = TopicId(id);
-            let gone = self.kept(id).partition_point(|seq| *seq <= floor);
+            let gone = self.seqs(id).partition_point(|seq| *seq <= floor);
             self.drop_oldest(id, gone, 0);
         }
     }
@@ -47,44 +47,44 @@ impl Topics {
     /// Drops the topic's `count` oldest events, of so many bytes; those count only where a rule does.
     fn drop_oldest(&mut self, id: TopicId, count: usize, bytes: usize) {
         let entry = self.entry_mut(id);
-        let Some(seq) = entry.kept.drain(..count).next_back() else {
+        let Some(seq) = entry.seqs.drain(..count).next_back() else {
             return;
         };
-        entry.lost = seq;
-        entry.kept_bytes = entry.kept_bytes.saturating_sub(bytes);
-        let before = entry.kept.capacity();
-        if entry.kept.is_empty() {
-            entry.kept = VecDeque::new();
-            entry.kept_bytes = 0;
-        } else if entry.kept.len() < before / 4 {
-            entry.kept.shrink_to(before / 2);
+        entry.floor = seq;
+        entry.bytes = entry.bytes.saturating_sub(bytes);
+        let before = entry.seqs.capacity();
+        if entry.seqs.is_empty() {
+            entry.seqs = VecDeque::new();
+            entry.bytes = 0;
+        } else if entry.seqs.len() < before / 4 {
+            entry.seqs.shrink_to(before / 2);
         }
-        let shrunk = (before - entry.kept.capacity()) * size_of::<u64>();
-        if entry.kept.is_empty() && !entry.pinned {
+        let shrunk = (before - entry.seqs.capacity()) * size_of::<u64>();
+        if entry.seqs.is_empty() && !entry.pinned {
             self.idle += 1;
         }
         self.index_bytes -= shrunk;
-        self.lost = self.lost.max(seq);
+        self.max_floor = self.max_floor.max(seq);
     }
 
     /// Whether this event of the topic is kept, if the history has it at all.
-    pub(crate) fn is_kept(&self, id: TopicId, seq: u64) -> bool {
-        seq > self.entry(id).lost
+    pub(crate) fn is_retained(&self, id: TopicId, seq: u64) -> bool {
+        seq > self.entry(id).floor
     }
 
     /// The seqs of the topic's kept events, oldest first.
-    pub(crate) fn kept(&self, id: TopicId) -> &VecDeque<u64> {
-        &self.entry(id).kept
+    pub(crate) fn seqs(&self, id: TopicId) -> &VecDeque<u64> {
+        &self.entry(id).seqs
     }
 
     /// Bytes of the topic's kept events.
-    pub(crate) fn kept_bytes(&self, id: TopicId) -> usize {
-        self.entry(id).kept_bytes
+    pub(crate) fn bytes(&self, id: TopicId) -> usize {
+        self.entry(id).bytes
     }
 
     /// The seqs of the topic's kept events in (after, upto], oldest first.
-    pub(crate) fn kept_within(&self, id: TopicId, after: u64, upto: u64) -> Iter<'_, u64> {
-        let kept = self.kept(id);
+    pub(crate) fn seqs_within(&self, id: TopicId, after: u64, upto: u64) -> Iter<'_, u64> {
+        let kept = self.seqs(id);
         let end = kept.partition_point(|seq| *seq <= upto);
         let start = kept.partition_point(|seq| *seq <= after);
         kept.range(start.min(end)..end)
@@ -94,7 +94,7 @@ impl Topics {
     pub(crate) fn last(&self, filter: &Filter, n: usize, upto: u64) -> Vec<(Topic, usize, u64)> {
         let ids = self.admitted(filter, usize::MAX).unwrap_or_default();
         let last = ids.into_iter().filter_map(|id| {
-            let mut seqs = last_of(self.kept_within(id, 0, upto), n);
+            let mut seqs = last_of(self.seqs_within(id, 0, upto), n);
             let count = seqs.len();
             Some((self.name(id).clone(), count, *seqs.next()?))
         });
@@ -113,7 +113,7 @@ impl Topics {
     ) -> Option<VecDeque<u64>> {
         let mut seqs = Vec::new();
         for id in self.admitted(filter, most)? {
-            seqs.extend(last_of(self.kept_within(id, after, upto), n));
+            seqs.extend(last_of(self.seqs_within(id, after, upto), n));
             if seqs.len() > most {
                 return None;
             }
@@ -123,13 +123,13 @@ impl Topics {
     }
 
     /// Whether everything after `seq` is kept.
-    pub(crate) fn keeps_after(&self, seq: u64) -> bool {
-        self.lost <= seq && self.forgotten <= seq
+    pub(crate) fn retains_after(&self, seq: u64) -> bool {
+        self.max_floor <= seq && self.forgotten_floor <= seq
     }
 
     /// The newest event that `filter` admits and that is kept no more; at most `above` if there is none above that.
-    pub(crate) fn lost(&self, filter: &Filter, above: u64) -> u64 {
-        if self.lost.max(self.forgotten) <= above {
+    pub(crate) fn floor(&self, filter: &Filter, above: u64) -> u64 {
+        if self.max_floor.max(self.forgotten_floor) <= above {
             return above;
         }
         let everything = filter
@@ -137,22 +137,22 @@ impl Topics {
             .iter()
             .any(|pattern| pattern.as_str() == "*");
         if everything {
-            return self.lost.max(self.forgotten);
+            return self.max_floor.max(self.forgotten_floor);
         }
         let matching = filter
             .patterns()
             .iter()
             .flat_map(|pattern| self.by_name.matching(pattern.as_pattern_ref()));
-        let lost = matching.map(|(_, id)| self.entry(TopicId(*id)).lost);
+        let lost = matching.map(|(_, id)| self.entry(TopicId(*id)).floor);
         lost.max()
             .unwrap_or_default()
-            .max(self.forgotten)
+            .max(self.forgotten_floor)
             .max(above)
     }
 
     /// The history has no record up to this seq any more.
-    pub(crate) fn set_floor(&mut self, floor: u64) {
-        self.floor = floor;
+    pub(crate) fn set_history_floor(&mut self, floor: u64) {
+        self.history_floor = floor;
     }
 
     /// Allocated bytes of the lists of seqs.
@@ -175,7 +175,7 @@ mod tests {
         let mut topics = Topics::default();
         let id = topics.resolve(TopicRef::new("a").unwrap());
         for (seq, bytes) in kept {
-            topics.keep(id, *seq, *bytes);
+            topics.add_event(id, *seq, *bytes);
         }
         (topics, id)
     }
@@ -183,15 +183,15 @@ mod tests {
     #[test]
     fn bytes_are_those_of_the_kept_events() {
         let (mut topics, id) = topics_with(&[(1, 10), (2, 20), (5, 40)]);
-        assert_eq!(topics.kept_bytes(id), 70);
+        assert_eq!(topics.bytes(id), 70);
         topics.release(id, 1, 1, 10);
-        assert_eq!(topics.kept_bytes(id), 60);
+        assert_eq!(topics.bytes(id), 60);
         topics.release(id, 2, 2, 60);
-        assert_eq!((topics.kept_bytes(id), topics.kept(id).len()), (0, 0));
+        assert_eq!((topics.bytes(id), topics.seqs(id).len()), (0, 0));
         // What a storage lets go of is not counted, but nothing left is nothing.
         let (mut topics, id) = topics_with(&[(1, 10), (2, 20)]);
-        topics.let_go(TopicRef::new("a").unwrap(), 2);
-        assert_eq!(topics.kept_bytes(id), 0);
+        topics.remove_through(TopicRef::new("a").unwrap(), 2);
+        assert_eq!(topics.bytes(id), 0);
     }
 
     #[test]
@@ -199,10 +199,10 @@ mod tests {
         let (mut topics, id) = topics_with(&[(10, 1), (11, 1), (12, 1), (13, 1), (20, 1)]);
         topics.release(id, 10, 1, 1);
         topics.release(id, 10, 3, 3);
-        assert_eq!(topics.kept(id), &[13, 20]);
-        assert!(!topics.is_kept(id, 12) && topics.is_kept(id, 13));
+        assert_eq!(topics.seqs(id), &[13, 20]);
+        assert!(!topics.is_retained(id, 12) && topics.is_retained(id, 13));
         topics.release(id, 10, 3, 3);
-        assert_eq!(topics.kept(id), &[13, 20]);
+        assert_eq!(topics.seqs(id), &[13, 20]);
     }
 
     #[test]
@@ -210,14 +210,14 @@ mod tests {
         let (mut topics, id) = topics_with(&[]);
         let counted = |topics: &Topics| topics.index_bytes() / size_of::<u64>();
         for seq in 1..=1_000 {
-            topics.keep(id, seq, 1);
-            assert_eq!(counted(&topics), topics.kept(id).capacity());
+            topics.add_event(id, seq, 1);
+            assert_eq!(counted(&topics), topics.seqs(id).capacity());
         }
         let most = counted(&topics);
         topics.release(id, 1, 700, 700);
         assert_eq!(counted(&topics), most, "it may be needed again");
         topics.release(id, 701, 200, 200);
-        assert_eq!(counted(&topics), topics.kept(id).capacity());
+        assert_eq!(counted(&topics), topics.seqs(id).capacity());
         assert_eq!(counted(&topics), most / 2);
         topics.release(id, 901, 100, 100);
         assert_eq!(topics.index_bytes(), 0);
@@ -228,7 +228,7 @@ mod tests {
     fn a_selection_is_of_the_last_events_up_to_a_limit() {
         let (mut topics, _) = topics_with(&[(1, 1), (3, 1), (5, 1)]);
         let other = topics.resolve(TopicRef::new("b").unwrap());
-        topics.keep(other, 4, 1);
+        topics.add_event(other, 4, 1);
         let last = |n, range, most| topics.last_seqs(&"*".parse().unwrap(), n, range, most);
         let seqs = |seqs: &[u64]| Some(seqs.iter().copied().collect::<VecDeque<_>>());
         assert_eq!(last(1, (0, 9), 2), seqs(&[4, 5]));
@@ -250,15 +250,15 @@ mod tests {
         let (mut topics, id) = topics_with(&[(3, 1), (5, 1)]);
         topics.release(id, 3, 1, 1);
         let lost =
-            |topics: &Topics, filter: &str, above| topics.lost(&filter.parse().unwrap(), above);
+            |topics: &Topics, filter: &str, above| topics.floor(&filter.parse().unwrap(), above);
         let all = [("a", 0), ("*", 0), ("b", 0), ("a", 3), ("a", 2), ("b", 2)];
         let all = all.map(|(filter, above)| lost(&topics, filter, above));
         assert_eq!(all, [3, 3, 0, 3, 3, 2]);
-        assert!(topics.keeps_after(3) && !topics.keeps_after(2));
-        topics.forgotten = 4;
+        assert!(topics.retains_after(3) && !topics.retains_after(2));
+        topics.forgotten_floor = 4;
         let all = [("a", 0), ("*", 0), ("b", 0), ("b", 5)];
         let all = all.map(|(filter, above)| lost(&topics, filter, above));
         assert_eq!(all, [4, 4, 4, 5]);
-        assert!(topics.keeps_after(4) && !topics.keeps_after(3));
+        assert!(topics.retains_after(4) && !topics.retains_after(3));
     }
 }
