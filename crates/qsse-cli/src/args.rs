@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_definition_is_sound() {
+    fn clap_accepts_the_definition_of_the_arguments() {
         command().debug_assert();
     }
 

@@ -277,7 +277,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_reads_and_writes_itself() {
+    fn a_configuration_survives_serialization() {
         let config = Config::default().retry(RetryPolicy::times(3, Duration::from_millis(1500)));
         let text = serde_json::to_string(&config).unwrap();
         assert!(text.contains(r#""interval":"1s 500ms""#), "{text}");

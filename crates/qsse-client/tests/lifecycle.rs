@@ -101,7 +101,7 @@ async fn a_connect_given_up_leaves_nothing_behind() {
 }
 
 #[test]
-fn connecting_needs_a_runtime_and_says_so() {
+fn connecting_without_a_runtime_is_an_error_that_says_so() {
     let error = block_on(Client::connect("localhost").into_future()).unwrap_err();
     assert!(matches!(error, ConnectError::NoRuntime), "{error}");
 }

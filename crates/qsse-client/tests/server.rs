@@ -41,7 +41,7 @@ async fn lent_events_are_those_that_others_get() {
 }
 
 #[tokio::test]
-async fn publish_and_subscribe() {
+async fn a_subscriber_gets_what_the_server_and_a_client_publish() {
     let server = TestServer::start().await.unwrap();
     let client = Client::connect(server.url()).await.unwrap();
     let mut rides = client.subscribe("ride.*.start").await.unwrap();
@@ -162,7 +162,7 @@ async fn a_server_that_is_replaced_is_a_reset() {
 }
 
 #[tokio::test]
-async fn refusals_are_typed() {
+async fn each_refusal_is_an_error_of_its_own_type() {
     let server = Server::bind("127.0.0.1:0")
         .topics(["people", "ride.*"])
         .authenticator_fn(|token| token == "sesame")
@@ -197,7 +197,7 @@ async fn refusals_are_typed() {
 }
 
 #[tokio::test]
-async fn handlers_run() {
+async fn a_handler_is_called_for_each_event_in_order() {
     let server = TestServer::start().await.unwrap();
     let client = Client::connect(server.url()).await.unwrap();
     let (sender, mut called) = mpsc::unbounded_channel();

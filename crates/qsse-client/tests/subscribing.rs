@@ -467,7 +467,7 @@ async fn next_can_be_cancelled_at_any_time() {
 }
 
 #[tokio::test]
-async fn connecting_and_subscribing_is_one_breath_and_one_life() {
+async fn a_subscription_asked_for_with_the_connection_keeps_it_alive() {
     let server = FakeServer::start();
     let (subscription, peer) = tokio::join!(server.connect().subscribe("*"), async {
         let mut peer = server.accept().await;

@@ -60,6 +60,10 @@ fn scenes() -> Vec<Scene> {
         topics: topics.split(',').map(str::to_owned).collect(),
         ..Transcript::default()
     };
+    let guarded = || Transcript {
+        token: Some("right".to_owned()),
+        ..server("people")
+    };
     let publish = |topic: &str, data: &[u8]| (topic.to_owned(), data.to_vec());
     let every: Vec<u8> = (0..=255).collect();
     vec![
@@ -103,9 +107,8 @@ fn scenes() -> Vec<Scene> {
             asks: "people",
             token: "right",
             server: Transcript {
-                token: Some("right".to_owned()),
                 published: vec![publish("people", b"let in")],
-                ..server("people")
+                ..guarded()
             },
             has: &["people"],
             lines: 1,
@@ -115,10 +118,7 @@ fn scenes() -> Vec<Scene> {
             about: "A token that is not.",
             asks: "people",
             token: "wrong",
-            server: Transcript {
-                token: Some("right".to_owned()),
-                ..server("people")
-            },
+            server: guarded(),
             has: &[],
             lines: 0,
         },
@@ -127,10 +127,7 @@ fn scenes() -> Vec<Scene> {
             about: "No token where one is needed.",
             asks: "people",
             token: "",
-            server: Transcript {
-                token: Some("right".to_owned()),
-                ..server("people")
-            },
+            server: guarded(),
             has: &[],
             lines: 0,
         },

@@ -544,7 +544,7 @@ async fn topics_that_only_the_storage_has_are_reached_by_patterns() {
 }
 
 #[tokio::test]
-async fn memory_lets_go_of_what_it_shows_later_too() {
+async fn events_that_are_shown_later_are_dropped_from_memory_too() {
     let fake = Fake::new();
     let log = log(&fake, Config::default());
     publish(&log, "a").await.unwrap();

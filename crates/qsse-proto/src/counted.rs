@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_is_singular() {
+    fn one_event_is_printed_in_the_singular() {
         let shown = [0, 1, 2].map(|number: usize| Counted(number, "event").to_string());
         assert_eq!(shown, ["0 events", "1 event", "2 events"]);
     }

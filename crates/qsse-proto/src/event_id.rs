@@ -185,7 +185,7 @@ mod tests {
     proptest! {
         // QP-2.6
         #[test]
-        fn text_round_trip(epoch: u64, seq: u64) {
+        fn an_id_survives_its_text(epoch: u64, seq: u64) {
             let id = EventId::new(Epoch::new(epoch), seq);
             let text = id.to_string();
             prop_assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn ends_of_the_range() {
+    fn the_smallest_and_largest_ids_survive_their_text() {
         assert_eq!(EventId::new(Epoch::new(0), 0).to_string(), "0-0");
         assert_eq!("0-0".parse(), Ok(EventId::new(Epoch::new(0), 0)));
         assert_eq!(

@@ -149,7 +149,7 @@ mod tests {
 
     // QP-2.9
     #[test]
-    fn limits_of_a_kind() {
+    fn a_kind_has_1_to_64_bytes_and_no_control_character() {
         assert_eq!(Kind::new(""), Err(KindError::Empty));
         assert!(Kind::new("k".repeat(64)).is_ok());
         assert_eq!(Kind::new("k".repeat(65)), Err(KindError::TooLong));
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn text_goes_in_and_out() {
+    fn a_kind_compares_with_text_and_prints_it() {
         for text in ["message", "created"] {
             let kind = Kind::new(text).unwrap();
             assert_eq!(text.parse(), Ok(kind.clone()));

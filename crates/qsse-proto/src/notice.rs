@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn both_read_as_sentences() {
+    fn a_gap_and_a_reset_print_as_sentences() {
         let gap = |at_most, reason| Gap::new(id(3), id(9), at_most, reason).to_string();
         assert_eq!(
             gap(6, GapReason::Retention),

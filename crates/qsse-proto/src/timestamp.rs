@@ -216,7 +216,7 @@ mod tests {
     ];
 
     #[test]
-    fn known_dates() {
+    fn known_dates_read_and_print_as_rfc_3339() {
         for (micros, text) in KNOWN {
             assert_eq!(Timestamp(micros).to_string(), text);
             assert_eq!(text.parse(), Ok(Timestamp(micros)));
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn offsets_and_fractions() {
+    fn offsets_and_fractions_are_read() {
         let time = Timestamp(1_767_323_045_000_000);
         for text in [
             "2026-01-02T03:04:05Z",
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn system_time_and_back() {
+    fn a_timestamp_survives_system_time() {
         let time = Timestamp(1_767_323_045_000_006);
         assert_eq!(Timestamp::from(time.to_system_time().unwrap()), time);
         let before = UNIX_EPOCH - Duration::from_secs(1);

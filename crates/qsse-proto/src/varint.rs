@@ -136,7 +136,7 @@ mod tests {
 
     // QP-2.2
     #[test]
-    fn exact_bytes() {
+    fn numbers_have_the_bytes_of_the_protocol() {
         assert_eq!(bytes(0), [0]);
         assert_eq!(bytes(127), [0x7f]);
         assert_eq!(bytes(128), [0x80, 1]);

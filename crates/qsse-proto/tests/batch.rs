@@ -68,7 +68,7 @@ proptest! {
     }
 
     #[test]
-    fn retain_and_after_are_filters(events in events(), keep in "[a-z]", seq_of in 0..60usize) {
+    fn retain_and_after_leave_the_events_that_they_should(events in events(), keep in "[a-z]", seq_of in 0..60usize) {
         for batch in batches(&events, 50) {
             let all = events_of(&batch);
             let left = batch.retain(|topic| topic.contains(&keep));
@@ -133,7 +133,7 @@ fn later_events_cost_few_bytes() {
 
 // QP-6.4: more topics than are remembered, and more kinds.
 #[test]
-fn ten_thousand_topics_in_one_log() {
+fn ten_thousand_topics_survive_batches() {
     let events: Vec<Event> = (0..20_000)
         .map(|n| {
             event(
@@ -299,7 +299,7 @@ fn an_empty_batch_is_not_sealed() {
 }
 
 #[test]
-fn a_frame_and_more_is_no_batch() {
+fn bytes_behind_a_batch_are_refused() {
     let mut bytes = batches(&[event(1, 1, "a", "message", "x")], 1)[0]
         .bytes()
         .to_vec();

@@ -233,24 +233,24 @@ macro_rules! check {
 
 proptest! {
     #[test]
-    fn client_frames(frame in client_frame()) {
+    fn client_frames_survive_encoding_and_are_refused_when_cut(frame in client_frame()) {
         check!(ClientFrame, frame, every_cut: true);
     }
 
     #[test]
-    fn server_frames(frame in server_frame()) {
+    fn server_frames_survive_encoding_and_are_refused_when_cut(frame in server_frame()) {
         check!(ServerFrame, frame, every_cut: true);
     }
 
     #[test]
-    fn publisher_frames(frame in publisher_frame()) {
+    fn publisher_frames_survive_encoding(frame in publisher_frame()) {
         // The data of a publish goes to the end, wherever that is.
         let every_cut = !matches!(frame, PublisherFrame::Publish(_));
         check!(PublisherFrame, frame, every_cut: every_cut);
     }
 
     #[test]
-    fn answers(frame in answer()) {
+    fn acknowledgements_survive_encoding_and_are_refused_when_cut(frame in answer()) {
         check!(AckFrame, frame, every_cut: true);
     }
 }

@@ -72,7 +72,7 @@ fn batch_with(rest: &[&[u8]]) -> (DecodeError, usize) {
 const VIOLATION: Code = Code::PROTOCOL_VIOLATION;
 
 #[test]
-fn every_truncation() {
+fn a_truncated_stream_is_no_error_before_its_missing_bytes() {
     let sample = sample();
     for end in 0..sample.len() {
         read_as_all(&sample[..end]);
@@ -99,7 +99,7 @@ fn every_truncation_of_a_batch_is_an_error() {
 }
 
 #[test]
-fn every_byte_corrupted_in_every_way() {
+fn a_corrupted_byte_causes_no_panic() {
     let sample = sample();
     for at in 0..sample.len() {
         for flip in 1..=255 {
@@ -112,12 +112,12 @@ fn every_byte_corrupted_in_every_way() {
 
 proptest! {
     #[test]
-    fn any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn random_bytes_cause_no_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         read_as_all(&bytes);
     }
 
     #[test]
-    fn any_body(kind: u8, body in proptest::collection::vec(prop_oneof![0..6u8, any::<u8>()], 0..60)) {
+    fn a_frame_with_a_random_body_causes_no_panic(kind: u8, body in proptest::collection::vec(prop_oneof![0..6u8, any::<u8>()], 0..60)) {
         let bytes = framed(kind, &body);
         read_as_all(&bytes);
         read_as_all(&[&header(0).encode()[..], &bytes].concat());
@@ -126,7 +126,7 @@ proptest! {
 
 // QP-3.2, QP-2.8
 #[test]
-fn a_frame_that_claims_four_gigabytes() {
+fn a_frame_that_claims_four_gigabytes_is_refused_without_memory_for_it() {
     let claim = [0xff, 0xff, 0xff, 0xff];
     let (error, reserved) = after_header(&claim);
     assert_eq!((error.code(), reserved), (Code::FRAME_TOO_LARGE, 0));
@@ -140,7 +140,7 @@ fn a_frame_that_claims_four_gigabytes() {
 
 // QP-2.8
 #[test]
-fn a_frame_that_claims_all_that_is_allowed() {
+fn a_frame_that_claims_the_limit_reserves_no_more_than_64_kib() {
     let limit = limits::event_frame_bytes(limits::EVENT_BYTES);
     let mut decoder = frame::Decoder::new(limit);
     decoder.push(Bytes::copy_from_slice(&(limit as u32).to_le_bytes()));
@@ -155,7 +155,7 @@ fn a_frame_that_claims_all_that_is_allowed() {
 
 // QP-2.8
 #[test]
-fn data_that_claims_all_that_is_allowed() {
+fn data_that_claims_the_limit_reserves_no_more_than_64_kib() {
     let mut decoder = Decoder::new(limits::EVENT_BYTES);
     decoder.push(header(0).encode());
     decoder.next().unwrap();
@@ -171,34 +171,34 @@ fn data_that_claims_all_that_is_allowed() {
 
 // QP-6.7, QP-2.8
 #[test]
-fn data_that_claims_more_than_any_memory() {
+fn data_that_claims_more_than_any_memory_is_refused_without_memory_for_it() {
     let (error, reserved) = batch_with(&[&[0, 1, b'a', 0], &HUGE, b"x"]);
     assert_eq!((error.code(), reserved), (Code::EVENT_TOO_LARGE, 0));
 }
 
 // QP-2.8
 #[test]
-fn data_that_claims_more_than_its_frame() {
+fn data_that_claims_more_than_its_frame_is_refused() {
     let (error, reserved) = batch_with(&[&[0, 1, b'a', 0, 100], b"x"]);
     assert_eq!(reserved, 0);
     assert!(matches!(error, DecodeError::Truncated { .. }), "{error:?}");
 }
 
 #[test]
-fn a_topic_that_claims_more_than_its_frame() {
+fn a_topic_that_claims_more_than_its_frame_is_refused() {
     let (error, _) = batch_with(&[&[0, 200, b'a']]);
     assert!(matches!(error, DecodeError::Truncated { .. }), "{error:?}");
 }
 
 #[test]
-fn a_kind_that_claims_more_than_its_frame() {
+fn a_kind_that_claims_more_than_its_frame_is_refused() {
     let (error, _) = batch_with(&[&[0, 1, b'a', 1, 60, b'k']]);
     assert!(matches!(error, DecodeError::Truncated { .. }), "{error:?}");
 }
 
 // QP-6.4
 #[test]
-fn topic_numbers_that_were_not_given_out() {
+fn topic_numbers_that_were_not_assigned_are_refused() {
     for number in [&[2][..], &[0xff, 1], &HUGE] {
         let (error, _) = batch_with(&[&[0, 1, b'a', 0, 0, 1, 0], number, &[0, 0]]);
         assert_eq!(error.code(), VIOLATION);
@@ -207,7 +207,7 @@ fn topic_numbers_that_were_not_given_out() {
 
 // QP-6.5
 #[test]
-fn kind_numbers_that_were_not_given_out() {
+fn kind_numbers_that_were_not_assigned_are_refused() {
     for number in [&[2][..], &[0xff, 1], &HUGE] {
         let (error, _) = batch_with(&[&[0, 1, b'a'], number, &[0]]);
         assert_eq!(error.code(), VIOLATION);
@@ -216,7 +216,7 @@ fn kind_numbers_that_were_not_given_out() {
 
 // QP-6.3
 #[test]
-fn steps_that_lead_out_of_range() {
+fn steps_out_of_range_are_refused() {
     let first = [0, 1, b'a', 0, 0];
     for steps in [[&HUGE[..], &[0]].concat(), [&[1][..], &HUGE].concat()] {
         // The time is 1, so that the largest step leads beyond the largest number.
@@ -236,7 +236,7 @@ fn steps_that_lead_out_of_range() {
 
 // QP-2.2
 #[test]
-fn a_number_that_never_ends() {
+fn a_number_without_an_end_is_refused() {
     let (error, _) = on_stream(0x21, &[0xff; 11]);
     assert_eq!(error.code(), VIOLATION);
     let (error, _) = batch_with(&[&[0xff; 11]]);
@@ -245,7 +245,7 @@ fn a_number_that_never_ends() {
 
 // QP-2.9, QP-2.10
 #[test]
-fn names_that_are_none() {
+fn invalid_topics_and_kinds_are_refused() {
     for topic in [&b""[..], b"a..b", b"*", b"a\nb", b"\xff"] {
         let (error, _) = batch_with(&[&[0, topic.len() as u8], topic, &[0, 0]]);
         assert_eq!(error.code(), VIOLATION, "{topic:?}");
@@ -258,7 +258,7 @@ fn names_that_are_none() {
 
 // QP-3.2
 #[test]
-fn a_small_frame_that_is_not_small() {
+fn a_large_frame_of_a_small_kind_is_refused() {
     for kind in [0x22, 0x23] {
         let (error, reserved) = after_header(&[0x01, 0x01, 0, 0, kind]);
         assert_eq!((error.code(), reserved), (Code::FRAME_TOO_LARGE, 0));
@@ -269,7 +269,7 @@ fn a_small_frame_that_is_not_small() {
 
 // QP-2.8
 #[test]
-fn a_batch_that_ends_in_its_first_numbers() {
+fn a_batch_that_ends_in_its_first_numbers_is_refused() {
     for body in [&[0x80][..], &[1], &[1, 0x80]] {
         assert_eq!(on_stream(0x21, body).0.code(), VIOLATION);
     }
@@ -277,7 +277,7 @@ fn a_batch_that_ends_in_its_first_numbers() {
 
 // QP-5.2, QP-2.8
 #[test]
-fn patterns_that_claim_to_be_very_many() {
+fn a_huge_number_of_patterns_is_refused() {
     for count in [&[0x81, 0x08][..], &[0xff, 0xff, 0xff, 0xff, 0x0f], &HUGE] {
         let body = [&[1], count, &[1, b'a', 0, 0]].concat();
         let frame = Frame {
@@ -290,7 +290,7 @@ fn patterns_that_claim_to_be_very_many() {
 
 // QP-2.8
 #[test]
-fn a_token_that_claims_more_than_its_frame() {
+fn a_token_that_claims_more_than_its_frame_is_refused() {
     for length in [&[2][..], &[0xff, 0xff, 0xff, 0xff, 0x0f], &HUGE] {
         let body = [length, b"t"].concat();
         let frame = Frame {
@@ -303,7 +303,7 @@ fn a_token_that_claims_more_than_its_frame() {
 
 // QP-2.8
 #[test]
-fn a_publish_whose_names_claim_more_than_its_frame() {
+fn a_publish_whose_names_claim_more_than_its_frame_is_refused() {
     for body in [
         &[][..],
         &[0],

@@ -40,7 +40,7 @@ fn publishes_are_written_one_behind_the_other() {
 
 // QP-8.2
 #[test]
-fn a_publish_that_is_malformed() {
+fn a_malformed_publish_is_refused() {
     for body in [
         &[8, 1, b'a', 0][..],
         &[0, 0, 0],
@@ -88,7 +88,7 @@ fn a_key_and_a_retry_travel_with_a_publish() {
 
 // QP-8.11, QP-8.12
 #[test]
-fn keys_and_retries_that_are_none() {
+fn invalid_keys_and_retries_are_refused() {
     let with = |flags: u8, rest: &[u8]| Frame {
         kind: 0x31,
         body: [&[flags, 1, b'a', 0], rest].concat().into(),
@@ -114,7 +114,7 @@ fn keys_and_retries_that_are_none() {
 }
 
 #[test]
-fn how_many_events_were_acknowledged() {
+fn an_acknowledgement_counts_its_events() {
     let count = |first, last| {
         Acknowledged {
             through: 0,

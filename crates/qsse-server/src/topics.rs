@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_patterns_admit_topics() {
+    fn declared_names_and_patterns_admit_their_topics() {
         let topics = Topics::declare(["people", "ride.*"]).unwrap();
         assert!(topics.admits(topic("people")));
         assert!(topics.admits(topic("ride.7.start")));

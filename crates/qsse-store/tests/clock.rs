@@ -281,7 +281,7 @@ fn append_of(store: &mut Store, publisher: u8, time: u64) {
 }
 
 #[test]
-fn publishers_outlast_a_clock_that_jumps() {
+fn publishers_are_remembered_when_the_clock_jumps() {
     let io = MemIo::new();
     let (mut store, _) = open(&io);
     for (publisher, time) in [(1, NOON), (2, NOON + YEAR), (3, NOON + SECOND), (4, SECOND)] {

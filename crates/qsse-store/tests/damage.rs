@@ -210,7 +210,7 @@ fn data_that_looks_like_a_record_is_never_one() {
 }
 
 #[test]
-fn real_files_are_no_different() {
+fn damage_in_real_files_is_found_too() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path();
     let (mut store, _) = Store::open_dir(path, options()).unwrap();

@@ -62,7 +62,7 @@ fn the_last_numbers_are_known_again() {
 }
 
 #[test]
-fn they_outlast_the_segments_they_came_in() {
+fn numbers_of_publishers_outlast_their_segments() {
     let io = MemIo::new();
     let (mut store, _) = open(&io);
     publish(&mut store, ADA, 1, 1, 3);

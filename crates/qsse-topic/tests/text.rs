@@ -52,7 +52,7 @@ fn errors_say_where() {
 }
 
 #[test]
-fn what_else_is_allowed() {
+fn unusual_characters_are_allowed() {
     for text in [
         "a b",
         "a,b",
@@ -100,7 +100,7 @@ fn limits_are_inclusive() {
 }
 
 #[test]
-fn errors_read_well() {
+fn errors_print_as_sentences() {
     let show = |text| Topic::new(text).unwrap_err().to_string();
     assert_eq!(show(""), "topic is empty: it needs at least one segment");
     assert_eq!(
@@ -128,7 +128,7 @@ fn errors_read_well() {
 }
 
 #[test]
-fn text_goes_in_and_out() {
+fn topics_and_patterns_survive_their_text() {
     let ride: Topic = "ride.7".parse().unwrap();
     assert_eq!(ride, Topic::try_from("ride.7").unwrap());
     assert_eq!(ride, Topic::try_from(String::from("ride.7")).unwrap());
@@ -190,7 +190,7 @@ fn conversions_that_cannot_fail_fit() {
 }
 
 #[test]
-fn filters_come_from_many_things() {
+fn filters_are_made_of_patterns_texts_and_lists() {
     let one: Filter = "ride.*".parse().unwrap();
     let same: [Result<Filter, FilterError>; 10] = [
         "ride.*".into_filter(),
@@ -242,7 +242,7 @@ fn a_filter_yields_its_patterns() {
 }
 
 #[test]
-fn things_can_be_shown_and_sent() {
+fn types_are_shared_between_threads_and_have_debug_output() {
     fn shareable<T: Send + Sync + Clone + std::fmt::Debug + 'static>() {}
     shareable::<Topic>();
     shareable::<Pattern>();
@@ -262,7 +262,7 @@ mod serde {
     use super::*;
 
     #[test]
-    fn as_strings() {
+    fn topics_and_patterns_are_serialized_as_strings() {
         assert_eq!(serde_json::to_string(&topic("a.b")).unwrap(), r#""a.b""#);
         assert_eq!(serde_json::to_string(&RIDES).unwrap(), r#""ride.7""#);
         assert_eq!(
@@ -281,7 +281,7 @@ mod serde {
     }
 
     #[test]
-    fn filters_as_sequences() {
+    fn filters_are_serialized_as_sequences_of_patterns() {
         let filter = ["b", "a.*", "a.b"].into_filter().unwrap();
         assert_eq!(serde_json::to_string(&filter).unwrap(), r#"["a.*","b"]"#);
         assert_eq!(

@@ -127,7 +127,7 @@ async fn it_is_trusted_among_others_and_without_its_issuer() {
 }
 
 #[tokio::test]
-async fn its_time_counts() {
+async fn an_expired_certificate_in_the_file_is_refused() {
     for is_ca in [IsCa::Ca(BasicConstraints::Unconstrained), IsCa::NoCa] {
         let mut params = openssl(&["events.example"]);
         params.is_ca = is_ca;

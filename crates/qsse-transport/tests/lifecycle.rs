@@ -360,7 +360,7 @@ async fn a_connection_outlives_its_client_endpoint() {
 }
 
 #[tokio::test]
-async fn statistics_move() {
+async fn statistics_count_what_was_sent() {
     let pair = pair().await;
     let before = pair.near.stats();
     let mut stream = soon("a stream", pair.near.open_uni()).await.unwrap();

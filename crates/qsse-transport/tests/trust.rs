@@ -175,7 +175,7 @@ async fn an_expired_certificate_is_refused() {
 
 #[cfg(feature = "platform-verifier")]
 #[tokio::test]
-async fn the_platform_does_not_know_us() {
+async fn a_self_signed_certificate_is_refused_with_the_roots_of_the_platform() {
     use qsse_transport::tls::TlsError;
 
     let server = ServerTls::self_signed(NO_NAMES).unwrap();

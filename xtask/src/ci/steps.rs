@@ -7,8 +7,9 @@ use anyhow::Result;
 
 use super::package;
 use crate::{
-    api, artifacts, command::cargo, docs, examples, interleave, interop, mutants, no_std, sim,
-    soak, tidy,
+    api, artifacts,
+    command::{Shown, cargo},
+    docs, examples, interleave, interop, mutants, no_std, sim, soak, tidy,
 };
 
 /// One step.
@@ -136,7 +137,17 @@ fn lint(selection: &str) -> Result<()> {
 }
 
 fn test() -> Result<()> {
-    cargo(artifacts::TEST).run()
+    with_threads(cargo(artifacts::TEST)).run()
+}
+
+/// Lets more tests run at a time than there are cores: most of them wait for timers and peers.
+fn with_threads(tests: Shown) -> Shown {
+    const VARIABLE: &str = "RUST_TEST_THREADS";
+    if std::env::var_os(VARIABLE).is_some() {
+        return tests;
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    tests.env(VARIABLE, &(4 * cores).to_string())
 }
 
 fn doctest() -> Result<()> {
@@ -144,13 +155,20 @@ fn doctest() -> Result<()> {
 }
 
 fn crypto() -> Result<()> {
-    cargo("test --package qsse-transport --no-default-features --features ring,self-signed")
-        .run()?;
-    cargo("test --package qsse-transport --all-features").run()
+    for features in [
+        "--no-default-features --features ring,self-signed",
+        "--all-features",
+    ] {
+        let tests = cargo(&format!("test --package qsse-transport {features}"));
+        with_threads(tests).run()?;
+    }
+    Ok(())
 }
 
 fn doc() -> Result<()> {
-    cargo("doc --no-deps --all-features")
+    // With the examples, dependencies have the features that they have for clippy: nothing below is
+    // checked again.
+    cargo("doc --no-deps --all-features --lib --bins --examples")
         .env("RUSTDOCFLAGS", "-D warnings")
         .run()
 }

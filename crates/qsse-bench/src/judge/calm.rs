@@ -8,7 +8,6 @@ use super::compare::{Row, compare};
 use super::figures::DELIVERIES;
 use super::report::Figure;
 use super::run::Order;
-use crate::payload::USUAL_BYTES;
 use crate::work::{Peer, Role, Task};
 
 const PEERS: [Peer; 4] = [Peer::Qsse, Peer::RawQuinn, Peer::SseH2, Peer::Nats];
@@ -36,18 +35,13 @@ const FIGURES: [Figure; 3] = [
 
 pub(super) fn run(bench: &Bench<'_>) -> Result<Vec<Value>> {
     let title = format!("calm: {SUBSCRIBERS} subscribers, {EVENTS_PER_S} events/s");
-    let order = Order {
-        task: Task::Steady {
+    let order = Order::new(
+        Task::Steady {
             events_per_s: EVENTS_PER_S,
         },
-        role: Role::Receive,
-        clients: SUBSCRIBERS,
-        newcomers: 0,
-        distinct: false,
-        resumed: false,
-        event_bytes: USUAL_BYTES,
-        loss_percent: 0.0,
-    };
+        Role::Receive,
+        SUBSCRIBERS,
+    );
     let row = Row {
         title,
         fields: &[

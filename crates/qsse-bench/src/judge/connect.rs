@@ -9,7 +9,6 @@ use super::compare::{Row, compare};
 use super::figures::{P50, P99};
 use super::report::Figure;
 use super::run::Order;
-use crate::payload::USUAL_BYTES;
 use crate::work::{Peer, Role, Task};
 
 const PEERS: [Peer; 5] = [
@@ -57,14 +56,8 @@ fn of(bench: &Bench<'_>, resumed: bool) -> Value {
     let handshakes = if resumed { "resumed" } else { "full" };
     let title = format!("connect: {AT_ONCE} at a time, {handshakes} handshakes");
     let order = Order {
-        task: Task::Welcome,
-        role: Role::Storm,
-        clients: AT_ONCE,
-        newcomers: 0,
-        distinct: false,
         resumed,
-        event_bytes: USUAL_BYTES,
-        loss_percent: 0.0,
+        ..Order::new(Task::Welcome, Role::Storm, AT_ONCE)
     };
     let row = Row {
         title,

@@ -47,14 +47,8 @@ pub(super) fn run(bench: &Bench<'_>) -> Result<Vec<Value>> {
 fn of(bench: &Bench<'_>, subscribers: usize, event_bytes: usize) -> Value {
     let title = format!("fanout: {subscribers} subscribers, {event_bytes}-byte events");
     let order = Order {
-        task: Task::Flood,
-        role: Role::Receive,
-        clients: subscribers,
-        newcomers: 0,
-        distinct: false,
-        resumed: false,
         event_bytes,
-        loss_percent: 0.0,
+        ..Order::new(Task::Flood, Role::Receive, subscribers)
     };
     let row = Row {
         title,

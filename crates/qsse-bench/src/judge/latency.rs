@@ -12,7 +12,6 @@ use super::compare::{Row, compare};
 use super::figures::{P50, P99, P999};
 use super::report::Figure;
 use super::run::Order;
-use crate::payload::USUAL_BYTES;
 use crate::work::{Peer, Role, Task};
 
 const PEERS: [Peer; 5] = [
@@ -61,14 +60,8 @@ fn of(bench: &Bench<'_>, subscribers: usize, events_per_s: f64, loss_percent: f6
         "latency: {subscribers} subscribers, {events_per_s} events/s, {loss_percent} % lost each way"
     );
     let order = Order {
-        task: Task::Steady { events_per_s },
-        role: Role::Receive,
-        clients: subscribers,
-        newcomers: 0,
-        distinct: false,
-        resumed: false,
-        event_bytes: USUAL_BYTES,
         loss_percent,
+        ..Order::new(Task::Steady { events_per_s }, Role::Receive, subscribers)
     };
     let row = Row {
         title,

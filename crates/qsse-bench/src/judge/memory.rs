@@ -8,7 +8,6 @@ use super::bench::Bench;
 use super::compare::{Row, compare};
 use super::report::Figure;
 use super::run::Order;
-use crate::payload::USUAL_BYTES;
 use crate::work::{Peer, Role, Task};
 
 const PEERS: [Peer; 6] = [
@@ -40,14 +39,8 @@ fn of(bench: &Bench<'_>, distinct: bool) -> Value {
     let filters = if distinct { clients } else { 1 };
     let title = format!("memory: {clients} idle subscribers, {filters} distinct filters");
     let order = Order {
-        task: Task::Welcome,
-        role: Role::Hold,
-        clients,
-        newcomers: 0,
         distinct,
-        resumed: false,
-        event_bytes: USUAL_BYTES,
-        loss_percent: 0.0,
+        ..Order::new(Task::Welcome, Role::Hold, clients)
     };
     let row = Row {
         title,

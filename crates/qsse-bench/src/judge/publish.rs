@@ -40,16 +40,7 @@ pub(super) fn run(bench: &Bench<'_>) -> Result<Vec<Value>> {
 
 fn of(bench: &Bench<'_>, publishers: usize) -> Value {
     let title = format!("publish: {publishers} publishers, {USUAL_BYTES}-byte events");
-    let order = Order {
-        task: Task::Take,
-        role: Role::Publish,
-        clients: publishers,
-        newcomers: 0,
-        distinct: false,
-        resumed: false,
-        event_bytes: USUAL_BYTES,
-        loss_percent: 0.0,
-    };
+    let order = Order::new(Task::Take, Role::Publish, publishers);
     let row = Row {
         title,
         fields: &[("publishers", json!(publishers))],

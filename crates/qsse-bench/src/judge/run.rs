@@ -10,6 +10,7 @@ use super::network::Network;
 use super::process::Process;
 use super::server::Server;
 use crate::LOAD;
+use crate::payload::USUAL_BYTES;
 use crate::work::{Counted, Latency, Load, Peer, Role, Task, Work};
 
 /// For thousands of clients to connect.
@@ -28,6 +29,22 @@ pub(super) struct Order {
     pub(super) event_bytes: usize,
     /// Packets lost each way, in percent, once all clients are there.
     pub(super) loss_percent: f64,
+}
+
+impl Order {
+    /// Clients of one kind, with events of the usual size, on a network that loses nothing.
+    pub(super) fn new(task: Task, role: Role, clients: usize) -> Self {
+        Self {
+            task,
+            role,
+            clients,
+            newcomers: 0,
+            distinct: false,
+            resumed: false,
+            event_bytes: USUAL_BYTES,
+            loss_percent: 0.0,
+        }
+    }
 }
 
 /// What one run has shown.

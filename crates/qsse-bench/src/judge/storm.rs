@@ -8,7 +8,6 @@ use super::compare::{Row, compare};
 use super::figures::{P50, P99, P999};
 use super::report::{Figure, key};
 use super::run::Order;
-use crate::payload::USUAL_BYTES;
 use crate::work::{Peer, Role, Task};
 
 const PEERS: [Peer; 3] = [Peer::Qsse, Peer::RawQuinn, Peer::SseH2];
@@ -42,16 +41,14 @@ pub(super) fn run(bench: &Bench<'_>) -> Result<Vec<Value>> {
 
 fn of(bench: &Bench<'_>, newcomers: usize) -> Value {
     let order = Order {
-        task: Task::Steady {
-            events_per_s: EVENTS_PER_S,
-        },
-        role: Role::Receive,
-        clients: SUBSCRIBERS,
         newcomers,
-        distinct: false,
-        resumed: false,
-        event_bytes: USUAL_BYTES,
-        loss_percent: 0.0,
+        ..Order::new(
+            Task::Steady {
+                events_per_s: EVENTS_PER_S,
+            },
+            Role::Receive,
+            SUBSCRIBERS,
+        )
     };
     let row = Row {
         title: format!(

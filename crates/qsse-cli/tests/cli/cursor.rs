@@ -202,7 +202,7 @@ fn what_cannot_be_used_is_refused_before_anything_is_asked_for() {
 
 #[cfg(unix)]
 #[test]
-fn permissions_are_minded() {
+fn a_cursor_file_keeps_its_permissions_and_a_closed_folder_is_refused() {
     use std::os::unix::fs::PermissionsExt;
     let home = Home::new();
     let folder = home.path().join("closed");

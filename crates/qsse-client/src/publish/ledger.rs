@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_in_turn_and_early() {
+    fn a_refusal_gives_its_room_back_when_its_turn_comes() {
         let (mut ledger, mut answers) = ledger(5);
         assert_eq!(ledger.refuse(refusal(0), false), Ok(10));
         assert_eq!(

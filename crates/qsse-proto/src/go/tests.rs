@@ -20,7 +20,7 @@ fn lines(bytes: &[u8], size: usize, max_len: usize) -> Result<Vec<Bytes>, LineEr
 }
 
 #[test]
-fn lines_in_pieces_of_any_size() {
+fn lines_are_the_same_in_pieces_of_any_size() {
     for size in 1..12 {
         let found = lines(b"one\n\ntwo\nrest", size, 4).unwrap();
         assert_eq!(found, ["one", "", "two", "rest"], "pieces of {size}");
@@ -41,7 +41,7 @@ fn an_endless_line_is_refused_when_it_passes_the_limit() {
 }
 
 #[test]
-fn an_offer_as_go_writes_it() {
+fn an_offer_is_read_and_written_as_go_does() {
     let line = b"{\"token\":\"secret\",\"topics\":[\"people\",\"ride.*\"]}\n";
     let offer = Offer::parse(line).unwrap();
     assert_eq!(offer, Offer::new("secret", ["people", "ride.*"]));
@@ -50,7 +50,7 @@ fn an_offer_as_go_writes_it() {
 }
 
 #[test]
-fn absent_fields_are_empty() {
+fn absent_fields_are_read_as_empty() {
     for line in [
         "{}",
         r#"{"token":null,"topics":null}"#,
@@ -125,7 +125,7 @@ fn wrong_types_are_refused_without_quoting_them() {
 }
 
 #[test]
-fn an_error_as_go_writes_it() {
+fn an_error_is_read_and_written_as_go_does() {
     let error = ErrorData::new(Code::TOPIC_NOT_AVAILABLE).with_topic("ride");
     assert_eq!(error.to_json(), br#"{"code":2,"data":{"topic":"ride"}}"#);
     let line = EventLine::error(&error);

@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn outcomes_are_named() {
+    fn each_outcome_has_a_name() {
         for (outcome, name) in [
             (Outcome::Live, "live"),
             (Outcome::Resumed, "resumed"),

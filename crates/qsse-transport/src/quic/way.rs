@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn little_is_taken_where_little_is_wanted() {
+    fn a_configured_packet_size_is_never_exceeded() {
         let config = TransportConfig::client();
         assert_eq!(Way::Usual.limit(&config), 1472);
         assert_eq!(Way::Wide.limit(&config), config.max_mtu);
