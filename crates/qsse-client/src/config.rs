@@ -8,8 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::dialect::Dialect;
 
-mod human;
-
 /// The settings of a client, with defaults, for a configuration file or for
 /// [`Connect::config`](crate::Connect::config).
 ///
@@ -29,7 +27,7 @@ mod human;
 pub struct Config {
     /// Timeout of one attempt to connect, from resolving the name to the server's welcome. Default
     /// 5 s, at least 10 ms.
-    #[serde(with = "human")]
+    #[serde(with = "qsse_proto::human_duration")]
     pub connect_timeout: Duration,
     /// Whether and how often the *first* connection is retried. Default: not at all.
     pub retry: RetryPolicy,
@@ -38,7 +36,7 @@ pub struct Config {
     /// How long publishing waits for a lost connection to be restored, and for the server to permit
     /// one more publishing stream, before it fails with nothing sent. Zero fails at once. Default
     /// 10 s.
-    #[serde(with = "human")]
+    #[serde(with = "qsse_proto::human_duration")]
     pub publish_wait: Duration,
     /// How many bytes, with some overhead per event, one publisher may have in flight, that is,
     /// sent and not yet acknowledged. Beyond that `send` waits. It limits memory, and throughput to
@@ -58,7 +56,7 @@ pub struct Config {
     pub publisher_name: String,
     /// How long the first bytes of a subscription's stream may take once it is opened. If they do
     /// not arrive, the subscription is requested again. Default 10 s, at least 10 ms.
-    #[serde(with = "human")]
+    #[serde(with = "qsse_proto::human_duration")]
     pub stream_timeout: Duration,
     /// Which protocol to speak: `auto` (the default), `qsse` or `go`. [`Dialect`] describes what
     /// the Go library's protocol lacks.
@@ -126,7 +124,7 @@ pub struct RetryPolicy {
     /// How often to retry after the first failure. Default 5.
     pub times: u32,
     /// The delay between two attempts, at least 1 ms. Default 5 s.
-    #[serde(with = "human")]
+    #[serde(with = "qsse_proto::human_duration")]
     pub interval: Duration,
 }
 
@@ -189,10 +187,10 @@ pub struct ReconnectPolicy {
     /// Whether to reconnect. Default `true`.
     pub enabled: bool,
     /// The upper bound of the first delay, at least 1 ms. Default 100 ms.
-    #[serde(with = "human")]
+    #[serde(with = "qsse_proto::human_duration")]
     pub first_delay: Duration,
     /// The upper bound of every delay, at least 1 ms. Default 10 s.
-    #[serde(with = "human")]
+    #[serde(with = "qsse_proto::human_duration")]
     pub max_delay: Duration,
 }
 

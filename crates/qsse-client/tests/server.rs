@@ -124,7 +124,13 @@ async fn the_largest_event_passes_and_one_byte_more_is_refused_here() {
     assert_eq!(event(&mut events).await.data(), &data[1..]);
     let refused = client.publish("big", &data).await.unwrap_err();
     assert!(
-        matches!(refused, PublishError::TooLarge { max: 1_048_576, .. }),
+        matches!(
+            refused,
+            PublishError::TooLarge {
+                limit: 1_048_576,
+                ..
+            }
+        ),
         "{refused}"
     );
 }

@@ -22,6 +22,7 @@ pub struct Config {
     /// Most events of history. Default `u64::MAX`: only bytes and age count.
     pub history_events: u64,
     /// Greatest age of an event in the history, by the monotonic clock. Default none.
+    #[serde(with = "qsse_proto::human_duration::optional")]
     pub history_age: Option<Duration>,
     /// What single topics may keep, within these bounds; for each topic the first rule counts whose pattern matches. Default none.
     pub retention: Vec<TopicRetention>,
@@ -30,6 +31,7 @@ pub struct Config {
     /// Most bytes of all feeds together. Default 64 MiB, shared evenly once there are more than sixteen feeds.
     pub feeds_bytes: usize,
     /// How long a feed without readers is kept for the next one. Default 10 s.
+    #[serde(with = "qsse_proto::human_duration")]
     pub feed_idle: Duration,
     /// Largest data of one event. Default 1 MiB, from 1 byte to 64 MiB.
     pub max_event_bytes: usize,
@@ -38,10 +40,12 @@ pub struct Config {
     /// Most bytes of events on their way to the storage: publishers wait beyond that. Default 8 MiB, at least 1 byte.
     pub pending_bytes: usize,
     /// How long the key of a publish is remembered, so that it is not taken twice. Default 2 min.
+    #[serde(with = "qsse_proto::human_duration")]
     pub dedup_window: Duration,
     /// Most keys remembered, the newest ones: about 100 bytes each. Default 100,000.
     pub dedup_keys: usize,
     /// How long the last number of a publisher is remembered after it was active, so that nothing of it is taken twice. Default 10 min.
+    #[serde(with = "qsse_proto::human_duration")]
     pub dedup_publisher_window: Duration,
     /// Most publishers remembered, the last ones that were active: about 300 bytes each, and at most 2 KiB where many publish at the same
     /// time. Default 10,000.
@@ -86,7 +90,7 @@ pub struct TopicRetention {
     #[serde(default)]
     pub max_bytes: Option<usize>,
     /// Greatest age of an event, by the monotonic clock. Default: any.
-    #[serde(default)]
+    #[serde(default, with = "qsse_proto::human_duration::optional")]
     pub max_age: Option<Duration>,
 }
 

@@ -72,7 +72,8 @@ fn decode(c: &mut Criterion) {
     group.finish();
 }
 
-/// Reads all events, as a subscriber that is lent them where that can be, or as one that gets them for its own.
+/// Reads all events, as a subscriber that is lent them where that can be, or as one that gets them
+/// for its own.
 fn drain(pieces: &[Bytes], lent: bool) -> usize {
     let header = StreamHeader {
         id: 1,

@@ -1,4 +1,4 @@
-//! Events as they are kept and sent: one frame with one or more of them, in seq order.
+//! Batches: one or more events in one frame, in seq order, as they are stored and sent.
 //!
 //! ```text
 //! length u32 LE | 0x21 | first seq v | first time v | event | event | ...
@@ -11,18 +11,18 @@
 //!        n v                    kind number n of this batch
 //! ```
 //!
-//! `v` is a number of variable length. Times are microseconds since 1970; the steps of the first event
-//! are 0. A later event costs about six bytes beside its data. See `QP-6.1` and the clauses after it.
+//! `v` is a number of variable length. Times are microseconds since 1970. The steps of the first
+//! event are 0. A later event costs about six bytes beside its data. See `QP-6.1` and the clauses
+//! after it.
 
 mod builder;
 mod events;
+mod name_table;
 mod names;
 mod read;
-mod written;
 
 use crate::error::DecodeError;
 use crate::event_id::Epoch;
-use crate::frame::kind;
 use crate::timestamp::Timestamp;
 use bytes::Bytes;
 use names::Positions;
@@ -33,11 +33,11 @@ pub use events::{EventRef, Events, Iter};
 pub use names::Topics;
 
 pub(crate) use events::{EMPTY, TOO_LONG};
-pub(crate) use read::{Head, Place, Preamble, Reading, stopped};
+pub(crate) use read::{EventMeta, Head, Preamble, Reading, malformed, stopped};
 
-/// One or more events as a frame: what a log keeps, what feeds share and what goes on the wire.
+/// One or more events as a frame: what a log stores, feeds share and a stream carries.
 ///
-/// It says everything itself and needs nothing from before it. A clone shares the bytes.
+/// A batch is complete in itself; it does not depend on earlier ones. A clone shares the bytes.
 ///
 /// ```
 /// use qsse_proto::batch::Builder;
@@ -66,65 +66,77 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Reads a whole frame and checks all of it, as for one that comes from a file.
+    /// Decodes a whole frame and checks all of it, as for a frame from a file.
     ///
     /// # Errors
-    /// Anything in it that a [`stream::Decoder`](crate::stream::Decoder) would not take, and bytes
-    /// after the frame.
+    /// The frame contains something that a [`stream::Decoder`](crate::stream::Decoder) would
+    /// reject, or bytes follow it.
     pub fn decode(frame: Bytes) -> Result<Self, DecodeError> {
-        events::check(frame)
+        let contents = events::check(&frame)?;
+        Ok(Self {
+            first_seq: contents.first_seq,
+            last_seq: contents.last_seq,
+            first_time: contents.first_time,
+            last_time: contents.last_time,
+            count: contents.count,
+            allocated: clamped(frame.len() + contents.topics.allocated()),
+            topics: contents.topics,
+            bytes: frame,
+        })
     }
 
-    /// The whole frame, as it goes on the wire.
+    /// Returns the whole frame, as it is sent.
     #[inline]
     pub const fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 
-    /// The seq of its first event.
+    /// Returns the seq of the first event.
     #[inline]
     pub const fn first_seq(&self) -> u64 {
         self.first_seq
     }
 
-    /// The seq of its last event.
+    /// Returns the seq of the last event.
     #[inline]
     pub const fn last_seq(&self) -> u64 {
         self.last_seq
     }
 
-    /// The time of its first event.
+    /// Returns the time of the first event.
     pub const fn first_time(&self) -> Timestamp {
         self.first_time
     }
 
-    /// The time of its last event, the latest of all.
+    /// Returns the time of the last event, which is the latest.
     pub const fn last_time(&self) -> Timestamp {
         self.last_time
     }
 
-    /// How many events it has, at least one.
+    /// Returns the number of events, at least one.
     pub const fn count(&self) -> u32 {
         self.count
     }
 
-    /// How many bytes of memory it keeps: what limits on memory should count, instead of lengths.
+    /// Returns how many bytes of memory the batch holds. Limits on memory should count these, not
+    /// lengths.
     pub const fn allocated(&self) -> usize {
         self.allocated as usize
     }
 
-    /// The names of its topics in the order of their first use, each at least once.
+    /// Returns the names of the topics in the order of their first use, each at least once.
     ///
-    /// The places are noted while the batch is built: asking costs nothing for each event. A batch
-    /// with very many topics may name one again.
+    /// Their positions are recorded while the batch is built, so this does not read the events. A
+    /// batch with very many topics may repeat a name.
     pub fn topics(&self) -> Topics<'_> {
         Topics::new(&self.bytes, &self.topics)
     }
 
-    /// The batch without the events on topics that `keep` refuses; `None` if that is all of them.
+    /// Returns the batch without the events on topics that `keep` rejects; `None` if it rejects
+    /// all.
     ///
-    /// `keep` is asked once for each name in [`topics`](Batch::topics), not for each event. If it keeps
-    /// all of them the bytes are shared, otherwise what is left is encoded anew.
+    /// `keep` is called once for each name in [`topics`](Batch::topics), not for each event. If it
+    /// accepts all, the bytes are shared; otherwise the remaining events are encoded again.
     pub fn retain(&self, keep: impl FnMut(&str) -> bool) -> Option<Self> {
         let verdicts: Vec<bool> = self.topics().map(keep).collect();
         if verdicts.iter().all(|&kept| kept) {
@@ -136,9 +148,10 @@ impl Batch {
         self.select(|event| verdicts[event.topic_number() - 1])
     }
 
-    /// The batch without the events up to and including `seq`; `None` if that is all of them.
+    /// Returns the batch without the events up to and including `seq`; `None` if none is left.
     ///
-    /// If nothing is to go the bytes are shared, otherwise what is left is encoded anew.
+    /// If no event is removed, the bytes are shared; otherwise the remaining events are encoded
+    /// again.
     pub fn after(&self, seq: u64) -> Option<Self> {
         if seq < self.first_seq {
             return Some(self.clone());
@@ -149,9 +162,9 @@ impl Batch {
         self.select(|event| event.seq() > seq)
     }
 
-    /// The batch without the events that `keep` refuses; `None` if that is all of them.
+    /// Returns the batch without the events that `keep` rejects; `None` if it rejects all.
     ///
-    /// If it keeps all of them the bytes are shared, otherwise what is left is encoded anew.
+    /// If it accepts all, the bytes are shared; otherwise the remaining events are encoded again.
     pub fn filter(&self, mut keep: impl FnMut(&EventRef<'_>) -> bool) -> Option<Self> {
         if self.iter().all(|event| keep(&event)) {
             return Some(self.clone());
@@ -159,14 +172,15 @@ impl Batch {
         self.select(keep)
     }
 
-    /// Its events, borrowed from its bytes.
+    /// Returns an iterator over the events, borrowed from the batch's bytes.
     pub fn iter(&self) -> Iter<'_> {
         Iter::new(&self.bytes)
     }
 
-    /// Its events, with ids in `epoch` and data that shares the batch's bytes.
+    /// Returns an iterator over the events, with ids in `epoch`. Their data shares the batch's
+    /// bytes.
     ///
-    /// An item is an error only where a [`Builder`] was given a name that is no topic or no kind.
+    /// An item is an error only if a [`Builder`] was given an invalid topic or kind.
     pub fn events(&self, epoch: Epoch) -> Events {
         Events::new(self.bytes.clone(), epoch)
     }
@@ -186,7 +200,7 @@ impl Batch {
     }
 }
 
-/// The same bytes: all else follows from them.
+/// Batches are equal if their bytes are; everything else follows from them.
 impl PartialEq for Batch {
     fn eq(&self, other: &Self) -> bool {
         self.bytes == other.bytes
@@ -214,10 +228,6 @@ impl<'a> IntoIterator for &'a Batch {
     }
 }
 
-/// An error about the body of a batch.
-pub(crate) const fn malformed(what: &'static str) -> DecodeError {
-    DecodeError::Malformed {
-        kind: kind::BATCH,
-        what,
-    }
+fn clamped(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }

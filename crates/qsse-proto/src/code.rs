@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Why a connection was closed, a stream reset or a request refused: an open number, some of whose
-/// values have names.
+/// Why a connection was closed, a stream reset or a request refused. Any number is a code; some
+/// have names.
 ///
-/// A number without a name survives and prints as a number, so that an older peer can show what a
-/// newer one says.
+/// An unnamed number is preserved and printed as a number, so an older peer can show the codes of a
+/// newer one.
 ///
 /// ```
 /// use qsse_proto::Code;
@@ -22,7 +22,7 @@ use std::fmt;
 #[serde(transparent)]
 pub struct Code(u64);
 
-/// One table for the constants and their names, so that they cannot part.
+/// Defines constants and names in one table, so that they cannot differ.
 macro_rules! codes {
     ($($(#[$doc:meta])+ $name:ident = $number:literal, $text:literal;)+) => {
         impl Code {
@@ -31,7 +31,7 @@ macro_rules! codes {
             /// All codes that have a name, in the order of their numbers.
             pub const NAMED: &'static [Self] = &[$(Self::$name),+];
 
-            /// The name, for the codes that have one.
+            /// Returns the name, if the code has one.
             pub const fn name(self) -> Option<&'static str> {
                 match self.0 {
                     $($number => Some($text),)+
@@ -46,7 +46,7 @@ macro_rules! codes {
 codes! {
     /// Nothing went wrong: the peer is done.
     NO_ERROR = 0, "no error";
-    /// The token was refused, or may not do this.
+    /// The token was refused, or does not permit this.
     NOT_AUTHORISED = 1, "not authorised";
     /// The server has no such topic.
     TOPIC_NOT_AVAILABLE = 2, "topic not available";
@@ -54,58 +54,58 @@ codes! {
     FAILED_TO_CREATE_STREAM = 3, "failed to create stream";
     /// The client's offer could not be sent.
     FAILED_TO_SEND_OFFER = 4, "failed to send offer";
-    /// Something went wrong that has no other code.
+    /// An error without a code of its own.
     UNKNOWN = 5, "unknown error";
-    /// The peer sent what the protocol does not allow.
+    /// The peer sent something that the protocol forbids.
     PROTOCOL_VIOLATION = 16, "protocol violation";
     /// A frame is longer than its limit.
     FRAME_TOO_LARGE = 17, "frame too large";
-    /// The peer has no room now; later it may.
+    /// The peer has no room now, but may have later.
     BUSY = 18, "busy";
-    /// The server is going away.
+    /// The server is shutting down.
     SHUTTING_DOWN = 19, "shutting down";
-    /// The subscription fell behind and its policy is to disconnect; it can be resumed.
+    /// The subscription lagged and its policy is to disconnect. It can be resumed.
     LAGGED = 20, "lagged";
     /// The stream ends because the client unsubscribed.
     UNSUBSCRIBED = 21, "unsubscribed";
-    /// One subscription more than a connection may have.
+    /// The connection has no room for another subscription.
     TOO_MANY_SUBSCRIPTIONS = 22, "too many subscriptions";
     /// No valid `Hello` came in time.
     HELLO_TIMEOUT = 23, "hello timeout";
     /// An event's data is over the limit.
     EVENT_TOO_LARGE = 24, "event too large";
-    /// A topic or pattern is not well formed.
+    /// A topic or pattern is invalid.
     INVALID_TOPIC = 25, "invalid topic";
-    /// The request is well formed, but not something that this version does.
+    /// The request is valid, but this version does not support it.
     UNSUPPORTED = 26, "unsupported";
-    /// The token was good once; a new one is needed.
+    /// The token was valid before; a new one is needed.
     TOKEN_EXPIRED = 27, "token expired";
-    /// A publish to a pattern reaches more topics than are allowed.
+    /// A publish to a pattern matches more topics than allowed.
     TOO_MANY_TOPICS = 28, "too many topics";
-    /// An earlier publish of this ordered stream was refused, so this one is too.
+    /// An earlier publish of this ordered stream was refused, so this one is refused too.
     FAILED_BEFORE = 29, "an earlier publish was refused";
     /// A pattern has more wildcards than the server allows.
     TOO_MANY_WILDCARDS = 30, "too many wildcards";
-    /// The peer asks more often than it may.
+    /// The peer sends requests faster than it may.
     RATE_LIMITED = 31, "rate limited";
-    /// A publish is tried again, and it is not known any more whether it was taken before.
+    /// A publish was retried, and the server no longer knows whether it accepted the first attempt.
     OUTCOME_UNKNOWN = 32, "outcome unknown";
-    /// The server cannot keep events now: its disk is full, or its store has failed.
+    /// The server cannot store events now: its disk is full, or its store has failed.
     STORE_UNAVAILABLE = 33, "store unavailable";
 }
 
 impl Code {
-    /// The code of that number; any number is one.
+    /// Creates the code with this number. Any number is valid.
     pub const fn new(number: u64) -> Self {
         Self(number)
     }
 
-    /// The number, as it is sent.
+    /// Returns the number.
     pub const fn get(self) -> u64 {
         self.0
     }
 
-    /// Whether the same request may succeed later without anyone changing anything (`QP-10.3`).
+    /// Returns whether the same request may succeed later without any change (`QP-10.3`).
     pub const fn is_retryable(self) -> bool {
         matches!(
             self,

@@ -1,9 +1,11 @@
-//! What client and server say on the control stream.
+//! The frames of the control stream.
 //!
-//! The client opens it first of all and begins with [`Hello`]; it may go on at once, without waiting
-//! for [`Welcome`]. Bodies are in [postcard's format](https://postcard.jamesmunns.com/wire-format);
-//! in the pictures of the frames `v` is a number of variable length, `text` a length `v` and that many
-//! bytes of UTF-8, and `?` a mark 0 or 1 and, after 1, the value.
+//! The client opens the control stream before all others and begins with [`Hello`]. It may continue
+//! at once, without waiting for [`Welcome`].
+//!
+//! Bodies are in [postcard's format](https://postcard.jamesmunns.com/wire-format). In the pictures
+//! of the frames, `v` is a number of variable length, `text` is a length `v` and that many bytes of
+//! UTF-8, and `?` is a mark: 0 means that the value is absent, 1 that it follows.
 //!
 //! ```
 //! use qsse_proto::control::{ClientFrame, OnLag, Start, Subscribe};
@@ -51,7 +53,7 @@ use crate::error::DecodeError;
 use crate::frame::{self, Frame, kind};
 use bytes::Bytes;
 
-/// The frames of one direction of a stream: one variant for each kind.
+/// Defines the frames of one direction of a stream, with one variant for each kind.
 macro_rules! frames {
     ($(#[$doc:meta])+ $name:ident { $($variant:ident = $kind:ident),+ $(,)? }) => {
         $(#[$doc])+
@@ -62,10 +64,10 @@ macro_rules! frames {
         }
 
         impl $name {
-            /// Reads what a frame holds.
+            /// Decodes a frame.
             ///
             /// # Errors
-            /// A kind that does not belong here, and a body that is too short, too long or malformed.
+            /// The kind does not belong here, or the body is too short, too long or malformed.
             pub fn decode(frame: Frame) -> Result<Self, DecodeError> {
                 match frame.kind {
                     $(kind::$kind => frame::decode(&frame).map(Self::$variant),)+
@@ -73,10 +75,10 @@ macro_rules! frames {
                 }
             }
 
-            /// The whole frame, as it goes on the wire.
+            /// Returns the whole frame, as it is sent.
             ///
-            /// Nothing here keeps it below the limit that the other side has for it; only lists of
-            /// patterns can get there.
+            /// This does not check the frame against the peer's limit. Only lists of patterns can
+            /// exceed it.
             pub fn encode(&self) -> Bytes {
                 match self {
                     $(Self::$variant(body) => frame::encode(kind::$kind, body),)+
@@ -95,7 +97,7 @@ macro_rules! frames {
 pub(crate) use frames;
 
 frames! {
-    /// What a client says on the control stream.
+    /// A frame from the client on the control stream.
     ClientFrame {
         Hello = HELLO,
         Subscribe = SUBSCRIBE,
@@ -105,7 +107,7 @@ frames! {
 }
 
 frames! {
-    /// What a server says on the control stream.
+    /// A frame from the server on the control stream.
     ServerFrame {
         Welcome = WELCOME,
         Subscribed = SUBSCRIBED,

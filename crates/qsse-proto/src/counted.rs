@@ -2,18 +2,18 @@
 
 use std::fmt;
 
-/// A number and what it counts, in messages: `1 event`, `2 events`. For the crates beside this one.
+/// A number and its noun, for messages: `1 event`, `2 events`. Only for the crates of this project.
 #[derive(Clone, Copy, Debug)]
 pub struct Counted<N>(
-    /// How many.
+    /// The number.
     pub N,
-    /// The noun for one; more of them end in an s.
+    /// The noun in the singular. The plural adds an s.
     pub &'static str,
 );
 
 impl<N: Copy + TryInto<u64>> fmt::Display for Counted<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A number that does not fit is more than one.
+        // A number that does not fit is certainly not one.
         let number = self.0.try_into().unwrap_or(u64::MAX);
         let s = if number == 1 { "" } else { "s" };
         write!(f, "{number} {}{s}", self.1)

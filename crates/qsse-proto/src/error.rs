@@ -1,4 +1,4 @@
-//! Why bytes could not be read.
+//! [`DecodeError`]: why bytes could not be decoded.
 
 use crate::code::Code;
 use crate::counted::Counted;
@@ -6,50 +6,50 @@ use crate::frame::kind;
 use crate::kind::KindError;
 use qsse_topic::TopicError;
 
-/// Bytes that the protocol does not allow, or that pass a limit.
+/// The bytes violate the protocol or exceed a limit.
 ///
-/// It is final for the stream that it came on: a decoder that has given one must not be used any
-/// further. [`code`](DecodeError::code) says what to close with.
+/// It is final for its stream: a decoder that has returned one must not be used any more.
+/// [`code`](DecodeError::code) is the code to close with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
     /// The length of a frame is over its limit (`QP-3.2`).
-    #[error("frame of {}, over the limit of {}", Counted(*length, "byte"), Counted(*limit, "byte"))]
+    #[error("frame of {}, over the limit of {}", Counted(*bytes, "byte"), Counted(*limit, "byte"))]
     FrameTooLarge {
-        /// What the length field says.
-        length: usize,
-        /// What is allowed there.
+        /// The value of the length field.
+        bytes: usize,
+        /// The limit.
         limit: usize,
     },
-    /// A frame without a kind (`QP-3.1`).
-    #[error("frame of no bytes: even an empty one has a kind")]
+    /// The frame has no kind (`QP-3.1`).
+    #[error("frame without a kind: even an empty frame has one")]
     EmptyFrame,
-    /// A kind that this version does not know, outside the range of extensions (`QP-3.5`).
+    /// This version does not know the kind, and it is not in the range of extensions (`QP-3.5`).
     #[error("frame of unknown kind {kind:#04x}")]
     UnknownFrame {
         /// The kind.
         kind: u8,
     },
-    /// A kind that is known, but not allowed here.
-    #[error("frame of kind {kind:#04x} where it must not be")]
+    /// The kind is known, but not allowed here.
+    #[error("frame of kind {kind:#04x} is not allowed here")]
     UnexpectedFrame {
         /// The kind.
         kind: u8,
     },
-    /// A frame ends in the middle of what it should hold.
+    /// The frame ends inside a field.
     #[error("frame of kind {kind:#04x} ends too early, at byte {offset} of its body")]
     Truncated {
         /// The kind.
         kind: u8,
-        /// The byte of the body where something is missing.
+        /// The offset in the body at which bytes are missing.
         offset: usize,
     },
-    /// A frame holds more than it should (`QP-3.4`).
+    /// The frame has bytes after its last field (`QP-3.4`).
     #[error("frame of kind {kind:#04x} has {} left over", Counted(*bytes, "byte"))]
     Leftover {
         /// The kind.
         kind: u8,
-        /// How many.
+        /// How many bytes are left over.
         bytes: usize,
     },
     /// A field has a value that is not allowed.
@@ -60,24 +60,24 @@ pub enum DecodeError {
         /// What is wrong.
         what: &'static str,
     },
-    /// An event's topic is not one.
-    #[error("an event has no valid topic")]
+    /// An event's topic is invalid.
+    #[error("an event's topic is invalid")]
     Topic(#[from] TopicError),
-    /// An event's kind is not one.
-    #[error("an event has no valid kind")]
+    /// An event's kind is invalid.
+    #[error("an event's kind is invalid")]
     Kind(#[from] KindError),
     /// An event's data is over the limit (`QP-6.7`).
-    #[error("event of {}, over the limit of {}", Counted(*length, "byte"), Counted(*limit, "byte"))]
+    #[error("event of {}, over the limit of {}", Counted(*bytes, "byte"), Counted(*limit, "byte"))]
     EventTooLarge {
-        /// How long it says it is.
-        length: u64,
-        /// What is allowed.
+        /// The length that the frame states.
+        bytes: u64,
+        /// The limit.
         limit: usize,
     },
 }
 
 impl DecodeError {
-    /// A frame of that kind, where none such belongs (`QP-3.5`).
+    /// Returns the error for a frame of this kind in a place where it is not allowed (`QP-3.5`).
     pub(crate) const fn misplaced(kind: u8) -> Self {
         if kind::is_known(kind) {
             Self::UnexpectedFrame { kind }
@@ -86,7 +86,7 @@ impl DecodeError {
         }
     }
 
-    /// What to close the connection with.
+    /// Returns the code to close the connection with.
     pub const fn code(&self) -> Code {
         match self {
             Self::FrameTooLarge { .. } => Code::FRAME_TOO_LARGE,

@@ -1,4 +1,4 @@
-//! One event, as a subscriber gets it.
+//! [`Event`] and [`LentEvent`]: one event, as a subscriber gets it.
 
 use crate::event_id::EventId;
 use crate::kind::Kind;
@@ -7,11 +7,11 @@ use bytes::Bytes;
 use qsse_topic::Topic;
 use std::str::Utf8Error;
 
-/// One event: who said what, when, and where it stands in the log.
+/// One event, with its position in the log.
 ///
-/// A clone is cheap: text and data are shared. The data is usually a slice of the buffer in which
-/// it was received, together with its neighbours: an event that is kept keeps all of that buffer, up to
-/// 64 KiB. [`into_owned`](Event::into_owned) copies it out.
+/// A clone is cheap because text and data are shared. The data is usually a slice of the buffer in
+/// which it was received. An event keeps that whole buffer alive, up to 64 KiB, with the data of
+/// its neighbours. [`into_owned`](Event::into_owned) copies the data out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     id: EventId,
@@ -22,7 +22,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// An event of these parts.
+    /// Creates an event.
     #[inline]
     pub const fn new(id: EventId, topic: Topic, kind: Kind, time: Timestamp, data: Bytes) -> Self {
         Self {
@@ -34,37 +34,39 @@ impl Event {
         }
     }
 
-    /// Its place in the log: what a subscription is resumed after.
+    /// Returns the event's position in the log. A subscription can resume after it.
     pub const fn id(&self) -> EventId {
         self.id
     }
 
-    /// The topic that it was published on.
+    /// Returns the topic that it was published on.
     pub const fn topic(&self) -> &Topic {
         &self.topic
     }
 
-    /// What sort of event it is; `message` unless its publisher said otherwise.
+    /// Returns the kind of event; `message` unless the publisher chose another.
     pub const fn kind(&self) -> &Kind {
         &self.kind
     }
 
-    /// When the server took it. Never earlier than that of the event before.
+    /// Returns the time at which the server accepted the event. It is never before that of the
+    /// previous event.
     pub const fn time(&self) -> Timestamp {
         self.time
     }
 
-    /// What the publisher sent: any bytes, perhaps none.
+    /// Returns the data that the publisher sent; it may be empty.
     pub const fn data(&self) -> &Bytes {
         &self.data
     }
 
-    /// The data, without the rest.
+    /// Returns the data and drops the rest.
     pub fn into_data(self) -> Bytes {
         self.data
     }
 
-    /// The same event with data of its own, so that it no longer keeps a receive buffer alive.
+    /// Copies the data into a buffer of its own, so that the event no longer keeps the receive
+    /// buffer alive.
     #[must_use = "the event that was copied is not changed"]
     pub fn into_owned(self) -> Self {
         Self {
@@ -73,28 +75,28 @@ impl Event {
         }
     }
 
-    /// The data as text.
+    /// Returns the data as text.
     ///
     /// # Errors
-    /// Where the data stops being UTF-8.
+    /// The data is not UTF-8.
     pub fn text(&self) -> Result<&str, Utf8Error> {
         std::str::from_utf8(&self.data)
     }
 
-    /// The data, read as JSON.
+    /// Parses the data as JSON.
     ///
     /// # Errors
-    /// Why it is not JSON, or not of that type.
+    /// The data is not JSON, or not of this type.
     #[cfg(feature = "json")]
     pub fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_slice(&self.data)
     }
 }
 
-/// An event that is lent: as an [`Event`], borrowed from whoever read it.
+/// A borrowed event.
 ///
-/// Reading it counts no references, so that it costs about half of what an [`Event`] does.
-/// [`to_event`](Self::to_event) makes one that may be kept.
+/// It counts no references, so reading it costs about half as much as an [`Event`].
+/// [`to_event`](Self::to_event) makes one that can be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LentEvent<'a> {
     id: EventId,
@@ -105,7 +107,7 @@ pub struct LentEvent<'a> {
 }
 
 impl<'a> LentEvent<'a> {
-    /// An event of these parts.
+    /// Creates a borrowed event.
     #[inline]
     pub(crate) const fn new(
         id: EventId,
@@ -123,49 +125,50 @@ impl<'a> LentEvent<'a> {
         }
     }
 
-    /// Its place in the log: what a subscription is resumed after.
+    /// Returns the event's position in the log. A subscription can resume after it.
     pub const fn id(&self) -> EventId {
         self.id
     }
 
-    /// The topic that it was published on.
+    /// Returns the topic that it was published on.
     pub const fn topic(&self) -> &'a Topic {
         self.topic
     }
 
-    /// What sort of event it is; `message` unless its publisher said otherwise.
+    /// Returns the kind of event; `message` unless the publisher chose another.
     pub const fn kind(&self) -> &'a Kind {
         self.kind
     }
 
-    /// When the server took it. Never earlier than that of the event before.
+    /// Returns the time at which the server accepted the event. It is never before that of the
+    /// previous event.
     pub const fn time(&self) -> Timestamp {
         self.time
     }
 
-    /// What the publisher sent: any bytes, perhaps none.
+    /// Returns the data that the publisher sent; it may be empty.
     pub const fn data(&self) -> &'a [u8] {
         self.data
     }
 
-    /// The data as text.
+    /// Returns the data as text.
     ///
     /// # Errors
-    /// Where the data stops being UTF-8.
+    /// The data is not UTF-8.
     pub fn text(&self) -> Result<&'a str, Utf8Error> {
         std::str::from_utf8(self.data)
     }
 
-    /// The data, read as JSON; texts in it may be borrowed.
+    /// Parses the data as JSON. Texts in the result may be borrowed.
     ///
     /// # Errors
-    /// Why it is not JSON, or not of that type.
+    /// The data is not JSON, or not of this type.
     #[cfg(feature = "json")]
     pub fn json<T: serde::de::Deserialize<'a>>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_slice(self.data)
     }
 
-    /// An event of its own, with a copy of the data.
+    /// Returns an owned event, with a copy of the data.
     pub fn to_event(&self) -> Event {
         let data = Bytes::copy_from_slice(self.data);
         Event::new(

@@ -1,22 +1,21 @@
-//! Where an event stands: the epoch of its log and its number in it.
+//! [`EventId`]: the position of an event, that is, the epoch of its log and its number.
 
 use serde::de::{self, Deserialize, Deserializer};
 use serde::ser::{Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 
-/// Names the events that a log takes from one start of its server to the next: a random number drawn at each start.
+/// A random number that names the events of a log between two starts of its server.
 ///
-/// Text form: base 62, digits then upper case then
-/// lower case.
+/// Its text form is base 62: digits, then upper case, then lower case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(u64);
 
-/// The place of one event: never given to two events, in whatever way a server stopped.
+/// The position of one event. No two events ever have the same id, however a server stopped.
 ///
-/// The text form is `<epoch>-<seq>`, such as `7mQ2-42`; it has only letters, digits, `-` and `_`, and
-/// users should take it as opaque. Serde uses the text in formats for people and the two numbers
-/// elsewhere. Ids of different epochs have an order, but it means nothing.
+/// The text form is `<epoch>-<seq>`, such as `7mQ2-42`. It consists of letters, digits, `-` and
+/// `_`; treat it as opaque. Serde uses the text in human-readable formats and the two numbers in
+/// others. The order of ids of different epochs has no meaning.
 ///
 /// ```
 /// use qsse_proto::{Epoch, EventId};
@@ -37,30 +36,30 @@ pub struct EventId {
 pub struct ParseEventIdError(());
 
 impl Epoch {
-    /// The epoch of that number.
+    /// Creates the epoch of this number.
     pub const fn new(number: u64) -> Self {
         Self(number)
     }
 
-    /// The number.
+    /// Returns the number.
     pub const fn get(self) -> u64 {
         self.0
     }
 }
 
 impl EventId {
-    /// The id of the event number `seq` of the log `epoch`. Events count from 1; 0 is the position
+    /// Creates the id of event number `seq` in `epoch`. Events count from 1; 0 is the position
     /// before the first.
     pub const fn new(epoch: Epoch, seq: u64) -> Self {
         Self { epoch, seq }
     }
 
-    /// Which log.
+    /// Returns the epoch.
     pub const fn epoch(self) -> Epoch {
         self.epoch
     }
 
-    /// Which event of it.
+    /// Returns the event's number in the log.
     pub const fn seq(self) -> u64 {
         self.seq
     }
@@ -109,7 +108,7 @@ impl fmt::Debug for EventId {
 impl FromStr for EventId {
     type Err = ParseEventIdError;
 
-    /// Takes exactly what `Display` prints: one text for one id.
+    /// Accepts exactly what `Display` prints, so an id has only one text.
     fn from_str(text: &str) -> Result<Self, ParseEventIdError> {
         let (epoch, seq) = text.split_once('-').ok_or(ParseEventIdError(()))?;
         let seq = number(seq, 10).ok_or(ParseEventIdError(()))?;
@@ -160,7 +159,7 @@ impl<'de> Deserialize<'de> for EventId {
     }
 }
 
-/// Reads digits without sign, leading zero or overflow.
+/// Parses digits without sign, leading zero or overflow.
 fn number(text: &str, base: u64) -> Option<u64> {
     if text.is_empty() || (text.len() > 1 && text.starts_with('0')) {
         return None;

@@ -1,4 +1,4 @@
-//! The envelope of everything on a `qsse/1` stream.
+//! The frame: the envelope of everything on a `qsse/1` stream.
 //!
 //! ```text
 //! 0               4       5
@@ -7,7 +7,7 @@
 //! +---------------+-------+----------------- - -
 //! ```
 //!
-//! The length counts the kind and the body (`QP-3.1`).
+//! The length covers the kind and the body (`QP-3.1`).
 
 mod body;
 mod decoder;
@@ -19,7 +19,7 @@ pub use decoder::Decoder;
 pub(crate) use body::{decode, encode};
 pub(crate) use decoder::length;
 
-/// What a frame is: one number for each, in ranges by the stream that it belongs to.
+/// The kinds of frames: one number each, in ranges by stream.
 pub mod kind {
     /// Control stream, from the client: the first frame of a connection.
     pub const HELLO: u8 = 0x01;
@@ -31,13 +31,13 @@ pub mod kind {
     pub const REFRESH_TOKEN: u8 = 0x04;
     /// Control stream, from the server: the answer to `Hello`.
     pub const WELCOME: u8 = 0x11;
-    /// Control stream, from the server: a subscription was taken.
+    /// Control stream, from the server: a subscription was accepted.
     pub const SUBSCRIBED: u8 = 0x12;
-    /// Control stream, from the server: a subscription was not taken, or has ended.
+    /// Control stream, from the server: a subscription was refused, or has ended.
     pub const REFUSED: u8 = 0x13;
-    /// Control stream, from the server: it is going away.
+    /// Control stream, from the server: it is shutting down.
     pub const GOODBYE: u8 = 0x14;
-    /// Control stream, from the server: the new token holds.
+    /// Control stream, from the server: the new token applies.
     pub const TOKEN_ACCEPTED: u8 = 0x15;
     /// Subscription stream: its first frame.
     pub const STREAM_HEADER: u8 = 0x20;
@@ -53,19 +53,19 @@ pub mod kind {
     pub const OPEN_PUBLISHER: u8 = 0x30;
     /// Publishing stream, from the client: one publish.
     pub const PUBLISH: u8 = 0x31;
-    /// Publishing stream, from the server: publishes were taken.
+    /// Publishing stream, from the server: publishes were accepted.
     pub const ACKNOWLEDGED: u8 = 0x38;
-    /// Publishing stream, from the server: a publish was not taken.
+    /// Publishing stream, from the server: a publish was refused.
     pub const PUBLISH_REFUSED: u8 = 0x39;
     /// Publishing stream, from the server: the epoch of the acknowledgements that follow.
     pub const ACKNOWLEDGED_EPOCH: u8 = 0x3a;
 
-    /// Whether frames of this kind are skipped by those who do not know it (`QP-3.5`).
+    /// Returns whether a peer that does not know this kind skips its frames (`QP-3.5`).
     pub const fn is_extension(kind: u8) -> bool {
         matches!(kind, 0x80..=0xbf)
     }
 
-    /// Whether this version has a frame of that kind, on whichever stream.
+    /// Returns whether this version knows this kind, on any stream.
     pub const fn is_known(kind: u8) -> bool {
         matches!(
             kind,
@@ -78,26 +78,26 @@ pub mod kind {
     }
 }
 
-/// Bytes of the length field.
+/// The bytes of the length field.
 pub const LENGTH_BYTES: usize = 4;
 
-/// Bytes of a frame before its body: the length field and the kind.
+/// The bytes of a frame before its body: the length field and the kind.
 pub const HEADER_BYTES: usize = LENGTH_BYTES + 1;
 
-/// One frame, without its length.
+/// A frame without its length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// What it is; see [`kind`].
+    /// What the frame is; see [`kind`].
     pub kind: u8,
-    /// What it holds.
+    /// What the frame contains.
     pub body: Bytes,
 }
 
 impl Frame {
-    /// The bytes that go on the wire.
+    /// Returns the frame as it is sent.
     ///
     /// # Panics
-    /// If the body is 4 GiB or more.
+    /// The body has 4 GiB or more.
     pub fn encode(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(HEADER_BYTES + self.body.len());
         write(self.kind, &mut out, |out| out.extend_from_slice(&self.body));
@@ -105,10 +105,10 @@ impl Frame {
     }
 }
 
-/// Appends a frame to `out`; `body` appends what it holds.
+/// Appends a frame to `out`. `body` appends its body.
 ///
 /// # Panics
-/// If the body is 4 GiB or more.
+/// The body has 4 GiB or more.
 pub fn write(kind: u8, out: &mut BytesMut, body: impl FnOnce(&mut BytesMut)) {
     let start = out.len();
     out.extend_from_slice(&[0, 0, 0, 0, kind]);
@@ -117,7 +117,7 @@ pub fn write(kind: u8, out: &mut BytesMut, body: impl FnOnce(&mut BytesMut)) {
     out[start..start + LENGTH_BYTES].copy_from_slice(&length);
 }
 
-/// The length field of a frame of `total` bytes, the field included.
+/// Returns the length field of a frame of `total` bytes, including that field.
 pub(crate) fn length_field(total: usize) -> [u8; LENGTH_BYTES] {
     u32::try_from(total - LENGTH_BYTES)
         .expect("a frame is shorter than 4 GiB")

@@ -1,10 +1,11 @@
 //! The JSON lines of the Go library's dialect, spoken under [`GO_ALPN`](crate::GO_ALPN).
 //!
-//! The client opens a unidirectional stream, writes its [`Offer`] and closes it. The server opens
-//! one, and writes an [`EventLine`] for each event. An error is an event on the topic `error` whose data is
-//! an [`ErrorData`].
+//! The client opens a unidirectional stream, writes its [`Offer`] and closes the stream. The server
+//! opens one and writes an [`EventLine`] for each event. An error is an event on the topic `error`,
+//! whose data is an [`ErrorData`].
 //!
-//! Go leaves empty fields out, so here absent ones and `null` are empty; unknown fields are ignored.
+//! Go omits empty fields, so absent fields and `null` count as empty here. Unknown fields are
+//! ignored.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -34,16 +35,16 @@ pub use offer::Offer;
 
 use crate::limits::EVENT_BYTES;
 
-/// The longest offer: 32 KiB, because it holds the token and all topics of a connection in one line.
+/// The longest offer: 32 KiB, because one line contains the token and all topics of a connection.
 pub const OFFER_BYTES: usize = 32 * 1024;
 
-/// The longest line of an event: the largest data in base 64, and 4 KiB for the topic and the rest.
+/// The longest line of an event: the largest data in base64, and 4 KiB for the topic and the rest.
 pub const EVENT_LINE_BYTES: usize = EVENT_BYTES.div_ceil(3) * 4 + 4 * 1024;
 
 /// How deep a line's JSON may nest (`QP-12.4`).
 pub const DEPTH: usize = 32;
 
-/// The topic of events that are errors (`QP-12.11`, `QP-12.16`).
+/// The topic of events that report errors (`QP-12.11`, `QP-12.16`).
 pub const ERROR_TOPIC: &str = "error";
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! One shared text for equal names, so that a known name costs no allocation.
+//! [`Interner`]: shares one text among equal names, so that a known name costs no allocation.
 
-/// Remembers the texts of the last names, in a table of bounded size.
+/// Remembers recent names in a table of bounded size.
 ///
-/// Each name has one slot, given by its hash; the latest name of a slot stays. The table is made at
-/// the first name and doubles when names push each other out, up to a limit. It is a cache: what it
-/// forgets is only made anew.
+/// The hash of a name selects its slot, and a slot holds its latest name. The table is allocated
+/// for the first name. It doubles when names evict each other, up to a limit. It is only a cache: a
+/// forgotten name is made again.
 #[derive(Debug)]
 pub(crate) struct Interner<T> {
     slots: Vec<Option<T>>,
@@ -14,7 +14,7 @@ pub(crate) struct Interner<T> {
 const FIRST_SLOTS: usize = 16;
 
 impl<T: AsRef<str> + Clone> Interner<T> {
-    /// At most `max_slots` texts are kept, a power of two.
+    /// Creates a table of at most `max_slots` slots, a power of two.
     pub(crate) const fn new(max_slots: usize) -> Self {
         Self {
             slots: Vec::new(),
@@ -22,7 +22,7 @@ impl<T: AsRef<str> + Clone> Interner<T> {
         }
     }
 
-    /// The text with these bytes, made by `make` if it is not known.
+    /// Returns the text with these bytes. `make` makes it if it is not known.
     #[inline]
     pub(crate) fn get<E>(
         &mut self,
@@ -43,7 +43,7 @@ impl<T: AsRef<str> + Clone> Interner<T> {
 
     #[inline]
     fn slot(&self, hash: u64) -> usize {
-        // The high bits are the well mixed ones.
+        // The high bits are mixed best.
         (hash >> 40) as usize & self.slots.len().wrapping_sub(1)
     }
 
@@ -68,7 +68,7 @@ impl<T: AsRef<str> + Clone> Interner<T> {
     }
 }
 
-/// A quick hash of a short name. Whoever makes names collide only makes a cache forget.
+/// Returns a fast hash of a short name. Colliding names only make the cache less effective.
 #[inline]
 pub(crate) fn hash(name: &[u8]) -> u64 {
     const SEED: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -1,4 +1,4 @@
-//! What SSE calls the event type.
+//! [`Kind`]: what SSE calls the event type.
 
 use crate::limits::KIND_BYTES;
 use serde::de::{self, Deserialize, Deserializer};
@@ -7,10 +7,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// What sort of event this is, beside its topic: `message` unless the publisher says otherwise.
+/// The kind of an event, in addition to its topic: `message` unless the publisher chooses another.
 ///
-/// 1 to 64 bytes without control characters (`QP-2.9`). A clone shares the text, and the default
-/// costs nothing.
+/// It has 1 to 64 bytes without control characters (`QP-2.9`). A clone shares the text, and the
+/// default allocates nothing.
 ///
 /// ```
 /// use qsse_proto::Kind;
@@ -22,10 +22,10 @@ use std::sync::Arc;
 /// # Ok::<(), qsse_proto::KindError>(())
 /// ```
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
-// `None` is `message`; `new` never keeps that text, so that equality is that of the texts.
+// `None` is `message`. `new` never stores that text, so equal kinds have equal texts.
 pub struct Kind(Option<Arc<str>>);
 
-/// A text that is not a kind.
+/// Why a text is not a kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum KindError {
@@ -35,10 +35,10 @@ pub enum KindError {
     /// The text has more than 64 bytes.
     #[error("kind is longer than {KIND_BYTES} bytes: shorten it")]
     TooLong,
-    /// A control character.
+    /// The text has a control character.
     #[error("kind has a control character at byte {offset}: remove it")]
     ControlCharacter {
-        /// Its first byte, counted from 0.
+        /// The offset of its first byte.
         offset: usize,
     },
 }
@@ -49,28 +49,28 @@ impl Kind {
     /// The kind of an event whose publisher names none.
     pub const MESSAGE: Self = Self(None);
 
-    /// Checks `text` and keeps a copy of it, unless it is `message`.
+    /// Checks `text` and copies it, unless it is `message`.
     ///
     /// # Errors
-    /// What is wrong with the text.
+    /// The text is not a kind.
     pub fn new(text: impl AsRef<str>) -> Result<Self, KindError> {
         let text = text.as_ref();
         check(text)?;
         Ok(Self((text != Self::MESSAGE_TEXT).then(|| text.into())))
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         self.0.as_deref().unwrap_or(Self::MESSAGE_TEXT)
     }
 
-    /// Whether this is `message`.
+    /// Returns whether this is `message`.
     pub const fn is_message(&self) -> bool {
         self.0.is_none()
     }
 }
 
-/// Whether `text` may be a kind (`QP-2.9`).
+/// Checks that `text` is a kind (`QP-2.9`).
 pub(crate) fn check(text: &str) -> Result<(), KindError> {
     if text.is_empty() {
         return Err(KindError::Empty);

@@ -1,13 +1,13 @@
 //! Frames and codec of the `qsse/1` event protocol, without I/O.
 //!
-//! Bytes go in, frames and events come out, and the other way round. Nothing here knows a socket, a
-//! clock or a runtime, so the same code serves a server, a client, a store, a fuzzer and a test.
-//! `docs/protocol.md` of the repository is the normative description; comments such as `QP-3.2`
-//! name its clauses.
+//! Bytes go in, frames and events come out, and vice versa. The crate knows no socket, clock or
+//! runtime, so the same code serves a server, a client, a store, a fuzzer and a test. The
+//! specification is `docs/protocol.md` in the repository; comments such as `QP-3.2` name its
+//! clauses.
 //!
-//! The way of an event: a [`batch::Builder`] lays it behind its neighbours, [`finish`] seals a
-//! [`Batch`] whose bytes are exactly what goes on the wire, and a [`stream::Decoder`] hands it out
-//! again as soon as its own bytes have come, without a copy of its data.
+//! A [`batch::Builder`] encodes events one after another. [`finish`] seals a [`Batch`], whose bytes
+//! are exactly what is sent. A [`stream::Decoder`] returns each event as soon as its own bytes have
+//! arrived, without copying its data.
 //!
 //! [`finish`]: batch::Builder::finish
 //!
@@ -39,12 +39,12 @@
 //! ```
 //!
 //! # Modules
-//! - [`frame`]: the envelope of everything, and the decoder for control and publishing streams.
-//! - [`control`]: what client and server say on the control stream.
-//! - [`batch`]: events as they are kept and sent.
-//! - [`stream`]: what a subscription's stream carries, and its incremental decoder.
-//! - [`publish`]: what a publisher sends and is answered.
-//! - [`limits`]: the numbers that bound all of it.
+//! - [`frame`]: the envelope of everything, and the decoder of control and publishing streams.
+//! - [`control`]: the frames of the control stream.
+//! - [`batch`]: events as they are stored and sent.
+//! - [`stream`]: the frames of a subscription's stream, and its incremental decoder.
+//! - [`publish`]: the frames of a publishing stream.
+//! - [`limits`]: the limits on all of these.
 #![cfg_attr(
     feature = "go",
     doc = "- [`go`]: the JSON lines of the Go library's dialect."
@@ -54,14 +54,15 @@
 //! - `json`: [`Event`] data as a JSON value.
 //! - `go`: the types of the Go library's dialect; implies `json`.
 //!
-//! # What holds for every decoder
-//! It never panics, whatever the bytes; a length is checked against its limit before anything is
-//! allocated for it; bytes left over in a frame are an error; and the bytes may come in pieces of any
-//! size. A [`DecodeError`] is final: its [`code`](DecodeError::code) is what to close with.
+//! # Guarantees of every decoder
+//! A decoder never panics, whatever the bytes are. It checks a length against its limit before it
+//! allocates memory for it. Leftover bytes in a frame are an error. The bytes may arrive in pieces
+//! of any size. A [`DecodeError`] is final; its [`code`](DecodeError::code) is the code to close
+//! with.
 #![deny(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "the outputs belong to the program, and printing panics where nobody reads"
+    reason = "the outputs belong to the program, and printing panics if nobody reads"
 )]
 
 pub mod batch;
@@ -74,6 +75,8 @@ mod event_id;
 pub mod frame;
 #[cfg(feature = "go")]
 pub mod go;
+#[doc(hidden)]
+pub mod human_duration;
 mod intern;
 mod kind;
 pub mod limits;
@@ -97,7 +100,7 @@ pub use notice::{Gap, Reset};
 pub use since::Since;
 pub use timestamp::{ParseTimestampError, Timestamp};
 
-/// The README's example, compiled and run with the other documentation tests.
+/// Compiles the README's example with the other documentation tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
@@ -105,8 +108,8 @@ struct Readme;
 /// The ALPN name of the protocol that this crate speaks (`QP-1.1`).
 pub const ALPN: &[u8] = b"qsse/1";
 
-/// The ALPN name of the Go library's own dialect, spoken on the same port (`QP-12.1`).
+/// The ALPN name of the Go library's dialect, which uses the same port (`QP-12.1`).
 pub const GO_ALPN: &[u8] = b"PROTOCOL_QUIC";
 
-/// The UDP port where none is named.
+/// The default UDP port.
 pub const DEFAULT_PORT: u16 = 4242;

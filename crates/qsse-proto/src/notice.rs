@@ -1,43 +1,47 @@
-//! [`Gap`] and [`Reset`]: what a subscription reports about events that it does not get.
+//! [`Gap`] and [`Reset`]: how a subscription reports events that it does not get.
 
 use std::fmt;
 
 use crate::event_id::EventId;
 use crate::stream::GapReason;
 
-/// A range of the server's log in which matching events may be missing. The events that are kept follow.
+/// A range of the server's log in which matching events may be missing. Those that still exist
+/// follow.
 ///
-/// A gap does not move the cursor; the next event does. A program that stops in between meets the gap again.
+/// A gap does not move the cursor; the next event does. A program that stops in between gets the
+/// gap again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Gap {
-    /// The last event before the range. Its epoch may be an earlier one than that of `to`, if the server was started again in between.
+    /// The last event before the range. Its epoch may be earlier than that of `to`, if the server
+    /// was restarted in between.
     pub after: EventId,
     /// The last event in the range.
     pub to: EventId,
-    /// How many events are missing at most. It counts all events of the log in the range; how many of them would have matched is
-    /// no longer known.
+    /// The maximum number of missing events. It counts all events of the log in the range; how many
+    /// of them would have matched is unknown.
     pub at_most: u64,
     /// Why they are missing.
     pub reason: GapReason,
 }
 
-/// The server's log does not have the position of the subscription: the server was replaced, lost its data, or had an older copy
-/// of its data restored. The subscription goes on with the oldest event of the server's log.
+/// The subscription's position is not in the server's log: the server was replaced, lost its data,
+/// or was restored from an older copy. The subscription continues with the oldest event of the
+/// server's log.
 ///
 /// A reset moves the cursor to [`position`](Self::position).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reset {
-    /// The position that the server does not have: the last event that was handed out, or where the subscription began. `None` if it
-    /// had no position.
+    /// The position that is not in the log: the last event that was handed out, or the start of the
+    /// subscription. `None` if there was no position.
     pub after: Option<EventId>,
-    /// The new position. The events of the server's log after it follow.
+    /// The new position. The events after it follow.
     pub position: EventId,
 }
 
 impl Gap {
-    /// A gap from behind `after` up to and including `to`.
+    /// Creates a gap that begins after `after` and ends with `to`.
     pub const fn new(after: EventId, to: EventId, at_most: u64, reason: GapReason) -> Self {
         Self {
             after,
@@ -47,23 +51,24 @@ impl Gap {
         }
     }
 
-    /// The first event that may be missing, with the epoch of [`to`](Self#structfield.to).
+    /// Returns the first event that may be missing, with the epoch of [`to`](Self#structfield.to).
     ///
-    /// A range can begin in an earlier epoch, and the server says only in which one it ends. Seqs go on across the epochs of a
-    /// log, so this id is in the right place of it either way.
+    /// The range may begin in an earlier epoch, but the server only reports the epoch in which it
+    /// ends. Seqs continue across the epochs of a log, so this id is at the right place either way.
     pub fn first(&self) -> EventId {
         EventId::new(self.to.epoch(), self.after.seq().saturating_add(1))
     }
 }
 
 impl Reset {
-    /// A reset from `after` to `position`.
+    /// Creates a reset from `after` to `position`.
     pub const fn new(after: Option<EventId>, position: EventId) -> Self {
         Self { after, position }
     }
 }
 
-/// As `up to 6 events may be missing between 4C92-3 and 4C92-9: the server no longer keeps them`.
+/// Prints
+/// `up to 6 events may be missing between 4C92-3 and 4C92-9: the server no longer keeps them`.
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (after, to) = (self.after, self.to);
@@ -71,7 +76,8 @@ impl fmt::Display for Gap {
     }
 }
 
-/// As `the server's log does not have 4C92-3: it is another log or an older copy; events after 77AB-0 follow`.
+/// Prints
+/// `the server's log does not have 4C92-3: it is another log or an older copy; events after 77AB-0 follow`.
 impl fmt::Display for Reset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the server's log does not have ")?;

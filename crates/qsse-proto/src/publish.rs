@@ -1,8 +1,8 @@
-//! What a publisher sends on a stream of its own, and what it is answered.
+//! The frames of a publishing stream.
 //!
-//! The client opens a bidirectional stream and begins with [`OpenPublisher`]; then it sends as many
-//! [`Publish`] frames as it likes without waiting. They count from 0 on their stream, and the answers
-//! name them by that number.
+//! The client opens a bidirectional stream and begins with [`OpenPublisher`]. Then it sends any
+//! number of [`Publish`] frames without waiting. They are numbered from 0 on their stream, and the
+//! answers refer to these numbers.
 
 mod acknowledged;
 mod acknowledged_epoch;
@@ -23,7 +23,7 @@ pub use open_publisher::{KeyScope, OpenPublisher, PublisherId, Tried};
 pub use publish_refused::PublishRefused;
 pub use single::{Publish, write, write_keyed};
 
-/// What a publisher sends.
+/// A frame from a publisher.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PublisherFrame {
@@ -34,11 +34,11 @@ pub enum PublisherFrame {
 }
 
 impl PublisherFrame {
-    /// Reads what a frame holds; the data of a publish is a share of the frame's bytes.
+    /// Decodes a frame. The data of a publish shares the frame's bytes.
     ///
     /// # Errors
-    /// A kind that does not belong here, and a body that is too short, too long or malformed. A topic
-    /// that is none is no such error: that publish is refused, and the stream goes on.
+    /// The kind does not belong here, or the body is too short, too long or malformed. An invalid
+    /// topic is not an error: only that publish is refused, and the stream continues.
     pub fn decode(frame: Frame) -> Result<Self, DecodeError> {
         match frame.kind {
             kind::OPEN_PUBLISHER => frame::decode(&frame).map(Self::OpenPublisher),
@@ -47,7 +47,7 @@ impl PublisherFrame {
         }
     }
 
-    /// The whole frame, as it goes on the wire.
+    /// Returns the whole frame, as it is sent.
     pub fn encode(&self) -> Bytes {
         match self {
             Self::OpenPublisher(open) => frame::encode(kind::OPEN_PUBLISHER, open),
@@ -69,7 +69,7 @@ impl From<Publish> for PublisherFrame {
 }
 
 frames! {
-    /// What a publisher is answered.
+    /// A frame from the server to a publisher.
     AckFrame {
         Acknowledged = ACKNOWLEDGED,
         PublishRefused = PUBLISH_REFUSED,

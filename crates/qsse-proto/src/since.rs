@@ -1,11 +1,12 @@
-//! Where a start at a time begins (`QP-5.3`).
+//! [`Since`]: finds the event at which a start at a time begins (`QP-5.3`).
 
 use crate::timestamp::Timestamp;
 
 /// Finds the first event of a time or later, among events whose times may go back (`QP-2.7`).
 ///
-/// An event whose time is ahead of the clock counts as of the time of the next one that is not: the clock that set it was wrong,
-/// and it was published no later than that one. Events are shown in the order of the log:
+/// If an event's time is in the future, the clock that set it was wrong. The event was published no
+/// later than the next event whose time is not in the future, so it counts as having that time.
+/// Events must be passed in the order of the log:
 ///
 /// ```
 /// use qsse_proto::{Since, Timestamp};
@@ -20,13 +21,13 @@ use crate::timestamp::Timestamp;
 pub struct Since {
     from: Timestamp,
     until: Timestamp,
-    /// The first of the events just shown that are ahead of the clock.
+    /// The first of the latest events that are in the future.
     ahead: Option<u64>,
 }
 
 impl Since {
-    /// A search for `time`, where times after `until` are ahead of the clock. If the time asked for is so itself, the clock is
-    /// not believed and every time counts.
+    /// Creates a search for `time`, where times after `until` are in the future. If `time` itself
+    /// is in the future, the clock is not trusted, and every time counts.
     pub fn new(time: Timestamp, until: Timestamp) -> Self {
         Self {
             from: time,
@@ -39,7 +40,7 @@ impl Since {
         }
     }
 
-    /// Shows the next event. The seq to begin with, if that is known now.
+    /// Passes the next event. Returns the seq to begin with, once that is known.
     pub fn event(&mut self, seq: u64, time: Timestamp) -> Option<u64> {
         match self.skip(seq, time, time) {
             true => None,
@@ -47,8 +48,9 @@ impl Since {
         }
     }
 
-    /// Shows the next events all at once: the seq of the first one, and their earliest and latest time. If they are what is
-    /// looked for, or may have it among them, this is false, and each is to be shown by itself.
+    /// Passes several events at once: the seq of the first, and their earliest and latest time.
+    /// Returns `false` if the event that is searched for may be among them; then pass each one by
+    /// itself.
     pub fn skip(&mut self, first: u64, earliest: Timestamp, latest: Timestamp) -> bool {
         if latest < self.from {
             self.ahead = None;
@@ -60,7 +62,8 @@ impl Since {
         true
     }
 
-    /// Where to begin if the next event, of this seq, is of the time, or if there is none and this is the next seq.
+    /// Returns where to begin if the next event, with this seq, has the time that is searched for.
+    /// Also applies if there are no more events and this is the next seq.
     pub fn begin(&self, seq: u64) -> u64 {
         self.ahead.unwrap_or(seq)
     }
@@ -70,7 +73,8 @@ impl Since {
 mod tests {
     use super::*;
 
-    /// Where a search begins: each event counts as the next one that is not ahead, itself included.
+    /// Returns where a search begins, by definition: each event has the time of the next one that
+    /// is not in the future, itself included.
     fn naive(times: &[u64], time: u64, until: u64) -> u64 {
         let until = if time > until { u64::MAX } else { until };
         let counts_as = |at: usize| times[at..].iter().find(|time| **time <= until);

@@ -1,8 +1,8 @@
-//! What a subscription's stream carries, and how to read it.
+//! The frames of a subscription's stream, and their decoder.
 //!
 //! The server opens one unidirectional stream for each subscription. It begins with a
-//! [`StreamHeader`] and goes on with batches, [`Gap`]s, [`Heartbeat`]s and [`EpochChange`]s, as the
-//! [`Decoder`] enforces.
+//! [`StreamHeader`], followed by batches, [`Gap`]s, [`Heartbeat`]s and [`EpochChange`]s. The
+//! [`Decoder`] enforces this.
 
 mod decoder;
 mod epoch;
@@ -20,18 +20,18 @@ pub use gap::{Gap, GapReason};
 pub use header::{Outcome, StreamHeader};
 pub use heartbeat::Heartbeat;
 
-/// What a subscription's stream says next.
+/// An item of a subscription's stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Item {
-    /// The beginning: once, before all else.
+    /// The header, once and first.
     Header(StreamHeader),
     /// An event.
     Event(Event),
-    /// Events that may be missing. It does not move the position.
+    /// Events may be missing. It does not move the position.
     Gap(Gap),
-    /// Everything up to this position that matches has been written.
+    /// All matching events up to this position have been written.
     Heartbeat(EventId),
-    /// The epoch of the items behind it. It does not move the position.
+    /// The epoch of the following items. It does not move the position.
     Epoch(Epoch),
 }

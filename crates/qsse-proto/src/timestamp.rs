@@ -1,4 +1,4 @@
-//! Points in time, in microseconds.
+//! [`Timestamp`]: a point in time, in microseconds.
 
 use serde::de::{self, Deserialize, Deserializer};
 use serde::ser::{Serialize, Serializer};
@@ -6,10 +6,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A point in time: microseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
+/// A point in time: microseconds since 1970-01-01T00:00:00Z, without leap seconds.
 ///
-/// The text form is RFC 3339 in UTC with six digits of fraction. Serde uses the text in formats for
-/// people and the number elsewhere.
+/// The text form is RFC 3339 in UTC with six fractional digits. Serde uses the text in
+/// human-readable formats and the number in others.
 ///
 /// ```
 /// use qsse_proto::Timestamp;
@@ -27,32 +27,32 @@ pub struct Timestamp(u64);
 pub struct ParseTimestampError(());
 
 impl Timestamp {
-    /// That many microseconds after the beginning of 1970.
+    /// Creates the time this many microseconds after the start of 1970.
     pub const fn from_micros(micros: u64) -> Self {
         Self(micros)
     }
 
-    /// Microseconds since the beginning of 1970.
+    /// Returns the microseconds since the start of 1970.
     pub const fn as_micros(self) -> u64 {
         self.0
     }
 
-    /// The same as the standard library's type; `None` if that cannot hold it.
+    /// Converts to the standard library's type; `None` if that cannot represent it.
     pub fn to_system_time(self) -> Option<SystemTime> {
         UNIX_EPOCH.checked_add(Duration::from_micros(self.0))
     }
 
-    /// How long after `earlier` this is; zero if it is not later.
+    /// Returns the time since `earlier`; zero if this is not later.
     pub const fn saturating_since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// Fractions of a microsecond are dropped; a time before 1970 becomes its beginning.
+/// Drops fractions of a microsecond. A time before 1970 becomes the start of 1970.
 impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Self {
         let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-        // Every publish comes here: numbers of 128 bits would cost more than the clock.
+        // Every publish gets here, and 128-bit arithmetic would cost more than reading the clock.
         let micros = since.as_secs().saturating_mul(MICROS);
         Self(micros.saturating_add(since.subsec_micros().into()))
     }
@@ -76,7 +76,7 @@ impl fmt::Display for Timestamp {
 impl FromStr for Timestamp {
     type Err = ParseTimestampError;
 
-    /// RFC 3339 with any fraction and offset; digits beyond microseconds are dropped.
+    /// Parses RFC 3339 with any fraction and offset. Digits beyond microseconds are dropped.
     fn from_str(text: &str) -> Result<Self, ParseTimestampError> {
         parse(text).ok_or(ParseTimestampError(()))
     }
@@ -103,12 +103,12 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
-/// Days of the 400 years after which the calendar repeats.
+/// The days of the 400 years after which the calendar repeats.
 const ERA: u64 = 146_097;
-/// Days from 0000-03-01 to 1970-01-01. Years that begin in March have their leap day last.
+/// The days from 0000-03-01 to 1970-01-01. A year that begins in March has its leap day last.
 const SHIFT: u64 = 719_468;
 
-/// Year, month and day of a number of days since 1970-01-01.
+/// Converts days since 1970-01-01 to year, month and day.
 fn civil(days: u64) -> (u64, u64, u64) {
     let days = days + SHIFT;
     let (era, day) = (days / ERA, days % ERA);
@@ -124,7 +124,7 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (era * 400 + year + turn, month, day)
 }
 
-/// Days from 1970-01-01 to that date, if it is one.
+/// Converts a date to days since 1970-01-01; `None` if it is not a date.
 fn days(year: u64, month: u64, day: u64) -> Option<i64> {
     let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let last = match month {
@@ -150,7 +150,7 @@ fn parse(text: &str) -> Option<Timestamp> {
     let (time, rest) = rest.strip_prefix(['T', 't', ' '])?.split_at_checked(8)?;
     let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
     let [hour, minute, second] = numbers(time, ':', [2, 2, 2])?;
-    // A leap second counts as the one after it, as in clocks that step.
+    // A leap second counts as the second after it, as in clocks that step.
     if hour > 23 || minute > 59 || second > 60 {
         return None;
     }
@@ -160,7 +160,7 @@ fn parse(text: &str) -> Option<Timestamp> {
     Some(Timestamp(seconds * MICROS + micros))
 }
 
-/// Microseconds of a fraction that may be there, and what follows it.
+/// Parses an optional fraction. Returns its microseconds, and the text after it.
 fn fraction(text: &str) -> Option<(u64, &str)> {
     let Some(text) = text.strip_prefix('.') else {
         return Some((0, text));
@@ -172,7 +172,7 @@ fn fraction(text: &str) -> Option<(u64, &str)> {
     Some((kept.parse::<u64>().ok()? * scale, rest))
 }
 
-/// Seconds that a zone is ahead of UTC.
+/// Parses a zone. Returns how many seconds it is ahead of UTC.
 fn offset(zone: &str) -> Option<i64> {
     let (sign, text) = match zone {
         "Z" | "z" => return Some(0),
@@ -184,7 +184,7 @@ fn offset(zone: &str) -> Option<i64> {
     (hours < 24 && minutes < 60).then_some(sign * (hours * 3600 + minutes * 60) as i64)
 }
 
-/// Exactly these numbers of digits with `separator` between them.
+/// Parses numbers of exactly these widths, with `separator` between them.
 fn numbers<const N: usize>(text: &str, separator: char, widths: [usize; N]) -> Option<[u64; N]> {
     let mut parts = text.split(separator);
     let mut values = [0; N];
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Checked against the calendar of `date -u`.
+    /// Verified with `date -u`.
     const KNOWN: [(u64, &str); 8] = [
         (0, "1970-01-01T00:00:00.000000Z"),
         (951_782_400_000_000, "2000-02-29T00:00:00.000000Z"),
@@ -297,7 +297,7 @@ mod tests {
         assert_eq!(Timestamp::from(time.to_system_time().unwrap()), time);
         let before = UNIX_EPOCH - Duration::from_secs(1);
         assert_eq!(Timestamp::from(before), Timestamp(0));
-        // Far beyond what the text form can be read back from, it still prints.
+        // It still prints, though the text form of such a time cannot be parsed.
         assert!(Timestamp(u64::MAX).to_string().ends_with(":49.551615Z"));
     }
 

@@ -1,6 +1,6 @@
-//! Numbers of variable length, and reading fields from borrowed bytes.
+//! Numbers of variable length, and a reader of fields in borrowed bytes.
 
-/// The longest number: ten groups of seven bits hold 64.
+/// The longest number: 64 bits take ten groups of seven.
 pub(crate) const MAX: usize = 10;
 
 /// Why a field could not be read.
@@ -12,7 +12,7 @@ pub(crate) enum Stop {
     Overflow,
 }
 
-/// Fields, one after the other, from the front of `rest`.
+/// Reads fields one after another from the front of `rest`.
 #[derive(Clone, Copy)]
 pub(crate) struct Reader<'a> {
     pub(crate) rest: &'a [u8],
@@ -38,14 +38,14 @@ impl<'a> Reader<'a> {
         Ok(bytes)
     }
 
-    /// A byte that says how many follow, and those.
+    /// Reads a length byte and that many bytes.
     #[inline]
     pub(crate) fn short_bytes(&mut self) -> Result<&'a [u8], Stop> {
         let length = self.byte()?;
         self.bytes(usize::from(length))
     }
 
-    /// Most numbers are one byte or two; the others are left to a call.
+    /// Reads a number. Most have one or two bytes; the others take a separate call.
     #[inline]
     pub(crate) fn varint(&mut self) -> Result<u64, Stop> {
         match self.rest {
@@ -78,10 +78,11 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The bytes of these numbers, each in its shortest form, and how many bytes that are; `None` for more than eight.
+/// Returns these numbers in their shortest forms, and the total length; `None` if that is over
+/// eight.
 ///
-/// They are put together in a register: a word that is read where bytes have just been written makes the
-/// processor wait for all that was written before, which for a log is memory that is far away.
+/// They are assembled in a register. To read a word where bytes have just been written makes the
+/// processor wait for all earlier writes, and a log's memory is far from the processor.
 #[inline]
 pub(crate) fn packed<const N: usize>(numbers: [u64; N]) -> Option<([u8; 8], usize)> {
     let (mut word, mut len) = (0, 0);
@@ -100,7 +101,7 @@ pub(crate) fn packed<const N: usize>(numbers: [u64; N]) -> Option<([u8; 8], usiz
     Some((word.to_le_bytes(), len))
 }
 
-/// Writes `value` at `at` in its shortest form (`QP-2.2`) and moves `at` behind it.
+/// Writes `value` at `at` in its shortest form (`QP-2.2`), and moves `at` past it.
 #[inline]
 pub(crate) fn put(buf: &mut [u8], at: &mut usize, mut value: u64) {
     while value >= 0x80 {
@@ -156,7 +157,7 @@ mod tests {
     }
 
     proptest! {
-        // QP-2.2: the same form as the control bodies have.
+        // QP-2.2: the same form as in control bodies.
         #[test]
         fn round_trip(value: u64, shift in 0..64, tail: [u8; 3]) {
             let value = value >> shift;

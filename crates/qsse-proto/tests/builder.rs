@@ -8,7 +8,8 @@ use qsse_proto::stream::Item;
 use qsse_proto::{DecodeError, Timestamp, limits};
 use support::{EPOCH, decode, header};
 
-/// What is set aside for an event beside topic, kind and data; the first one has the frame's head before it.
+/// What is set aside for an event beside topic, kind and data; the first one has the frame's head
+/// before it.
 const HEAD: usize = 52;
 const FIRST_HEAD: usize = 77;
 /// The first allocation of a builder that knows nothing.

@@ -56,7 +56,7 @@ fn the_limit_is_exact() {
     for size in [1, 4, 5, 200] {
         assert_eq!(read(cut(&bytes, &[size]), 100).0.len(), 1);
         let error = DecodeError::FrameTooLarge {
-            length: 100,
+            bytes: 100,
             limit: 99,
         };
         assert_eq!(read(cut(&bytes, &[size]), 99), (Vec::new(), Err(error)));

@@ -1,4 +1,5 @@
-//! Subscription streams in pieces: the same items, each as early as can be, without needless copies.
+//! Subscription streams in pieces: the same items, each as early as can be, without needless
+//! copies.
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod support;
@@ -292,7 +293,7 @@ fn the_limit_on_data_is_exact() {
     decoder.push(batch_of(&[0; 101]));
     decoder.next().unwrap();
     let error = DecodeError::EventTooLarge {
-        length: 101,
+        bytes: 101,
         limit: 100,
     };
     assert_eq!(decoder.next(), Err(error));

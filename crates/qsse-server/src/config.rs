@@ -41,10 +41,13 @@ pub struct Config {
     pub max_topic_labels: usize,
     /// How often a stream without events tells its position, while the log moves. Default 10 s: what a resume after a
     /// quiet time has to look through. At least 10 ms.
+    #[serde(with = "qsse_proto::human_duration")]
     pub heartbeat: Duration,
     /// Time for the first valid `Hello` after the handshake. Default 5 s, at least 10 ms: a connection that says nothing holds memory.
+    #[serde(with = "qsse_proto::human_duration")]
     pub hello_timeout: Duration,
     /// Time for an answer of the authenticator or authorizer; none is a no. Default 5 s, at least 10 ms.
+    #[serde(with = "qsse_proto::human_duration")]
     pub auth_timeout: Duration,
     /// Subscriptions of one connection. Default 128, at least 1: each is a task and a stream.
     pub max_subscriptions: u32,
@@ -59,8 +62,10 @@ pub struct Config {
     /// Answers about topic names kept per connection. Default 4,096; over it they are asked again.
     pub max_decisions: usize,
     /// Time for streams to finish when the server drains. Default 10 s.
+    #[serde(with = "qsse_proto::human_duration")]
     pub drain_timeout: Duration,
     /// The delay that clients are told when the server drains. Default 1 s, spread by each client; at most a day.
+    #[serde(with = "qsse_proto::human_duration")]
     pub retry_after: Duration,
 }
 

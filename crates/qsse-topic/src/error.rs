@@ -1,6 +1,6 @@
-//! Why a text is not a topic or not a pattern, and where.
+//! Why a text is not a topic or a pattern, and at which byte.
 
-use crate::syntax::{MAX_SEGMENTS, MAX_TOPIC_BYTES};
+use crate::limits::{MAX_SEGMENTS, MAX_TOPIC_BYTES};
 use core::convert::Infallible;
 use core::error::Error;
 use core::fmt;
@@ -11,28 +11,31 @@ use core::fmt;
 pub enum ErrorKind {
     /// The text is empty.
     Empty,
-    /// The text has more than [`MAX_TOPIC_BYTES`] bytes; the offset is where the first character
-    /// that does not fit starts.
+    /// The text has more than [`MAX_TOPIC_BYTES`] bytes. The offset is that of the first character
+    /// that does not fit.
     TooLong,
-    /// The text has more than [`MAX_SEGMENTS`] segments; the offset is where the first one too
-    /// many starts.
+    /// The text has more than [`MAX_SEGMENTS`] segments. The offset is that of the first segment
+    /// over the limit.
     TooManySegments,
-    /// Two dots in a row, or a dot at either end; the offset is where the segment should start.
+    /// A segment is empty: there are two dots in a row, or a dot at either end. The offset is where
+    /// the segment should start.
     EmptySegment,
-    /// A control character, such as a line break; the offset is its first byte.
+    /// There is a control character, such as a line break. The offset is its first byte.
     ControlCharacter,
-    /// A `*` where none may stand: anywhere in a topic, inside a longer segment of a pattern.
+    /// There is a `*` in the wrong place: anywhere in a topic, or inside a longer segment of a
+    /// pattern.
     Wildcard,
 }
 
-/// A text that is not a topic: [what](TopicError::kind) is wrong and [where](TopicError::offset).
+/// The text is not a topic. Tells [what](TopicError::kind) is wrong and
+/// [where](TopicError::offset).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TopicError {
     kind: ErrorKind,
     offset: usize,
 }
 
-/// A text that is not a pattern: [what](PatternError::kind) is wrong and
+/// The text is not a pattern. Tells [what](PatternError::kind) is wrong and
 /// [where](PatternError::offset).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PatternError {
@@ -45,12 +48,12 @@ impl TopicError {
         Self { kind, offset }
     }
 
-    /// What is wrong.
+    /// Returns what is wrong.
     pub const fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// The byte at which it is wrong, counted from 0; the leftmost fault if there are several.
+    /// Returns the byte offset of the first error.
     ///
     /// It is at most the length of the text, and always on a character boundary.
     pub const fn offset(&self) -> usize {
@@ -63,12 +66,12 @@ impl PatternError {
         Self { kind, offset }
     }
 
-    /// What is wrong.
+    /// Returns what is wrong.
     pub const fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// The byte at which it is wrong, counted from 0; the leftmost fault if there are several.
+    /// Returns the byte offset of the first error.
     ///
     /// It is at most the length of the text, and always on a character boundary.
     pub const fn offset(&self) -> usize {
@@ -81,7 +84,7 @@ impl fmt::Display for TopicError {
         match self.kind {
             ErrorKind::Wildcard => write!(
                 f,
-                "topic has a `*` at byte {}: a topic is one name, wildcards belong in patterns",
+                "topic has a `*` at byte {}: a topic is one name; wildcards belong in patterns",
                 self.offset
             ),
             kind => describe(f, "topic", kind, self.offset),
@@ -106,21 +109,21 @@ impl fmt::Display for PatternError {
 impl Error for TopicError {}
 impl Error for PatternError {}
 
-/// So that a conversion that cannot fail fits where one that can is expected.
+/// Lets a conversion that cannot fail be used where one that can fail is expected.
 impl From<Infallible> for TopicError {
     fn from(never: Infallible) -> Self {
         match never {}
     }
 }
 
-/// So that a conversion that cannot fail fits where one that can is expected.
+/// Lets a conversion that cannot fail be used where one that can fail is expected.
 impl From<Infallible> for PatternError {
     fn from(never: Infallible) -> Self {
         match never {}
     }
 }
 
-/// The faults that topics and patterns have in common.
+/// Describes the errors that topics and patterns have in common.
 fn describe(f: &mut fmt::Formatter<'_>, what: &str, kind: ErrorKind, offset: usize) -> fmt::Result {
     match kind {
         ErrorKind::Empty => write!(f, "{what} is empty: it needs at least one segment"),
@@ -138,7 +141,7 @@ fn describe(f: &mut fmt::Formatter<'_>, what: &str, kind: ErrorKind, offset: usi
         ErrorKind::EmptySegment => write!(
             f,
             "{what} has an empty segment at byte {offset}: \
-             remove the dot too many or put a name there"
+             remove the extra dot or put a name there"
         ),
         ErrorKind::ControlCharacter => {
             write!(

@@ -12,11 +12,10 @@ use core::error::Error;
 use core::fmt;
 use core::str::FromStr;
 
-/// A set of patterns, normalised: two filters that admit the same topics are equal.
+/// A normalised set of patterns. Filters that match the same topics are equal.
 ///
-/// A filter is never empty. Its patterns are distinct, and one that another of them contains is
-/// left out. First come those with wildcards, then the others, both in byte order. A clone
-/// shares them.
+/// A filter is never empty. Its patterns are distinct, and none contains another. Patterns with
+/// wildcards come first, then the others, both in byte order. A clone shares the patterns.
 ///
 /// ```
 /// use qsse_topic::{Filter, IntoFilter, Topic};
@@ -30,27 +29,27 @@ use core::str::FromStr;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Filter {
     patterns: Arc<[Pattern]>,
-    /// How many of them, from the first on, have wildcards.
+    /// How many patterns have wildcards. These come first.
     wild: usize,
 }
 
-/// Why there is no such filter.
+/// Why a filter could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FilterError {
-    /// There was no pattern at all.
+    /// There was no pattern.
     Empty,
-    /// One of the patterns is none.
+    /// One of the texts is not a pattern.
     Pattern(PatternError),
 }
 
 impl Filter {
-    /// Normalises `patterns` into a filter.
+    /// Creates a filter from `patterns`, and normalises it.
     ///
-    /// [`IntoFilter`](crate::IntoFilter) makes one from text, several texts, and more.
+    /// [`IntoFilter`](crate::IntoFilter) also makes one from text.
     ///
     /// # Errors
-    /// [`FilterError::Empty`] without patterns.
+    /// [`FilterError::Empty`] if there are no patterns.
     pub fn new(patterns: impl IntoIterator<Item = Pattern>) -> Result<Self, FilterError> {
         let mut patterns: Vec<Pattern> = patterns.into_iter().collect();
         if patterns.is_empty() {
@@ -73,15 +72,15 @@ impl Filter {
         })
     }
 
-    /// The patterns, normalised; there is at least one.
+    /// Returns the normalised patterns, at least one.
     pub fn patterns(&self) -> &[Pattern] {
         &self.patterns
     }
 
-    /// Whether a pattern of the filter matches `topic`.
+    /// Returns whether a pattern of the filter matches `topic`.
     ///
-    /// Names are found by search, patterns with wildcards are tried one by one: for very many of
-    /// those a [`Matcher`] is quicker.
+    /// Names are found by binary search; patterns with wildcards are tried one by one. For very
+    /// many of those, a [`Matcher`] is faster.
     pub fn matches<'t>(&self, topic: impl Into<TopicRef<'t>>) -> bool {
         let topic = topic.into();
         let (wild, exact) = self.patterns.split_at(self.wild);
@@ -91,22 +90,23 @@ impl Filter {
                 .is_ok()
     }
 
-    /// Whether the filter admits every topic of `pattern`.
+    /// Returns whether the filter matches every topic of `pattern`.
     ///
-    /// The answer is exact: what several patterns cover together, one of them covers alone.
+    /// The answer is exact: if several patterns cover a pattern together, one of them covers it
+    /// alone.
     pub fn contains<'p>(&self, pattern: impl Into<PatternRef<'p>>) -> bool {
         let pattern = pattern.into();
         self.patterns.iter().any(|outer| outer.contains(pattern))
     }
 
-    /// Whether the filter admits some topic of `pattern`.
+    /// Returns whether the filter matches some topic of `pattern`.
     pub fn intersects<'p>(&self, pattern: impl Into<PatternRef<'p>>) -> bool {
         let pattern = pattern.into();
         self.patterns.iter().any(|own| own.intersects(pattern))
     }
 }
 
-/// The patterns joined by `, `, for people: a name may have commas itself.
+/// Joins the patterns with `, `. This is for people, because a name may contain commas.
 impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, pattern) in self.patterns.iter().enumerate() {
@@ -141,7 +141,7 @@ impl From<Topic> for Filter {
     }
 }
 
-/// The filter of one pattern; commas are part of it.
+/// Makes the filter of one pattern. Commas are part of the pattern.
 impl FromStr for Filter {
     type Err = FilterError;
 
@@ -150,7 +150,7 @@ impl FromStr for Filter {
     }
 }
 
-/// The filter of one pattern; commas are part of it.
+/// Makes the filter of one pattern. Commas are part of the pattern.
 impl TryFrom<&str> for Filter {
     type Error = FilterError;
 
@@ -159,7 +159,7 @@ impl TryFrom<&str> for Filter {
     }
 }
 
-/// The filter of one pattern; commas are part of it.
+/// Makes the filter of one pattern. Commas are part of the pattern.
 impl TryFrom<String> for Filter {
     type Error = FilterError;
 
@@ -172,7 +172,7 @@ impl fmt::Display for FilterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("filter is empty: it needs at least one pattern"),
-            // The pattern's error stands for this one, so it is not its source as well.
+            // This message is that of the pattern's error, so that error is not its source.
             Self::Pattern(error) => error.fmt(f),
         }
     }
@@ -186,7 +186,7 @@ impl From<PatternError> for FilterError {
     }
 }
 
-/// So that a conversion that cannot fail fits where one that can is expected.
+/// Lets a conversion that cannot fail be used where one that can fail is expected.
 impl From<Infallible> for FilterError {
     fn from(never: Infallible) -> Self {
         match never {}

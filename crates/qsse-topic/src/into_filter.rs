@@ -1,4 +1,4 @@
-//! What can be given where a filter is wanted.
+//! [`IntoFilter`]: the types that a filter can be made from.
 
 use crate::filter::{Filter, FilterError};
 use crate::pattern::{Pattern, PatternRef};
@@ -6,7 +6,7 @@ use crate::topic::{Topic, TopicRef};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// Anything that makes a [`Filter`]: one pattern or several, as text or checked before.
+/// Types that make a [`Filter`]: one pattern or several, as text or already checked.
 ///
 /// Functions that take `impl IntoFilter` can be called with `"ride.*"`, with
 /// `["people", "ride.*"]`, with a [`Pattern`], a [`Topic`] or a [`Filter`].
@@ -25,14 +25,14 @@ use alloc::vec::Vec;
 /// # Ok::<(), FilterError>(())
 /// ```
 pub trait IntoFilter {
-    /// Checks and normalises.
+    /// Checks the patterns and makes the filter.
     ///
     /// # Errors
-    /// The error of the first text that is not a pattern, or [`FilterError::Empty`].
+    /// The error of the first invalid text, or [`FilterError::Empty`].
     fn into_filter(self) -> Result<Filter, FilterError>;
 }
 
-/// Checks one text after the other.
+/// Checks the texts one after another.
 fn parse<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Result<Filter, FilterError> {
     let patterns = texts
         .into_iter()

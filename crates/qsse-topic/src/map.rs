@@ -1,11 +1,11 @@
-//! The map that the crate builds on: hashed with `std`, ordered without.
+//! The map that the crate uses: hashed with `std`, ordered without.
 
 #[cfg(not(feature = "std"))]
 mod imp {
     pub(crate) use alloc::collections::BTreeMap as Map;
     pub(crate) use alloc::collections::btree_map::Iter as MapIter;
 
-    /// An ordered map gives its memory back by itself.
+    /// Does nothing: an ordered map frees its memory itself.
     pub(crate) fn shrink<K, V>(_map: &mut Map<K, V>) {}
 }
 
@@ -15,8 +15,8 @@ mod imp {
     pub(crate) use std::collections::HashMap as Map;
     pub(crate) use std::collections::hash_map::Iter as MapIter;
 
-    /// Gives memory back once three quarters of it are unused, so that removals stay cheap on
-    /// average and a crowd that has left leaves nothing behind.
+    /// Frees memory once three quarters of it are unused. So removals are cheap on average, and a
+    /// map that was once large does not stay large.
     pub(crate) fn shrink<K: Eq + Hash, V>(map: &mut Map<K, V>) {
         if map.is_empty() || map.len() < map.capacity() / 4 {
             map.shrink_to(map.len() * 2);
@@ -34,7 +34,8 @@ mod tests {
     fn memory_is_given_back_once_less_than_a_quarter_is_used() {
         let empty = || Map::<usize, ()>::with_capacity(1_000);
         let capacity = empty().capacity();
-        // Filled, not emptied: what a removal leaves behind may count as used until the map grows.
+        // The map is filled, not emptied: slots of removed entries may count as used until it
+        // grows.
         let keep = |len: usize| {
             let mut map = empty();
             map.extend((0..len).map(|key| (key, ())));

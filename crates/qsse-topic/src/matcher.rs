@@ -1,4 +1,4 @@
-//! The matcher: which of many patterns match a topic.
+//! [`Matcher`]: finds the patterns that match a topic.
 
 mod children;
 mod name;
@@ -16,16 +16,15 @@ use core::iter::FusedIterator;
 use trie::{Entries, Node};
 use walk::Walk;
 
-/// A map from patterns to values that finds all patterns matching a topic.
+/// A map from patterns to values that finds all patterns that match a topic.
 ///
-/// Patterns without a wildcard are found by one hash lookup of the whole topic and are not in the
-/// way of anything else; the others form a tree of segments that is walked once. A lookup looks at
-/// no more nodes than the tree has on the paths that agree with the topic: a handful in practice,
-/// and with patterns made for the purpose at most `2^16`, for which as many patterns must have
-/// been inserted. Whoever takes patterns from strangers limits
-/// [how many wildcards](Pattern::wildcards) each may have.
+/// One hash lookup of the whole topic finds the pattern without a wildcard, and such patterns slow
+/// nothing else down. The others form a tree of segments, which is walked once. A lookup visits
+/// only the nodes on paths that agree with the topic. These are a handful in practice. Patterns
+/// made for the purpose can make it at most `2^16`, which takes as many patterns. If you accept
+/// patterns from untrusted sources, limit [how many wildcards](Pattern::wildcards) each may have.
 ///
-/// Lookups allocate nothing. Removing a pattern gives its memory back.
+/// Lookups do not allocate. Removing a pattern frees its memory.
 ///
 /// ```
 /// use qsse_topic::{Matcher, Pattern, Topic};
@@ -43,16 +42,16 @@ use walk::Walk;
 /// ```
 #[derive(Clone)]
 pub struct Matcher<V> {
-    /// Patterns without a wildcard.
+    /// The patterns without wildcards.
     exact: Map<Pattern, V>,
-    /// Patterns with one.
+    /// The patterns with wildcards.
     root: Node<V>,
-    /// How many patterns the tree has.
+    /// How many patterns are in the tree.
     wild: usize,
 }
 
 impl<V> Matcher<V> {
-    /// An empty matcher; it allocates nothing before the first insert.
+    /// Creates an empty matcher. It allocates nothing before the first insert.
     pub fn new() -> Self {
         Self {
             exact: Map::new(),
@@ -61,17 +60,17 @@ impl<V> Matcher<V> {
         }
     }
 
-    /// How many patterns there are.
+    /// Returns the number of patterns.
     pub fn len(&self) -> usize {
         self.exact.len() + self.wild
     }
 
-    /// Whether there is no pattern.
+    /// Returns whether there is no pattern.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Puts a value under a pattern, and returns the one that was there.
+    /// Inserts a value under a pattern. Returns the value that was there.
     pub fn insert(&mut self, pattern: Pattern, value: V) -> Option<V> {
         if pattern.is_exact() {
             return self.exact.insert(pattern, value);
@@ -81,7 +80,7 @@ impl<V> Matcher<V> {
         old
     }
 
-    /// Takes a pattern out, and returns its value.
+    /// Removes a pattern. Returns its value.
     pub fn remove<'p>(&mut self, pattern: impl Into<PatternRef<'p>>) -> Option<V> {
         let pattern = pattern.into();
         if pattern.is_exact() {
@@ -94,12 +93,12 @@ impl<V> Matcher<V> {
         Some(value)
     }
 
-    /// Takes everything out.
+    /// Removes all patterns.
     pub fn clear(&mut self) {
         *self = Self::new();
     }
 
-    /// The value under exactly this pattern.
+    /// Returns the value of exactly this pattern.
     pub fn get<'p>(&self, pattern: impl Into<PatternRef<'p>>) -> Option<&V> {
         let pattern = pattern.into();
         if pattern.is_exact() {
@@ -109,7 +108,7 @@ impl<V> Matcher<V> {
         }
     }
 
-    /// The value under exactly this pattern, to be changed.
+    /// Returns the value of exactly this pattern, mutably.
     pub fn get_mut<'p>(&mut self, pattern: impl Into<PatternRef<'p>>) -> Option<&mut V> {
         let pattern = pattern.into();
         if pattern.is_exact() {
@@ -119,12 +118,13 @@ impl<V> Matcher<V> {
         }
     }
 
-    /// Whether exactly this pattern is there.
+    /// Returns whether it contains exactly this pattern.
     pub fn contains_key<'p>(&self, pattern: impl Into<PatternRef<'p>>) -> bool {
         self.get(pattern).is_some()
     }
 
-    /// All patterns that match `topic`, with their values: each once, in no particular order.
+    /// Returns all patterns that match `topic`, with their values: each once, in no particular
+    /// order.
     ///
     /// Neither the call nor the iterator allocates.
     #[inline]
@@ -136,11 +136,11 @@ impl<V> Matcher<V> {
         }
     }
 
-    /// All patterns that [contain](Pattern::contains) `pattern`, itself included if it is there:
-    /// each once, in no particular order.
+    /// Returns all patterns that [contain](Pattern::contains) `pattern`, including itself: each
+    /// once, in no particular order.
     ///
-    /// It answers whether one of many granted patterns covers a wanted one. As with
-    /// [`matches`](Matcher::matches), nothing is allocated.
+    /// For example, it tells whether one of many granted patterns covers a requested one. Like
+    /// [`matches`](Matcher::matches), it does not allocate.
     pub fn containing<'p>(&self, pattern: impl Into<PatternRef<'p>>) -> Matches<'_, 'p, V> {
         let pattern = pattern.into();
         Matches {
@@ -149,7 +149,7 @@ impl<V> Matcher<V> {
         }
     }
 
-    /// All patterns with their values, in no particular order.
+    /// Returns all patterns with their values, in no particular order.
     pub fn iter(&self) -> Iter<'_, V> {
         Iter {
             exact: self.exact.iter(),
@@ -196,14 +196,15 @@ impl<'m, V> IntoIterator for &'m Matcher<V> {
     }
 }
 
-/// The patterns that match a topic; made by [`Matcher::matches`] and [`Matcher::containing`].
+/// An iterator over the patterns that match a topic. [`Matcher::matches`] and
+/// [`Matcher::containing`] return it.
 ///
-/// It borrows the matcher and the question, and owns nothing.
+/// It borrows the matcher and the topic, and owns nothing.
 pub struct Matches<'m, 't, V> {
-    /// The pattern without a wildcard, until it is handed out.
+    /// The pattern without a wildcard, until it is returned.
     exact: Option<(&'m Pattern, &'m V)>,
-    /// The way through the tree; `None` where there is no tree, so that a name costs what a look
-    /// into the map does.
+    /// The walk through the tree; `None` if the tree is empty, so that a name costs only a map
+    /// lookup.
     walk: Option<Walk<'m, 't, V>>,
 }
 
@@ -239,7 +240,7 @@ impl<V: fmt::Debug> fmt::Debug for Matches<'_, '_, V> {
     }
 }
 
-/// The entries of a matcher; made by [`Matcher::iter`].
+/// An iterator over the entries of a matcher. [`Matcher::iter`] returns it.
 pub struct Iter<'m, V> {
     exact: MapIter<'m, Pattern, V>,
     wild: Entries<'m, V>,

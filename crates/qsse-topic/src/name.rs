@@ -1,4 +1,4 @@
-//! [`Name`]: the text of a topic or pattern, in the value itself when it is short.
+//! [`Name`]: the text of a topic or pattern. A short one is stored in place.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -6,13 +6,14 @@ use core::cmp::Ordering;
 use core::fmt;
 use core::hash::{Hash, Hasher};
 
-/// A text that is cloned often: a short one is copied, a long one shared.
+/// A text that is cloned often. A short one is copied, a long one is shared.
 ///
-/// Counting references costs more than copying the few bytes that most topics have. Whole words throughout: what has a tag of one
-/// byte is moved in pieces, and reading it in other pieces right after waits for each.
+/// Reference counting costs more than copying the few bytes that most topics have. All fields are
+/// whole words: a tag of one byte would make the compiler move the value in pieces, and a read in
+/// other pieces right afterwards would stall.
 #[derive(Clone)]
 pub(crate) struct Name {
-    /// Bytes of a short text.
+    /// The length of a short text.
     len: usize,
     short: Words,
     long: Option<Arc<Box<str>>>,

@@ -1,24 +1,24 @@
-//! How patterns relate to topics and to each other, on texts that have been checked.
+//! The relations of patterns to topics and to each other. The texts must have been checked.
 //!
-//! A pattern stands for a set of topics. The limits on length are left out of that set: `a.*`
+//! A pattern stands for a set of topics. The limits on length do not restrict that set: `a.*`
 //! counts as having topics of any depth.
 
 use crate::syntax::{Step, split_names, steps};
 
-/// Whether `topic` is one of the topics of `pattern`.
+/// Returns whether `pattern` matches `topic`.
 pub(crate) fn matches(pattern: &str, topic: &str) -> bool {
     let (mut names, mut wildcards) = split_names(pattern);
     let mut topic = topic;
     if names.is_empty() && topic.starts_with('$') {
         return false;
     }
-    // Each turn takes the names up to a `*`, and one segment for it.
+    // Each iteration consumes the names up to a `*`, and one segment for the `*`.
     while !wildcards.is_empty() {
         let Some(rest) = topic.strip_prefix(names) else {
             return false;
         };
         if wildcards == "*" {
-            // A name that goes on after a dot has a segment there.
+            // A name that continues after a dot has at least one more segment.
             return true;
         }
         let Some(dot) = rest.bytes().position(|byte| byte == b'.') else {
@@ -30,10 +30,10 @@ pub(crate) fn matches(pattern: &str, topic: &str) -> bool {
     topic == names
 }
 
-/// Whether every topic of `inner` is one of `outer`.
+/// Returns whether every topic of `inner` is a topic of `outer`.
 ///
-/// Segment by segment is exact: there are always more names than a pattern can list, so what a
-/// wildcard admits only a wildcard can admit.
+/// To compare segment by segment is exact: there are more names than patterns can list, so only a
+/// wildcard covers a wildcard.
 pub(crate) fn contains(outer: &str, inner: &str) -> bool {
     if hides(outer, inner) {
         return false;
@@ -43,7 +43,7 @@ pub(crate) fn contains(outer: &str, inner: &str) -> bool {
         match (outer, inner.next()) {
             (_, None) => return false,
             (Step::Tail, Some(_)) => return true,
-            // If `inner` goes on for ever from here, then `outer` has a step more than `inner`.
+            // If `inner` has a final wildcard here, `outer` has one step more than `inner`.
             (Step::Any, Some(_)) => {}
             (Step::Literal(outer), Some(Step::Literal(inner))) if outer == inner => {}
             (Step::Literal(_), Some(_)) => return false,
@@ -52,7 +52,7 @@ pub(crate) fn contains(outer: &str, inner: &str) -> bool {
     inner.next().is_none()
 }
 
-/// Whether some topic is one of both.
+/// Returns whether some topic matches both.
 pub(crate) fn intersects(a: &str, b: &str) -> bool {
     if hides(a, b) || hides(b, a) {
         return false;
@@ -69,7 +69,7 @@ pub(crate) fn intersects(a: &str, b: &str) -> bool {
     }
 }
 
-/// Whether a wildcard in the first segment of `pattern` keeps it from a name that starts with `$`.
+/// Returns whether `name` starts with `$` and `pattern` with a wildcard, which never matches it.
 fn hides(pattern: &str, name: &str) -> bool {
     name.starts_with('$') && pattern.starts_with('*')
 }

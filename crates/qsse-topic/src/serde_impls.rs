@@ -1,4 +1,4 @@
-//! With the feature `serde`: texts as strings, filters as sequences of strings.
+//! The feature `serde`: texts are strings, and filters are sequences of strings.
 
 use crate::filter::Filter;
 use crate::pattern::{Pattern, PatternRef};
@@ -45,14 +45,14 @@ impl<'de> Deserialize<'de> for Pattern {
     }
 }
 
-/// As a sequence of strings.
+/// Serializes as a sequence of strings.
 impl Serialize for Filter {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.patterns())
     }
 }
 
-/// From a sequence of strings or, in formats for people, also from one string.
+/// Deserializes from a sequence of strings. In human-readable formats one string is accepted too.
 impl<'de> Deserialize<'de> for Filter {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
@@ -63,7 +63,7 @@ impl<'de> Deserialize<'de> for Filter {
     }
 }
 
-/// Reads a text that is checked by `TryFrom`; the second field says what is expected.
+/// Reads a text that `TryFrom` checks. The second field describes what is expected.
 struct Text<T>(PhantomData<T>, &'static str);
 
 impl<T> Visitor<'_> for Text<T>
@@ -95,7 +95,7 @@ impl<'de> Visitor<'de> for Patterns {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Filter, A::Error> {
-        // No capacity from the size hint: it comes from outside.
+        // The size hint is untrusted, so it reserves no capacity.
         let mut patterns = Vec::new();
         while let Some(pattern) = seq.next_element::<Pattern>()? {
             patterns.push(pattern);

@@ -1,22 +1,13 @@
-//! What may be written: the limits, the one check of names and patterns, and their segments.
+//! The syntax of topics and patterns: its check, and their segments.
 
 use crate::error::ErrorKind;
+use crate::limits::{MAX_SEGMENTS, MAX_TOPIC_BYTES};
 use core::iter::FusedIterator;
-
-/// The most bytes a topic or a pattern may have.
-///
-/// A length then fits in one byte, on the wire and in the matcher.
-pub const MAX_TOPIC_BYTES: usize = 255;
-
-/// The most segments a topic or a pattern may have.
-///
-/// It bounds the depth of every walk, so that a lookup needs no memory of its own.
-pub const MAX_SEGMENTS: usize = 16;
 
 /// Checks a topic (`wildcards` false) or a pattern (`wildcards` true) in one pass.
 ///
-/// The error is the leftmost one, with the byte it starts at. A text of any length costs no more
-/// than [`MAX_TOPIC_BYTES`] steps.
+/// Returns the first error and its byte offset. A text of any length takes at most
+/// [`MAX_TOPIC_BYTES`] steps.
 pub(crate) const fn check(text: &str, wildcards: bool) -> Result<(), (ErrorKind, usize)> {
     let bytes = text.as_bytes();
     if bytes.is_empty() {
@@ -27,7 +18,7 @@ pub(crate) const fn check(text: &str, wildcards: bool) -> Result<(), (ErrorKind,
     let mut at = 0;
     while at < bytes.len() {
         if at == MAX_TOPIC_BYTES {
-            // Back to the start of the character that does not fit.
+            // Go back to the start of the character that does not fit.
             while bytes[at] & 0xc0 == 0x80 {
                 at -= 1;
             }
@@ -49,7 +40,7 @@ pub(crate) const fn check(text: &str, wildcards: bool) -> Result<(), (ErrorKind,
                 }
             }
             0..0x20 | 0x7f => return Err((ErrorKind::ControlCharacter, at)),
-            // U+0080 to U+009F, the second set of control characters, as UTF-8.
+            // U+0080 to U+009F in UTF-8: the second set of control characters.
             0xc2 if bytes[at + 1] < 0xa0 => return Err((ErrorKind::ControlCharacter, at)),
             _ => {}
         }
@@ -61,13 +52,13 @@ pub(crate) const fn check(text: &str, wildcards: bool) -> Result<(), (ErrorKind,
     Ok(())
 }
 
-/// The segments of a topic or a pattern, from either end.
+/// An iterator over the segments of a topic or a pattern, from either end.
 ///
-/// Made by `segments()` of [`Topic`](crate::Topic), [`Pattern`](crate::Pattern) and their borrowed
-/// forms. A wildcard of a pattern appears as the segment `*`.
+/// `segments()` of [`Topic`](crate::Topic), [`Pattern`](crate::Pattern) and their borrowed forms
+/// returns it. A wildcard of a pattern is the segment `*`.
 #[derive(Clone, Debug)]
 pub struct Segments<'a> {
-    /// What is left; `None` once the last segment has gone.
+    /// The remaining text; `None` after the last segment.
     rest: Option<&'a str>,
 }
 
@@ -76,7 +67,7 @@ impl<'a> Segments<'a> {
         Self { rest: Some(text) }
     }
 
-    /// Whether nothing is left.
+    /// Returns whether nothing is left.
     pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_none()
     }
@@ -88,7 +79,7 @@ impl<'a> Iterator for Segments<'a> {
     #[inline]
     fn next(&mut self) -> Option<&'a str> {
         let rest = self.rest?;
-        // Segments are short: a plain loop is quicker than setting up a searcher.
+        // Segments are short, so a plain loop is faster than a searcher.
         match rest.bytes().position(|byte| byte == b'.') {
             Some(dot) => {
                 self.rest = Some(&rest[dot + 1..]);
@@ -118,18 +109,18 @@ impl DoubleEndedIterator for Segments<'_> {
 
 impl FusedIterator for Segments<'_> {}
 
-/// One segment of a pattern, by what it stands for.
+/// One segment of a pattern, by its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step<'a> {
     /// Exactly this segment.
     Literal(&'a str),
-    /// A `*` with segments behind it: exactly one segment.
+    /// A `*` that is not the last segment: exactly one segment.
     Any,
     /// A `*` at the end: one or more segments.
     Tail,
 }
 
-/// The steps of a valid pattern.
+/// Returns the steps of a valid pattern.
 pub(crate) fn steps(pattern: &str) -> impl Iterator<Item = Step<'_>> {
     let mut segments = Segments::new(pattern);
     core::iter::from_fn(move || {
@@ -141,9 +132,9 @@ pub(crate) fn steps(pattern: &str) -> impl Iterator<Item = Step<'_>> {
     })
 }
 
-/// Splits a pattern before its first wildcard; without one all of it are names.
+/// Splits a pattern before its first wildcard. Without one, the first part is the whole text.
 ///
-/// Names that a wildcard follows end with their dot.
+/// Names before a wildcard include their final dot.
 #[inline]
 pub(crate) fn split_names(pattern: &str) -> (&str, &str) {
     let wildcard = pattern.bytes().position(|byte| byte == b'*');

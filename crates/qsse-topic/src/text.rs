@@ -1,10 +1,10 @@
-//! The standard traits of the validated texts, which differ only in their names.
+//! The standard traits of topics and patterns, which differ only in their names.
 
-/// Comparing with plain text, showing, and reading as `str`.
+/// Implements comparing with text, printing, and borrowing as `str`.
 macro_rules! text_traits {
     ($name:ident $(<$life:lifetime>)?) => {
         impl $(<$life>)? core::fmt::Display for $name $(<$life>)? {
-            /// The text itself; width, fill and precision apply as for a `str`.
+            /// Prints the text. Width, fill and precision apply as for a `str`.
             fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
                 f.pad(self.as_str())
             }
@@ -16,7 +16,7 @@ macro_rules! text_traits {
             }
         }
 
-        /// `Hash`, `Eq` and `Ord` are those of the text, so a map can be asked with a `&str`.
+        /// `Hash`, `Eq` and `Ord` are those of the text, so a map can be queried with a `&str`.
         impl $(<$life>)? core::borrow::Borrow<str> for $name $(<$life>)? {
             fn borrow(&self) -> &str {
                 self.as_str()
@@ -37,7 +37,7 @@ macro_rules! text_traits {
     };
 }
 
-/// Making the owned form from text.
+/// Implements parsing of the owned form.
 macro_rules! parse_traits {
     ($name:ident, $error:ident) => {
         impl core::str::FromStr for $name {

@@ -1,18 +1,19 @@
-//! Topics: the names that events are published on.
+//! [`Topic`]: the name that events are published on.
 
 use crate::error::TopicError;
 use crate::name::Name;
 use crate::syntax::{Segments, check};
 use crate::text::{parse_traits, text_traits};
 
-/// The name of one topic: segments joined by dots, as in `ride.7.start`.
+/// The name of one topic: segments joined by dots, such as `ride.7.start`.
 ///
-/// A topic is not empty and has no empty segment, no `*` and no control character, at most
+/// A topic is not empty and has no empty segment, no `*` and no control character. It has at most
 /// [`MAX_TOPIC_BYTES`](crate::MAX_TOPIC_BYTES) bytes and at most
-/// [`MAX_SEGMENTS`](crate::MAX_SEGMENTS) segments. Everything else is allowed, and case counts.
+/// [`MAX_SEGMENTS`](crate::MAX_SEGMENTS) segments. Everything else is allowed, and case matters.
 ///
-/// A clone copies a text of at most 24 bytes and shares a longer one; it never allocates. Comparing, ordering and hashing are those of the text, so that maps
-/// keyed by topics can be asked with a `&str`. [`TopicRef`] is the borrowed form.
+/// A clone copies a text of at most 24 bytes and shares a longer one; it never allocates. Topics
+/// compare, order and hash like their text, so a map with topics as keys can be queried with a
+/// `&str`. [`TopicRef`] is the borrowed form.
 ///
 /// ```
 /// use qsse_topic::{ErrorKind, Topic};
@@ -27,37 +28,37 @@ use crate::text::{parse_traits, text_traits};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Topic(pub(crate) Name);
 
-/// A borrowed [`Topic`]: a checked `&str`, to look things up without making an owned one.
+/// A borrowed [`Topic`]: a checked `&str`, for lookups without an owned topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicRef<'a>(pub(crate) &'a str);
 
 impl Topic {
-    /// Checks `name` and keeps a copy of it.
+    /// Checks `name` and copies it.
     ///
     /// # Errors
-    /// What is wrong with the name, and at which byte.
+    /// The name is not a topic. The error tells what is wrong and at which byte.
     pub fn new(name: impl AsRef<str>) -> Result<Self, TopicError> {
         TopicRef::new(name.as_ref()).map(TopicRef::to_topic)
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     #[inline]
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
 
-    /// The borrowed form.
+    /// Returns the borrowed form.
     pub fn as_topic_ref(&self) -> TopicRef<'_> {
         TopicRef(self.as_str())
     }
 
-    /// The segments, in order.
+    /// Returns the segments, in order.
     pub fn segments(&self) -> Segments<'_> {
         self.as_topic_ref().segments()
     }
 
-    /// Whether the name starts with `$`: such names belong to the server, and a wildcard in the
-    /// first segment of a pattern never matches them.
+    /// Returns whether the name starts with `$`. Such names are reserved for the server, and a
+    /// wildcard in the first segment of a pattern never matches them.
     pub fn is_reserved(&self) -> bool {
         self.as_topic_ref().is_reserved()
     }
@@ -67,7 +68,7 @@ impl<'a> TopicRef<'a> {
     /// Checks `name` and borrows it.
     ///
     /// # Errors
-    /// What is wrong with the name, and at which byte.
+    /// The name is not a topic. The error tells what is wrong and at which byte.
     pub const fn new(name: &'a str) -> Result<Self, TopicError> {
         match check(name, false) {
             Ok(()) => Ok(Self(name)),
@@ -75,22 +76,22 @@ impl<'a> TopicRef<'a> {
         }
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     pub const fn as_str(self) -> &'a str {
         self.0
     }
 
-    /// An owned copy.
+    /// Returns an owned copy.
     pub fn to_topic(self) -> Topic {
         Topic(self.0.into())
     }
 
-    /// The segments, in order.
+    /// Returns the segments, in order.
     pub fn segments(self) -> Segments<'a> {
         Segments::new(self.0)
     }
 
-    /// Whether the name starts with `$`; see [`Topic::is_reserved`].
+    /// Returns whether the name starts with `$`; see [`Topic::is_reserved`].
     pub fn is_reserved(self) -> bool {
         self.0.starts_with('$')
     }

@@ -1,4 +1,4 @@
-//! The reverse of a matcher: which of many topics a pattern matches.
+//! [`TopicMap`]: the reverse of a matcher, which finds the topics that a pattern matches.
 
 mod matching;
 #[cfg(test)]
@@ -12,10 +12,10 @@ use core::fmt;
 use core::iter::FusedIterator;
 pub use matching::Matching;
 
-/// A map from topics to values that finds all topics matching a pattern.
+/// A map from topics to values that finds all topics that match a pattern.
 ///
-/// A topic's value is found by one hash lookup. Beside that the topics are kept in order, so that
-/// a pattern reads only the stretches that can match. As a set of topics it is `TopicMap<()>`.
+/// One hash lookup finds the value of a topic. The topics are also stored in order, so a pattern
+/// reads only the ranges that can match. `TopicMap<()>` is a set of topics.
 ///
 /// ```
 /// use qsse_topic::{Pattern, Topic, TopicMap};
@@ -33,12 +33,12 @@ pub use matching::Matching;
 #[derive(Clone)]
 pub struct TopicMap<V> {
     values: Map<Topic, V>,
-    /// The keys of `values`, in byte order; the texts are shared.
+    /// The keys of `values`, in byte order. The texts are shared.
     order: BTreeSet<Topic>,
 }
 
 impl<V> TopicMap<V> {
-    /// An empty map; it allocates nothing before the first insert.
+    /// Creates an empty map. It allocates nothing before the first insert.
     pub fn new() -> Self {
         Self {
             values: Map::new(),
@@ -46,17 +46,17 @@ impl<V> TopicMap<V> {
         }
     }
 
-    /// How many topics there are.
+    /// Returns the number of topics.
     pub fn len(&self) -> usize {
         self.values.len()
     }
 
-    /// Whether there is no topic.
+    /// Returns whether there is no topic.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// Puts a value under a topic, and returns the one that was there.
+    /// Inserts a value under a topic. Returns the value that was there.
     pub fn insert(&mut self, topic: Topic, value: V) -> Option<V> {
         if let Some(old) = self.values.get_mut(topic.as_str()) {
             return Some(core::mem::replace(old, value));
@@ -65,7 +65,7 @@ impl<V> TopicMap<V> {
         self.values.insert(topic, value)
     }
 
-    /// Takes a topic out, and returns its value.
+    /// Removes a topic. Returns its value.
     pub fn remove<'t>(&mut self, topic: impl Into<TopicRef<'t>>) -> Option<V> {
         let topic = topic.into().as_str();
         let value = self.values.remove(topic)?;
@@ -74,36 +74,35 @@ impl<V> TopicMap<V> {
         Some(value)
     }
 
-    /// Takes everything out.
+    /// Removes all topics.
     pub fn clear(&mut self) {
         *self = Self::new();
     }
 
-    /// The value under a topic.
+    /// Returns the value of a topic.
     pub fn get<'t>(&self, topic: impl Into<TopicRef<'t>>) -> Option<&V> {
         self.values.get(topic.into().as_str())
     }
 
-    /// The value under a topic, to be changed.
+    /// Returns the value of a topic, mutably.
     pub fn get_mut<'t>(&mut self, topic: impl Into<TopicRef<'t>>) -> Option<&mut V> {
         self.values.get_mut(topic.into().as_str())
     }
 
-    /// Whether the topic is there.
+    /// Returns whether it contains the topic.
     pub fn contains_key<'t>(&self, topic: impl Into<TopicRef<'t>>) -> bool {
         self.get(topic).is_some()
     }
 
-    /// All topics that `pattern` matches, with their values, in byte order of the topics.
+    /// Returns all topics that `pattern` matches, with their values, in byte order of the topics.
     ///
-    /// A pattern without a wildcard is one lookup. Any other looks at the topics that share the
-    /// names before its first wildcard, and jumps over stretches in which a later name rules all
-    /// topics out.
+    /// A pattern without a wildcard takes one lookup. Any other reads the topics that start with
+    /// the names before its first wildcard, and skips ranges that a later name rules out.
     pub fn matching<'p>(&self, pattern: impl Into<PatternRef<'p>>) -> Matching<'_, 'p, V> {
         Matching::new(&self.values, &self.order, pattern.into())
     }
 
-    /// All topics with their values, in no particular order.
+    /// Returns all topics with their values, in no particular order.
     pub fn iter(&self) -> TopicIter<'_, V> {
         TopicIter(self.values.iter())
     }
@@ -146,7 +145,7 @@ impl<'m, V> IntoIterator for &'m TopicMap<V> {
     }
 }
 
-/// The entries of a topic map; made by [`TopicMap::iter`].
+/// An iterator over the entries of a topic map. [`TopicMap::iter`] returns it.
 pub struct TopicIter<'m, V>(MapIter<'m, Topic, V>);
 
 impl<'m, V> Iterator for TopicIter<'m, V> {

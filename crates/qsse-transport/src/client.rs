@@ -12,26 +12,26 @@ use tokio::runtime::Handle;
 use crate::config::TransportConfig;
 use crate::connection::Connection;
 use crate::error::{BindError, ConnectError, ConnectionError, cut};
-use crate::quic::{self, Randomness, SeededIds, Side, Way, varint};
+use crate::quic::{self, PathMtu, Randomness, SeededIds, Side, varint};
 use crate::socket::UdpBuffers;
 use crate::tls::{ClientTls, Verdict};
 use crate::{crypto, socket};
 
-/// Bytes of the connection id that a client makes up for its first packets.
+/// The length of the connection id that a client draws for its first packets.
 const FIRST_CONNECTION_ID_BYTES: usize = 20;
 
-/// A UDP socket that connections are opened from. Clones are handles to the same one.
+/// A UDP socket for outgoing connections. Clones are handles to the same socket.
 ///
-/// One serves any number of connections of its IP family. Connections live on when it is dropped.
+/// One endpoint serves any number of connections of its IP family. Connections outlive it.
 #[derive(Clone, Debug)]
 pub struct ClientEndpoint {
     endpoint: quinn::Endpoint,
     address: SocketAddr,
     buffers: Option<UdpBuffers>,
-    /// By which packets come.
-    way: Way,
+    /// The path class that decides how large the received packets may be.
+    path: PathMtu,
     randomness: Randomness,
-    /// With a seed, the ids for the first packets of each connection in turn.
+    /// The connection ids of first packets, if the endpoint is seeded.
     first_ids: Option<Arc<Mutex<SeededIds>>>,
 }
 
@@ -40,40 +40,44 @@ impl ClientEndpoint {
     /// with UDP buffers of the default size.
     ///
     /// # Errors
-    /// When the address is not to be had, or outside a tokio runtime.
+    /// The address cannot be bound, or no tokio runtime is running.
     pub fn bind(address: SocketAddr) -> Result<Self, BindError> {
         Self::bind_with(address, &TransportConfig::client())
     }
 
-    /// Binds any free port to reach `remote` from.
+    /// Binds a free port from which `remote` can be reached.
     ///
     /// # Errors
-    /// When the system has no socket of that family to give, or outside a tokio runtime.
+    /// The system has no socket of that family, or no tokio runtime is running.
     pub fn bind_for(remote: SocketAddr, config: &TransportConfig) -> Result<Self, BindError> {
         let any: IpAddr = match remote {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         };
-        let way = Way::to(remote, config);
-        Self::bind_on(SocketAddr::new(any, 0), way, config)
+        let path = PathMtu::to(remote, config);
+        Self::bind_on(SocketAddr::new(any, 0), path, config)
     }
 
     /// Binds a local `address` with the UDP buffers of `config`.
     ///
-    /// It takes [large packets](TransportConfig#structfield.max_mtu) if `address` is one of the loopback;
-    /// [`bind_for`](Self::bind_for) finds out more.
+    /// The socket accepts [large packets](TransportConfig#structfield.max_mtu) if `address` is a
+    /// loopback address. [`bind_for`](Self::bind_for) also finds other paths that carry them.
     ///
     /// # Errors
-    /// As [`bind`](Self::bind).
+    /// Those of [`bind`](Self::bind).
     pub fn bind_with(address: SocketAddr, config: &TransportConfig) -> Result<Self, BindError> {
-        let way = match address.ip().is_loopback() {
-            true => Way::to(address, config),
-            false => Way::Usual,
+        let path = match address.ip().is_loopback() {
+            true => PathMtu::to(address, config),
+            false => PathMtu::Standard,
         };
-        Self::bind_on(address, way, config)
+        Self::bind_on(address, path, config)
     }
 
-    fn bind_on(address: SocketAddr, way: Way, config: &TransportConfig) -> Result<Self, BindError> {
+    fn bind_on(
+        address: SocketAddr,
+        path: PathMtu,
+        config: &TransportConfig,
+    ) -> Result<Self, BindError> {
         Handle::try_current().map_err(|_| BindError::NoRuntime)?;
         let io = |error| BindError::io(address, error);
         let (socket, buffers) = socket::bind(address, config.udp_buffer).map_err(io)?;
@@ -81,14 +85,14 @@ impl ClientEndpoint {
             tracing::debug!(?buffers, "the system's limit clips the UDP buffers");
         }
         let socket = quinn::Runtime::wrap_udp_socket(&TokioRuntime, socket).map_err(io)?;
-        Self::start(socket, Some(buffers), way, config, Randomness::System).map_err(io)
+        Self::start(socket, Some(buffers), path, config, Randomness::System).map_err(io)
     }
 
-    /// An endpoint on a socket of the caller's own, for simulated networks; see
-    /// `ServerEndpoint::on_socket` for the seed.
+    /// Creates an endpoint on the caller's socket, for simulated networks.
+    /// `ServerEndpoint::on_socket` explains the seed.
     ///
     /// # Errors
-    /// When the socket does not know its address, or outside a tokio runtime.
+    /// The socket does not know its address, or no tokio runtime is running.
     #[cfg(feature = "abstract-socket")]
     pub fn on_socket(
         socket: Arc<dyn quinn::AsyncUdpSocket>,
@@ -98,21 +102,21 @@ impl ClientEndpoint {
         let randomness = rng_seed.map_or(Randomness::System, Randomness::Seeded);
         let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
         let config = TransportConfig::client();
-        Self::start(socket, None, Way::Usual, &config, randomness)
+        Self::start(socket, None, PathMtu::Standard, &config, randomness)
             .map_err(|error| BindError::io(unspecified, error))
     }
 
     fn start(
         socket: Arc<dyn quinn::AsyncUdpSocket>,
         buffers: Option<UdpBuffers>,
-        way: Way,
+        path: PathMtu,
         config: &TransportConfig,
         randomness: Randomness,
     ) -> io::Result<Self> {
         let address = socket.local_addr()?;
         let secret = quic::reset_secret(&randomness);
         let endpoint = quinn::Endpoint::new_with_abstract_socket(
-            quic::endpoint(config, &secret, &randomness, way, None),
+            quic::endpoint(config, &secret, &randomness, path, None),
             None,
             socket,
             Arc::new(TokioRuntime),
@@ -129,21 +133,21 @@ impl ClientEndpoint {
             endpoint,
             address,
             buffers,
-            way,
+            path,
             randomness,
             first_ids,
         })
     }
 
-    /// Opens a connection to the server at `address`, whose certificate must be for `server_name`,
-    /// a host name or an IP address.
+    /// Opens a connection to the server at `address`. Its certificate must be valid for
+    /// `server_name`, a host name or an IP address.
     ///
     /// Gives up after
     /// [`TransportConfig::handshake_timeout`](TransportConfig#structfield.handshake_timeout).
     /// Dropping the future ends the attempt.
     ///
     /// # Errors
-    /// See [`ConnectError`]: it tells a refused certificate from silence, from a refusal, and from
+    /// [`ConnectError`] distinguishes a refused certificate, no answer, a refusal, and a server of
     /// another protocol.
     pub async fn connect(
         &self,
@@ -165,7 +169,7 @@ impl ClientEndpoint {
         quinn.transport_config(Arc::new(quic::transport(
             &config,
             Side::Client,
-            self.way_to(address, &config),
+            self.path_to(address, &config),
             &self.randomness,
         )));
         if let Some(ids) = self.first_ids.clone() {
@@ -186,7 +190,7 @@ impl ClientEndpoint {
             })?
             .map_err(|error| failed(error, address, tls, &config, &verdict))?;
         let connection = Connection::new(connection);
-        // A server that negotiates no protocol at all is none of ours.
+        // A server that negotiates no protocol at all is not a qsse server.
         if !tls.alpn().contains(&connection.alpn()) {
             connection.close(Code::UNSUPPORTED, "no protocol in common");
             return Err(alpn_mismatch(address, tls));
@@ -194,41 +198,41 @@ impl ClientEndpoint {
         Ok(connection)
     }
 
-    /// The local address, with the port that the system chose.
+    /// Returns the local address, with the port that the system chose.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// The socket's buffers; `None` on a socket of the caller's own.
+    /// Returns the socket's buffers; `None` on a socket of the caller.
     pub fn udp_buffers(&self) -> Option<UdpBuffers> {
         self.buffers
     }
 
-    /// Closes all connections at once; `reason` is cut at 256 bytes. Later calls to `connect` fail.
+    /// Closes all connections at once. `reason` is cut to 256 bytes. Later calls to `connect` fail.
     pub fn close(&self, code: Code, reason: &str) {
         self.endpoint.close(varint(code), cut(reason).as_bytes());
     }
 
-    /// Waits until every connection is closed and its peer has been told or given up: before a
-    /// process ends, so that servers need not wait for their idle timeout. Cancel-safe.
+    /// Waits until every connection is closed and its peer has acknowledged that or timed out. Call
+    /// it before a process ends; otherwise servers wait for their idle timeout. Cancel-safe.
     pub async fn wait_idle(&self) {
         self.endpoint.wait_idle().await;
     }
 
-    /// Whether packets to `address` can leave this socket.
+    /// Returns whether packets to `address` can leave this socket.
     fn reaches(&self, address: SocketAddr) -> bool {
         let same_family = address.is_ipv4() == self.address.is_ipv4();
-        // `[::]` takes IPv4 too.
+        // `[::]` also reaches IPv4 addresses.
         address.port() != 0
             && (same_family || (self.address.is_ipv6() && self.address.ip().is_unspecified()))
     }
 
-    /// The way on which packets are sent to `address`.
-    fn way_to(&self, address: SocketAddr, config: &TransportConfig) -> Way {
-        match self.way {
-            // What takes no large packets sends none, and need not look.
-            Way::Usual => Way::Usual,
-            _ => Way::to(address, config),
+    /// Returns the path class for packets to `address`.
+    fn path_to(&self, address: SocketAddr, config: &TransportConfig) -> PathMtu {
+        match self.path {
+            // A socket that accepts no large packets sends none either.
+            PathMtu::Standard => PathMtu::Standard,
+            _ => PathMtu::to(address, config),
         }
     }
 
@@ -248,8 +252,8 @@ impl ClientEndpoint {
     }
 }
 
-/// Why a handshake failed: for what the certificate's verifier saw, else for what the connection
-/// says.
+/// Returns why a handshake failed. What the certificate's verifier recorded takes precedence over
+/// what the connection reports.
 fn failed(
     error: quinn::ConnectionError,
     address: SocketAddr,

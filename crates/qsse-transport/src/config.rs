@@ -5,84 +5,93 @@ use std::time::Duration;
 use qsse_proto::limits::{FOREVER, SettingError};
 use serde::{Deserialize, Serialize};
 
-mod human;
-
 /// Windows, timeouts and limits of an endpoint and its connections.
 ///
-/// Plain data: [`server()`](Self::server) and [`client()`](Self::client) are the defaults of either
-/// side with every value filled in. What is left `None` (as in [`TransportConfig::default()`], or
-/// in a file that names only some keys) is filled in by the endpoint for its side. Durations are
-/// written as `"30s"` or `"500ms"`, sizes in bytes.
+/// This is plain data. [`server()`](Self::server) and [`client()`](Self::client) return the
+/// defaults of each side with every value filled in. [`TransportConfig::default()`], and a file
+/// that names only some keys, leave the others `None`; the endpoint then fills them in for its
+/// side. Durations are written as `"30s"` or `"500ms"`, sizes in bytes.
 ///
 /// ```
 /// use std::time::Duration;
 /// use qsse_transport::TransportConfig;
 ///
-/// let config = TransportConfig::client().idle_timeout(Duration::from_secs(60)).send_window(1 << 20);
+/// let config = TransportConfig::client()
+///     .idle_timeout(Duration::from_secs(60))
+///     .send_window(1 << 20);
 /// assert_eq!(config.keep_alive, Some(Duration::from_secs(10)));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct TransportConfig {
-    /// How long a connection may be silent before it is given up. Default 30 s, at least 100 ms. The
-    /// smaller one of both sides applies.
-    #[serde(with = "human::duration")]
+    /// How long a connection may be silent before it counts as lost. Default 30 s, at least 100 ms.
+    /// The smaller value of the two sides applies.
+    #[serde(with = "qsse_proto::human_duration")]
     pub idle_timeout: Duration,
-    /// How long a side may be silent before it sends a keep-alive; zero turns that off, and less than
-    /// 10 ms counts as 10 ms. Default for
-    /// a client 10 s, shortened by up to a fifth at random so that many clients do not beat
-    /// together; for a server 15 s, which only acts for clients that send none. Never longer than a
-    /// third (client) or a half (server) of [`idle_timeout`](Self::idle_timeout), so that the side
-    /// with the shorter timeout keeps the connection up.
-    #[serde(with = "human::optional_duration")]
+    /// How long a side may be silent before it sends a keep-alive. Zero turns keep-alives off; less
+    /// than 10 ms counts as 10 ms.
+    ///
+    /// A client's default is 10 s, shortened by a random amount of up to a fifth, so that many
+    /// clients do not send at the same moment. A server's default is 15 s, which takes effect only
+    /// with clients that send none. The interval is at most a third (client) or half (server) of
+    /// [`idle_timeout`](Self::idle_timeout), so the side with the shorter timeout keeps the
+    /// connection alive.
+    #[serde(with = "qsse_proto::human_duration::optional")]
     pub keep_alive: Option<Duration>,
-    /// Deadline for a handshake, on both sides. Default 5 s, at least 10 ms.
-    #[serde(with = "human::duration")]
+    /// The deadline for a handshake, on both sides. Default 5 s, at least 10 ms.
+    #[serde(with = "qsse_proto::human_duration")]
     pub handshake_timeout: Duration,
-    /// Bytes of a connection that may be written and not yet acknowledged: what a slow reader
-    /// costs. Default 256 KiB, at least 1 KiB.
+    /// The bytes that may be written to a connection and not yet be acknowledged. This is what a
+    /// slow reader costs. Default 256 KiB, at least 1 KiB.
     pub send_window: u64,
-    /// Bytes that the peer may send ahead on one stream: bounds what an unread stream keeps, and
-    /// its rate (window per round trip). Default for a server 64 KiB, for a client 1 MiB, at least 1 KiB.
+    /// The bytes that the peer may send ahead on one stream. This bounds the memory of an unread
+    /// stream, and the rate of a stream (one window per round trip). Default 64 KiB for a server, 1
+    /// MiB for a client; at least 1 KiB.
     pub stream_receive_window: Option<u64>,
-    /// The same for all streams of a connection together. Default for a server 256 KiB; for a
-    /// client unlimited, because one unread subscription must not block the others (its streams are
-    /// bounded one by one). At least 1 KiB.
+    /// The bytes that the peer may send ahead on all streams of a connection together. Default 256
+    /// KiB for a server. A client's default is unlimited, because one unread subscription must not
+    /// block the others; each of its streams has its own bound. At least 1 KiB.
     pub receive_window: Option<u64>,
-    /// Bidirectional streams that the peer may have open. Default for a server 4 (control and
-    /// publishers), for a client 0, at most 16,384.
+    /// How many bidirectional streams the peer may have open. Default 4 for a server (control and
+    /// publishers), 0 for a client; at most 16,384.
     pub max_remote_bidi_streams: Option<u32>,
-    /// Unidirectional streams that the peer may have open. Default for a server 1, for a client
-    /// 144: 128 subscriptions and 16 to spare. Each permitted stream costs memory, so keep it low; at most 16,384.
+    /// How many unidirectional streams the peer may have open. Default 1 for a server. A client's
+    /// default is 144: 128 subscriptions and 16 to spare. Each permitted stream costs memory, so
+    /// keep the number low; at most 16,384.
     pub max_remote_uni_streams: Option<u32>,
-    /// Bytes asked for as the socket's send and as its receive buffer; 0 leaves the system's
-    /// default. Default 4 MiB: with Linux's 208 KiB a burst to a thousand subscribers loses
-    /// datagrams. The system may give less, see
+    /// The requested size of the socket's send buffer and of its receive buffer. 0 leaves the
+    /// system's default. Default 4 MiB: with Linux's 208 KiB, a burst to a thousand subscribers
+    /// loses datagrams. The system may grant less; see
     /// [`ServerEndpoint::udp_buffers`](crate::ServerEndpoint::udp_buffers).
     pub udp_buffer: usize,
-    /// Size in bytes of the first packets' payload, before the path is probed for more. Default
-    /// 1,200, which QUIC guarantees and less counts as; at most 1,452.
+    /// The payload size in bytes of the first packets, before the path is probed for more. Default
+    /// 1,200, which QUIC guarantees; less counts as 1,200. At most 1,452.
     pub initial_mtu: u16,
-    /// Largest payload in bytes of a packet, where the way to the peer has room: within a machine, and
-    /// from one to another through a network with jumbo frames, as Linux tells by its routes. Elsewhere it is
-    /// 1,452 at most. More is sent only once a probe of that size has arrived. Larger packets cost less for each byte, and a
-    /// connection keeps room to send 16 of them. Default 4,000. More than 6,500 is taken for that: ten packets are
-    /// handed to the system at a time, and it takes 64 KiB.
+    /// The largest payload in bytes of a packet. It applies where the path has room for large
+    /// packets: within one machine, and between machines whose network carries jumbo frames, as
+    /// Linux's routes tell. Elsewhere the limit is 1,452.
+    ///
+    /// A connection sends larger packets only after a probe of that size has arrived. They cost
+    /// less per byte. A connection reserves memory for 16 of them. Default 4,000; more than 6,500
+    /// counts as 6,500, because ten packets are handed to the system at a time, and it takes 64
+    /// KiB.
     pub max_mtu: u16,
-    /// Asks the peer to acknowledge this many packets at a time, when it knows how; a gap it tells at
-    /// once, and what stays alone within 16 ms. Default 10, QUIC's own is 2. More saves work where many
-    /// packets come in a row; a sender that may send little, after a loss, waits longer.
+    /// How many packets the peer is asked to acknowledge at once, if it supports that. It reports a
+    /// gap immediately, and a single packet within 16 ms. Default 10; QUIC's own is 2.
+    ///
+    /// A larger number saves work when many packets arrive in a row. But a sender whose window is
+    /// small after a loss then waits longer.
     pub ack_threshold: u32,
-    /// Handshakes in flight on a server before clients must prove their address by a Retry first.
-    /// Default 100.
+    /// How many handshakes a server has in flight before clients must first prove their address
+    /// with a Retry. Default 100.
     pub max_handshakes: usize,
-    /// Connection attempts on a server that may wait to be accepted, and handshakes that may be in
-    /// flight, before further ones are turned away. Default 1,024, at least 1.
+    /// How many connection attempts may wait on a server to be accepted, and how many handshakes
+    /// may be in flight. Further attempts are refused. Default 1,024, at least 1.
     pub max_incoming: usize,
-    /// Connections of a server that hold state; one more is refused. Default 10,000, at least 1. Handshakes count,
-    /// and so do closed connections for the moment (three round trips, up to some seconds after a
-    /// handshake that failed) in which late packets are still answered.
+    /// How many connections of a server may hold state; further ones are refused. Default 10,000,
+    /// at least 1. Handshakes count. A closed connection also counts while late packets are still
+    /// answered: three round trips, or up to some seconds after a failed handshake.
     pub max_connections: usize,
 }
 
@@ -109,19 +118,20 @@ impl Default for TransportConfig {
 }
 
 impl TransportConfig {
-    /// The defaults of a server.
+    /// Returns the defaults of a server.
     #[must_use]
     pub fn server() -> Self {
         Self::default().for_server()
     }
 
-    /// The defaults of a client.
+    /// Returns the defaults of a client.
     #[must_use]
     pub fn client() -> Self {
         Self::default().for_client()
     }
 
-    /// Fills in what is unset with a server's defaults: the effective settings.
+    /// Returns the effective settings of a server: fills in the server's defaults for what is
+    /// unset.
     #[must_use]
     pub fn for_server(mut self) -> Self {
         self.keep_alive.get_or_insert(Duration::from_secs(15));
@@ -132,7 +142,8 @@ impl TransportConfig {
         self
     }
 
-    /// Fills in what is unset with a client's defaults: the effective settings.
+    /// Returns the effective settings of a client: fills in the client's defaults for what is
+    /// unset.
     #[must_use]
     pub fn for_client(mut self) -> Self {
         self.keep_alive.get_or_insert(Duration::from_secs(10));
@@ -140,22 +151,23 @@ impl TransportConfig {
         self.receive_window.get_or_insert(UNLIMITED);
         // QP-1.3: a server opens no bidirectional stream.
         self.max_remote_bidi_streams.get_or_insert(0);
-        // QP-1.4: the subscriptions of a connection and 16 more.
+        // QP-1.4: the subscriptions of a connection, and 16 more.
         self.max_remote_uni_streams.get_or_insert(128 + 16);
         self
     }
 }
 
-/// Streams that a peer may be permitted: QUIC keeps state for each of them from the beginning of a connection.
+/// How many streams a peer may be permitted. QUIC holds state for each from the start of a
+/// connection.
 const MOST_STREAMS: u64 = 16_384;
 
 impl TransportConfig {
-    /// Whether an endpoint can work with these settings; the one that is made from them asks too.
+    /// Checks that an endpoint can work with these settings. Endpoints check them too.
     ///
-    /// Durations may be as long as one likes: a hundred years and more are the same.
+    /// Durations have no upper limit: a hundred years and more are equivalent.
     ///
     /// # Errors
-    /// The first setting that is out of its range.
+    /// The first setting that is out of range.
     pub fn check(&self) -> Result<(), SettingError> {
         let ms = Duration::from_millis;
         let least = |least| least..=u64::MAX;
@@ -195,13 +207,13 @@ impl TransportConfig {
         all.into_iter().collect()
     }
 
-    /// The deadline for a handshake, as far ahead as a clock tells.
+    /// Returns the deadline for a handshake, limited to what a clock can represent.
     pub(crate) fn handshake_time(&self) -> Duration {
         self.handshake_timeout.min(FOREVER)
     }
 }
 
-/// The largest number QUIC can carry; above what any connection moves.
+/// The largest number that QUIC can encode. It exceeds what any connection transfers.
 const UNLIMITED: u64 = (1 << 62) - 1;
 
 macro_rules! setters {
@@ -251,7 +263,7 @@ mod tests {
             .keep_alive(Duration::from_millis(500))
             .send_window(1000);
         assert_eq!(config, expected);
-        // What the file leaves out is the server's or the client's own.
+        // The side fills in what the file leaves out.
         assert_eq!(config.clone().for_server().max_remote_bidi_streams, Some(4));
         assert_eq!(config.for_client().max_remote_bidi_streams, Some(0));
 

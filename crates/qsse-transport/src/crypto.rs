@@ -10,11 +10,12 @@ use quinn_proto::crypto::{CryptoError, HmacKey};
 use ring::hmac;
 use rustls::crypto::CryptoProvider;
 
-/// The provider that every configuration made here uses: aws-lc-rs when both are compiled in.
+/// Returns the provider that all configurations of this crate use: aws-lc-rs if both are compiled
+/// in.
 ///
-/// Key shares are X25519 first and no post-quantum one: that would make the ClientHello span two
-/// packets. AES-128 comes before AES-256: it is quicker, and so is its SHA-256, on processors that know both, which
-/// is a tenth of a handshake.
+/// X25519 is the first key share, and none is post-quantum: that would make the ClientHello span
+/// two packets. AES-128 comes before AES-256: on processors with instructions for both, it and its
+/// SHA-256 are faster, which saves a tenth of a handshake.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     use backend::cipher_suite as suite;
     #[cfg(feature = "aws-lc-rs")]
@@ -42,7 +43,7 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
         .clone()
 }
 
-/// `N` unpredictable bytes.
+/// Returns `N` unpredictable bytes.
 pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     provider()
@@ -52,7 +53,7 @@ pub(crate) fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// A 32-byte secret for one purpose, derived one-way from another secret.
+/// Derives a 32-byte secret for one purpose from another secret. It cannot be reversed.
 pub(crate) fn derive(secret: &[u8], purpose: &[u8]) -> [u8; 32] {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
     let mut derived = [0; 32];
@@ -62,8 +63,8 @@ pub(crate) fn derive(secret: &[u8], purpose: &[u8]) -> [u8; 32] {
 
 /// Signs the tokens of stateless resets.
 ///
-/// A server that comes back with the same key can tell the clients of its former life at once that
-/// their connection is gone; with another key they would wait out their idle timeout.
+/// A restarted server that has the same key can tell earlier clients at once that their connection
+/// is gone. With another key they would wait for their idle timeout.
 pub(crate) struct ResetKey(hmac::Key);
 
 impl ResetKey {

@@ -1,4 +1,4 @@
-//! What can go wrong: one enum per operation, none of them quinn's.
+//! The errors: one enum per operation, without quinn's types.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,15 +6,18 @@ use std::net::SocketAddr;
 use qsse_proto::limits::SettingError;
 use qsse_proto::{Code, DecodeError};
 
-use crate::tls::TlsError;
-
+mod certificate;
 mod connect;
 mod connection;
 mod text;
+mod tls;
 
-pub use connect::{CertificateProblem, ConnectError};
+pub use certificate::CertificateProblem;
+pub(crate) use certificate::{NotInFile, is_authority};
+pub use connect::ConnectError;
 pub use connection::ConnectionError;
 pub(crate) use text::{cut, printable};
+pub use tls::TlsError;
 
 /// Why an endpoint could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -22,23 +25,26 @@ pub(crate) use text::{cut, printable};
 pub enum BindError {
     /// Another socket has the port.
     #[error(
-        "{address} is in use by another program: stop it, or listen on another port (0 lets the system choose)"
+        "{address} is in use by another program: stop it, or listen on another port (0 lets the system \
+         choose)"
     )]
     InUse {
         /// The address asked for.
         address: SocketAddr,
     },
-    /// The address is not one of this machine's.
+    /// The address does not belong to this machine.
     #[error(
-        "{address} is not an address of this machine: listen on one it has, on 127.0.0.1, or on 0.0.0.0 for all"
+        "{address} is not an address of this machine: listen on one that it has, on 127.0.0.1, or on \
+         0.0.0.0 for all"
     )]
     NotLocal {
         /// The address asked for.
         address: SocketAddr,
     },
-    /// The system does not allow the port to this user.
+    /// The system does not permit this user to use the port.
     #[error(
-        "listening on {address} is not permitted: ports below 1024 often need a privilege, take a higher one"
+        "listening on {address} is not permitted: ports below 1024 often need a privilege, so use a \
+         higher one"
     )]
     Denied {
         /// The address asked for.
@@ -53,23 +59,23 @@ pub enum BindError {
     /// More or fewer shards than a server can have.
     #[error("a server has 1 to {limit} shards, not {asked}")]
     Shards {
-        /// How many were asked for.
+        /// The number of shards that was asked for.
         asked: usize,
-        /// How many there may be at most.
+        /// The largest number of shards.
         limit: usize,
     },
-    /// Several shards on a system that cannot tell them apart by connection id.
-    #[error("several shards need Linux: serve with one here")]
+    /// Several shards were asked for on a system that cannot distribute packets by connection id.
+    #[error("several shards need Linux: use one shard on this system")]
     ShardsUnsupported,
-    /// Called outside a tokio runtime, whose I/O and timers the endpoint needs.
-    #[error("no tokio runtime is running here: call this from within one")]
+    /// No tokio runtime is running. The endpoint needs its I/O and timers.
+    #[error("no tokio runtime is running: call this from within one")]
     NoRuntime,
     /// The system refused the socket for another reason.
     #[error("cannot listen on {address}")]
     Io {
         /// The address asked for.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -93,9 +99,9 @@ pub enum HandshakeError {
     #[error("the client did not finish its handshake in time")]
     TimedOut,
     /// The client speaks none of the offered protocols.
-    #[error("the client speaks none of the protocols served here")]
+    #[error("the client speaks none of the server's protocols")]
     AlpnMismatch,
-    /// The connection failed first, for instance because the client refused the certificate.
+    /// The connection failed first. For example, the client refused the certificate.
     #[error(transparent)]
     Connection(ConnectionError),
 }
@@ -104,7 +110,7 @@ pub enum HandshakeError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// The peer abandoned the stream; what it had sent may be incomplete.
+    /// The peer abandoned the stream. What it has sent may be incomplete.
     #[error("the peer reset the stream: {0}")]
     Reset(Code),
     /// The connection ended.
@@ -116,7 +122,7 @@ pub enum ReadError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
-    /// The peer wants no more of this stream.
+    /// The peer wants no more data on this stream.
     #[error("the peer stopped the stream: {0}")]
     Stopped(Code),
     /// The stream has been finished or reset on this side.
@@ -131,7 +137,8 @@ pub enum WriteError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {
-    /// The bytes are no frame, or one beyond the limit. Close the connection with the error's code.
+    /// The bytes are not a frame, or a frame is over the limit. Close the connection with the
+    /// error's code.
     #[error(transparent)]
     Decode(#[from] DecodeError),
     /// The stream ended inside a frame.
@@ -143,8 +150,8 @@ pub enum FrameError {
 }
 
 impl FrameError {
-    /// The code to close the connection with, where the peer is at fault; `None` when the stream
-    /// was reset or the connection has ended already.
+    /// Returns the code to close the connection with, if the peer is at fault; `None` if the stream
+    /// was reset or the connection has already ended.
     pub fn code(&self) -> Option<Code> {
         match self {
             Self::Decode(error) => Some(error.code()),
@@ -159,7 +166,7 @@ impl From<quinn::ReadError> for ReadError {
         match error {
             quinn::ReadError::Reset(code) => Self::Reset(crate::quic::code(code)),
             quinn::ReadError::ConnectionLost(error) => Self::Connection(error.into()),
-            // Only our own earlier calls could lead here; the types around quinn's rule them out.
+            // Only misuse could lead here, and this crate's types around quinn's rule that out.
             other => Self::Connection(ConnectionError::Transport(other.to_string())),
         }
     }

@@ -12,7 +12,7 @@ use crate::error::{FrameError, ReadError, WriteError};
 use crate::recv::RecvStream;
 use crate::send::SendStream;
 
-/// Chunks read under one lock of the connection.
+/// How many chunks are read under one lock of the connection.
 const CHUNKS_PER_READ: usize = 8;
 
 /// Reads frames from a stream.
@@ -23,7 +23,7 @@ pub struct FrameReader {
 }
 
 impl FrameReader {
-    /// Reads frames whose kind and body are at most `max_len` bytes.
+    /// Creates a reader of frames whose kind and body have at most `max_len` bytes.
     pub fn new(stream: RecvStream, max_len: usize) -> Self {
         Self {
             stream,
@@ -31,14 +31,14 @@ impl FrameReader {
         }
     }
 
-    /// The next frame; `None` when the stream has ended between two frames.
+    /// Returns the next frame; `None` if the stream ended between two frames.
     ///
-    /// Cancel-safe: what has been read of a frame is kept for the next call.
+    /// Cancel-safe: a partly read frame stays for the next call.
     ///
     /// # Errors
-    /// When the bytes are no frame or one over the limit, before anything is allocated for it; when
-    /// the stream ends inside a frame, is reset, or its connection ends. The reader is of no use
-    /// afterwards.
+    /// The bytes are not a frame, or a frame is over the limit (checked before memory is allocated
+    /// for it). The stream ended inside a frame, was reset, or its connection ended. After an error
+    /// the reader is unusable.
     pub async fn next(&mut self) -> Result<Option<Frame>, FrameError> {
         loop {
             if let Some(frame) = self.decoder.next()? {
@@ -52,7 +52,8 @@ impl FrameReader {
         }
     }
 
-    /// Gives the decoder what has come; `false` at the stream's end. Not `async`, so that the chunks are not part of a future.
+    /// Passes what has arrived to the decoder; `false` at the stream's end. It is not `async`, so
+    /// that the chunks are not part of a future.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, ReadError>> {
         let mut chunks = [const { Bytes::new() }; CHUNKS_PER_READ];
         let read = ready!(self.stream.poll_read_chunks(cx, &mut chunks))?;
@@ -62,32 +63,31 @@ impl FrameReader {
         Poll::Ready(Ok(read.is_some()))
     }
 
-    /// The next frame if it has come in already, without waiting.
+    /// Returns the next frame if it has already arrived. Does not wait.
     ///
     /// # Errors
     ///
-    /// As [`next`](Self::next), but for those of the stream.
+    /// Those of [`next`](Self::next), except the stream's own.
     pub fn next_buffered(&mut self) -> Result<Option<Frame>, FrameError> {
         Ok(self.decoder.next()?)
     }
 
-    /// Changes the limit for the frames that follow, for instance once the peer has been
-    /// authenticated.
+    /// Changes the limit for the frames that follow, for example after the peer was authenticated.
     pub fn set_max_len(&mut self, max_len: usize) {
         self.decoder.set_max_len(max_len);
     }
 
-    /// Asks the peer to send no more, see [`RecvStream::stop`].
+    /// Asks the peer to stop sending; see [`RecvStream::stop`].
     pub fn stop(&mut self, code: Code) {
         self.stream.stop(code);
     }
 }
 
-/// Writes frames to a stream, each whole or not at all.
+/// Writes frames to a stream, each completely or not at all.
 ///
-/// A frame handed over waits in a queue until the stream takes it. A cancelled [`send`](Self::send)
-/// or [`flush`](Self::flush) leaves the rest there, and the next call goes on with it: frames are
-/// never torn or mixed.
+/// A frame waits in a queue until the stream accepts it. If [`send`](Self::send) or
+/// [`flush`](Self::flush) is cancelled, the rest stays in the queue and the next call writes it.
+/// Frames are therefore never torn or mixed.
 #[derive(Debug)]
 pub struct FrameWriter {
     stream: SendStream,
@@ -95,50 +95,49 @@ pub struct FrameWriter {
 }
 
 impl FrameWriter {
-    /// Writes to `stream`.
+    /// Creates a writer to `stream`.
     pub fn new(stream: SendStream) -> Self {
         Self {
             stream,
-            // Mostly there is one, and room for four would be made otherwise.
+            // One frame is usual. The default growth would allocate room for four.
             queue: VecDeque::with_capacity(1),
         }
     }
 
-    /// Writes an encoded frame, behind those queued before; returns once the stream has taken them
-    /// all.
+    /// Queues an encoded frame and writes the whole queue. Returns once the stream has accepted
+    /// everything.
     ///
-    /// When cancelled, the frame is queued and goes with the next `send` or `flush`; do not send it
-    /// again.
+    /// If cancelled, the frame stays in the queue, and the next `send` or `flush` writes it. Do not
+    /// send it again.
     ///
     /// # Errors
-    /// When the peer stopped the stream, it is finished, or the connection has ended.
+    /// The peer stopped the stream, the stream is finished, or the connection has ended.
     pub async fn send(&mut self, frame: Bytes) -> Result<(), WriteError> {
         self.queue(frame);
         self.flush().await
     }
 
-    /// Puts an encoded frame into the queue without writing: the next [`flush`](Self::flush) takes
-    /// several in one go.
+    /// Queues an encoded frame without writing it. The next [`flush`](Self::flush) writes all
+    /// queued frames together.
     pub fn queue(&mut self, frame: Bytes) {
         self.queue.push_back(frame);
     }
 
-    /// Frames, the partly written one included, that wait in the queue.
+    /// Returns how many frames are queued, including a partly written one.
     pub fn queued(&self) -> usize {
         self.queue.len()
     }
 
-    /// Writes what is queued; returns once the stream has taken it all. Cancel-safe.
+    /// Writes what is queued. Returns once the stream has accepted everything. Cancel-safe.
     ///
     /// # Errors
-    /// When the peer stopped the stream, it is finished, or the connection has ended.
+    /// The peer stopped the stream, the stream is finished, or the connection has ended.
     pub async fn flush(&mut self) -> Result<(), WriteError> {
         self.stream.write_whole_queue(&mut self.queue).await
     }
 
-    /// Says that nothing more will be written, see [`SendStream::finish`]. Flush first: a queue
-    /// that is not empty resets the stream instead, because the reader could take a torn frame for
-    /// the end.
+    /// Ends the stream; see [`SendStream::finish`]. Flush first: with frames in the queue the
+    /// stream is reset instead, because the reader could take a torn frame for the end.
     pub fn finish(&mut self) {
         if self.queue.is_empty() {
             self.stream.finish();
@@ -147,13 +146,13 @@ impl FrameWriter {
         }
     }
 
-    /// Abandons the stream, see [`SendStream::reset`].
+    /// Abandons the stream; see [`SendStream::reset`].
     pub fn reset(&mut self, code: Code) {
         self.queue.clear();
         self.stream.reset(code);
     }
 
-    /// The stream below, for its priority or to wait until it is stopped.
+    /// Returns the stream, for its priority or to wait until the peer stops it.
     pub fn stream(&self) -> &SendStream {
         &self.stream
     }

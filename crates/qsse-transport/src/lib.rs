@@ -1,34 +1,37 @@
 //! QUIC transport of qsse: endpoints, framed streams and TLS set-up on quinn.
 //!
-//! # The idea
+//! # Overview
+//!//! This is the only published crate that names quinn. The servers and clients of qsse use its
+//! [`Connection`]s, [`SendStream`]s, [`RecvStream`]s and errors. The crate settles what fan-out
+//! needs and QUIC libraries leave open: windows that bound the memory of a slow peer, keep-alives
+//! that hold a quiet connection open for hours, deadlines and limits for handshakes, UDP buffers
+//! whose size is verified, stateless resets that survive a restart, and TLS that is verified by
+//! default.
 //!
-//! One crate knows quinn, so that no other has to: servers and clients of qsse see [`Connection`]s,
-//! [`SendStream`]s, [`RecvStream`]s and errors of our own. The crate fixes what a fan-out needs and
-//! what QUIC libraries leave open: windows that bound the memory of a slow peer, keep-alives that
-//! hold a quiet connection for hours, deadlines and limits for handshakes, UDP buffers that are
-//! read back, stateless resets that survive a restart, and TLS that is verified by default.
+//! - [`ServerEndpoint`] binds a UDP socket and returns [`Handshake`]s. It never waits for one.
+//! - [`ClientEndpoint`] connects. [`ConnectError`] distinguishes a refused certificate from a port
+//!   where no server listens.
+//! - [`FrameReader`] and [`FrameWriter`] carry `qsse/1` frames. They can be cancelled at any time.
+//! - [`tls`] makes certificates and decides which to trust. [`ServerUrl`] names a server.
+//! - [`TransportConfig`] has every limit and window, with the reason for each.
 //!
-//! - [`ServerEndpoint`] binds a UDP socket and hands out [`Handshake`]s; it never waits for one.
-//! - [`ClientEndpoint`] connects; [`ConnectError`] tells a refused certificate from a dead port.
-//! - [`FrameReader`] and [`FrameWriter`] carry `qsse/1` frames and can be cancelled at any time.
-//! - [`tls`] makes the certificates and says whom to trust; [`ServerUrl`] names a server.
-//! - [`TransportConfig`] holds every limit and window, with its reason.
-//!
-//! 0-RTT is always off, also in rustls configurations that are handed in. The crypto provider is
-//! passed explicitly; no process-wide default is needed or installed.
+//! 0-RTT is always off, even in a caller's rustls configuration. The crypto provider is passed
+//! explicitly; no process-wide default is needed or installed.
 //!
 //! # Example
 //!
 //! ```
 //! use qsse_proto::Code;
-//! use qsse_transport::{ClientEndpoint, ServerEndpoint, TransportConfig, tls::{ClientTls, ServerTls}};
+//! use qsse_transport::tls::{ClientTls, ServerTls};
+//! use qsse_transport::{ClientEndpoint, ServerEndpoint, TransportConfig};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # #[cfg(feature = "self-signed")] {
 //! let server_tls = ServerTls::self_signed([] as [&str; 0])?;
 //! let fingerprint = server_tls.fingerprint().expect("we made the certificate");
-//! let server = ServerEndpoint::bind("127.0.0.1:0".parse()?, &server_tls, &TransportConfig::server())?;
+//! let config = TransportConfig::server();
+//! let server = ServerEndpoint::bind("127.0.0.1:0".parse()?, &server_tls, &config)?;
 //! let address = server.local_addr();
 //!
 //! let serving = tokio::spawn(async move {
@@ -42,7 +45,8 @@
 //!
 //! let client = ClientEndpoint::bind("127.0.0.1:0".parse()?)?;
 //! let trust = ClientTls::pinned([fingerprint]);
-//! let connection = client.connect(address, "localhost", &trust, &TransportConfig::client()).await?;
+//! let config = TransportConfig::client();
+//! let connection = client.connect(address, "localhost", &trust, &config).await?;
 //! let mut stream = connection.accept_uni().await?;
 //! assert_eq!(stream.read_chunk().await?.as_deref(), Some(&b"hello"[..]));
 //! connection.close(Code::NO_ERROR, "done");
@@ -56,11 +60,11 @@
 //!
 //! | feature | default | gives |
 //! |---|---|---|
-//! | `aws-lc-rs` | yes | the aws-lc-rs crypto provider; used when both are on |
+//! | `aws-lc-rs` | yes | the aws-lc-rs crypto provider; used if both are on |
 //! | `ring` | no | the ring crypto provider |
 //! | `platform-verifier` | yes | `ClientTls::platform`: the roots of the operating system |
 //! | `self-signed` | yes | `ServerTls::self_signed` and `ServerTls::dev_cert` |
-//! | `abstract-socket` | no | endpoints on a caller's own socket, for simulated networks, or on a plain one; names quinn |
+//! | `abstract-socket` | no | endpoints on a caller's socket, for simulations; names quinn |
 #![deny(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -77,6 +81,7 @@ mod config;
 mod connection;
 mod crypto;
 mod error;
+mod fingerprint;
 mod frames;
 mod quic;
 mod recv;
@@ -95,7 +100,7 @@ pub use error::{
 };
 pub use frames::{FrameReader, FrameWriter};
 pub use recv::RecvStream;
-/// The TLS library whose configurations [`tls`] takes.
+/// The TLS library whose configurations [`tls`] accepts.
 pub use rustls;
 pub use send::{SendStream, Written};
 pub use server::{EndpointStats, Handshake, ServerEndpoint};

@@ -1,4 +1,4 @@
-//! Our settings as quinn's: the one place where they are translated.
+//! Translates this crate's settings to quinn's.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,35 +11,36 @@ use quinn_proto::{ConnectionIdGenerator, RandomConnectionIdGenerator};
 use crate::config::TransportConfig;
 use crate::crypto::{self, ResetKey};
 
-mod place;
+mod path_mtu;
 mod seeded;
-mod way;
+mod shard_ids;
 
-pub(crate) use place::{Place, PlacedIds};
+pub(crate) use path_mtu::PathMtu;
 pub(crate) use seeded::{Randomness, SeededIds};
-pub(crate) use way::Way;
+pub(crate) use shard_ids::{ShardConnectionIds, ShardId};
 
-/// Connection ids of 8 random bytes: the library's own default has 24 random bits, which collide in
-/// a storm of connects.
+/// The length of random connection ids. quinn's default has 24 random bits, which collide when many
+/// clients connect at once.
 const CONNECTION_ID_BYTES: usize = 8;
 
-/// Shortest interval between two stateless resets: none. The library counts it by one look at the
-/// clock for everything that it reads in one go, so that any interval at all drops most of what the
-/// clients of a restarted server ask. They ask again ever more rarely, the last ones after half a
-/// minute. Each reset is smaller than the packet that it answers, so neither gains an attacker
-/// anything nor goes back and forth for long.
+/// The shortest interval between two stateless resets: none. quinn measures it by one clock reading
+/// for all packets that it reads at a time, so any interval would drop most resets for the clients
+/// of a restarted server. Those clients ask again less and less often, the last ones after half a
+/// minute. A reset is smaller than the packet that it answers, so it amplifies no attack and cannot
+/// be exchanged back and forth for long.
 const MIN_RESET_INTERVAL: Duration = Duration::ZERO;
 
-/// Longest wait for a second packet before a single one is acknowledged, where the peer lets itself
-/// be asked; QUIC's own default is 25 ms. A sender waits for it before it takes its last packet for
-/// lost. At a hundred events a second there are still two packets to an acknowledgement; with less
-/// than their ten milliseconds and some to spare there would be one, at a price for each event.
+/// How long the peer may wait for a second packet before it acknowledges a single one, if it
+/// supports that setting. QUIC's own default is 25 ms. A sender waits this long before it treats
+/// its last packet as lost. At a hundred events a second, 16 ms still allows two packets per
+/// acknowledgement; with less than 10 ms and a margin, each event would cost an acknowledgement.
 const ACK_DELAY: Duration = Duration::from_millis(16);
 
-/// Shortest time between keep-alives.
+/// The shortest time between keep-alives.
 const LEAST_KEEP_ALIVE: Duration = Duration::from_millis(10);
 
-/// Largest window: what was received and the window together are a number that QUIC can carry.
+/// The largest window. The sum of the window and the received bytes must be a number that QUIC can
+/// encode.
 const MOST_WINDOW: u64 = 1 << 61;
 
 /// Which side of a connection a configuration is for.
@@ -49,11 +50,11 @@ pub(crate) enum Side {
     Server,
 }
 
-/// The connection settings of one side. `config` must be filled in for it.
+/// Returns the connection settings of one side. `config` must be filled in for that side.
 pub(crate) fn transport(
     config: &TransportConfig,
     side: Side,
-    way: Way,
+    path: PathMtu,
     randomness: &Randomness,
 ) -> quinn::TransportConfig {
     let idle = config.idle_timeout.min(FOREVER);
@@ -67,50 +68,51 @@ pub(crate) fn transport(
         .max_concurrent_bidi_streams(stream_count(config.max_remote_bidi_streams.unwrap_or(0)))
         .max_concurrent_uni_streams(stream_count(config.max_remote_uni_streams.unwrap_or(0)))
         .initial_mtu(config.initial_mtu)
-        .mtu_discovery_config(Some(way.probes(config)))
-        // A replaying stream must not starve the live ones.
+        .mtu_discovery_config(Some(path.discovery(config)))
+        // A stream that replays history must not starve the live ones.
         .send_fairness(true)
-        // Everything goes over streams.
+        // qsse sends no datagrams, only streams.
         .datagram_receive_buffer_size(None);
     quinn.ack_frequency_config(Some(ack_frequency(config.ack_threshold)));
     quinn
 }
 
-/// What the peer is asked for: an acknowledgement for `packets` of them, or sooner.
+/// Returns the settings by which the peer acknowledges `packets` packets at once, or earlier.
 fn ack_frequency(packets: u32) -> AckFrequencyConfig {
     let mut frequency = AckFrequencyConfig::default();
     frequency
         .max_ack_delay(Some(ACK_DELAY))
         .ack_eliciting_threshold(VarInt::from_u32(packets.saturating_sub(1)))
-        // A gap in the packets is told at once.
+        // The peer reports a gap at once.
         .reordering_threshold(VarInt::from_u32(1));
     frequency
 }
 
-/// The settings of an endpoint whose stateless resets are signed with `reset_secret`; `place` is for
-/// one that shares its address. Packets may come by `way`.
+/// Returns the settings of an endpoint. Its stateless resets are signed with `reset_secret`.
+/// `shard` is set if it shares its address with others. `path` decides how large the received
+/// packets may be.
 pub(crate) fn endpoint(
     config: &TransportConfig,
     reset_secret: &[u8; 32],
     randomness: &Randomness,
-    way: Way,
-    place: Option<Place>,
+    path: PathMtu,
+    shard: Option<ShardId>,
 ) -> EndpointConfig {
-    let largest = way.limit(config);
+    let largest = path.max_payload(config);
     let mut config = EndpointConfig::new(Arc::new(ResetKey::new(reset_secret)));
     config
         .min_reset_interval(MIN_RESET_INTERVAL)
         .max_udp_payload_size(largest)
-        .expect("no way has less than QUIC asks for");
-    match (randomness, place) {
+        .expect("every path carries what QUIC requires");
+    match (randomness, shard) {
         (Randomness::System, None) => {
             config.cid_generator(|| {
                 Box::new(RandomConnectionIdGenerator::new(CONNECTION_ID_BYTES))
                     as Box<dyn ConnectionIdGenerator>
             });
         }
-        (Randomness::System, Some(place)) => {
-            config.cid_generator(move || Box::new(PlacedIds::new(place)));
+        (Randomness::System, Some(shard)) => {
+            config.cid_generator(move || Box::new(ShardConnectionIds::new(shard)));
         }
         // Simulated networks share no address.
         (Randomness::Seeded(seed), _) => {
@@ -122,7 +124,7 @@ pub(crate) fn endpoint(
     config
 }
 
-/// How often a silent connection sends a keep-alive.
+/// Returns the interval at which a silent connection sends keep-alives.
 fn keep_alive(
     config: &TransportConfig,
     idle: Duration,
@@ -132,7 +134,7 @@ fn keep_alive(
     let interval = config.keep_alive.filter(|interval| !interval.is_zero())?;
     let interval = interval.max(LEAST_KEEP_ALIVE);
     Some(match side {
-        // Up to a fifth shorter, so that clients that came together do not stay in step.
+        // Up to a fifth shorter, so that clients that connected together do not stay in step.
         Side::Client => interval
             .min(idle / 3)
             .mul_f64(1.0 - 0.2 * randomness.fraction()),
@@ -145,23 +147,23 @@ fn window(bytes: Option<u64>) -> VarInt {
     VarInt::from_u64(bytes).unwrap_or(VarInt::MAX)
 }
 
-/// A number of streams; QUIC ends at 2^60, far above a u32.
+/// Converts a number of streams. QUIC's maximum of 2^60 is far above a u32.
 pub(crate) fn stream_count(count: u32) -> VarInt {
     VarInt::from_u32(count)
 }
 
-/// A code as QUIC carries it. One beyond QUIC's 62 bits, which none of ours is, becomes the
+/// Encodes a code for QUIC. A code of more than 62 bits, which qsse does not define, becomes the
 /// largest.
 pub(crate) fn varint(code: Code) -> VarInt {
     VarInt::from_u64(code.get()).unwrap_or(VarInt::MAX)
 }
 
-/// A code as QUIC carried it.
+/// Decodes a code from QUIC.
 pub(crate) fn code(varint: VarInt) -> Code {
     Code::new(varint.into_inner())
 }
 
-/// A fresh secret for stateless resets, for endpoints that have no lasting one.
+/// Returns a new secret for the stateless resets of an endpoint that has no permanent one.
 pub(crate) fn reset_secret(randomness: &Randomness) -> [u8; 32] {
     match randomness {
         Randomness::System => crypto::random(),

@@ -1,4 +1,4 @@
-//! [`RecvStream`]: the reading end of a stream.
+//! [`RecvStream`]: the receiving end of a stream.
 
 use std::pin::pin;
 use std::task::{Context, Poll};
@@ -9,11 +9,11 @@ use qsse_proto::Code;
 use crate::error::ReadError;
 use crate::quic::varint;
 
-/// The reading end of a stream.
+/// The receiving end of a stream.
 ///
-/// Chunks are slices of the receive buffer, uncopied; where one ends means nothing. A chunk that is
-/// kept keeps its whole buffer alive, up to 64 KiB. Dropped before its end, the stream is stopped
-/// with [`Code::NO_ERROR`].
+/// Chunks are slices of the receive buffer, without a copy. Their boundaries have no meaning. A
+/// chunk keeps its whole buffer alive, up to 64 KiB. If the stream is dropped before its end, it is
+/// stopped with [`Code::NO_ERROR`].
 #[derive(Debug)]
 pub struct RecvStream {
     quinn: quinn::RecvStream,
@@ -24,11 +24,11 @@ impl RecvStream {
         Self { quinn }
     }
 
-    /// The next bytes of the stream; `None` at its end. Cancel-safe.
+    /// Returns the next bytes of the stream; `None` at its end. Cancel-safe.
     ///
     /// # Errors
-    /// When the peer reset the stream or the connection has ended. Bytes that have arrived before
-    /// are read first when the connection has ended; a reset discards them.
+    /// The peer reset the stream, or the connection has ended. After the connection has ended,
+    /// bytes that arrived earlier are returned first; a reset discards them.
     pub async fn read_chunk(&mut self) -> Result<Option<Bytes>, ReadError> {
         let mut chunk = [Bytes::new()];
         let read = self.read_chunks(&mut chunk).await?;
@@ -36,33 +36,33 @@ impl RecvStream {
         Ok(read.map(|_| chunk))
     }
 
-    /// Fills `chunks` from its start with what has arrived and says how many it filled, at least
+    /// Fills `chunks` from the front with what has arrived. Returns how many it filled, at least
     /// one; `None` at the stream's end.
     ///
-    /// One lock of the connection for several chunks. Cancel-safe.
+    /// Reads several chunks under one lock of the connection. Cancel-safe.
     ///
     /// # Errors
-    /// As [`read_chunk`](Self::read_chunk).
+    /// Those of [`read_chunk`](Self::read_chunk).
     pub async fn read_chunks(&mut self, chunks: &mut [Bytes]) -> Result<Option<usize>, ReadError> {
         Ok(self.quinn.read_chunks(chunks).await?)
     }
 
-    /// [`read_chunks`](Self::read_chunks) for hand-written futures and streams: registers the task
-    /// to be woken while nothing is there.
+    /// Does the same as [`read_chunks`](Self::read_chunks), for hand-written futures and streams.
+    /// Registers the task to be woken while no data is available.
     ///
     /// # Errors
-    /// As [`read_chunk`](Self::read_chunk).
+    /// Those of [`read_chunk`](Self::read_chunk).
     pub fn poll_read_chunks(
         &mut self,
         cx: &mut Context<'_>,
         chunks: &mut [Bytes],
     ) -> Poll<Result<Option<usize>, ReadError>> {
-        // The future keeps nothing between polls, so a new one each time is the same one.
+        // The future holds no state, so recreating it on each poll is fine.
         pin!(self.read_chunks(chunks)).poll(cx)
     }
 
-    /// Asks the peer to send no more and discards what has come. Later reads say that the stream
-    /// has ended.
+    /// Asks the peer to stop sending, and discards what has arrived. Later reads report that the
+    /// stream has ended.
     pub fn stop(&mut self, code: Code) {
         let _ = self.quinn.stop(varint(code));
     }

@@ -1,4 +1,4 @@
-//! [`SendStream`]: the writing end of a stream.
+//! [`SendStream`]: the sending end of a stream.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -11,25 +11,26 @@ use qsse_proto::Code;
 use crate::error::{ConnectionError, WriteError};
 use crate::quic::{code, varint};
 
-/// The writing end of a stream.
+/// The sending end of a stream.
 ///
-/// `Bytes` go into the connection's send queue without a copy and stay there until the peer has
-/// acknowledged them, up to the send window for all streams together. Dropped before
-/// [`finish`](Self::finish), the stream is reset with [`Code::UNKNOWN`], so that a reader never
-/// takes a part for the whole.
+/// `Bytes` enter the connection's send queue without a copy. They stay there until the peer has
+/// acknowledged them, up to the send window for all streams together. If the stream is dropped
+/// before [`finish`](Self::finish), it is reset with [`Code::UNKNOWN`], so a reader never takes a
+/// part for the whole.
 #[derive(Debug)]
 pub struct SendStream {
     quinn: quinn::SendStream,
     ended: bool,
 }
 
-/// How much a write took.
+/// How much a write accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Written {
-    /// Bytes taken.
+    /// The bytes accepted.
     pub bytes: usize,
-    /// Chunks taken whole; they are empty now. The one behind them may have lost its beginning.
+    /// The chunks accepted completely. They are empty now. The chunk after them may have lost its
+    /// beginning.
     pub chunks: usize,
 }
 
@@ -43,11 +44,11 @@ impl SendStream {
 
     /// Writes all `chunks`.
     ///
-    /// Waits for the peer as often as needed. What has been written is taken out of `chunks`, so
-    /// after a cancellation a second call with the same slice goes on where the first one was.
+    /// Waits for the peer as often as needed. Removes what it has written from `chunks`. After a
+    /// cancellation, a second call with the same slice continues where the first one stopped.
     ///
     /// # Errors
-    /// When the peer stopped the stream, it is finished, or the connection has ended.
+    /// The peer stopped the stream, the stream is finished, or the connection has ended.
     pub async fn write_all(&mut self, mut chunks: &mut [Bytes]) -> Result<(), WriteError> {
         while let Some(start) = chunks.iter().position(|chunk| !chunk.is_empty()) {
             chunks = &mut chunks[start..];
@@ -56,40 +57,41 @@ impl SendStream {
         Ok(())
     }
 
-    /// Writes as much of `chunks` as fits now; waits only while nothing fits.
+    /// Writes as much of `chunks` as fits now. Waits only while nothing fits.
     ///
-    /// Chunks taken whole are left empty; one taken in part keeps its rest. Cancel-safe: unless it
-    /// completes, nothing was written.
+    /// Chunks that were accepted completely become empty. A partly accepted one keeps its rest.
+    /// Cancel-safe: if it does not complete, it has written nothing.
     ///
     /// # Errors
-    /// When the peer stopped the stream, it is finished, or the connection has ended.
+    /// The peer stopped the stream, the stream is finished, or the connection has ended.
     pub async fn write_chunks(&mut self, chunks: &mut [Bytes]) -> Result<Written, WriteError> {
         poll_fn(|cx| self.poll_write_chunks(cx, chunks)).await
     }
 
-    /// Writes as much from the front of `queue` as fits now and removes it; waits only while
-    /// nothing fits. Says how many bytes went.
+    /// Writes as much from the front of `queue` as fits now, and removes it. Waits only while
+    /// nothing fits. Returns how many bytes were written.
     ///
-    /// Cancel-safe: unless it completes, the queue is as it was. An empty queue completes at once.
+    /// Cancel-safe: if it does not complete, the queue is unchanged. An empty queue completes at
+    /// once.
     ///
     /// # Errors
-    /// When the peer stopped the stream, it is finished, or the connection has ended.
+    /// The peer stopped the stream, the stream is finished, or the connection has ended.
     pub async fn write_queue(&mut self, queue: &mut VecDeque<Bytes>) -> Result<usize, WriteError> {
         poll_fn(|cx| self.poll_write_queue(cx, queue)).await
     }
 
-    /// Writes all of `queue`, waiting for the peer as often as needed.
+    /// Writes all of `queue`. Waits for the peer as often as needed.
     ///
-    /// Cancel-safe: what has been written is gone from the queue, and the next call goes on with the
-    /// rest. An empty queue completes at once.
+    /// Cancel-safe: what was written has left the queue, and the next call continues with the rest.
+    /// An empty queue completes at once.
     ///
     /// # Errors
-    /// When the peer stopped the stream, it is finished, or the connection has ended.
+    /// The peer stopped the stream, the stream is finished, or the connection has ended.
     pub fn write_whole_queue(
         &mut self,
         queue: &mut VecDeque<Bytes>,
     ) -> impl Future<Output = Result<(), WriteError>> {
-        // Not `async`, so that the caller's future has no room for each step.
+        // It is not `async`, so that the caller's future does not reserve space for each step.
         poll_fn(|cx| {
             while !queue.is_empty() {
                 ready!(self.poll_write_queue(cx, queue))?;
@@ -98,11 +100,11 @@ impl SendStream {
         })
     }
 
-    /// [`write_queue`](Self::write_queue) for hand-written futures: registers the task to be woken
-    /// while nothing fits.
+    /// Does the same as [`write_queue`](Self::write_queue), for hand-written futures. Registers the
+    /// task to be woken while nothing fits.
     ///
     /// # Errors
-    /// As `write_queue`.
+    /// Those of `write_queue`.
     pub fn poll_write_queue(
         &mut self,
         cx: &mut Context<'_>,
@@ -129,7 +131,7 @@ impl SendStream {
                 chunks: chunks.len(),
             }));
         }
-        // The future keeps nothing between polls, so a new one each time is the same one.
+        // The future holds no state, so recreating it on each poll is fine.
         pin!(self.quinn.write_chunks(chunks))
             .poll(cx)
             .map(|result| {
@@ -141,35 +143,36 @@ impl SendStream {
             })
     }
 
-    /// Says that nothing more will be written. What was written is still delivered, also when the
-    /// stream is dropped.
+    /// Ends the stream: no more data follows. Written data is still delivered, even if the stream
+    /// is dropped.
     ///
-    /// Does nothing when the stream is already finished, reset, or stopped by the peer.
+    /// Does nothing if the stream is already finished or reset, or the peer stopped it.
     pub fn finish(&mut self) {
         self.ended = true;
         let _ = self.quinn.finish();
     }
 
-    /// Abandons the stream: unsent data is dropped, the peer's reads fail with `code`. Does nothing
-    /// when the stream has ended.
+    /// Abandons the stream. Unsent data is dropped, and the peer's reads fail with `code`. Does
+    /// nothing if the stream has ended.
     pub fn reset(&mut self, code: Code) {
         self.ended = true;
         let _ = self.quinn.reset(varint(code));
     }
 
-    /// Waits until the peer needs no more of the stream: `Some` with the code when it stopped the
-    /// stream, `None` when it has received all of a finished one, or when the stream was reset
-    /// here.
+    /// Waits until the peer needs no more of the stream. Returns `Some` with the code if the peer
+    /// stopped the stream. Returns `None` if the peer has received all of a finished stream, or if
+    /// this side reset it.
     ///
-    /// Independent of the stream's borrow, so that it can be awaited beside a write; it keeps the
+    /// The future does not borrow the stream, so it can be awaited beside a write. It keeps the
     /// connection alive. Cancel-safe.
     ///
     /// # Errors
-    /// When the connection has ended first.
+    /// The connection ended first.
     pub fn stopped(
         &self,
     ) -> impl Future<Output = Result<Option<Code>, ConnectionError>> + Send + Sync + use<> {
-        // On the heap: awaited in an `async` block it would be in there twice, for as long as the stream lives.
+        // It is on the heap: an `async` block that awaits it would reserve space for it twice, for
+        // the life of the stream.
         let mut stopped = Box::pin(self.quinn.stopped());
         poll_fn(move |cx| {
             stopped.as_mut().poll(cx).map(|result| match result {
@@ -180,10 +183,10 @@ impl SendStream {
         })
     }
 
-    /// Sets the priority among the connection's streams: higher ones go first, strictly; 0 at the
-    /// start, equal ones take turns.
+    /// Sets the priority among the connection's streams. Streams of a higher priority are always
+    /// sent first. The initial priority is 0, and streams of equal priority take turns.
     ///
-    /// Set it before the first write. Does nothing when the stream has ended.
+    /// Set it before the first write. Does nothing if the stream has ended.
     pub fn set_priority(&self, priority: i32) {
         let _ = self.quinn.set_priority(priority);
     }

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use crate::config::TransportConfig;
 use crate::error::{BindError, cut};
-use crate::quic::{self, Place, Randomness, Way, varint};
+use crate::quic::{self, PathMtu, Randomness, ShardId, varint};
 use crate::socket::UdpBuffers;
 use crate::tls::{ServerTls, TlsError};
 
@@ -29,37 +29,37 @@ use admission::{Admission, Gate};
 use configs::Configs;
 pub use handshake::Handshake;
 use in_turn::{InTurn, Turn};
-use shard::{Placed, Shard};
+use shard::{Shard, ShardSocket};
 
-/// How long a port that is to be free is waited for.
+/// How long [`ServerEndpoint::release`] waits for the port to become free.
 const RELEASE: Duration = Duration::from_secs(1);
 
-/// A UDP port that accepts connections. Clones are handles to the same one.
+/// A UDP port that accepts connections. Clones are handles to the same endpoint.
 ///
-/// It has one shard or several: sockets with this address that are read on runtimes of their own. A
-/// connection stays on its shard, also when its client's address changes. Everything else they
-/// share: limits, counters, certificate, and the keys of resets and tokens.
+/// It has one or more shards: sockets with the same address, each read on its own runtime. A
+/// connection stays on its shard, even if its client's address changes. Shards share everything
+/// else: limits, counters, the certificate, and the keys for resets and tokens.
 ///
-/// When the last handle is dropped the endpoint closes at once, with all its connections. To end
-/// gently: [`stop_accepting`](Self::stop_accepting), let the connections finish,
-/// [`close`](Self::close), [`wait_idle`](Self::wait_idle).
+/// When the last handle is dropped, the endpoint and all its connections close at once. To shut
+/// down gracefully, call [`stop_accepting`](Self::stop_accepting), let the connections finish, then
+/// call [`close`](Self::close) and [`wait_idle`](Self::wait_idle).
 #[derive(Clone, Debug)]
 pub struct ServerEndpoint {
     shared: Arc<Shared>,
 }
 
 impl ServerEndpoint {
-    /// Most shards that an endpoint can have: a byte of each connection id tells them apart, and more
-    /// would get uneven shares of its values.
-    pub const MAX_SHARDS: usize = 64;
+    /// The most shards that an endpoint can have.
+    pub const MAX_SHARDS: usize = shard::MAX_SHARDS;
 
-    /// Binds `address`; port 0 lets the system choose one. Listening once this returns.
+    /// Binds `address`. With port 0 the system chooses the port. The endpoint is listening when
+    /// this returns.
     ///
-    /// UDP buffers smaller than asked for are warned about in the log.
+    /// Logs a warning if the UDP buffers are smaller than requested.
     ///
     /// # Errors
-    /// When the port is in use or not to be had, when `tls` cannot serve QUIC, or outside a tokio
-    /// runtime.
+    /// The port is in use or cannot be bound, `tls` cannot be used for QUIC, or no tokio runtime is
+    /// running.
     pub fn bind(
         address: SocketAddr,
         tls: &ServerTls,
@@ -69,19 +69,21 @@ impl ServerEndpoint {
         Self::bind_shards(address, &[runtime], tls, config)
     }
 
-    /// Binds `address` with a shard on each of these runtimes, at most
-    /// [`MAX_SHARDS`](Self::MAX_SHARDS); with one it is [`bind`](Self::bind). Several need Linux.
+    /// Binds `address` with one shard on each of these runtimes, at most
+    /// [`MAX_SHARDS`](Self::MAX_SHARDS). One runtime makes this the same as [`bind`](Self::bind).
+    /// Several need Linux.
     ///
-    /// The system picks a shard by each datagram's connection id. The runtimes have to be driven by
-    /// threads of their own, with I/O and time enabled; when one ends, so does the endpoint:
-    /// [`accept`](Self::accept) returns `None`. Each socket has the buffers that `config` asks for.
+    /// The system picks a shard by each datagram's connection id. Each runtime must be driven by
+    /// its own threads, with I/O and time enabled. When one runtime ends, so does the endpoint:
+    /// [`accept`](Self::accept) returns `None`. Each socket gets the buffers that `config` asks
+    /// for.
     ///
-    /// Another socket with the address is an error as with one shard. One that this user binds
-    /// later, with `SO_REUSEPORT`, gets no datagrams.
+    /// As with one shard, it is an error if another socket has the address. A socket that this user
+    /// binds later, with `SO_REUSEPORT`, receives no datagrams.
     ///
     /// # Errors
-    /// As [`bind`](Self::bind), [`BindError::Shards`] for no or too many runtimes, and
-    /// [`BindError::ShardsUnsupported`] for several elsewhere than on Linux.
+    /// Those of [`bind`](Self::bind); [`BindError::Shards`] for no or too many runtimes;
+    /// [`BindError::ShardsUnsupported`] for several on a system other than Linux.
     pub fn bind_shards(
         address: SocketAddr,
         runtimes: &[Handle],
@@ -95,18 +97,18 @@ impl ServerEndpoint {
                 requested = buffers.requested,
                 send = buffers.send,
                 receive = buffers.receive,
-                "the system's limit clips the UDP buffers, bursts to many subscribers may lose packets; on Linux \
-                 raise net.core.rmem_max and net.core.wmem_max"
+                "the system limits the UDP buffers, so bursts to many subscribers may lose packets; on \
+                 Linux raise net.core.rmem_max and net.core.wmem_max"
             );
         }
         Self::start(sockets, Some(buffers), tls, config, Randomness::System)
     }
 
-    /// As [`bind`](Self::bind), but on a socket as quinn has it, which sends each run of datagrams in a
-    /// call of its own: something to compare with.
+    /// Does the same as [`bind`](Self::bind), on quinn's own socket, which sends each run of
+    /// datagrams in a separate call. It is for comparisons.
     ///
     /// # Errors
-    /// As [`bind`](Self::bind).
+    /// Those of [`bind`](Self::bind).
     #[cfg(feature = "abstract-socket")]
     pub fn bind_plain(
         address: SocketAddr,
@@ -117,14 +119,13 @@ impl ServerEndpoint {
         Self::start(vec![placed], Some(buffers), tls, config, Randomness::System)
     }
 
-    /// An endpoint on a socket of the caller's own, for simulated networks.
+    /// Creates an endpoint on the caller's socket, for simulated networks.
     ///
-    /// With a seed, all that the endpoint draws at random and that shows in its packets' number,
-    /// size and time follows from it. Never use a seed on a real network: its connection ids can be
-    /// foretold.
+    /// With a seed, the number, size and time of all packets depend only on the seed. Never use a
+    /// seed on a real network, because its connection ids can be predicted.
     ///
     /// # Errors
-    /// When `tls` cannot serve QUIC, or outside a tokio runtime.
+    /// `tls` cannot be used for QUIC, or no tokio runtime is running.
     #[cfg(feature = "abstract-socket")]
     pub fn on_socket(
         socket: Arc<dyn quinn::AsyncUdpSocket>,
@@ -138,7 +139,7 @@ impl ServerEndpoint {
     }
 
     fn start(
-        sockets: Vec<Placed>,
+        sockets: Vec<ShardSocket>,
         buffers: Option<UdpBuffers>,
         tls: &ServerTls,
         config: &TransportConfig,
@@ -156,17 +157,23 @@ impl ServerEndpoint {
             .unwrap_or_else(|| quic::reset_secret(&randomness));
         let count = sockets.len();
         let quinn = Configs::new(tls, &config, &randomness, count)?;
-        let start = |(index, (socket, runtime)): (usize, Placed)| {
-            let place = (count > 1).then_some(Place {
+        let start = |(index, (socket, runtime)): (usize, ShardSocket)| {
+            let shard = (count > 1).then_some(ShardId {
                 index: index as u8,
                 count: count as u8,
             });
             let serves_it = runtime.enter();
             let held = Arc::downgrade(&socket);
             let endpoint = quinn::Endpoint::new_with_abstract_socket(
-                quic::endpoint(&config, &reset_secret, &randomness, Way::Host, place),
-                // Copies share the keys of tokens, and the sessions of TLS.
-                Some(quinn.usual.clone()),
+                quic::endpoint(
+                    &config,
+                    &reset_secret,
+                    &randomness,
+                    PathMtu::Loopback,
+                    shard,
+                ),
+                // The clones share the keys of address tokens and the TLS sessions.
+                Some(quinn.standard.clone()),
                 socket,
                 Arc::new(TokioRuntime),
             )
@@ -190,32 +197,33 @@ impl ServerEndpoint {
         })
     }
 
-    /// The address listened on, with the port that the system chose.
+    /// Returns the listening address, with the port that the system chose.
     pub fn local_addr(&self) -> SocketAddr {
         self.shared.address
     }
 
-    /// How many shards it has.
+    /// Returns the number of shards.
     pub fn shards(&self) -> usize {
         self.shared.shards.len()
     }
 
-    /// The socket's buffers, those of one shard; `None` on a socket of the caller's own.
+    /// Returns the buffers of one shard's socket; `None` on a socket of the caller.
     pub fn udp_buffers(&self) -> Option<UdpBuffers> {
         self.shared.buffers
     }
 
-    /// The effective settings.
+    /// Returns the effective settings.
     pub fn config(&self) -> &TransportConfig {
         &self.shared.config
     }
 
-    /// The next client that wants to connect, to any shard; `None` once the endpoint no longer
-    /// accepts.
+    /// Waits for the next client that wants to connect to any shard. Returns `None` once the
+    /// endpoint no longer accepts.
     ///
-    /// Never waits for a handshake: spawn [`Handshake::complete`], with several shards on
-    /// [`Handshake::runtime`]. Clients beyond the limits of [`TransportConfig`] are asked to prove
-    /// their address or turned away inside this call, so keep calling it, in one task. Cancel-safe.
+    /// It never waits for a handshake: spawn [`Handshake::complete`], with several shards on
+    /// [`Handshake::runtime`]. Clients beyond the limits of [`TransportConfig`] are refused, or
+    /// asked to prove their address, inside this call. So keep calling it, in one task.
+    /// Cancel-safe.
     pub async fn accept(&self) -> Option<Handshake> {
         let shared = &*self.shared;
         let mut stopped = shared.stopped.subscribe();
@@ -254,33 +262,35 @@ impl ServerEndpoint {
         }
     }
 
-    /// Refuses new clients from now on, while the open connections and handshakes go on.
+    /// Refuses new clients from now on. Open connections and handshakes continue.
     /// [`accept`](Self::accept) returns `None`.
     pub fn stop_accepting(&self) {
         self.shared.stop_accepting();
     }
 
-    /// Closes the endpoint and all its connections at once; `reason` is cut at 256 bytes.
+    /// Closes the endpoint and all its connections at once. `reason` is cut to 256 bytes.
     ///
-    /// Follow it with [`wait_idle`](Self::wait_idle), else the peers may have to find out by
-    /// themselves.
+    /// Call [`wait_idle`](Self::wait_idle) afterwards; otherwise the peers may notice only by their
+    /// idle timeout.
     pub fn close(&self, code: Code, reason: &str) {
         self.shared.stop_accepting();
         self.shared.close(code, reason);
     }
 
-    /// Waits until every connection is closed and its peer has been told or given up. Cancel-safe.
+    /// Waits until every connection is closed and its peer has acknowledged that or timed out.
+    /// Cancel-safe.
     pub async fn wait_idle(&self) {
         for shard in &self.shared.shards {
             shard.endpoint.wait_idle().await;
         }
     }
 
-    /// Frees the port of an endpoint that was [closed](Self::close), while there are handles of it. After
-    /// [`wait_idle`](Self::wait_idle), else peers may not learn of the close. Cancel-safe.
+    /// Frees the port of an endpoint that was [closed](Self::close), even while handles to it
+    /// exist. Call it after [`wait_idle`](Self::wait_idle); otherwise peers may not learn of the
+    /// close. Cancel-safe.
     ///
-    /// Returns once the port can be bound again. A connection of it that is still held keeps the port: it is not waited for longer
-    /// than a second.
+    /// Returns once the port can be bound again. A connection that is still held keeps the port;
+    /// this waits for it for at most one second.
     pub async fn release(&self) {
         let shared = &*self.shared;
         for shard in &shared.shards {
@@ -289,18 +299,18 @@ impl ServerEndpoint {
         let _ = tokio::time::timeout(RELEASE, shard::released(&shared.shards)).await;
     }
 
-    /// Uses another certificate for clients that connect from now on.
+    /// Sets the certificate for clients that connect from now on.
     ///
-    /// The key of stateless resets stays that of the first one.
+    /// The key for stateless resets remains that of the first certificate.
     ///
     /// # Errors
-    /// When `tls` cannot serve QUIC; the old one stays in use.
+    /// `tls` cannot be used for QUIC. The old certificate stays in use.
     pub fn set_tls(&self, tls: &ServerTls) -> Result<(), TlsError> {
         let shared = &self.shared;
         let count = shared.shards.len();
         let quinn = Configs::new(tls, &shared.config, &shared.randomness, count)?;
         for shard in &shared.shards {
-            let usual = quinn.usual.clone();
+            let usual = quinn.standard.clone();
             shard.endpoint.set_server_config(Some(usual));
         }
         *shared
@@ -310,7 +320,7 @@ impl ServerEndpoint {
         Ok(())
     }
 
-    /// Counters of connections and handshakes.
+    /// Returns counters of connections and handshakes.
     pub fn stats(&self) -> EndpointStats {
         self.shared.gate.stats(self.shared.open_connections())
     }
@@ -330,7 +340,8 @@ struct Shared {
 }
 
 impl Shared {
-    /// The next client of any shard, looking first at the one whose turn it is; `None` when one has ended.
+    /// Polls for the next client of any shard, starting with the shard whose turn it is. Returns
+    /// `None` if a shard has ended.
     fn poll_accept<'s>(
         &'s self,
         accepts: &mut [Pin<Box<quinn::Accept<'_>>>],
@@ -341,13 +352,13 @@ impl Shared {
             .map(|(at, incoming)| Some((incoming?, &self.shards[at])))
     }
 
-    /// The settings for a client that has a better way to this server than usual.
+    /// Returns the settings for a client whose path carries more than the standard one.
     fn config_for(&self, incoming: &quinn::Incoming) -> Option<Arc<quinn::ServerConfig>> {
         // A simulated network has no routes.
         self.buffers?;
-        let way = Way::to(incoming.remote_address(), &self.config);
+        let path = PathMtu::to(incoming.remote_address(), &self.config);
         let quinn = self.quinn.lock().expect("no code panics while holding it");
-        quinn.by(way)
+        quinn.for_path(path)
     }
 
     fn open_connections(&self) -> usize {
@@ -366,7 +377,7 @@ impl Shared {
             endpoint, runtime, ..
         } in &self.shards
         {
-            // Refused clients know at once; ignored ones would wait for their deadline.
+            // A refused client knows at once; an ignored one would wait for its deadline.
             let endpoint = endpoint.clone();
             let gate = self.gate.clone();
             runtime.spawn(async move {

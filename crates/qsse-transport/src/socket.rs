@@ -1,47 +1,46 @@
-//! UDP sockets: bound, and given buffers for bursts.
+//! UDP sockets, with buffers that are large enough for bursts.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-pub(crate) mod merging;
+pub(crate) mod coalescing;
 #[cfg(target_os = "linux")]
 pub(crate) mod options;
 pub(crate) mod released;
 
-/// The kernel buffers of an endpoint's socket, in bytes of payload as the system reports them.
+/// The kernel buffers of an endpoint's socket, in bytes of payload, as the system reports them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UdpBuffers {
-    /// What was asked for, each.
+    /// The size that was requested for each.
     pub requested: usize,
-    /// What the send buffer holds.
+    /// The size of the send buffer.
     pub send: usize,
-    /// What the receive buffer holds.
+    /// The size of the receive buffer.
     pub receive: usize,
 }
 
 impl UdpBuffers {
-    /// Whether the system gave less than was asked for.
+    /// Returns whether the system granted less than requested.
     pub fn clipped(&self) -> bool {
         self.send.min(self.receive) < self.requested
     }
 }
 
-/// Binds a UDP socket to `address` with buffers of `buffer` bytes, as far as the system allows; 0
-/// leaves its default.
+/// Binds a UDP socket to `address`. Requests buffers of `buffer` bytes; 0 leaves the system's
+/// default.
 ///
-/// Addresses are never shared with another socket: a second server on the port is an error, not a
-/// thief of packets.
+/// The address is never shared: a second server on the port is an error, and cannot steal packets.
 pub(crate) fn bind(address: SocketAddr, buffer: usize) -> io::Result<(UdpSocket, UdpBuffers)> {
     let (socket, buffers) = open(address, buffer)?;
     socket.bind(&address.into())?;
     Ok((socket.into(), buffers))
 }
 
-/// Binds `count` UDP sockets to one `address`, as [`bind`] does one; the system hands each datagram
-/// to the socket that its connection id names, as [`Place`](crate::quic::Place) says.
+/// Binds `count` UDP sockets to one `address`, each as [`bind`] does. The system passes each
+/// datagram to the socket that its connection id names; see [`ShardId`](crate::quic::ShardId).
 #[cfg(target_os = "linux")]
 pub(crate) fn bind_shards(
     address: SocketAddr,
@@ -49,10 +48,11 @@ pub(crate) fn bind_shards(
     count: u8,
 ) -> io::Result<(Vec<UdpSocket>, UdpBuffers)> {
     let (first, buffers) = open(address, buffer)?;
-    // Not shared yet, this fails if any other socket has the port, even one that would share it.
+    // The address is not shared yet, so this fails if any other socket has the port, even one that
+    // would share it.
     first.bind(&address.into())?;
     first.set_reuse_port(true)?;
-    // With the port that the system chose.
+    // This has the port that the system chose.
     let bound = first.local_addr()?;
     let mut sockets = vec![first];
     for _ in 1..count {
@@ -65,12 +65,12 @@ pub(crate) fn bind_shards(
     Ok((sockets.into_iter().map(Into::into).collect(), buffers))
 }
 
-/// The largest IP packet that leaves this machine whole on its way to `remote`, as the system would
-/// route it now; `None` where it does not say. Sends nothing.
+/// Returns the MTU of the first hop to `remote`, by the route that the system would take now;
+/// `None` if it does not say. Sends nothing.
 pub(crate) fn mtu_to(remote: SocketAddr) -> Option<u32> {
     #[cfg(target_os = "linux")]
     {
-        let remote = crate::connection::canonical(remote);
+        let remote = canonical(remote);
         let socket = Socket::new(Domain::for_address(remote), Type::DGRAM, None).ok()?;
         socket.connect(&remote.into()).ok()?;
         options::mtu(&socket, remote.is_ipv6()).ok()
@@ -82,6 +82,12 @@ pub(crate) fn mtu_to(remote: SocketAddr) -> Option<u32> {
     }
 }
 
+/// Returns the address with a mapped IPv4 address written as IPv4, as when an IPv6 socket received
+/// from it.
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
 fn open(address: SocketAddr, buffer: usize) -> io::Result<(Socket, UdpBuffers)> {
     let socket = Socket::new(
         Domain::for_address(address),
@@ -89,15 +95,16 @@ fn open(address: SocketAddr, buffer: usize) -> io::Result<(Socket, UdpBuffers)> 
         Some(Protocol::UDP),
     )?;
     if address.is_ipv6() && address.ip().is_unspecified() {
-        // `[::]` means every address, IPv4 included; where the system cannot, IPv6 alone.
+        // `[::]` means all addresses, IPv4 included. Where the system cannot do that, it means IPv6
+        // alone.
         if let Err(error) = socket.set_only_v6(false) {
             tracing::debug!(%error, "the socket takes IPv6 only");
         }
     }
     if buffer > 0 {
-        // The system counts it, doubled, in 32 bits with a sign.
+        // The system stores the doubled size in a signed 32-bit number.
         let buffer = buffer.min(1 << 30);
-        // A refusal shows in what is read back.
+        // The size that is read back shows a refusal.
         let _ = socket.set_send_buffer_size(buffer);
         let _ = socket.set_recv_buffer_size(buffer);
     }
@@ -109,7 +116,8 @@ fn open(address: SocketAddr, buffer: usize) -> io::Result<(Socket, UdpBuffers)> 
     Ok((socket, buffers))
 }
 
-/// Linux reports twice what was set, the other half being its own bookkeeping.
+/// Returns the payload part of a reported size. Linux reports twice the size that was set; the
+/// other half is for its bookkeeping.
 fn usable(reported: usize) -> usize {
     if cfg!(any(target_os = "linux", target_os = "android")) {
         reported / 2
@@ -139,7 +147,7 @@ mod tests {
         for count in [2, 3, 64] {
             let (sockets, _) = bind_shards(loopback, 1 << 20, count).unwrap();
             let address = sockets[0].local_addr().unwrap();
-            // The port of the sender must not matter, as the system goes by it otherwise.
+            // The sender's port must not matter, though the system goes by it otherwise.
             let senders: Vec<_> = (0..8).map(|_| UdpSocket::bind(loopback).unwrap()).collect();
             let short = |id| vec![0x40, id, 1, 2, 3, 4, 5, 6, 7];
             let long = |id| vec![0xc0, 0, 0, 0, 1, 8, id, 1, 2, 3, 4, 5, 6, 7];
@@ -153,7 +161,7 @@ mod tests {
                 assert_eq!(socket.local_addr().unwrap(), address);
                 socket.set_nonblocking(true).unwrap();
                 let mut datagram = [0; 64];
-                // On loopback they are there once they are sent.
+                // On loopback, datagrams have arrived once they are sent.
                 while let Ok(length) = socket.recv(&mut datagram) {
                     let id = if length == 9 {
                         datagram[1]

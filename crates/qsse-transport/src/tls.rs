@@ -1,9 +1,9 @@
-//! TLS: which certificate a server shows, and whom a client trusts.
+//! TLS: the certificate that a server presents, and the certificates that a client trusts.
 //!
-//! All configurations made here speak TLS 1.3 only, with X25519 as the first key share, and pass
-//! their crypto provider explicitly. Sessions are not resumed, so that every connection checks the
-//! certificate. 0-RTT is off, also in configurations that are handed in: replayed bytes must never
-//! publish anything twice.
+//! All configurations made here use TLS 1.3 only, with X25519 as the first key share, and pass
+//! their crypto provider explicitly. Sessions are not resumed, so every connection checks the
+//! certificate. 0-RTT is off, even in a caller's configuration: replayed bytes must never publish
+//! anything twice.
 //!
 //! ```
 //! use qsse_transport::tls::{ClientTls, Fingerprint};
@@ -23,27 +23,24 @@ use rustls::crypto::CryptoProvider;
 mod by_file;
 mod client;
 pub mod dev_cert;
-mod error;
-mod fingerprint;
 mod pem;
 #[cfg(feature = "self-signed")]
 mod self_signed;
 mod server;
 mod verify;
 
-pub(crate) use by_file::{NotInFile, is_authority};
+pub use crate::error::TlsError;
+pub use crate::fingerprint::{Fingerprint, FingerprintError};
 pub use client::ClientTls;
-pub use error::TlsError;
-pub use fingerprint::{Fingerprint, FingerprintError};
 pub use server::ServerTls;
 pub(crate) use verify::Verdict;
 
-/// The crypto provider used here, for rustls configurations of one's own.
+/// Returns this crate's crypto provider, for rustls configurations of your own.
 pub fn provider() -> Arc<CryptoProvider> {
     crate::crypto::provider()
 }
 
-/// The protocols offered or served unless others are named.
+/// Returns the protocols that are offered or served by default.
 fn default_alpn() -> Vec<Vec<u8>> {
     vec![qsse_proto::ALPN.to_vec()]
 }

@@ -1,4 +1,4 @@
-//! [`ServerUrl`]: where a server is and how to know it.
+//! [`ServerUrl`]: the address of a server, and how to verify it.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -7,13 +7,13 @@ use std::str::FromStr;
 use qsse_proto::DEFAULT_PORT;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::tls::{Fingerprint, FingerprintError};
+use crate::fingerprint::{Fingerprint, FingerprintError};
 
-/// Where a server is, and optionally the fingerprints of its certificate.
+/// The address of a server, and optionally the fingerprints of its certificate.
 ///
-/// Read from `HOST`, `HOST:PORT` or `qsse://HOST[:PORT][?fingerprint=HEX[&fingerprint=HEX…]]`; IPv6
-/// addresses stand in brackets. The port is 4242 unless given. Shown in the long form, which is
-/// read back as the same.
+/// It is parsed from `HOST`, `HOST:PORT` or
+/// `qsse://HOST[:PORT][?fingerprint=HEX[&fingerprint=HEX…]]`. IPv6 addresses are in brackets. The
+/// default port is 4242. It is printed in the long form, which parses to the same value.
 ///
 /// ```
 /// use qsse_transport::ServerUrl;
@@ -31,10 +31,11 @@ pub struct ServerUrl {
 }
 
 impl ServerUrl {
-    /// A server at `host`, a name or an IP address without brackets, and `port`.
+    /// Creates the URL of the server at `host`, a name or an IP address without brackets, and
+    /// `port`.
     ///
     /// # Errors
-    /// When `host` is neither, or `port` is 0.
+    /// `host` is neither, or `port` is 0.
     pub fn new(host: impl Into<String>, port: u16) -> Result<Self, UrlError> {
         let host = host.into();
         if host.parse::<IpAddr>().is_err() {
@@ -59,24 +60,24 @@ impl ServerUrl {
         self
     }
 
-    /// The host name or IP address, without brackets: also what the certificate must be for.
+    /// Returns the host name or IP address, without brackets. The certificate must be valid for it.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The UDP port.
+    /// Returns the UDP port.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The fingerprints that the server's certificate may have; empty when it is verified in
-    /// another way.
+    /// Returns the fingerprints that the server's certificate may have; empty if it is verified
+    /// otherwise.
     pub fn fingerprints(&self) -> &[Fingerprint] {
         &self.fingerprints
     }
 
-    /// Whether the server is on this machine by its name: `localhost`, a name below it, or a
-    /// loopback address.
+    /// Returns whether the host is this machine: `localhost`, a name below it, or a loopback
+    /// address.
     pub fn is_loopback(&self) -> bool {
         match self.host.parse::<IpAddr>() {
             Ok(address) => address.to_canonical().is_loopback(),
@@ -143,7 +144,7 @@ fn without_scheme(text: &str) -> Result<&str, UrlError> {
     }
 }
 
-/// Host without brackets, and port.
+/// Splits into the host, without brackets, and the port.
 fn host_and_port(authority: &str) -> Result<(&str, u16), UrlError> {
     if let Some(rest) = authority.strip_prefix('[') {
         let (host, after) = rest.split_once(']').ok_or(UrlError::OpenBracket)?;
@@ -167,7 +168,7 @@ fn host_and_port(authority: &str) -> Result<(&str, u16), UrlError> {
 
 fn port(digits: &str) -> Result<u16, UrlError> {
     match digits.parse() {
-        // `parse` would take a plus sign.
+        // `parse` would accept a plus sign.
         Ok(port) if port > 0 && digits.bytes().all(|b| b.is_ascii_digit()) => Ok(port),
         _ => Err(UrlError::Port(digits.into())),
     }
@@ -231,63 +232,64 @@ impl<'de> Deserialize<'de> for ServerUrl {
     }
 }
 
-/// Why a text names no server.
+/// Why a text is not the address of a server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UrlError {
-    /// Another scheme than `qsse`.
-    #[error("{found}:// is not spoken here: write {instead}")]
+    /// The scheme is not `qsse`.
+    #[error("{found}:// is not supported: write {instead}")]
     Scheme {
-        /// The scheme given.
+        /// The scheme that was given.
         found: String,
-        /// What to write.
+        /// The URL to use instead.
         instead: String,
     },
-    /// No host.
+    /// The host is missing.
     #[error("the server's host is missing: write HOST, HOST:PORT or qsse://HOST:PORT")]
     NoHost,
-    /// A character that host names do not have.
+    /// The host name has a character that host names do not have.
     #[error(
         "{found:?} cannot be in the host name {host:?}: write HOST, HOST:PORT or qsse://HOST:PORT"
     )]
     HostCharacter {
-        /// The host given.
+        /// The host that was given.
         host: String,
         /// The character.
         found: char,
     },
-    /// A host name too long.
-    #[error("a host name has at most 253 characters, this has {0}")]
+    /// The host name is too long.
+    #[error("a host name has at most 253 characters, this one has {0}")]
     HostLength(usize),
-    /// The port is no number from 1 to 65535.
+    /// The port is not a number from 1 to 65535.
     #[error("{0:?} is not a port: write a number from 1 to 65535")]
     Port(String),
-    /// An IPv6 address without brackets, whose last part could be a port.
+    /// An IPv6 address without brackets: its last part could be a port.
     #[error("put the IPv6 address in brackets: [{0}] or [{0}]:4242")]
     BareIpv6(String),
-    /// A bracket that is not closed.
+    /// A bracket is not closed.
     #[error("the closing bracket is missing: write an IPv6 address as [::1] or [::1]:4242")]
     OpenBracket,
-    /// What stands in brackets is no IPv6 address.
-    #[error("{0:?} is not an IPv6 address: only those stand in brackets, as [::1]")]
+    /// The text in brackets is not an IPv6 address.
+    #[error("{0:?} is not an IPv6 address: only those are in brackets, as in [::1]")]
     NotIpv6(String),
-    /// A path.
+    /// It has a path.
     #[error(
-        "there is no path in a server's address: leave out /{0}; topics are named when subscribing or publishing"
+        "a server's address has no path: leave out /{0}; name topics when you subscribe or publish"
     )]
     Path(String),
-    /// A user name or token.
+    /// It has a user name or token.
     #[error(
-        "a token does not belong in the address, where logs would show it: pass it with --token or `.token(…)`"
+        "a token does not belong in the address, where logs would show it: pass it with --token or \
+         `.token(…)`"
     )]
     Credentials,
-    /// A fragment.
-    #[error("there is nothing after a # in a server's address: leave it out")]
+    /// It has a fragment.
+    #[error("a server's address has no fragment: leave out the # and what follows it")]
     Fragment,
-    /// A query key that is not known.
-    #[error("{0:?} is not known in a server's address: only fingerprint=SHA256 is")]
+    /// It has an unknown query key.
+    #[error("a server's address has no parameter {0:?}: only fingerprint=SHA256 is known")]
     UnknownKey(String),
-    /// A fingerprint that is none.
+    /// A fingerprint is invalid.
     #[error(transparent)]
     Fingerprint(#[from] FingerprintError),
 }

@@ -94,7 +94,7 @@ async fn connections_beyond_the_limit_are_refused_and_places_come_back() {
         let _second = connect(&server, &tls).await.unwrap();
         let error = connect(&server, &tls).await.unwrap_err();
         assert!(matches!(error, ConnectError::Refused { .. }), "{error:?}");
-        assert!(error.retryable());
+        assert!(error.is_retryable());
         assert_eq!(server.stats().refused, round);
         first.close(Code::NO_ERROR, "");
         drop(_second);

@@ -1,4 +1,5 @@
-//! A file of certificates to trust: a server's own counts as well as its issuer's, and a refusal names the file.
+//! A file of certificates to trust: a server's own counts as well as its issuer's, and a refusal
+//! names the file.
 #![cfg(feature = "self-signed")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

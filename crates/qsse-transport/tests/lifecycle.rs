@@ -34,7 +34,7 @@ async fn close_code_and_reason_arrive() {
         };
         assert_eq!(soon("the close", other.closed()).await, expected);
         assert_eq!(other.close_reason(), Some(expected.clone()));
-        assert!(expected.retryable());
+        assert!(expected.is_retryable());
         assert_eq!(closer.closed().await, ConnectionError::LocallyClosed);
     }
 }
@@ -136,7 +136,7 @@ async fn a_quiet_connection_without_keep_alive_ends() {
         soon("the timeout", pair.far.closed()).await,
         ConnectionError::TimedOut
     );
-    assert!(ConnectionError::TimedOut.retryable());
+    assert!(ConnectionError::TimedOut.is_retryable());
 }
 
 /// A server on a runtime of its own, so that it can die without a word.
@@ -223,7 +223,7 @@ async fn a_restarted_server_with_the_same_key_says_at_once_that_the_connection_i
         soon("the reset", connection.closed()).await,
         ConnectionError::Reset
     );
-    assert!(ConnectionError::Reset.retryable());
+    assert!(ConnectionError::Reset.is_retryable());
     again.unwrap().kill();
 }
 
@@ -243,7 +243,7 @@ async fn a_dead_port_times_out() {
             after: config.handshake_timeout,
         };
         assert_eq!(error, expected);
-        assert!(error.retryable());
+        assert!(error.is_retryable());
         assert!(
             error
                 .to_string()

@@ -10,8 +10,8 @@ use tokio::net::UdpSocket;
 
 mod support;
 
-/// The payload of the largest packets that a connection with these settings comes to, with what the loopback here can
-/// take in mind.
+/// The payload of the largest packets that a connection with these settings comes to, with what the
+/// loopback here can take in mind.
 fn expected(max_mtu: u16) -> u16 {
     let device = std::fs::read_to_string("/sys/class/net/lo/mtu").unwrap();
     match device.trim().parse::<u32>().unwrap() {
@@ -68,7 +68,8 @@ async fn what_is_handed_to_the_system_at_a_time_never_is_too_much() {
     };
     let ((), bytes) = soon("all of it", async { tokio::join!(sending, receiving) }).await;
     assert_eq!(bytes, 100 * 65_536);
-    // What is too long for the system is not sent, which shows as a loss: here that would be most of it.
+    // What is too long for the system is not sent, which shows as a loss: here that would be most
+    // of it.
     let stats = pair.far.stats();
     assert!(stats.lost_packets * 4 < stats.sent_packets, "{stats:?}");
 }

@@ -40,7 +40,7 @@ async fn refusal(
     client_tls: &ClientTls,
 ) -> (CertificateProblem, Option<Fingerprint>, String) {
     let error = connect(server_tls, name, client_tls).await.unwrap_err();
-    assert!(!error.retryable());
+    assert!(!error.is_retryable());
     let text = error.to_string();
     match error {
         ConnectError::CertificateRefused {
@@ -261,7 +261,7 @@ async fn protocols_are_negotiated_and_a_mismatch_is_told_apart() {
         "{error:?}"
     );
     assert!(error.to_string().contains("PROTOCOL_QUIC"), "{error}");
-    assert!(!error.retryable());
+    assert!(!error.is_retryable());
 }
 
 #[tokio::test]

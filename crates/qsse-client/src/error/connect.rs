@@ -149,9 +149,9 @@ impl ConnectError {
             | Self::Socket(_)
             | Self::TimedOut { .. }
             | Self::Token(_) => true,
-            Self::Unreachable(error) => error.retryable(),
+            Self::Unreachable(error) => error.is_retryable(),
             Self::Refused { code, .. } => *code == Code::NO_ERROR || code.is_retryable(),
-            Self::Lost(error) => error.retryable(),
+            Self::Lost(error) => error.is_retryable(),
             _ => false,
         }
     }

@@ -30,15 +30,15 @@ pub enum PublishError {
     Key(#[from] KeyError),
     /// The event's data exceeds the server's limit. Nothing was sent.
     #[error(
-        "the event has {} of data, but the server accepts at most {max}: split it, or raise the \
+        "the event has {} of data, but the server accepts at most {limit}: split it, or raise the \
          server's limit",
-        Counted(*len, "byte")
+        Counted(*bytes, "byte")
     )]
     TooLarge {
         /// The length of the data in bytes.
-        len: usize,
+        bytes: usize,
         /// The server's limit in bytes.
-        max: usize,
+        limit: usize,
     },
     /// The value cannot be written as JSON.
     #[cfg(feature = "json")]

@@ -19,6 +19,7 @@ pub struct DiskRetention {
     /// Most events of all topics together.
     pub max_events: Option<u64>,
     /// Greatest age of an event.
+    #[serde(with = "qsse_proto::human_duration::optional")]
     pub max_age: Option<Duration>,
     /// Limits for the topics of patterns.
     pub topics: Vec<TopicRetention>,

@@ -1,20 +1,21 @@
-//! Laying events one behind the other.
+//! [`Builder`]: appends events to an open batch.
 
-use super::Batch;
-use super::written::{KindNames, TopicNames};
+use super::name_table::{KindNames, TopicNames};
+use super::{Batch, clamped};
 use crate::frame::{HEADER_BYTES, kind, length_field};
 use crate::limits::{BATCH_BYTES, KIND_BYTES, TOPIC_BYTES};
 use crate::timestamp::Timestamp;
 use crate::varint;
 use bytes::Bytes;
 
-/// The open batch at the end of a log or a feed: takes events until it is sealed.
+/// The open batch at the end of a log or a feed. It takes events until it is sealed.
 ///
-/// It grows from small, about as far as the batch before it got. It never closes itself: the caller
-/// asks [`would_fit`](Builder::would_fit) and [`keeps_time`](Builder::keeps_time), and seals with [`finish`](Builder::finish).
+/// Its buffer starts at about the size of the previous batch. It never seals itself: the caller
+/// asks [`would_fit`](Builder::would_fit) and [`keeps_time`](Builder::keeps_time), and seals with
+/// [`finish`](Builder::finish).
 ///
-/// There is no hash map behind the names: the last topic is compared, then one place of a small
-/// table. What that misses is named again, which the format allows.
+/// Names are not in a hash map. The builder compares the last topic, then one slot of a small
+/// table. A name that both miss is written again, which the format permits.
 #[derive(Debug, Default)]
 pub struct Builder {
     /// The frame so far; empty while there are no events.
@@ -26,22 +27,22 @@ pub struct Builder {
     count: u32,
     topics: TopicNames,
     kinds: KindNames,
-    /// How long the last batch was: a good guess for the next.
+    /// The length of the last batch, a good estimate for the next one.
     last_len: usize,
 }
 
-/// The first allocation of a batch of which nothing is known.
+/// The first allocation if there was no batch before.
 const FIRST_CAPACITY: usize = 256;
-/// A larger buffer is not kept for the next batch: many feeds are quiet.
+/// A larger buffer is not reused for the next batch, because many feeds are quiet.
 const KEPT_CAPACITY: usize = 4096;
 
 impl Builder {
-    /// An empty builder, which allocates nothing yet.
+    /// Creates an empty builder. It allocates nothing yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// An empty builder for a batch of about that many bytes.
+    /// Creates an empty builder for a batch of about this many bytes.
     pub(super) fn with_capacity(bytes: usize) -> Self {
         Self {
             buf: Vec::with_capacity(bytes),
@@ -51,11 +52,12 @@ impl Builder {
 
     /// Appends an event.
     ///
-    /// `topic` and `kind` are taken as they are: they were checked where they came from. A time before
-    /// that of the event before counts as the same: [`keeps_time`](Builder::keeps_time) tells.
+    /// `topic` and `kind` are not checked here; their source has checked them. A time before that
+    /// of the previous event counts as the same time; [`keeps_time`](Builder::keeps_time) tells in
+    /// advance.
     ///
     /// # Panics
-    /// If `seq` is not above that of the event before, or a name is longer than its limit or empty.
+    /// `seq` is not above that of the previous event, or a name is empty or over its limit.
     #[inline]
     pub fn push(&mut self, seq: u64, time: Timestamp, topic: &str, kind: &str, data: &[u8]) {
         assert!(
@@ -97,7 +99,7 @@ impl Builder {
         self.count += 1;
     }
 
-    /// What stands before an event's data, with names that are new.
+    /// Appends what precedes an event's data, if a name or a number needs the long form.
     fn push_head(&mut self, numbers: [u64; 5], topic: &str, kind: &str) {
         let (mut head, mut at) = ([0; HEAD_NUMBERS], 0);
         let [seq_step, time_step, topic_number, kind_number, data_len] = numbers;
@@ -119,59 +121,60 @@ impl Builder {
         self.buf.extend_from_slice(&head[..at]);
     }
 
-    /// Whether there is no event yet.
+    /// Returns whether there is no event yet.
     #[inline]
     pub const fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// How long the frame would be now, its header included; 0 while it is empty.
+    /// Returns the length that the frame would have now, with its header; 0 while it is empty.
     #[inline]
     pub fn len(&self) -> usize {
         self.buf.len()
     }
 
-    /// How many bytes of memory the builder holds: what limits on memory should count.
+    /// Returns how many bytes of memory the builder holds. Limits on memory should count these.
     pub fn capacity(&self) -> usize {
         self.buf.capacity() + self.topics.capacity() + self.kinds.capacity()
     }
 
-    /// How many events there are.
+    /// Returns the number of events.
     pub const fn count(&self) -> u32 {
         self.count
     }
 
-    /// The seq of the first event; `None` while it is empty.
+    /// Returns the seq of the first event; `None` if there is none.
     pub fn first_seq(&self) -> Option<u64> {
         (!self.is_empty()).then_some(self.first_seq)
     }
 
-    /// The seq of the last event; `None` while it is empty.
+    /// Returns the seq of the last event; `None` if there is none.
     pub fn last_seq(&self) -> Option<u64> {
         (!self.is_empty()).then_some(self.last_seq)
     }
 
-    /// Whether such an event may be appended: always to an empty batch, else if the batch surely stays
-    /// within [`BATCH_BYTES`] (`QP-6.6`).
+    /// Returns whether such an event may be appended. An empty batch takes any event; another one
+    /// takes it if the batch is certain to stay within [`BATCH_BYTES`] (`QP-6.6`).
     #[inline]
     pub fn would_fit(&self, topic: &str, kind: &str, data_len: usize) -> bool {
         let need = self.need(topic.len() + kind.len() + data_len);
         self.is_empty() || self.buf.len() + need <= BATCH_BYTES
     }
 
-    /// Whether an event of this time would keep it: times never go back within a batch (`QP-6.3`).
+    /// Returns whether an event could keep this time: times never go back within a batch
+    /// (`QP-6.3`).
     #[inline]
     pub const fn keeps_time(&self, time: Timestamp) -> bool {
         self.is_empty() || time.as_micros() >= self.last_time
     }
 
-    /// Seals what has gathered and starts anew.
+    /// Seals the batch, and starts a new one.
     ///
-    /// A batch that fills its buffer well takes it along; from one that does not it is copied to size, so
-    /// that no batch keeps much more memory than it needs.
+    /// A batch that fills most of the buffer takes it over. Otherwise it is copied to its exact
+    /// size, so that no batch holds much more memory than it needs.
     ///
     /// # Panics
-    /// If there is no event.
+    /// There is no event.
     pub fn finish(&mut self) -> Batch {
         assert!(!self.is_empty(), "a batch has at least one event");
         let len = self.buf.len();
@@ -188,7 +191,7 @@ impl Builder {
             first_time: Timestamp::from_micros(self.first_time),
             last_time: Timestamp::from_micros(self.last_time),
             count: self.count,
-            allocated: u32::try_from(allocated).unwrap_or(u32::MAX),
+            allocated: clamped(allocated),
             topics,
         };
         self.count = 0;
@@ -198,7 +201,7 @@ impl Builder {
         batch
     }
 
-    /// The bytes of the frame, and how much memory they keep.
+    /// Returns the bytes of the frame, and how much memory they hold.
     fn take(&mut self) -> (Bytes, usize) {
         let (len, capacity) = (self.buf.len(), self.buf.capacity());
         if len >= capacity / 4 * 3 {
@@ -224,14 +227,15 @@ impl Builder {
         (self.first_time, self.last_time) = (time, time);
     }
 
-    /// What an event takes at most, with what stands before the first one.
+    /// Returns the most bytes that an event can take, including what precedes the first event.
     #[inline]
     const fn need(&self, payload: usize) -> usize {
         let before = if self.is_empty() { PREAMBLE } else { 0 };
         before + HEAD_NUMBERS + 2 + payload
     }
 
-    /// Makes room for an event: doubling, but not past the largest batch of several events.
+    /// Makes room for an event. Doubles the buffer, but not beyond the largest batch of several
+    /// events.
     #[cold]
     fn grow(&mut self, need: usize) {
         let wish = match self.buf.capacity() {
@@ -245,11 +249,11 @@ impl Builder {
     }
 }
 
-/// Instead of a name's number: the name follows (`QP-6.4`, `QP-6.5`).
+/// Stands for a name's number if the name follows (`QP-6.4`, `QP-6.5`).
 const NEW_TOPIC: u64 = 0;
 const NEW_KIND: u64 = 1;
 
-/// The frame header and the numbers before the first event, as long as they get.
+/// The most bytes of the frame header and the numbers before the first event.
 const PREAMBLE: usize = HEADER_BYTES + 2 * varint::MAX;
-/// The numbers before an event's data, as long as they get.
+/// The most bytes of the numbers before an event's data.
 const HEAD_NUMBERS: usize = 5 * varint::MAX;

@@ -1,8 +1,7 @@
-//! Getting the events out of a batch again.
+//! Iterators over the events of a batch, and the check of a whole batch.
 
 use super::names::Positions;
-use super::read::{Head, Name, Preamble, Reading, stopped, utf8};
-use super::{Batch, malformed};
+use super::read::{Head, Name, Preamble, Reading, malformed, stopped, utf8};
 use crate::error::DecodeError;
 use crate::event::Event;
 use crate::event_id::Epoch;
@@ -14,7 +13,7 @@ use crate::varint::Reader;
 use bytes::Bytes;
 use std::iter::FusedIterator;
 
-/// One event of a [`Batch`], borrowed from its bytes.
+/// One event of a [`Batch`](super::Batch), borrowed from its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventRef<'a> {
     seq: u64,
@@ -26,38 +25,38 @@ pub struct EventRef<'a> {
 }
 
 impl<'a> EventRef<'a> {
-    /// Its number in the log.
+    /// Returns the event's number in the log.
     pub const fn seq(&self) -> u64 {
         self.seq
     }
 
-    /// When the server took it.
+    /// Returns the time at which the server accepted the event.
     pub const fn time(&self) -> Timestamp {
         self.time
     }
 
-    /// The topic that it was published on.
+    /// Returns the topic that the event was published on.
     pub const fn topic(&self) -> &'a str {
         self.topic
     }
 
-    /// Its place among [`Batch::topics`], from 1.
+    /// Returns the topic's position among [`Batch::topics`](super::Batch::topics), counted from 1.
     pub(super) const fn topic_number(&self) -> usize {
         self.topic_number
     }
 
-    /// What sort of event it is.
+    /// Returns the kind of event.
     pub const fn kind(&self) -> &'a str {
         self.kind
     }
 
-    /// What the publisher sent.
+    /// Returns the data that the publisher sent.
     pub const fn data(&self) -> &'a [u8] {
         self.data
     }
 }
 
-/// The events of a [`Batch`], borrowed.
+/// An iterator over the borrowed events of a [`Batch`](super::Batch).
 #[derive(Clone, Debug)]
 pub struct Iter<'a> {
     rest: &'a [u8],
@@ -124,7 +123,7 @@ impl<'a> Iterator for Iter<'a> {
 
 impl FusedIterator for Iter<'_> {}
 
-/// The events of a [`Batch`], each with a share of its bytes.
+/// An iterator over the events of a [`Batch`](super::Batch) that share its bytes.
 #[derive(Debug)]
 pub struct Events {
     body: Bytes,
@@ -157,18 +156,18 @@ impl Events {
                 offset: self.body.len(),
             });
         }
-        let place = self.reading.accept(&head)?;
+        let meta = self.reading.accept(&head)?;
         let start = self.at + head.len;
         self.at = start + data;
         let data = self.body.slice(start..self.at);
-        Ok(self.reading.event(self.epoch, place, data))
+        Ok(self.reading.event(self.epoch, meta, data))
     }
 }
 
 impl Iterator for Events {
     type Item = Result<Event, DecodeError>;
 
-    /// After an error there is nothing more.
+    /// Returns `None` after an error.
     fn next(&mut self) -> Option<Self::Item> {
         if self.at == self.body.len() {
             return None;
@@ -183,25 +182,19 @@ impl Iterator for Events {
 
 impl FusedIterator for Events {}
 
-/// Makes a batch of a frame, if every event in it is good.
-pub(super) fn check(frame: Bytes) -> Result<Batch, DecodeError> {
-    let length = frame::length(&frame, usize::MAX)?.map(|length| length + frame::LENGTH_BYTES);
-    if length.is_none_or(|length| frame.len() < length) {
-        return Err(DecodeError::Truncated {
-            kind: frame.get(frame::LENGTH_BYTES).copied().unwrap_or_default(),
-            offset: frame.len().saturating_sub(HEADER_BYTES),
-        });
-    }
-    let kind = frame[HEADER_BYTES - 1];
-    if kind != kind::BATCH {
-        return Err(DecodeError::misplaced(kind));
-    }
-    if let Some(length) = length
-        && length < frame.len()
-    {
-        let bytes = frame.len() - length;
-        return Err(DecodeError::Leftover { kind, bytes });
-    }
+/// The contents of a batch that [`check`] has accepted.
+pub(super) struct Contents {
+    pub(super) first_seq: u64,
+    pub(super) last_seq: u64,
+    pub(super) first_time: Timestamp,
+    pub(super) last_time: Timestamp,
+    pub(super) count: u32,
+    pub(super) topics: Positions,
+}
+
+/// Checks that `frame` is exactly one batch and that every event in it is valid.
+pub(super) fn check(frame: &Bytes) -> Result<Contents, DecodeError> {
+    check_envelope(frame)?;
     let body = &frame[HEADER_BYTES..];
     let preamble = Preamble::read(body).map_err(|stop| stopped(stop, body.len()))?;
     let mut events = Events {
@@ -229,17 +222,33 @@ pub(super) fn check(frame: Bytes) -> Result<Batch, DecodeError> {
     let [first, others @ ..] = &topics[..] else {
         return Err(malformed(EMPTY));
     };
-    let topics = Positions::new(*first, others);
-    Ok(Batch {
+    Ok(Contents {
         first_seq: preamble.first_seq,
         last_seq,
         first_time: Timestamp::from_micros(preamble.first_time),
         last_time,
         count,
-        allocated: position(frame.len() + topics.allocated()),
-        topics,
-        bytes: frame,
+        topics: Positions::new(*first, others),
     })
+}
+
+/// Checks the length and the kind of a frame.
+fn check_envelope(frame: &[u8]) -> Result<(), DecodeError> {
+    let expected = frame::length(frame, usize::MAX)?.map(|length| length + frame::LENGTH_BYTES);
+    let Some(expected) = expected.filter(|expected| frame.len() >= *expected) else {
+        return Err(DecodeError::Truncated {
+            kind: frame.get(frame::LENGTH_BYTES).copied().unwrap_or_default(),
+            offset: frame.len().saturating_sub(HEADER_BYTES),
+        });
+    };
+    let kind = frame[HEADER_BYTES - 1];
+    if kind != kind::BATCH {
+        return Err(DecodeError::misplaced(kind));
+    }
+    match frame.len() - expected {
+        0 => Ok(()),
+        bytes => Err(DecodeError::Leftover { kind, bytes }),
+    }
 }
 
 /// `QP-6.6`
@@ -247,7 +256,7 @@ pub(crate) const TOO_LONG: &str = "a batch of several events is longer than 64 K
 /// `QP-6.1`
 pub(crate) const EMPTY: &str = "a batch has no event";
 
-/// Where the length byte of the topic is, if this event names one.
+/// Returns the position of the topic's length byte, if this event writes its topic in full.
 fn name_at(event: &[u8]) -> Option<usize> {
     let mut reader = Reader::new(event);
     let _steps = (reader.varint().ok()?, reader.varint().ok()?);

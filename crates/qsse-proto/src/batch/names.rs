@@ -1,10 +1,10 @@
-//! Where a batch names its topics.
+//! The positions of the topic names in a batch.
 
 use bytes::Bytes;
 use std::iter::FusedIterator;
 use std::sync::Arc;
 
-/// The offsets in a frame of the length bytes before the names: nothing to allocate for one topic.
+/// The offsets of the names' length bytes in a frame. One topic needs no allocation.
 #[derive(Clone, Debug)]
 pub(super) enum Positions {
     One(u32),
@@ -30,7 +30,7 @@ impl Positions {
         }
     }
 
-    /// Bytes on the heap, with the counters of the `Arc`.
+    /// Returns the bytes on the heap, including the counters of the `Arc`.
     pub(super) fn allocated(&self) -> usize {
         match self {
             Self::One(_) => 0,

@@ -1,6 +1,5 @@
-//! One event after the other: reading what stands before its data, and what that means.
+//! Reads the events of a batch one by one: what precedes their data, and its meaning.
 
-use super::malformed;
 use crate::error::DecodeError;
 use crate::event::{Event, LentEvent};
 use crate::event_id::{Epoch, EventId};
@@ -12,11 +11,11 @@ use crate::varint::{Reader, Stop};
 use bytes::Bytes;
 use qsse_topic::Topic;
 
-/// What stands before the first event of a batch.
+/// What precedes the first event of a batch.
 pub(crate) struct Preamble {
     pub(crate) first_seq: u64,
     pub(crate) first_time: u64,
-    /// Its own length.
+    /// The length of the preamble.
     pub(crate) len: usize,
 }
 
@@ -31,14 +30,14 @@ impl Preamble {
     }
 }
 
-/// A name, in full at its first use in a batch and by number after.
+/// A name: in full at its first use in a batch, later by number.
 #[derive(Clone, Copy)]
 pub(crate) enum Name<'a> {
     New(&'a [u8]),
     Number(u64),
 }
 
-/// What stands before the data of an event, as it is written.
+/// What precedes the data of an event, as it is encoded.
 pub(crate) struct Head<'a> {
     pub(crate) seq_step: u64,
     pub(crate) time_step: u64,
@@ -46,12 +45,12 @@ pub(crate) struct Head<'a> {
     /// Number 0 is `message`.
     pub(crate) kind: Name<'a>,
     pub(crate) data_len: u64,
-    /// Its own length.
+    /// The length of the head.
     pub(crate) len: usize,
 }
 
 impl<'a> Head<'a> {
-    /// The longest that there is: five numbers and two names.
+    /// The largest length: five numbers and two names.
     pub(crate) const MAX: usize = 5 * crate::varint::MAX + 2 * (1 + 255);
 
     #[inline]
@@ -78,7 +77,15 @@ impl<'a> Head<'a> {
     }
 }
 
-/// The error for a head that cannot be read although all of its frame is there.
+/// Returns an error about the body of a batch.
+pub(crate) const fn malformed(what: &'static str) -> DecodeError {
+    DecodeError::Malformed {
+        kind: kind::BATCH,
+        what,
+    }
+}
+
+/// Returns the error for a head that cannot be read although its frame is complete.
 #[cold]
 pub(crate) fn stopped(stop: Stop, offset: usize) -> DecodeError {
     match stop {
@@ -90,17 +97,17 @@ pub(crate) fn stopped(stop: Stop, offset: usize) -> DecodeError {
     }
 }
 
-/// An event without its data: where it stands, and where its names are in the batch's [`Reading`].
+/// An event without its data, with its names as indexes into the batch's [`Reading`].
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
+pub(crate) struct EventMeta {
     pub(crate) seq: u64,
     pub(crate) time: u64,
     topic: usize,
     kind: Option<usize>,
 }
 
-/// What one event of a batch needs to know of those before it. Topics and kinds that were seen in
-/// earlier batches are found again without an allocation.
+/// What an event of a batch needs to know of the events before it. Topics and kinds of earlier
+/// batches are found again without an allocation.
 #[derive(Debug)]
 pub(crate) struct Reading {
     seq: u64,
@@ -112,7 +119,7 @@ pub(crate) struct Reading {
     known_kinds: Interner<Kind>,
 }
 
-/// Topics that are remembered from batch to batch: at most about 280 KiB with the longest names.
+/// How many topics are remembered across batches. They take at most about 280 KiB.
 const KNOWN_TOPICS: usize = 1024;
 const KNOWN_KINDS: usize = 64;
 
@@ -129,7 +136,7 @@ impl Reading {
         }
     }
 
-    /// Starts a batch: names and steps begin anew (`QP-6.2`).
+    /// Starts a batch: its names and steps begin anew (`QP-6.2`).
     #[inline]
     pub(crate) fn begin(&mut self, preamble: &Preamble) {
         self.seq = preamble.first_seq;
@@ -139,16 +146,16 @@ impl Reading {
         self.kinds.clear();
     }
 
-    /// Whether no event of the batch has been read yet.
+    /// Returns whether no event of the batch has been read yet.
     #[inline]
     pub(crate) const fn at_first(&self) -> bool {
         self.first
     }
 
-    /// Goes on to the event that starts with `head`. A head that is refused is refused again.
+    /// Advances to the event that starts with `head`. After an error the state is unchanged.
     #[inline]
-    pub(crate) fn accept(&mut self, head: &Head<'_>) -> Result<Place, DecodeError> {
-        // QP-6.3: the first event has no steps, and seqs of one batch rise.
+    pub(crate) fn accept(&mut self, head: &Head<'_>) -> Result<EventMeta, DecodeError> {
+        // QP-6.3: the first event has no steps, and the seqs of a batch rise.
         if (head.seq_step == 0) != self.first || (self.first && head.time_step != 0) {
             return Err(malformed("a step from event to event is wrong"));
         }
@@ -163,7 +170,7 @@ impl Reading {
         self.first = false;
         self.seq = seq;
         self.time = time;
-        Ok(Place {
+        Ok(EventMeta {
             seq,
             time,
             topic,
@@ -171,28 +178,31 @@ impl Reading {
         })
     }
 
-    /// The event at a place of the batch that is being read.
+    /// Returns the event of `meta`, which must belong to the current batch.
     #[inline]
-    pub(crate) fn event(&self, epoch: Epoch, place: Place, data: Bytes) -> Event {
+    pub(crate) fn event(&self, epoch: Epoch, meta: EventMeta, data: Bytes) -> Event {
         Event::new(
-            EventId::new(epoch, place.seq),
-            self.topics[place.topic].clone(),
-            place
-                .kind
-                .map_or(Kind::MESSAGE, |at| self.kinds[at].clone()),
-            Timestamp::from_micros(place.time),
+            EventId::new(epoch, meta.seq),
+            self.topics[meta.topic].clone(),
+            meta.kind.map_or(Kind::MESSAGE, |at| self.kinds[at].clone()),
+            Timestamp::from_micros(meta.time),
             data,
         )
     }
 
-    /// As [`event`](Self::event), borrowed.
+    /// Does the same as [`event`](Self::event), borrowed.
     #[inline]
-    pub(crate) fn lend<'a>(&'a self, epoch: Epoch, place: &Place, data: &'a [u8]) -> LentEvent<'a> {
+    pub(crate) fn lend<'a>(
+        &'a self,
+        epoch: Epoch,
+        meta: &EventMeta,
+        data: &'a [u8],
+    ) -> LentEvent<'a> {
         LentEvent::new(
-            EventId::new(epoch, place.seq),
-            &self.topics[place.topic],
-            (place.kind).map_or(&Kind::MESSAGE, |at| &self.kinds[at]),
-            Timestamp::from_micros(place.time),
+            EventId::new(epoch, meta.seq),
+            &self.topics[meta.topic],
+            (meta.kind).map_or(&Kind::MESSAGE, |at| &self.kinds[at]),
+            Timestamp::from_micros(meta.time),
             data,
         )
     }
@@ -200,7 +210,7 @@ impl Reading {
     #[inline]
     fn topic(&mut self, name: Name<'_>) -> Result<usize, DecodeError> {
         match name {
-            // QP-6.4: numbers count from 1. Number 0 does not get here, it means a new name.
+            // QP-6.4: numbers count from 1. 0 means a new name and is not passed here.
             Name::Number(number) => given_out(number - 1, self.topics.len())
                 .ok_or(malformed("a topic number was not given out")),
             Name::New(bytes) => self.new_topic(bytes),
@@ -220,7 +230,7 @@ impl Reading {
     fn kind(&mut self, name: Name<'_>) -> Result<Option<usize>, DecodeError> {
         match name {
             Name::Number(0) => Ok(None),
-            // QP-6.5: numbers count from 2. Number 1 does not get here, it means a new name.
+            // QP-6.5: numbers count from 2. 1 means a new name and is not passed here.
             Name::Number(number) => given_out(number - 2, self.kinds.len())
                 .ok_or(malformed("a kind number was not given out"))
                 .map(Some),
@@ -238,7 +248,7 @@ impl Reading {
     }
 }
 
-/// A place among `count` names.
+/// Returns `number` as an index, if it is below `count`.
 #[inline]
 fn given_out(number: u64, count: usize) -> Option<usize> {
     usize::try_from(number).ok().filter(|at| *at < count)

@@ -1,4 +1,4 @@
-//! `Hello`: who is there.
+//! `Hello`: introduces the client.
 
 use super::{Token, text};
 use serde::{Deserialize, Serialize};
@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
-    /// Which optional parts of the protocol the client knows, one bit each; none is defined yet.
+    /// The optional parts of the protocol that the client supports, one bit each. None is defined
+    /// yet.
     pub features: u64,
-    /// The name and version of the client's software, for logs. Cut to 128 bytes when sent.
+    /// The name and version of the client's software, for logs. It is cut to 128 bytes when sent.
     #[serde(serialize_with = "text::agent")]
     pub agent: String,
-    /// What the server's authenticator asks for.
+    /// The token that the server's authenticator asks for.
     pub token: Option<Token>,
 }

@@ -1,4 +1,4 @@
-//! `RefreshToken`: a new token before the old one ends.
+//! `RefreshToken`: a new token before the old one expires.
 
 use super::Token;
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,6 @@ use serde::{Deserialize, Serialize};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefreshToken {
-    /// What holds from now on, if the server accepts it.
+    /// The new token. It applies once the server has accepted it.
     pub token: Token,
 }

@@ -1,4 +1,4 @@
-//! `Subscribe`: events wanted.
+//! `Subscribe`: asks for events.
 
 use crate::event_id::EventId;
 use crate::limits::PATTERNS_PER_SUBSCRIPTION;
@@ -18,14 +18,14 @@ use std::fmt;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subscribe {
-    /// The client's number for it, never used before on this connection.
+    /// The client's number of the subscription, never used before on this connection.
     pub id: u32,
-    /// What it wants: 1 to 1,024 patterns. The server checks them; here they are any text.
+    /// The patterns, 1 to 1,024. Here they may be any text; the server checks them.
     #[serde(deserialize_with = "patterns")]
     pub patterns: Vec<String>,
-    /// Where it begins.
+    /// Where the subscription begins.
     pub start: Start,
-    /// What happens when it falls behind what is kept in the live feed.
+    /// What happens if the subscription falls behind the live feed.
     pub on_lag: OnLag,
 }
 
@@ -33,35 +33,35 @@ pub struct Subscribe {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Start {
-    /// With the next event that is published.
+    /// Live: with the next event that is published.
     #[default]
     Live,
-    /// After this position: the way to resume.
+    /// After this position. This resumes a subscription.
     After(EventId),
-    /// With the oldest event that is kept.
+    /// With the oldest event that the server has.
     Earliest,
     /// With the first event of this time or later.
     Since(Timestamp),
-    /// With the last so many events of each topic, and everything that follows them.
+    /// With the last events of each topic, this many, and everything after them.
     Last(u32),
 }
 
-/// What happens to a subscription that lags: whose position fell out of the live feed.
+/// What happens to a subscription that lags, that is, whose position has left the live feed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum OnLag {
-    /// It is served from history until it has caught up.
+    /// It reads from history until it has caught up.
     #[default]
     CatchUp,
-    /// It gets a gap and goes on with what is published from now on.
+    /// It gets a gap, and continues with the events that are published from now on.
     Skip,
-    /// It gets a gap and the last event of each topic that it missed.
+    /// It gets a gap, and the last event of each topic that it missed.
     Latest,
-    /// Its stream is reset with [`Code::LAGGED`](crate::Code::LAGGED); it can be resumed.
+    /// Its stream is reset with [`Code::LAGGED`](crate::Code::LAGGED). It can be resumed.
     Disconnect,
 }
 
-/// Reads texts without believing their number (`QP-2.8`, `QP-5.2`).
+/// Reads texts without trusting their number (`QP-2.8`, `QP-5.2`).
 fn patterns<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     deserializer.deserialize_seq(Patterns)
 }
@@ -76,7 +76,7 @@ impl<'de> Visitor<'de> for Patterns {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<String>, A::Error> {
-        // No capacity from the size hint: it is the peer's word.
+        // The size hint comes from the peer, so it reserves no capacity.
         let mut patterns = Vec::new();
         while let Some(pattern) = seq.next_element()? {
             if patterns.len() == PATTERNS_PER_SUBSCRIPTION {
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
     use serde::de::value::{Error, SeqDeserializer};
 
-    /// An iterator that claims to hold more than any memory.
+    /// An iterator that claims more items than any memory holds.
     struct Liar(std::vec::IntoIter<&'static str>);
 
     impl Iterator for Liar {

@@ -1,19 +1,19 @@
-//! Texts for people, which are cut where they are too long.
+//! Texts for people, cut to their limits.
 
 use crate::limits::{AGENT_BYTES, REASON_BYTES};
 use serde::Serializer;
 
-/// Writes the reason beside a code (`QP-10.4`).
+/// Serializes the reason beside a code (`QP-10.4`).
 pub(crate) fn reason<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(cut(text, REASON_BYTES))
 }
 
-/// Writes the name of a peer's software (`QP-4.3`).
+/// Serializes the name of a peer's software (`QP-4.3`).
 pub(super) fn agent<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(cut(text, AGENT_BYTES))
 }
 
-/// The longest beginning of at most `max` bytes.
+/// Returns the longest prefix of at most `max` bytes that ends between characters.
 fn cut(text: &str, max: usize) -> &str {
     let mut end = text.len().min(max);
     while !text.is_char_boundary(end) {

@@ -1,13 +1,13 @@
-//! The secret that a client shows.
+//! The secret by which a client is authenticated.
 
 use crate::limits::TOKEN_BYTES;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::ser::{Serialize, Serializer};
 use std::fmt;
 
-/// A client's token: at most 4 KiB of text (`QP-4.4`), and a secret.
+/// A client's token: a secret text of at most 4 KiB (`QP-4.4`).
 ///
-/// It has no `Display`, and its `Debug` form shows nothing of it.
+/// It has no `Display`, and `Debug` does not show it.
 ///
 /// ```
 /// use qsse_proto::control::Token;
@@ -26,7 +26,7 @@ pub struct Token(String);
 pub struct TokenTooLong(());
 
 impl Token {
-    /// Takes the text, if it is not too long.
+    /// Creates a token.
     ///
     /// # Errors
     /// The text has more than 4 KiB.
@@ -38,7 +38,7 @@ impl Token {
         Ok(Self(text))
     }
 
-    /// The secret itself, for those who check it. It belongs in no log and no error.
+    /// Returns the secret, for code that checks it. It must not appear in logs or errors.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -62,7 +62,7 @@ impl<'de> Deserialize<'de> for Token {
     }
 }
 
-/// Never names what it read in an error, as the standard visitors do.
+/// Unlike the standard visitors, never shows in an error what it read.
 struct Secret;
 
 impl Visitor<'_> for Secret {

@@ -7,7 +7,7 @@ use postcard::Error;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// A whole frame with `body` in it.
+/// Encodes `body` as a whole frame.
 pub(crate) fn encode(kind: u8, body: &impl Serialize) -> Bytes {
     let mut out = vec![0; HEADER_BYTES];
     out[HEADER_BYTES - 1] = kind;
@@ -17,7 +17,7 @@ pub(crate) fn encode(kind: u8, body: &impl Serialize) -> Bytes {
     Bytes::from(out)
 }
 
-/// What a frame holds; bytes left over are an error (`QP-3.4`).
+/// Decodes the body of a frame. Leftover bytes are an error (`QP-3.4`).
 pub(crate) fn decode<T: DeserializeOwned>(frame: &Frame) -> Result<T, DecodeError> {
     let kind = frame.kind;
     let (value, rest) = postcard::take_from_bytes(&frame.body).map_err(|error| match error {

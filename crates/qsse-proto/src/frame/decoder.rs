@@ -1,17 +1,18 @@
-//! Frames out of chunks of any size.
+//! [`Decoder`]: assembles frames from chunks of any size.
 
 use super::{Frame, HEADER_BYTES, LENGTH_BYTES, kind};
 use crate::error::DecodeError;
 use bytes::{Buf, Bytes, BytesMut};
 use std::collections::VecDeque;
 
-/// Memory is reserved at most this far ahead of what has come, so that a length alone costs nothing.
+/// How far ahead of the received bytes memory is reserved at most, so that a length alone costs
+/// nothing.
 const AHEAD: usize = 64 * 1024;
 
-/// Takes chunks as they come and gives whole frames: for control and publishing streams.
+/// Takes chunks as they arrive and returns whole frames, for control and publishing streams.
 ///
-/// A frame that lies in one chunk is a slice of it; one that straddles chunks is copied once. Frames
-/// of the extension range are skipped (`QP-3.5`).
+/// A frame inside one chunk is a slice of it. A frame that straddles chunks is copied once. Frames
+/// in the extension range are skipped (`QP-3.5`).
 ///
 /// ```
 /// use bytes::Bytes;
@@ -33,17 +34,17 @@ pub struct Decoder {
     chunks: VecDeque<Bytes>,
     /// The beginning of a frame that straddles chunks, with its header.
     partial: BytesMut,
-    /// Bytes of an extension frame that are still to be dropped.
+    /// How many bytes of an extension frame are still to be skipped.
     skip: usize,
     copied: u64,
 }
 
 impl Decoder {
-    /// A decoder for frames whose length field is at most `max_len`.
+    /// Creates a decoder for frames whose length field is at most `max_len`.
     pub fn new(max_len: usize) -> Self {
         Self {
             max_len,
-            // Mostly there is one, and room for four would be made otherwise.
+            // One chunk is usual. The default growth would allocate room for four.
             chunks: VecDeque::with_capacity(1),
             partial: BytesMut::new(),
             skip: 0,
@@ -51,29 +52,29 @@ impl Decoder {
         }
     }
 
-    /// Sets another limit, for the frames whose header has not been looked at yet.
+    /// Sets the limit for frames whose header has not been read yet.
     ///
-    /// [`next`](Decoder::next) looks at no header before it is called, so a limit set after a frame
-    /// was returned holds for the very next one.
+    /// [`next`](Decoder::next) reads no header in advance, so a limit that is set after it returned
+    /// a frame applies to the next frame.
     pub fn set_max_len(&mut self, max_len: usize) {
         self.max_len = max_len;
     }
 
-    /// Takes the next bytes of the stream.
+    /// Adds the next bytes of the stream.
     pub fn push(&mut self, chunk: Bytes) {
         if !chunk.is_empty() {
             self.chunks.push_back(chunk);
         }
     }
 
-    /// The next whole frame, or `None` until more bytes are pushed.
+    /// Returns the next whole frame, or `None` until more bytes are pushed.
     ///
     /// # Errors
-    /// A length over the limit, or a frame of length 0. The length is checked as soon as its four
-    /// bytes have come. An error is final.
+    /// A length is over the limit or 0. It is checked as soon as its four bytes have arrived. An
+    /// error is final.
     #[expect(
         clippy::should_implement_trait,
-        reason = "`None` is not the end, only all there is so far"
+        reason = "`None` is not the end, it means that more bytes are needed"
     )]
     pub fn next(&mut self) -> Result<Option<Frame>, DecodeError> {
         loop {
@@ -104,20 +105,20 @@ impl Decoder {
         }
     }
 
-    /// Whether every byte pushed so far has been returned in a frame: a stream that ends otherwise
-    /// ends in the middle of one.
+    /// Returns whether all bytes so far have been returned in frames. If not, a stream that ends
+    /// now ends inside a frame.
     pub fn is_empty(&self) -> bool {
         self.chunks.is_empty() && self.partial.is_empty() && self.skip == 0
     }
 
-    /// How many bytes were copied to join chunks, and how many are reserved to do so.
+    /// Returns how many bytes were copied to join chunks, and how many are reserved for that.
     #[doc(hidden)]
     pub fn effort(&self) -> (u64, usize) {
         (self.copied, self.partial.capacity())
     }
 
-    /// Moves the first chunk's share of a straddling frame into `partial`; the frame once it is
-    /// whole, `None` if there is something else to look at.
+    /// Moves the first chunk's part of a straddling frame into `partial`. Returns the frame once it
+    /// is complete.
     fn gather(&mut self) -> Result<Option<Bytes>, DecodeError> {
         if self.partial.len() < HEADER_BYTES {
             self.copy(HEADER_BYTES - self.partial.len());
@@ -170,7 +171,7 @@ impl Decoder {
     }
 }
 
-/// The length field, checked, once its bytes are there (`QP-3.1`, `QP-3.2`).
+/// Returns the checked length field, once its bytes have arrived (`QP-3.1`, `QP-3.2`).
 pub(crate) fn length(bytes: &[u8], max_len: usize) -> Result<Option<usize>, DecodeError> {
     let Some(&field) = bytes.first_chunk::<LENGTH_BYTES>() else {
         return Ok(None);
@@ -181,7 +182,7 @@ pub(crate) fn length(bytes: &[u8], max_len: usize) -> Result<Option<usize>, Deco
     }
     if length > max_len {
         return Err(DecodeError::FrameTooLarge {
-            length,
+            bytes: length,
             limit: max_len,
         });
     }

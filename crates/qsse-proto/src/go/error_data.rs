@@ -1,4 +1,4 @@
-//! What the data of an error event is.
+//! [`ErrorData`]: the data of an error event.
 
 use super::LineError;
 use super::json::{nullable, parse};
@@ -6,7 +6,7 @@ use crate::code::Code;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// The field that says that events were lost.
+/// The field that reports lost events.
 const LOST: &str = "lost";
 
 /// An error: `{"code":…,"data":{…}}` with one of the Go library's five codes.
@@ -23,7 +23,7 @@ pub struct ErrorData {
 }
 
 impl ErrorData {
-    /// The five codes that the dialect knows (`QP-12.12`).
+    /// The five codes of the dialect (`QP-12.12`).
     pub const CODES: [Code; 5] = [
         Code::NOT_AUTHORISED,
         Code::TOPIC_NOT_AVAILABLE,
@@ -32,7 +32,7 @@ impl ErrorData {
         Code::UNKNOWN,
     ];
 
-    /// An error without further data; a code that the dialect does not know becomes
+    /// Creates an error without further data. A code that the dialect does not have becomes
     /// [`Code::UNKNOWN`].
     pub fn new(code: Code) -> Self {
         let known = Self::CODES.contains(&code);
@@ -42,55 +42,56 @@ impl ErrorData {
         }
     }
 
-    /// The same about one topic, as the Go server says it.
+    /// Adds the topic that the error is about, as the Go server does.
     #[must_use = "the error that it is made from is used up"]
     pub fn with_topic(mut self, topic: impl Into<String>) -> Self {
         self.data.insert("topic".to_owned(), topic.into().into());
         self
     }
 
-    /// Events were lost: how a server tells of a gap, which the dialect has no word for (`QP-12.10`).
+    /// Creates the report that events were lost. The dialect has no gaps, so a server reports them
+    /// this way (`QP-12.10`).
     pub fn lost() -> Self {
         let mut lost = Self::new(Code::UNKNOWN);
         lost.data.insert(LOST.to_owned(), true.into());
         lost
     }
 
-    /// Whether it says that events were lost.
+    /// Returns whether it reports lost events.
     pub fn is_lost(&self) -> bool {
         self.data.get(LOST) == Some(&Value::Bool(true))
     }
 
-    /// The topic that it is about, if it names one.
+    /// Returns the topic that the error is about, if it names one.
     pub fn topic(&self) -> Option<&str> {
         self.data.get("topic").and_then(Value::as_str)
     }
 
-    /// What went wrong: any number that the peer sent.
+    /// Returns the code: any number that the peer sent.
     pub const fn code(&self) -> Code {
         self.code
     }
 
-    /// What more there is to say.
+    /// Returns the further data.
     pub const fn data(&self) -> &Map<String, Value> {
         &self.data
     }
 
-    /// Reads the data of an event.
+    /// Parses the data of an event.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The data is not a valid error.
     pub fn parse(data: &[u8]) -> Result<Self, LineError> {
         parse(data)
     }
 
-    /// The data for an event.
+    /// Returns the data of an event for this error.
     pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("a map of JSON is always JSON")
     }
 }
 
-/// [`Code::UNKNOWN`], without further data.
+/// Returns [`Code::UNKNOWN`] without further data.
 impl Default for ErrorData {
     fn default() -> Self {
         Self::new(Code::UNKNOWN)

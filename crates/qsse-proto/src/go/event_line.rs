@@ -1,4 +1,4 @@
-//! One event.
+//! [`EventLine`]: one event.
 
 use super::json::{nullable, parse};
 use super::{ERROR_TOPIC, ErrorData, LineError};
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize};
 
-/// A line that a server writes: `{"topic":…,"data":"<base 64>"}`.
+/// A line from a server: `{"topic":…,"data":"<base64>"}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct EventLine {
     #[serde(default, deserialize_with = "nullable")]
@@ -18,7 +18,7 @@ pub struct EventLine {
 }
 
 impl EventLine {
-    /// An event on that topic.
+    /// Creates an event on this topic.
     pub fn new(topic: impl Into<String>, data: impl Into<Bytes>) -> Self {
         Self {
             topic: topic.into(),
@@ -26,36 +26,36 @@ impl EventLine {
         }
     }
 
-    /// An event that tells of an error.
+    /// Creates an event that reports an error.
     pub fn error(error: &ErrorData) -> Self {
         Self::new(ERROR_TOPIC, error.to_json())
     }
 
-    /// The topic; not checked.
+    /// Returns the topic, unchecked.
     pub fn topic(&self) -> &str {
         &self.topic
     }
 
-    /// The data, decoded.
+    /// Returns the decoded data.
     pub const fn data(&self) -> &Bytes {
         &self.data
     }
 
-    /// The error that this is, if it is one. One that cannot be read is
-    /// [`Code::UNKNOWN`](crate::Code::UNKNOWN), as the Go client takes it (`QP-12.16`).
+    /// Returns the error, if the event reports one. Unreadable data counts as
+    /// [`Code::UNKNOWN`](crate::Code::UNKNOWN), as in the Go client (`QP-12.16`).
     pub fn as_error(&self) -> Option<ErrorData> {
         (self.topic == ERROR_TOPIC).then(|| ErrorData::parse(&self.data).unwrap_or_default())
     }
 
-    /// Reads a line.
+    /// Parses a line.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The line is invalid.
     pub fn parse(line: &[u8]) -> Result<Self, LineError> {
         parse(line)
     }
 
-    /// The line, with its line break.
+    /// Returns the line with its line break.
     pub fn to_line(&self) -> Vec<u8> {
         let mut line = Vec::new();
         write_event(&mut line, &self.topic, &self.data);
@@ -63,14 +63,14 @@ impl EventLine {
     }
 }
 
-/// Appends the line of an event, with its line break, to `out`.
+/// Appends the line of an event to `out`, with its line break.
 pub fn write_event(out: &mut Vec<u8>, topic: &str, data: &[u8]) {
     #[derive(Serialize)]
     struct Head<'a> {
         topic: &'a str,
     }
 
-    // Room for the text is made at once; the data goes in behind it without a copy of its own.
+    // All room is reserved at once, and the data is encoded in place, without a second copy.
     out.reserve(data.len().div_ceil(3) * 4 + topic.len() + 32);
     serde_json::to_writer(&mut *out, &Head { topic }).expect("memory takes any text");
     if !data.is_empty() {
@@ -91,5 +91,5 @@ fn base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error>
     let text: Option<String> = Option::deserialize(deserializer)?;
     let data = STANDARD.decode(text.unwrap_or_default());
     data.map(Bytes::from)
-        .map_err(|_| de::Error::custom("not base 64"))
+        .map_err(|_| de::Error::custom("not base64"))
 }

@@ -1,44 +1,44 @@
-//! Reading a line without trusting it.
+//! Parses untrusted lines.
 
 use super::DEPTH;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 
-/// A line that could not be read.
+/// Why a line could not be parsed.
 ///
-/// It never holds anything of the line: that may be a token (`QP-12.4`).
+/// It never contains text of the line, which may be a token (`QP-12.4`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LineError {
-    /// The line has more bytes than are allowed; said before they are kept.
+    /// The line is over the limit. This is reported before the bytes are stored.
     #[error("line is longer than {limit} bytes: send less in one")]
     TooLong {
-        /// What is allowed, without the line break.
+        /// The limit, without the line break.
         limit: usize,
     },
     /// The line is not UTF-8.
     #[error("line is not UTF-8 at byte {offset}")]
     NotUtf8 {
-        /// The first bad byte.
+        /// The offset of the first invalid byte.
         offset: usize,
     },
-    /// Arrays and objects nest too deep.
+    /// Arrays and objects nest too deeply.
     #[error("line nests deeper than {DEPTH} levels")]
     TooDeep,
     /// The line is not JSON.
     #[error("line is not JSON at column {column}")]
     NotJson {
-        /// Where, counted from 1.
+        /// The column, counted from 1.
         column: usize,
     },
-    /// The line is JSON, but not what belongs here: a field has another type, or twice.
+    /// The line is JSON of another shape: a field has another type, or occurs twice.
     #[error("line is JSON of another shape, from column {column}")]
     WrongShape {
-        /// Where, counted from 1.
+        /// The column, counted from 1.
         column: usize,
     },
 }
 
-/// Reads a line, with or without its line break.
+/// Parses a line, with or without its line break.
 pub(super) fn parse<T: DeserializeOwned>(line: &[u8]) -> Result<T, LineError> {
     let text = std::str::from_utf8(line).map_err(|error| LineError::NotUtf8 {
         offset: error.valid_up_to(),
@@ -46,7 +46,7 @@ pub(super) fn parse<T: DeserializeOwned>(line: &[u8]) -> Result<T, LineError> {
     if depth(line) > DEPTH {
         return Err(LineError::TooDeep);
     }
-    // An array would do for a struct's fields in their order: not in this dialect.
+    // serde also reads a struct from an array of its fields. This dialect does not.
     if text.trim_start().starts_with('[') {
         return Err(LineError::WrongShape { column: 1 });
     }
@@ -60,7 +60,7 @@ pub(super) fn parse<T: DeserializeOwned>(line: &[u8]) -> Result<T, LineError> {
     })
 }
 
-/// For fields: `null` is what Go writes for nothing (`QP-12.3`).
+/// Reads a field in which Go writes `null` for an empty value (`QP-12.3`).
 pub(super) fn nullable<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -69,7 +69,7 @@ where
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
-/// How deep brackets nest outside of strings.
+/// Returns how deep brackets nest outside strings.
 fn depth(line: &[u8]) -> usize {
     let (mut depth, mut deepest) = (0usize, 0);
     let mut bytes = line.iter();

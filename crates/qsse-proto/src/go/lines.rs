@@ -1,12 +1,12 @@
-//! Lines out of chunks of any size.
+//! [`LineDecoder`]: assembles lines from chunks of any size.
 
 use super::LineError;
 use bytes::{Buf, Bytes, BytesMut};
 use std::collections::VecDeque;
 
-/// Takes chunks as they come and gives whole lines, without their line breaks.
+/// Takes chunks as they arrive and returns whole lines, without their line breaks.
 ///
-/// A line that never ends is an error as soon as it is over the limit (`QP-12.5`).
+/// A line that never ends is an error as soon as it exceeds the limit (`QP-12.5`).
 #[derive(Debug)]
 pub struct LineDecoder {
     max_len: usize,
@@ -16,7 +16,7 @@ pub struct LineDecoder {
 }
 
 impl LineDecoder {
-    /// A decoder for lines of at most `max_len` bytes, the line break not counted.
+    /// Creates a decoder for lines of at most `max_len` bytes, without the line break.
     pub fn new(max_len: usize) -> Self {
         Self {
             max_len,
@@ -26,20 +26,20 @@ impl LineDecoder {
         }
     }
 
-    /// Takes the next bytes of the stream.
+    /// Adds the next bytes of the stream.
     pub fn push(&mut self, chunk: Bytes) {
         if !chunk.is_empty() {
             self.chunks.push_back(chunk);
         }
     }
 
-    /// The next whole line, or `None` until more bytes are pushed.
+    /// Returns the next whole line, or `None` until more bytes are pushed.
     ///
     /// # Errors
     /// [`LineError::TooLong`], which is final.
     #[expect(
         clippy::should_implement_trait,
-        reason = "`None` is not the end, only all there is so far"
+        reason = "`None` is not the end, it means that more bytes are needed"
     )]
     pub fn next(&mut self) -> Result<Option<Bytes>, LineError> {
         while let Some(front) = self.chunks.front_mut() {
@@ -70,7 +70,7 @@ impl LineDecoder {
         Ok(None)
     }
 
-    /// What is left at the end of the stream: a last line without a line break, if there is one.
+    /// Returns the last line if the stream ended without a line break.
     pub fn finish(self) -> Option<Bytes> {
         (!self.partial.is_empty()).then(|| self.partial.freeze())
     }

@@ -1,13 +1,13 @@
-//! What a client asks for.
+//! [`Offer`]: what a client asks for.
 
 use super::LineError;
 use super::json::{nullable, parse};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The one line that a client writes: `{"token":…,"topics":[…]}` (`QP-12.2`).
+/// The only line that a client writes: `{"token":…,"topics":[…]}` (`QP-12.2`).
 ///
-/// Its `Debug` form shows nothing of the token.
+/// `Debug` does not show the token.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {
     #[serde(
@@ -25,7 +25,7 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// An offer; an empty token is none.
+    /// Creates an offer. An empty token means none.
     pub fn new<T: Into<String>>(
         token: impl Into<String>,
         topics: impl IntoIterator<Item = T>,
@@ -36,25 +36,25 @@ impl Offer {
         }
     }
 
-    /// The secret, empty if there is none. It belongs in no log and no error.
+    /// Returns the token; empty if there is none. It must not appear in logs or errors.
     pub fn token(&self) -> &str {
         &self.token
     }
 
-    /// The patterns wanted; not checked.
+    /// Returns the patterns, unchecked.
     pub fn topics(&self) -> &[String] {
         &self.topics
     }
 
-    /// Reads a line.
+    /// Parses a line.
     ///
     /// # Errors
-    /// What is wrong with it, without a word of it.
+    /// The line is invalid. The error contains no text of it.
     pub fn parse(line: &[u8]) -> Result<Self, LineError> {
         parse(line)
     }
 
-    /// The line, with its line break.
+    /// Returns the line with its line break.
     pub fn to_line(&self) -> Vec<u8> {
         let mut line = serde_json::to_vec(self).expect("texts are always JSON");
         line.push(b'\n');

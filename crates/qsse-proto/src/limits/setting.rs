@@ -4,19 +4,20 @@ use std::fmt::Debug;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// The longest time that a setting counts as: a hundred years. Any moment that far ahead can be told by a clock.
+/// The longest duration that a setting can mean: a hundred years. A clock can represent any time
+/// that far ahead.
 pub const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// A setting has a value that it cannot have.
+/// The value of a setting is out of range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name} is {value}: it must be {allowed}")]
 #[non_exhaustive]
 pub struct SettingError {
-    /// The setting, by its path in the configuration, such as `transport.send_window`.
+    /// The path of the setting in the configuration, such as `transport.send_window`.
     pub name: String,
-    /// What was given.
+    /// The value that was given.
     pub value: String,
-    /// What may be given, such as `at least 1024`.
+    /// The allowed values, such as `at least 1024`.
     pub allowed: String,
 }
 
@@ -24,7 +25,7 @@ impl SettingError {
     /// Checks a number.
     ///
     /// # Errors
-    /// It is out of range.
+    /// The number is out of range.
     pub fn number(name: &str, value: u64, allowed: RangeInclusive<u64>) -> Result<(), Self> {
         check(name, value, &allowed, (0, u64::MAX))
     }
@@ -32,7 +33,7 @@ impl SettingError {
     /// Checks a duration.
     ///
     /// # Errors
-    /// It is out of range.
+    /// The duration is out of range.
     pub fn duration(
         name: &str,
         value: Duration,
@@ -41,7 +42,7 @@ impl SettingError {
         check(name, value, &allowed, (Duration::ZERO, Duration::MAX))
     }
 
-    /// The same setting, where its configuration is this part of a larger one.
+    /// Prefixes the name, for a configuration that is the part `part` of a larger one.
     #[must_use]
     pub fn within(mut self, part: &str) -> Self {
         self.name = format!("{part}.{}", self.name);

@@ -3,7 +3,8 @@
 use crate::event_id::Epoch;
 use serde::{Deserialize, Serialize};
 
-/// The seqs of the acknowledgements behind it are of this epoch, not of the one in `Welcome` (`QP-8.16`).
+/// The seqs of the following acknowledgements belong to this epoch, not to that of `Welcome`
+/// (`QP-8.16`).
 ///
 /// ```text
 /// 0x3a | epoch v |

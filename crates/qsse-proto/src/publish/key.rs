@@ -1,11 +1,12 @@
-//! `Key`: what makes a publish that is sent again the same one.
+//! [`Key`]: identifies a publish that is sent again.
 
 use crate::counted::Counted;
 use crate::event_id::Epoch;
 use crate::limits::KEY_BYTES;
 use bytes::Bytes;
 
-/// What makes two publishes of one publisher the same one (`QP-8.11`): 1 to 64 bytes of any value.
+/// Two publishes of one publisher with the same key are the same publish (`QP-8.11`). A key has 1
+/// to 64 bytes of any value.
 ///
 /// ```
 /// use qsse_proto::publish::Key;
@@ -17,7 +18,7 @@ use bytes::Bytes;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key(Bytes);
 
-/// A key of no bytes, or of more than 64.
+/// The key is empty, or has more than 64 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a key of {}: it must have 1 to {KEY_BYTES}", Counted(*bytes, "byte"))]
 pub struct KeyError {
@@ -25,10 +26,10 @@ pub struct KeyError {
 }
 
 impl Key {
-    /// A key of these bytes.
+    /// Creates a key.
     ///
     /// # Errors
-    /// [`KeyError`].
+    /// [`KeyError`] if its length is not allowed.
     pub fn new(key: impl Into<Bytes>) -> Result<Self, KeyError> {
         let key = key.into();
         match key.len() {
@@ -37,17 +38,17 @@ impl Key {
         }
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
-/// The mark of a publish that was sent before under the same key (`QP-8.12`).
+/// Marks a publish that was sent before with the same key (`QP-8.12`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
-    /// The log that the first attempt was meant for.
+    /// The epoch that the first attempt was sent to.
     pub epoch: Epoch,
-    /// How long ago that was, in milliseconds, rounded up.
+    /// How long ago the first attempt was, in milliseconds, rounded up.
     pub ago_ms: u64,
 }

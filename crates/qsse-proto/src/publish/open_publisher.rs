@@ -1,4 +1,4 @@
-//! `OpenPublisher`: what sort of publishing follows, and who publishes.
+//! `OpenPublisher`: the mode of a publishing stream, and the publisher.
 
 use crate::event_id::Epoch;
 use crate::limits::PUBLISHER_NAME_BYTES;
@@ -17,46 +17,46 @@ use std::fmt;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenPublisher {
-    /// Whether a refused publish refuses all behind it, so that none is taken out of turn.
+    /// Whether a refused publish refuses all after it, so that none is accepted out of order.
     pub ordered: bool,
-    /// Within what its keys count.
+    /// The deduplication scope of its keys.
     pub scope: KeyScope,
 }
 
-/// Within what the keys of a publishing stream count (`QP-8.11`).
+/// The deduplication scope of a publishing stream's keys (`QP-8.11`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KeyScope {
-    /// Keys that the application chose: they count within the principal and this name. For a client that the server cannot tell from
-    /// others they count within the name or, if that is empty, within the id.
+    /// Keys of the application. They count for the principal and this name. If the server cannot
+    /// tell the client from others, they count for the name or, if that is empty, for the id.
     Named {
-        /// The client.
+        /// The id of the client.
         id: PublisherId,
-        /// May be empty. At most 64 bytes: a longer one is refused when it is read.
+        /// The publisher's name; may be empty. More than 64 bytes are rejected when it is decoded.
         #[serde(deserialize_with = "name")]
         name: String,
     },
-    /// Keys that the client's library draws: they count within the id alone, whoever the principal is.
+    /// Keys of the client library. They count for the id alone, whatever the principal is.
     Own {
-        /// Of no other client.
+        /// An id that no other client has.
         id: PublisherId,
     },
-    /// No keys: the publisher numbers what it publishes (`QP-8.17`). The stream must be ordered.
+    /// No keys: the publisher numbers its publishes (`QP-8.17`). The stream must be ordered.
     Numbered {
-        /// Of no other publisher.
+        /// An id that no other publisher has.
         id: PublisherId,
-        /// The number of the first publish on this stream. Those behind it have the numbers that follow.
+        /// The number of the first publish on this stream. The others follow in order.
         first: u64,
-        /// What of it was sent before.
+        /// What the publisher sends again, if anything.
         tried: Option<Tried>,
     },
 }
 
-/// What a numbered stream sends again (`QP-8.18`).
+/// The publishes that a numbered stream sends again (`QP-8.18`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tried {
-    /// Through which number.
+    /// The number of the last of them.
     pub through: u64,
-    /// The log that the first attempt of the first of them was meant for.
+    /// The epoch that the first of them was first sent to.
     pub epoch: Epoch,
     /// How long ago that was, in milliseconds, rounded up.
     pub ago_ms: u64,
@@ -64,17 +64,18 @@ pub struct Tried {
 
 /// 16 random bytes that no other publisher has.
 ///
-/// Whoever knows them can pass for the publisher, so they are shown to nobody but the server: `Debug` leaves them out.
+/// They are a secret between publisher and server, because anyone who knows them can impersonate
+/// the publisher. `Debug` does not show them.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PublisherId([u8; 16]);
 
 impl PublisherId {
-    /// An id of these bytes, which must be random.
+    /// Creates an id of these bytes, which must be random.
     pub const fn new(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
@@ -94,7 +95,7 @@ impl Default for KeyScope {
     }
 }
 
-/// Reads a name that is not too long (`QP-8.1`).
+/// Reads a name and checks its length (`QP-8.1`).
 fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let name = String::deserialize(deserializer)?;
     if name.len() > PUBLISHER_NAME_BYTES {

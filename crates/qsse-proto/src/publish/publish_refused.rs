@@ -1,21 +1,21 @@
-//! `PublishRefused`: a publish was not taken.
+//! `PublishRefused`: a publish was refused.
 
 use crate::code::Code;
 use crate::control::reason;
 use serde::{Deserialize, Serialize};
 
-/// Publish number `number` was not taken; nothing of it was appended (`QP-8.6`).
+/// Publish number `number` was refused; none of its events was appended (`QP-8.6`).
 ///
 /// ```text
 /// 0x39 | number v | code v | message text |
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublishRefused {
-    /// Which publish of the stream, from 0.
+    /// The number of the publish on its stream, from 0.
     pub number: u64,
-    /// Why.
+    /// The reason.
     pub code: Code,
-    /// Why, for people. Cut to 256 bytes when sent.
+    /// The reason in words. It is cut to 256 bytes when sent.
     #[serde(serialize_with = "reason")]
     pub message: String,
 }

@@ -1,4 +1,4 @@
-//! `Publish`: one event, or one for each topic that matches.
+//! [`Publish`]: one event, or one for each topic that matches.
 
 use super::key::{Key, Retry};
 use crate::error::DecodeError;
@@ -20,8 +20,8 @@ use bytes::{Bytes, BytesMut};
 /// kind:  length 0 is "message"
 /// ```
 ///
-/// The texts and the data share the frame's bytes. Whether the topic is one is for the server to see:
-/// here it is any text of 1 to 255 bytes.
+/// Texts and data share the frame's bytes. The topic may be any text of 1 to 255 bytes here; the
+/// server checks it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publish {
     matching: bool,
@@ -36,16 +36,16 @@ const MATCHING: u8 = 1;
 const KEYED: u8 = 2;
 const RETRY: u8 = 4;
 
-/// The most that key and retry take.
+/// The most bytes that key and retry take.
 const KEYED_BYTES: usize = 1 + KEY_BYTES + 2 * varint::MAX;
 
 const CHECKED: &str = "texts are checked when a publish is made";
 
 impl Publish {
-    /// Publishes `data` on `topic`, or with `matching` on all topics of a pattern.
+    /// Creates a publish of `data` on `topic`, or, if `matching`, on all topics of a pattern.
     ///
     /// # Panics
-    /// If `topic` is empty or longer than 255 bytes.
+    /// `topic` is empty or longer than 255 bytes.
     pub fn new(matching: bool, topic: &str, kind: &Kind, data: Bytes) -> Self {
         assert_topic(topic);
         Self {
@@ -58,44 +58,44 @@ impl Publish {
         }
     }
 
-    /// Sets the key, and the mark that it was sent before.
+    /// Sets the key, and the retry mark if it was sent before.
     #[must_use]
     pub fn keyed(mut self, key: Key, retry: Option<Retry>) -> Self {
         (self.key, self.retry) = (Some(key), retry);
         self
     }
 
-    /// Whether the topic is a pattern, and every topic that it matches is meant.
+    /// Returns whether the topic is a pattern that stands for every topic that it matches.
     pub const fn is_matching(&self) -> bool {
         self.matching
     }
 
-    /// The topic, or the pattern if this is matching; not checked beyond its length.
+    /// Returns the topic or pattern. Only its length has been checked.
     pub fn topic(&self) -> &str {
         std::str::from_utf8(&self.topic).expect(CHECKED)
     }
 
-    /// The kind, which is a good one.
+    /// Returns the kind, which is valid.
     pub fn kind(&self) -> &str {
         std::str::from_utf8(&self.kind).expect(CHECKED)
     }
 
-    /// What makes it the same publish when it is sent again. A share of the frame's bytes too: copy it to keep it.
+    /// Returns the key. It shares the frame's bytes; copy it to store it.
     pub const fn key(&self) -> Option<&Key> {
         self.key.as_ref()
     }
 
-    /// Whether it was sent before, and when.
+    /// Returns the retry mark, if it was sent before.
     pub const fn retry(&self) -> Option<Retry> {
         self.retry
     }
 
-    /// What is published.
+    /// Returns the data.
     pub const fn data(&self) -> &Bytes {
         &self.data
     }
 
-    /// The whole frame, as it goes on the wire.
+    /// Returns the whole frame, as it is sent.
     pub fn encode(&self) -> Bytes {
         let length = HEADER_BYTES + 3 + self.topic.len() + self.kind.len() + self.data.len();
         let mut out = BytesMut::with_capacity(length);
@@ -110,7 +110,7 @@ impl Publish {
         out.freeze()
     }
 
-    /// Reads the body of a frame.
+    /// Decodes the body of a frame.
     pub(super) fn decode(body: &Bytes) -> Result<Self, DecodeError> {
         let short = |_: Stop| DecodeError::Truncated {
             kind: kind::PUBLISH,
@@ -157,10 +157,10 @@ impl Publish {
     }
 }
 
-/// Appends a publish to `out`, for many of them in one buffer.
+/// Appends a publish to `out`, so that one buffer can take many.
 ///
 /// # Panics
-/// If `topic` is empty or longer than 255 bytes, or `kind` is empty or longer than 64.
+/// `topic` is empty or longer than 255 bytes, or `kind` is empty or longer than 64.
 pub fn write(out: &mut BytesMut, matching: bool, topic: &str, kind: &str, data: &[u8]) {
     let flags = u8::from(matching) * MATCHING;
     out.reserve(HEADER_BYTES + 3 + topic.len() + kind.len() + data.len());
@@ -170,10 +170,11 @@ pub fn write(out: &mut BytesMut, matching: bool, topic: &str, kind: &str, data: 
     });
 }
 
-/// [`write`](fn@write) with a key, and a mark if this is not the first attempt.
+/// Does the same as [`write`](fn@write), with a key, and a retry mark if this is not the first
+/// attempt.
 ///
 /// # Panics
-/// As `write`.
+/// Those of `write`.
 pub fn write_keyed(
     out: &mut BytesMut,
     matching: bool,

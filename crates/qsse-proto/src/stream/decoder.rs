@@ -1,8 +1,8 @@
-//! Items out of chunks of any size, each as soon as its own bytes have come.
+//! [`Decoder`]: decodes items from chunks of any size, each as soon as its own bytes have arrived.
 
-use super::input::{Input, Share};
+use super::input::{ChunkRange, Input};
 use super::{EpochChange, Gap, Heartbeat, Item, StreamHeader};
-use crate::batch::{self, Head, Place, Preamble, Reading, malformed, stopped};
+use crate::batch::{self, EventMeta, Head, Preamble, Reading, malformed, stopped};
 use crate::error::DecodeError;
 use crate::event::{Event, LentEvent};
 use crate::event_id::{Epoch, EventId};
@@ -11,14 +11,14 @@ use crate::limits::{self, BATCH_BYTES, STREAM_FRAME_BYTES};
 use crate::varint::Stop;
 use bytes::{Bytes, BytesMut};
 
-/// Reads a subscription's stream.
+/// Decodes a subscription's stream.
 ///
-/// Chunks go in as they are received, items come out. An event is there as soon as its last byte is,
-/// whatever follows it in its batch; its data is a share of the chunk, or, if it straddles chunks, a
-/// copy of its own. A topic that the stream has named before costs no allocation.
+/// Chunks go in as they are received, and items come out. An event is returned as soon as its last
+/// byte has arrived, whatever follows it in its batch. Its data is a slice of the chunk, or a copy
+/// if it straddles chunks. A topic that the stream has named before costs no allocation.
 ///
-/// It checks what the protocol demands of such a stream: the header first and once, seqs that rise,
-/// events within the limit, nothing left over.
+/// The decoder enforces the protocol: the header first and once, rising seqs, events within the
+/// limit, and no leftover bytes.
 ///
 /// ```text
 ///         header, gap, heartbeat, epoch         first seq, first time
@@ -26,40 +26,40 @@ use bytes::{Bytes, BytesMut};
 /// | Small |                      | Frame |                   | Preamble |
 /// +-------+ -------------------> +-------+ <------------+    +----------+
 ///                item              ^   |                 \        |
-///                      all dropped |   | extension    end \       v
+///                     all skipped  |   | extension    end \       v
 ///                                +-------+             +--------+ head  +------+
 ///                                | Skip  |             | Events | <---> | Data |
 ///                                +-------+             +--------+ event +------+
 /// ```
 ///
-/// `Data` is only for data that is not yet there in one piece.
+/// `Data` is only for an event that is not in one chunk.
 #[derive(Debug)]
 pub struct Decoder {
     input: Input,
     max_event_bytes: usize,
     state: State,
-    /// Length of the body of the frame that is being read, and how much of it is left.
+    /// The length of the current frame's body, and how much of it has not been read.
     body: usize,
     left: usize,
-    /// Whether the header has come, and what it says.
+    /// Whether the header has arrived.
     started: bool,
-    /// The epoch of what comes next.
+    /// The epoch of the next item.
     epoch: Epoch,
-    /// Every further event is after this seq.
+    /// All further events come after this seq.
     position: u64,
     reading: Reading,
     /// The event that is lent.
-    lent: Option<Whole>,
-    /// An event whose data straddles chunks, and as much of the data as has come.
-    straddling: Option<Place>,
+    lent: Option<WholeEvent>,
+    /// An event whose data straddles chunks, and the data that has arrived.
+    straddling: Option<EventMeta>,
     data: BytesMut,
 }
 
-/// An event whose data lies in one chunk.
+/// An event whose data is in one chunk.
 #[derive(Clone, Debug)]
-struct Whole {
-    place: Place,
-    data: Share,
+struct WholeEvent {
+    meta: EventMeta,
+    data: ChunkRange,
 }
 
 #[derive(Debug)]
@@ -69,23 +69,24 @@ enum State {
     Skip,
     Preamble,
     Events,
-    /// So many bytes of data belong to the event in `straddling`.
+    /// The event in `straddling` has this many bytes of data.
     Data(usize),
     Failed(Box<DecodeError>),
 }
 
-/// How it goes on after a step.
+/// The result of a step.
 enum Flow {
-    /// With something for the caller.
+    /// The step produced an item.
     Item(Item),
-    /// With the next step.
+    /// The next step can follow.
     Go,
-    /// Not before more bytes are there.
+    /// The next step needs more bytes.
     Wait,
 }
 
 impl Decoder {
-    /// A decoder at the beginning of a stream whose events have at most `max_event_bytes` of data.
+    /// Creates a decoder at the start of a stream whose events have at most `max_event_bytes` of
+    /// data.
     pub fn new(max_event_bytes: usize) -> Self {
         Self {
             input: Input::default(),
@@ -103,20 +104,20 @@ impl Decoder {
         }
     }
 
-    /// Takes the next bytes of the stream.
+    /// Adds the next bytes of the stream.
     pub fn push(&mut self, chunk: Bytes) {
         self.lent = None;
         self.input.push(chunk);
     }
 
-    /// The next item, or `None` until more bytes are pushed.
+    /// Returns the next item, or `None` until more bytes are pushed.
     ///
     /// # Errors
-    /// What the protocol does not allow, and lengths over their limits, the latter before anything is
-    /// allocated for them. An error is final, and given again if asked.
+    /// The stream violates the protocol, or a length is over its limit. Lengths are checked before
+    /// memory is allocated for them. An error is final, and further calls return it again.
     #[expect(
         clippy::should_implement_trait,
-        reason = "`None` is not the end, only all there is so far"
+        reason = "`None` is not the end, it means that more bytes are needed"
     )]
     #[inline]
     pub fn next(&mut self) -> Result<Option<Item>, DecodeError> {
@@ -124,7 +125,7 @@ impl Decoder {
             if let Some(event) = self.next_event() {
                 return Ok(Some(Item::Event(event)));
             }
-            match self.other() {
+            match self.step() {
                 Ok(Flow::Item(item)) => return Ok(Some(item)),
                 Ok(Flow::Go) => {}
                 Ok(Flow::Wait) => return Ok(None),
@@ -136,34 +137,48 @@ impl Decoder {
         }
     }
 
-    /// The next item, if it is an event that lies in one chunk: what most items are, without a detour. `None` says nothing,
-    /// [`next`](Self::next) does.
+    /// Returns the next item if it is an event in one chunk, as most items are. This is the fast
+    /// path. After `None`, call [`next`](Self::next).
     #[inline]
     pub fn next_event(&mut self) -> Option<Event> {
         self.lent = None;
-        let Whole { place, data } = self.whole()?;
+        let WholeEvent { meta, data } = self.whole_event()?;
         let data = self.input.share(data);
-        Some(self.reading.event(self.epoch, place, data))
+        Some(self.reading.event(self.epoch, meta, data))
     }
 
-    /// Goes on as [`next_event`](Self::next_event) does, and [lends](Self::lent) the event. False says nothing.
+    /// Advances as [`next_event`](Self::next_event) does, and [lends](Self::lent) the event. After
+    /// `false`, call [`next`](Self::next).
     #[inline]
     pub fn lend_next(&mut self) -> bool {
-        self.lent = self.whole();
+        self.lent = self.whole_event();
         self.lent.is_some()
     }
 
-    /// The event that the last call, to [`lend_next`](Self::lend_next), went on to.
+    /// Returns the event that the last call of [`lend_next`](Self::lend_next) advanced to, if there
+    /// was no other call since.
     #[inline]
     pub fn lent(&self) -> Option<LentEvent<'_>> {
-        let Whole { place, data } = self.lent.as_ref()?;
+        let WholeEvent { meta, data } = self.lent.as_ref()?;
         let data = self.input.borrow(data);
-        Some(self.reading.lend(self.epoch, place, data))
+        Some(self.reading.lend(self.epoch, meta, data))
     }
 
-    /// Goes on behind the next event, if it lies in one chunk and nothing is wrong with it.
+    /// Returns whether all bytes so far belong to whole frames that have been read. If not, a
+    /// stream that ends now ends inside a frame.
+    pub fn is_empty(&self) -> bool {
+        matches!(self.state, State::Frame) && self.input.is_empty()
+    }
+
+    /// Returns how many bytes were copied to join chunks, and how many are reserved for that.
+    #[doc(hidden)]
+    pub fn effort(&self) -> (u64, usize) {
+        (self.input.copied(), self.data.capacity())
+    }
+
+    /// Advances past the next event, if it is valid and in one chunk.
     #[inline]
-    fn whole(&mut self) -> Option<Whole> {
+    fn whole_event(&mut self) -> Option<WholeEvent> {
         if !matches!(self.state, State::Events) {
             return None;
         }
@@ -175,133 +190,95 @@ impl Decoder {
             return None;
         }
         let len = head.len + data_len;
-        if self.reading.at_first() && self.body + HEADER_BYTES > BATCH_BYTES && len < self.left {
+        if self.must_be_only_event() && len < self.left {
             return None;
         }
-        let place = self.reading.accept(&head).ok()?;
+        let meta = self.reading.accept(&head).ok()?;
         let data = self.input.take(head.len, data_len);
-        self.position = place.seq;
+        self.position = meta.seq;
         self.left -= len;
         if self.left == 0 {
             self.state = State::Frame;
         }
-        Some(Whole { place, data })
+        Some(WholeEvent { meta, data })
     }
 
-    /// Whether every byte pushed so far belongs to a whole frame that has been read: a stream that ends
-    /// otherwise ends in the middle of one.
-    pub fn is_empty(&self) -> bool {
-        matches!(self.state, State::Frame) && self.input.is_empty()
-    }
-
-    /// How many bytes were copied to join chunks, and how many are reserved to do so.
-    #[doc(hidden)]
-    pub fn effort(&self) -> (u64, usize) {
-        (self.input.copied(), self.data.capacity())
-    }
-
-    /// An event of which something is not there yet, that straddles chunks, or that is wrong.
-    fn event(&mut self) -> Result<Flow, DecodeError> {
-        let window = self.input.window();
-        let window = &window[..window.len().min(self.left)];
-        let head = match Head::read(window) {
-            Ok(head) => head,
-            Err(Stop::Short) if window.len() < self.left => return Ok(self.more()),
-            Err(stop) => return Err(stopped(stop, self.body)),
-        };
-        // QP-6.7, QP-2.8: before anything is done with a length.
-        let room = self.left - head.len;
-        if head.data_len > self.max_event_bytes as u64 {
-            return Err(DecodeError::EventTooLarge {
-                length: head.data_len,
-                limit: self.max_event_bytes,
-            });
-        }
-        let data_len = head.data_len as usize;
-        if data_len > room {
-            return Err(stopped(Stop::Short, self.body));
-        }
-        let only = self.reading.at_first() && self.body + HEADER_BYTES > BATCH_BYTES;
-        let place = self.reading.accept(&head)?;
-        let head_len = head.len;
-        self.input.consume(head_len);
-        self.left = room - data_len;
-        self.position = place.seq;
-        if only && self.left > 0 {
-            return Err(malformed(batch::TOO_LONG));
-        }
-        self.straddling = Some(place);
-        self.state = State::Data(data_len);
-        Ok(Flow::Go)
-    }
-
-    /// Everything that happens once for a batch, or less often.
-    fn other(&mut self) -> Result<Flow, DecodeError> {
+    /// Does what the state requires, outside of the fast path.
+    fn step(&mut self) -> Result<Flow, DecodeError> {
         match &self.state {
-            State::Frame => self.frame(),
-            State::Small(kind) => self.small(*kind),
-            State::Skip => {
-                self.left -= self.input.skip(self.left);
-                if self.left > 0 {
-                    return Ok(Flow::Wait);
-                }
-                self.state = State::Frame;
-                Ok(Flow::Go)
-            }
+            State::Frame => self.frame_header(),
+            State::Small(kind) => self.small_frame(*kind),
+            State::Skip => Ok(self.skip_extension()),
             State::Preamble => self.preamble(),
-            State::Events => self.event(),
-            State::Data(length) => Ok(self.straddling(*length)),
+            State::Events => self.event_head(),
+            State::Data(length) => Ok(self.straddling_data(*length)),
             State::Failed(error) => Err(DecodeError::clone(error)),
         }
     }
 
-    /// The header of a frame, and whether it may be here.
-    fn frame(&mut self) -> Result<Flow, DecodeError> {
+    /// Reads the header of a frame, and checks that its kind is allowed here.
+    fn frame_header(&mut self) -> Result<Flow, DecodeError> {
         let limit = limits::event_frame_bytes(self.max_event_bytes);
         let window = self.input.window();
         let Some(length) = frame::length(window, limit)? else {
-            return Ok(self.more());
+            return Ok(self.need_more());
         };
         let Some(&kind) = window.get(LENGTH_BYTES) else {
-            return Ok(self.more());
+            return Ok(self.need_more());
         };
-        self.state = match kind {
-            // QP-3.5
-            _ if kind::is_extension(kind) => State::Skip,
-            // QP-5.6: the header comes first and once.
-            kind::STREAM_HEADER | kind::BATCH | kind::GAP | kind::HEARTBEAT | kind::EPOCH
-                if (kind == kind::STREAM_HEADER) == self.started =>
-            {
-                return Err(DecodeError::UnexpectedFrame { kind });
-            }
-            kind::BATCH => State::Preamble,
-            kind::STREAM_HEADER | kind::GAP | kind::HEARTBEAT | kind::EPOCH => {
-                if length > STREAM_FRAME_BYTES {
-                    let limit = STREAM_FRAME_BYTES;
-                    return Err(DecodeError::FrameTooLarge { length, limit });
-                }
-                State::Small(kind)
-            }
-            kind => return Err(DecodeError::misplaced(kind)),
-        };
+        self.state = self.state_for(kind, length)?;
         self.input.consume(HEADER_BYTES);
         self.body = length - 1;
         self.left = self.body;
         Ok(Flow::Go)
     }
 
-    /// A frame that is no batch.
-    fn small(&mut self, kind: u8) -> Result<Flow, DecodeError> {
+    /// Returns the state that reads the body of a frame.
+    fn state_for(&self, kind: u8, length: usize) -> Result<State, DecodeError> {
+        match kind {
+            // QP-3.5
+            _ if kind::is_extension(kind) => Ok(State::Skip),
+            // QP-5.6: the header comes first and once.
+            kind::STREAM_HEADER | kind::BATCH | kind::GAP | kind::HEARTBEAT | kind::EPOCH
+                if (kind == kind::STREAM_HEADER) == self.started =>
+            {
+                Err(DecodeError::UnexpectedFrame { kind })
+            }
+            kind::BATCH => Ok(State::Preamble),
+            kind::STREAM_HEADER | kind::GAP | kind::HEARTBEAT | kind::EPOCH => {
+                if length > STREAM_FRAME_BYTES {
+                    return Err(DecodeError::FrameTooLarge {
+                        bytes: length,
+                        limit: STREAM_FRAME_BYTES,
+                    });
+                }
+                Ok(State::Small(kind))
+            }
+            kind => Err(DecodeError::misplaced(kind)),
+        }
+    }
+
+    fn skip_extension(&mut self) -> Flow {
+        self.left -= self.input.skip(self.left);
+        if self.left > 0 {
+            return Flow::Wait;
+        }
+        self.state = State::Frame;
+        Flow::Go
+    }
+
+    /// Reads a frame other than a batch.
+    fn small_frame(&mut self, kind: u8) -> Result<Flow, DecodeError> {
         let Some(body) = self.input.window().get(..self.left) else {
-            return Ok(self.more());
+            return Ok(self.need_more());
         };
         let body = Bytes::copy_from_slice(body);
         self.input.consume(self.left);
         self.state = State::Frame;
-        self.item_of(&Frame { kind, body }).map(Flow::Item)
+        self.small_item(&Frame { kind, body }).map(Flow::Item)
     }
 
-    fn item_of(&mut self, frame: &Frame) -> Result<Item, DecodeError> {
+    fn small_item(&mut self, frame: &Frame) -> Result<Item, DecodeError> {
         let wrong = |what| DecodeError::Malformed {
             kind: frame.kind,
             what,
@@ -340,13 +317,13 @@ impl Decoder {
         }
     }
 
-    /// The beginning of a batch.
+    /// Reads what precedes the first event of a batch.
     fn preamble(&mut self) -> Result<Flow, DecodeError> {
         let window = self.input.window();
         let window = &window[..window.len().min(self.left)];
         let preamble = match Preamble::read(window) {
             Ok(preamble) => preamble,
-            Err(Stop::Short) if window.len() < self.left => return Ok(self.more()),
+            Err(Stop::Short) if window.len() < self.left => return Ok(self.need_more()),
             Err(stop) => return Err(stopped(stop, self.body)),
         };
         self.input.consume(preamble.len);
@@ -363,8 +340,43 @@ impl Decoder {
         Ok(Flow::Go)
     }
 
-    /// Data that has not come in one piece: gathered in a buffer of its own.
-    fn straddling(&mut self, length: usize) -> Flow {
+    /// Reads the head of an event that is incomplete, straddles chunks, or is invalid.
+    fn event_head(&mut self) -> Result<Flow, DecodeError> {
+        let is_only = self.must_be_only_event();
+        let window = self.input.window();
+        let window = &window[..window.len().min(self.left)];
+        let head = match Head::read(window) {
+            Ok(head) => head,
+            Err(Stop::Short) if window.len() < self.left => return Ok(self.need_more()),
+            Err(stop) => return Err(stopped(stop, self.body)),
+        };
+        // QP-6.7, QP-2.8: before the length is used.
+        let room = self.left - head.len;
+        if head.data_len > self.max_event_bytes as u64 {
+            return Err(DecodeError::EventTooLarge {
+                bytes: head.data_len,
+                limit: self.max_event_bytes,
+            });
+        }
+        let data_len = head.data_len as usize;
+        if data_len > room {
+            return Err(stopped(Stop::Short, self.body));
+        }
+        let meta = self.reading.accept(&head)?;
+        let head_len = head.len;
+        self.input.consume(head_len);
+        self.left = room - data_len;
+        self.position = meta.seq;
+        if is_only && self.left > 0 {
+            return Err(malformed(batch::TOO_LONG));
+        }
+        self.straddling = Some(meta);
+        self.state = State::Data(data_len);
+        Ok(Flow::Go)
+    }
+
+    /// Gathers data that straddles chunks in a buffer of its own.
+    fn straddling_data(&mut self, length: usize) -> Flow {
         let missing = length - self.data.len();
         if !self.input.copy(&mut self.data, missing) {
             return Flow::Wait;
@@ -375,12 +387,18 @@ impl Decoder {
             State::Events
         };
         let data = self.data.split().freeze();
-        let place = self.straddling.take().expect("set with the state");
-        Flow::Item(Item::Event(self.reading.event(self.epoch, place, data)))
+        let meta = self.straddling.take().expect("set with the state");
+        Flow::Item(Item::Event(self.reading.event(self.epoch, meta, data)))
     }
 
-    /// Waits for what the window does not have yet.
-    fn more(&mut self) -> Flow {
+    /// Returns whether no other event may follow the next one (`QP-6.6`).
+    #[inline]
+    fn must_be_only_event(&self) -> bool {
+        self.reading.at_first() && self.body + HEADER_BYTES > BATCH_BYTES
+    }
+
+    /// Extends the window, which ends too early.
+    fn need_more(&mut self) -> Flow {
         if self.input.carry() {
             Flow::Go
         } else {

@@ -5,7 +5,7 @@ use crate::frame::{self, kind};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-/// The events, gaps and heartbeats behind it are of this epoch (`QP-7.9`).
+/// The following events, gaps and heartbeats belong to this epoch (`QP-7.9`).
 ///
 /// ```text
 /// 0x24 | epoch v |
@@ -17,7 +17,7 @@ pub struct EpochChange {
 }
 
 impl EpochChange {
-    /// The whole frame, as it goes on the wire.
+    /// Returns the whole frame, as it is sent.
     pub fn encode(&self) -> Bytes {
         frame::encode(kind::EPOCH, self)
     }

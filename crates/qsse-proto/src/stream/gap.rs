@@ -6,8 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
-/// Events in `(after, to]` that match may be missing; those kept in that range still follow
-/// (`QP-7.1`).
+/// Matching events in `(after, to]` may be missing. Those that still exist follow (`QP-7.1`).
 ///
 /// ```text
 /// 0x22 | after v | to v | at most v | reason v |
@@ -20,22 +19,22 @@ pub struct Gap {
     pub after: u64,
     /// The last seq of the range.
     pub to: u64,
-    /// How many events of the whole log are missing in the range. How many of them would have matched
-    /// is no longer known.
+    /// How many events of the whole log are missing in the range. How many of them would have
+    /// matched is unknown.
     pub at_most: u64,
-    /// Why.
+    /// Why they are missing.
     pub reason: GapReason,
 }
 
 impl Gap {
-    /// The whole frame, as it goes on the wire.
+    /// Returns the whole frame, as it is sent.
     pub fn encode(&self) -> Bytes {
         frame::encode(kind::GAP, self)
     }
 }
 
-/// For those who read of a server's own log, as `up to 6 events may be missing between 3 and 9: the server no longer keeps
-/// them`.
+/// Prints `up to 6 events may be missing between 3 and 9: the server no longer keeps them`, for
+/// readers of a server's own log.
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (after, to) = (self.after, self.to);
@@ -43,26 +42,26 @@ impl fmt::Display for Gap {
     }
 }
 
-/// Why events may be missing: an open number, whose values have names.
+/// Why events may be missing. Any number is a reason; some have names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum GapReason {
     /// They were older than what the server keeps.
     Retention,
-    /// The subscription fell so far behind that history had ended too.
+    /// The subscription fell so far behind that history no longer had them.
     Lag,
-    /// The subscription lagged and skips, as it asked to.
+    /// The subscription lagged and skips, as its policy says.
     Skipped,
-    /// The subscription lagged and gets only the last event of each topic, as it asked to.
+    /// The subscription lagged and gets only the last event of each topic, as its policy says.
     Latest,
-    /// The server lost them, as by an unclean end.
+    /// The server lost them, for example after an unclean shutdown.
     Damaged,
-    /// A reason that this version has no name for.
+    /// A reason that this version does not know.
     Other(u64),
 }
 
 impl GapReason {
-    /// The number, as it is sent.
+    /// Returns the number.
     pub const fn number(self) -> u64 {
         match self {
             Self::Retention => 0,
@@ -74,7 +73,7 @@ impl GapReason {
         }
     }
 
-    /// What happened to the events, as a clause: `the server no longer keeps them`.
+    /// Returns what happened to the events, as a clause: `the server no longer keeps them`.
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::Retention => "the server no longer keeps them",
@@ -89,7 +88,7 @@ impl GapReason {
     }
 }
 
-/// Numbers with a name become that.
+/// Converts known numbers to their names.
 impl From<u64> for GapReason {
     fn from(number: u64) -> Self {
         match number {
@@ -104,7 +103,7 @@ impl From<u64> for GapReason {
 }
 
 impl GapReason {
-    /// Writes how much is missing, where and why.
+    /// Writes how many events are missing, where and why.
     pub(crate) fn missing(
         self,
         f: &mut fmt::Formatter<'_>,

@@ -1,4 +1,4 @@
-//! `StreamHeader`: which subscription this is, and where it begins.
+//! `StreamHeader`: the subscription of a stream, and where it begins.
 
 use crate::event_id::{Epoch, EventId};
 use crate::frame::{self, kind};
@@ -15,13 +15,13 @@ use std::fmt;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamHeader {
-    /// The client's number for the subscription.
+    /// The client's number of the subscription.
     pub id: u32,
-    /// The log that every seq on this stream belongs to.
+    /// The epoch of the seqs on this stream.
     pub epoch: Epoch,
-    /// The stream goes on after this seq: every event on it has a higher one.
+    /// The stream continues after this seq: all its events have higher ones.
     pub position: u64,
-    /// How what was asked for and what is there go together.
+    /// How the requested start was met.
     pub outcome: Outcome,
 }
 
@@ -29,13 +29,13 @@ pub struct StreamHeader {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// From now on: nothing older was asked for.
+    /// It is live: no earlier events were requested.
     Live,
-    /// From where was asked, without a loss.
+    /// It starts where requested, without a loss.
     Resumed,
-    /// From where was asked, but not all is kept any more: a gap comes before the first event.
+    /// It starts where requested, but some events no longer exist. A gap precedes the first event.
     Gap,
-    /// The position asked for is not one of this log: from the oldest event that is kept.
+    /// The requested position is not in this log. It starts at the oldest event.
     Reset,
 }
 
@@ -51,12 +51,12 @@ impl fmt::Display for Outcome {
 }
 
 impl StreamHeader {
-    /// Where the stream begins, as an id.
+    /// Returns the start of the stream as an id.
     pub const fn start(&self) -> EventId {
         EventId::new(self.epoch, self.position)
     }
 
-    /// The whole frame, as it goes on the wire.
+    /// Returns the whole frame, as it is sent.
     pub fn encode(&self) -> Bytes {
         frame::encode(kind::STREAM_HEADER, self)
     }

@@ -1,23 +1,22 @@
-//! `Heartbeat`: nothing was missed.
+//! `Heartbeat`: all matching events up to a position were written.
 
 use crate::frame::{self, kind};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-/// Everything up to and including `position` that matches has been written to this stream
-/// (`QP-7.5`).
+/// All matching events up to and including `position` have been written to this stream (`QP-7.5`).
 ///
 /// ```text
 /// 0x23 | position v |
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
-    /// The seq, in the epoch of the stream at this place.
+    /// The seq, in the stream's current epoch.
     pub position: u64,
 }
 
 impl Heartbeat {
-    /// The whole frame, as it goes on the wire.
+    /// Returns the whole frame, as it is sent.
     pub fn encode(&self) -> Bytes {
         frame::encode(kind::HEARTBEAT, self)
     }

@@ -1,29 +1,29 @@
-//! Chunks as they come, and a window on what is next in them.
+//! [`Input`]: the received chunks, with a contiguous window on the next bytes.
 
 use crate::batch::Head;
 use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
 
-/// The chunks that are not read yet.
+/// The chunks that have not been read yet.
 ///
-/// Fields are parsed in a [`window`](Input::window): the chunk itself, or, where fields straddle
-/// chunks, a short copy of both sides. Nothing longer than [`WINDOW`] is ever looked at in one.
+/// Fields are parsed in a [`window`](Input::window). It is the chunk itself or, if fields straddle
+/// chunks, a short copy of both sides. Nothing longer than [`WINDOW`] is parsed in one piece.
 #[derive(Debug, Default)]
 pub(super) struct Input {
     front: Bytes,
-    /// How much of `front` is read.
+    /// How much of `front` has been read.
     at: usize,
     more: VecDeque<Bytes>,
-    /// The beginning of fields that go on in `front`: `carried` bytes from chunks that are gone, and
-    /// behind them a copy of what `front` has.
+    /// A copy of fields that continue in `front`: `carried` bytes of earlier chunks, then bytes of
+    /// `front`.
     carry: Vec<u8>,
     carried: usize,
     copied: u64,
 }
 
-/// A place in the chunk that is read, until anything further is asked of the input.
+/// A range of the current chunk. It is valid until the input is used again.
 #[derive(Clone, Debug)]
-pub(super) struct Share {
+pub(super) struct ChunkRange {
     start: usize,
     end: usize,
 }
@@ -45,7 +45,8 @@ impl Input {
         }
     }
 
-    /// What comes next, in one piece: all of the chunk, or at least as much as anything needs.
+    /// Returns the next bytes in one piece: all of the chunk, or at least as much as any field
+    /// needs.
     #[inline]
     pub(super) fn window(&mut self) -> &[u8] {
         if self.carried == 0 {
@@ -64,14 +65,15 @@ impl Input {
         &self.carry
     }
 
-    /// Goes on behind the first `count` bytes of the window, which are more than were carried.
+    /// Skips the first `count` bytes of the window, which must be more than were carried.
     #[inline]
     pub(super) fn consume(&mut self, count: usize) {
         self.at += count - self.carried;
         self.carried = 0;
     }
 
-    /// The window ends too early: keeps it and goes on to the next chunk, if there is one.
+    /// Carries the window over to the next chunk, because it ends too early. Returns whether there
+    /// is one.
     pub(super) fn carry(&mut self) -> bool {
         if self.carried == 0 {
             let rest = &self.front[self.at..];
@@ -84,36 +86,36 @@ impl Input {
         self.advance()
     }
 
-    /// What is left of the chunk, unless something is carried over from the one before.
+    /// Returns the rest of the chunk, unless bytes are carried over from an earlier one.
     #[inline]
     pub(super) fn chunk(&self) -> Option<&[u8]> {
         (self.carried == 0).then(|| &self.front[self.at..])
     }
 
-    /// Goes on behind the `count` bytes that follow the next `skip`, and says where they are.
+    /// Skips `skip` bytes, then reads `count` bytes. Returns where those are.
     #[inline]
-    pub(super) fn take(&mut self, skip: usize, count: usize) -> Share {
+    pub(super) fn take(&mut self, skip: usize, count: usize) -> ChunkRange {
         let start = self.at + skip;
         self.at = start + count;
-        Share {
+        ChunkRange {
             start,
             end: self.at,
         }
     }
 
-    /// A share of the chunk, to keep.
+    /// Returns a range of the chunk as shared bytes.
     #[inline]
-    pub(super) fn share(&self, Share { start, end }: Share) -> Bytes {
+    pub(super) fn share(&self, ChunkRange { start, end }: ChunkRange) -> Bytes {
         self.front.slice(start..end)
     }
 
-    /// A share of the chunk, as long as it is there.
+    /// Returns a range of the chunk, borrowed.
     #[inline]
-    pub(super) fn borrow(&self, share: &Share) -> &[u8] {
+    pub(super) fn borrow(&self, share: &ChunkRange) -> &[u8] {
         &self.front[share.start..share.end]
     }
 
-    /// Copies up to `count` bytes behind `out`; `false` if there are fewer.
+    /// Appends up to `count` bytes to `out`. Returns `false` if there are fewer.
     pub(super) fn copy(&mut self, out: &mut BytesMut, mut count: usize) -> bool {
         while count > 0 {
             let rest = &self.front[self.at..];
@@ -130,7 +132,7 @@ impl Input {
         true
     }
 
-    /// Drops up to `count` bytes and says how many.
+    /// Skips up to `count` bytes. Returns how many it skipped.
     pub(super) fn skip(&mut self, count: usize) -> usize {
         let mut left = count;
         loop {
@@ -143,7 +145,7 @@ impl Input {
         }
     }
 
-    /// Whether nothing is left, neither in chunks nor carried.
+    /// Returns whether nothing is left, neither in chunks nor carried.
     pub(super) fn is_empty(&self) -> bool {
         self.carried == 0 && self.at == self.front.len() && self.more.is_empty()
     }
@@ -152,7 +154,8 @@ impl Input {
         self.copied
     }
 
-    /// Lets go of the chunk, which is read, and takes the next.
+    /// Drops the current chunk, which has been read, and takes the next. Returns whether there is
+    /// one.
     fn advance(&mut self) -> bool {
         self.at = 0;
         match self.more.pop_front() {
@@ -163,10 +166,11 @@ impl Input {
     }
 }
 
-/// Memory is reserved at most this far ahead of what has come, so that a length alone costs nothing.
+/// How far ahead of the received bytes memory is reserved at most, so that a length alone costs
+/// nothing.
 const AHEAD: usize = 64 * 1024;
 
-/// Room for the `part` that is there, and with foresight for the `count` that is to come.
+/// Reserves room for the `part` that has arrived, and ahead for some of the `count` that will.
 fn reserve(out: &mut BytesMut, part: usize, count: usize) {
     if out.capacity() - out.len() < part {
         out.reserve(count.min(out.len().max(AHEAD)).max(part));

@@ -1,27 +1,26 @@
-//! The named children of a node: a short list while they are few, a map when they are many.
+//! [`Children`]: the named children of a node, in a list while they are few, else in a map.
 
 use super::name::Name;
-use super::trie::Node;
 use crate::map::{Map, shrink};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-/// Up to here a list is searched: comparing a few short names is quicker than hashing one.
+/// The longest list. To compare a few short names is faster than to hash one.
 const FEW: usize = 8;
 
 #[derive(Clone)]
-pub(super) enum Children<V> {
-    /// At most [`FEW`], in no order.
-    Few(Vec<(Name, Node<V>)>),
-    /// The rare case.
+pub(super) enum Children<N> {
+    /// At most [`FEW`], unordered.
+    Few(Vec<(Name, N)>),
+    /// Rare.
     #[expect(
         clippy::box_collection,
         reason = "unboxed it would make every node larger"
     )]
-    Many(Box<Map<Name, Node<V>>>),
+    Many(Box<Map<Name, N>>),
 }
 
-impl<V> Children<V> {
+impl<N> Children<N> {
     pub(super) const fn new() -> Self {
         Self::Few(Vec::new())
     }
@@ -34,7 +33,7 @@ impl<V> Children<V> {
     }
 
     #[inline]
-    pub(super) fn get(&self, name: &str) -> Option<&Node<V>> {
+    pub(super) fn get(&self, name: &str) -> Option<&N> {
         match self {
             Self::Few(list) => list
                 .iter()
@@ -44,7 +43,7 @@ impl<V> Children<V> {
         }
     }
 
-    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut Node<V>> {
+    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut N> {
         match self {
             Self::Few(list) => list
                 .iter_mut()
@@ -54,7 +53,10 @@ impl<V> Children<V> {
         }
     }
 
-    pub(super) fn get_or_insert(&mut self, name: &str) -> &mut Node<V> {
+    pub(super) fn get_or_insert(&mut self, name: &str) -> &mut N
+    where
+        N: Default,
+    {
         if let Self::Few(list) = self
             && list.len() == FEW
             && list.iter().all(|(key, _)| !key.is(name))
@@ -66,15 +68,15 @@ impl<V> Children<V> {
             Self::Few(list) => {
                 let at = list.iter().position(|(key, _)| key.is(name));
                 let at = at.unwrap_or_else(|| {
-                    // One at a time: most nodes have one child, and spare room would be most of
-                    // them.
+                    // Grows by one: most nodes have one child, and spare room would be most of the
+                    // memory.
                     list.reserve_exact(1);
-                    list.push((Name::new(name), Node::new()));
+                    list.push((Name::new(name), N::default()));
                     list.len() - 1
                 });
                 &mut list[at].1
             }
-            Self::Many(map) => map.entry(Name::new(name)).or_insert_with(Node::new),
+            Self::Many(map) => map.entry(Name::new(name)).or_default(),
         }
     }
 
@@ -89,7 +91,8 @@ impl<V> Children<V> {
             Self::Many(map) => {
                 map.remove(name.as_bytes());
                 shrink(map);
-                // Well below the limit, so that one child coming and going does not convert.
+                // Well below the limit, so that a child that comes and goes does not convert each
+                // time.
                 if map.len() <= FEW / 2 {
                     *self = Self::Few(core::mem::take(&mut **map).into_iter().collect());
                 }
@@ -97,7 +100,7 @@ impl<V> Children<V> {
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Node<V>> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &N> {
         let (few, many) = match self {
             Self::Few(list) => (Some(list.iter().map(|(_, node)| node)), None),
             Self::Many(map) => (None, Some(map.values())),

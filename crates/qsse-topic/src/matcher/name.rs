@@ -1,15 +1,15 @@
-//! The name of a child: short ones lie in the node's own list, not behind a pointer.
+//! [`Name`]: the name of a child. A short one is stored in place, without a pointer.
 
 use alloc::boxed::Box;
 use core::borrow::Borrow;
 use core::cmp::Ordering;
 use core::hash::{Hash, Hasher};
 
-/// A longer name would make every child larger; few segments are longer.
+/// Longer names would make every child larger, and few segments are longer.
 const SHORT_BYTES: usize = 22;
 
-/// A segment as a key. Comparing, ordering and hashing are those of its bytes, so that a map can
-/// be asked with a `&[u8]`.
+/// A segment as a key. It compares, orders and hashes like its bytes, so a map can be queried with
+/// a `&[u8]`.
 #[derive(Clone)]
 pub(super) enum Name {
     Short { len: u8, bytes: [u8; SHORT_BYTES] },

@@ -3,7 +3,7 @@
 
 use super::children::Children;
 use super::*;
-use crate::syntax::MAX_SEGMENTS;
+use crate::limits::MAX_SEGMENTS;
 use crate::topic::Topic;
 use alloc::format;
 use alloc::string::String;
@@ -17,7 +17,7 @@ fn topic(text: &str) -> Topic {
     Topic::new(text).unwrap()
 }
 
-/// How many entries a lookup finds, and how many nodes it looks at.
+/// Returns how many entries a lookup finds, and how many nodes it looks at.
 fn work<V>(matcher: &Matcher<V>, topic: &Topic) -> (usize, usize) {
     let mut matches = matcher.matches(topic);
     let found = matches.by_ref().count();
@@ -28,7 +28,8 @@ fn nodes<V>(node: &Node<V>) -> usize {
     1 + node.any.as_deref().map_or(0, nodes) + node.children.iter().map(nodes).sum::<usize>()
 }
 
-/// The pattern of 16 segments whose bits say which are `*`, the others being `a`; then `last`.
+/// Returns the pattern of 16 segments whose bits say which are `*`, the others being `a`; then
+/// `last`.
 fn mask(bits: usize, last: &str) -> String {
     let mut segments: Vec<&str> = (0..MAX_SEGMENTS)
         .map(|at| if bits >> at & 1 == 1 { "*" } else { "a" })
@@ -39,7 +40,7 @@ fn mask(bits: usize, last: &str) -> String {
     segments.join(".")
 }
 
-/// An iterator that needs no drop owns no memory, and this one is made without any.
+/// Returns an iterator that needs no drop owns no memory, and this one is made without any.
 #[test]
 fn a_lookup_owns_nothing() {
     assert!(!core::mem::needs_drop::<Matches<'_, '_, String>>());

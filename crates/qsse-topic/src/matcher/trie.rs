@@ -1,9 +1,8 @@
 //! The wildcard patterns of a matcher, as a tree of segments.
 //!
-//! A pattern is the path of its segments from the root. It ends at a node (`here`), or in a `*`
-//! that takes all that follows (`tail` of the node before). Nodes without entries and children
-//! are cut off at once; no path is longer than [`MAX_SEGMENTS`](crate::MAX_SEGMENTS), so that
-//! recursion is safe.
+//! A pattern is the path of its segments from the root. It ends at a node (`here`), or with a final
+//! `*` (`tail` of the node before). Nodes without entries and children are removed at once. No path
+//! is longer than [`MAX_SEGMENTS`](crate::MAX_SEGMENTS), so recursion is safe.
 
 use super::children::Children;
 use crate::pattern::{Pattern, PatternRef};
@@ -11,7 +10,7 @@ use crate::syntax::{Step, steps};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-/// A pattern and its value. Boxed in nodes, most of which have none.
+/// A pattern and its value. It is boxed in nodes, because most nodes have none.
 #[derive(Clone)]
 pub(super) struct Entry<V> {
     pub(super) pattern: Pattern,
@@ -22,12 +21,18 @@ pub(super) struct Entry<V> {
 pub(super) struct Node<V> {
     /// The pattern that ends with this node's segment.
     pub(super) here: Option<Box<Entry<V>>>,
-    /// The pattern that goes on with a final `*`.
+    /// The pattern that continues with a final `*`.
     pub(super) tail: Option<Box<Entry<V>>>,
-    /// Patterns that go on with a `*` for one segment.
+    /// The patterns that continue with a `*` for one segment.
     pub(super) any: Option<Box<Node<V>>>,
-    /// Patterns that go on with a name.
-    pub(super) children: Children<V>,
+    /// The patterns that continue with a name.
+    pub(super) children: Children<Node<V>>,
+}
+
+impl<V> Default for Node<V> {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl<V> Node<V> {
@@ -68,7 +73,7 @@ impl<V> Node<V> {
         node.here.as_deref_mut().map(|entry| &mut entry.value)
     }
 
-    /// Returns the value that was there.
+    /// Inserts a pattern. Returns the value that was there.
     pub(super) fn insert(&mut self, pattern: Pattern, value: V) -> Option<V> {
         let mut node = self;
         let mut tail = false;
@@ -89,12 +94,13 @@ impl<V> Node<V> {
         }
     }
 
-    /// Takes a pattern out, and every node that led to nothing else.
+    /// Removes a pattern, and the nodes that led only to it.
     pub(super) fn remove<'p>(&mut self, mut steps: impl Iterator<Item = Step<'p>>) -> Option<V> {
         self.remove_along(&mut steps).map(|entry| entry.value)
     }
 
-    // Not generic over the iterator's nesting: it hands itself down by reference.
+    // Takes the iterator by reference, so that the recursion needs only one instance of this
+    // function.
     fn remove_along<'p>(
         &mut self,
         steps: &mut dyn Iterator<Item = Step<'p>>,
@@ -122,9 +128,9 @@ impl<V> Node<V> {
     }
 }
 
-/// All entries below a node, in no particular order.
+/// An iterator over all entries below a node, in no particular order.
 pub(super) struct Entries<'m, V> {
-    /// Nodes that have not been looked at.
+    /// The nodes that have not been visited.
     nodes: Vec<&'m Node<V>>,
     /// The second entry of the last node.
     second: Option<&'m Entry<V>>,

@@ -1,27 +1,27 @@
-//! The walk through the wildcard patterns that contain a topic or another pattern.
+//! [`Walk`]: visits the wildcard patterns that contain a topic or another pattern.
 
 use super::trie::{Entry, Node};
+use crate::limits::MAX_SEGMENTS;
 use crate::pattern::PatternRef;
-use crate::syntax::MAX_SEGMENTS;
 
-/// Goes down the tree with the question's segments, depth first.
+/// Walks down the tree along the query's segments, depth first.
 ///
-/// A node has at most two ways on, the name and the `*`. The walk takes the first and notes the
-/// second in the row of its depth, so that one fixed row is all the memory it ever needs.
+/// A node has at most two matching children: the name and the `*`. The walk takes the first, and
+/// records the second at its depth. So one array of fixed size is all the memory it needs.
 pub(super) struct Walk<'m, 'q, V> {
     question: Question<'q>,
-    /// The node to look at next, and its depth.
+    /// The next node to visit, and its depth.
     next: Option<&'m Node<V>>,
     depth: usize,
-    /// By depth less one: a node that waits to be looked at. The root never waits.
+    /// The nodes that wait to be visited, by depth minus one. The root never waits.
     waiting: [Option<&'m Node<V>>; MAX_SEGMENTS],
-    /// How many nodes have been looked at.
+    /// How many nodes have been visited.
     #[cfg(test)]
     pub(super) visited: usize,
 }
 
 impl<'m, 'q, V> Walk<'m, 'q, V> {
-    /// A walk that begins at `root`, unless nothing is there.
+    /// Creates a walk that begins at `root`; `None` if the tree is empty.
     #[inline]
     pub(super) fn new(root: &'m Node<V>, pattern: PatternRef<'q>) -> Option<Self> {
         (!root.is_empty()).then(|| Self {
@@ -34,7 +34,7 @@ impl<'m, 'q, V> Walk<'m, 'q, V> {
         })
     }
 
-    /// The next node, deepest first.
+    /// Takes the next node, deepest first.
     #[inline]
     fn take_node(&mut self) -> Option<&'m Node<V>> {
         if let Some(node) = self.next.take() {
@@ -67,8 +67,8 @@ impl<'m, V> Iterator for Walk<'m, '_, V> {
                 continue;
             };
             let hidden = self.depth == 0 && self.question.text.starts_with('$');
-            // A `*` of the question finds no name. Its final `*` is followed as any other, to a
-            // node that is the end of no pattern.
+            // A `*` in the query matches no name. Its final `*` is followed like any other, to a
+            // node at which no pattern ends.
             let any = if hidden { None } else { node.any.as_deref() };
             let named = node.children.get(segment);
             if let Some(node) = named.or(any) {
@@ -95,11 +95,11 @@ impl<V> Clone for Walk<'_, '_, V> {
     }
 }
 
-/// A topic or pattern, split once.
+/// A topic or pattern, split into segments once.
 #[derive(Clone)]
 struct Question<'q> {
     text: &'q str,
-    /// Where each segment ends.
+    /// The end of each segment.
     ends: [u8; MAX_SEGMENTS],
     count: u8,
 }
@@ -108,7 +108,7 @@ impl<'q> Question<'q> {
     fn new(text: &'q str) -> Self {
         let mut ends = [0; MAX_SEGMENTS];
         let mut count = 0;
-        // Eight bytes at a time: byte by byte this was a sixth of a lookup.
+        // It processes eight bytes at a time: byte by byte this took a sixth of a lookup.
         let (words, rest) = text.as_bytes().as_chunks();
         for (index, word) in words.iter().enumerate() {
             let mut dots = dots(*word);
@@ -146,13 +146,14 @@ impl<'q> Question<'q> {
     }
 }
 
-/// The highest bit of each byte that is a dot; the first byte is the lowest.
+/// Returns a word in which the highest bit of each byte is set if the byte is a dot.
 #[inline]
 fn dots(word: [u8; 8]) -> u64 {
     const DOTS: u64 = u64::from_le_bytes([b'.'; 8]);
     const LOW: u64 = u64::from_le_bytes([0x7f; 8]);
     let difference = u64::from_le_bytes(word) ^ DOTS;
-    // Adding carries into a byte's highest bit unless its low bits are zero, and no further.
+    // The addition carries into a byte's highest bit unless its low bits are zero. It does not
+    // carry further.
     let low_bits_differ = (difference & LOW) + LOW;
     !(low_bits_differ | difference | LOW)
 }

@@ -1,4 +1,4 @@
-//! The reverse query: a scan of the ordered topics that jumps where nothing can match.
+//! [`Matching`]: scans the ordered topics, and skips ranges that cannot match.
 
 use crate::map::Map;
 use crate::pattern::PatternRef;
@@ -11,26 +11,26 @@ use core::fmt;
 use core::iter::FusedIterator;
 use core::ops::Bound;
 
-/// So many topics are passed one by one before a jump searches the tree: a search costs about as
+/// How many topics are passed one by one before the scan jumps. To search the tree costs about as
 /// much as a few steps.
 const STEPS_BEFORE_JUMP: u32 = 4;
 
-/// The topics that a pattern matches, in byte order; made by
-/// [`TopicMap::matching`](crate::TopicMap::matching).
+/// An iterator over the topics that a pattern matches, in byte order.
+/// [`TopicMap::matching`](crate::TopicMap::matching) returns it.
 pub struct Matching<'m, 'p, V> {
     values: &'m Map<Topic, V>,
     order: &'m BTreeSet<Topic>,
-    /// The text before the first wildcard: all that match start with it.
+    /// The text before the first wildcard. All matching topics start with it.
     names: &'p str,
     /// The rest of the pattern, from its first wildcard.
     rest: &'p str,
-    /// The one topic of a pattern without a wildcard.
+    /// The only topic of a pattern without a wildcard.
     exact: Option<(&'m Topic, &'m V)>,
-    /// The topics ahead; `None` once there can be no more.
+    /// The remaining topics; `None` once there are no more.
     ahead: Option<Range<'m, Topic>>,
-    /// Nothing below this matches.
+    /// No topic below this matches.
     target: String,
-    /// How many topics have been looked at.
+    /// How many topics have been visited.
     #[cfg(test)]
     pub(super) visited: usize,
 }
@@ -64,22 +64,23 @@ impl<'m, 'p, V> Matching<'m, 'p, V> {
         }
     }
 
-    /// Whether a topic that starts with `names` matches.
+    /// Returns whether a topic that starts with `names` matches.
     ///
-    /// If not, `target` becomes a text that is above it, or empty, and never above the next topic
-    /// that matches.
+    /// If it does not, `target` becomes empty, or a text above the topic that is not above the next
+    /// match.
     fn decide(&mut self, topic: &str) -> bool {
         self.target.clear();
         if self.names.is_empty() && topic.starts_with('$') {
-            // The byte after the `$`.
+            // The byte after `$`.
             self.target.push('%');
             return false;
         }
         let (mut pattern, mut start) = (self.rest, self.names.len());
-        // Each turn takes a `*`, one segment of the topic, and the names up to the next `*`.
+        // Each iteration consumes a `*`, one segment of the topic, and the names up to the next
+        // `*`.
         while pattern != "*" {
             let Some(dot) = topic[start..].find('.') else {
-                // Too short, but what follows may be longer.
+                // It is too short, but later topics may be longer.
                 return false;
             };
             let branch = start + dot;
@@ -92,7 +93,8 @@ impl<'m, 'p, V> Matching<'m, 'p, V> {
                 self.target.push_str(&topic[..start]);
                 self.target.push_str(names);
                 if *topic > *self.target {
-                    // Behind all that the branch can have: leave it, by the byte after the dot.
+                    // It is above everything in this branch that can match. `/`, the byte after the
+                    // dot, leaves the branch.
                     self.target.truncate(branch);
                     self.target.push('/');
                 }
@@ -158,7 +160,7 @@ impl<V: fmt::Debug> fmt::Debug for Matching<'_, '_, V> {
     }
 }
 
-/// The topics at or above `target`, in order.
+/// Returns the topics at or above `target`, in order.
 fn from<'m>(order: &'m BTreeSet<Topic>, target: &str) -> Range<'m, Topic> {
     order.range::<str, _>((Bound::Included(target), Bound::Unbounded))
 }

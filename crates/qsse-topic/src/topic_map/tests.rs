@@ -9,7 +9,7 @@ fn topic(text: &str) -> Topic {
     Topic::new(text).unwrap()
 }
 
-/// How many topics a query finds, and how many it looks at.
+/// Returns how many topics a query finds, and how many it looks at.
 fn work<V>(map: &TopicMap<V>, pattern: &str) -> (usize, usize) {
     let pattern = Pattern::new(pattern).unwrap();
     let mut matching = map.matching(&pattern);

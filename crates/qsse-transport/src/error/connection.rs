@@ -12,38 +12,40 @@ pub enum ConnectionError {
     /// The peer closed it.
     #[error("closed by the peer: {code}{}", suffix(reason))]
     Closed {
-        /// Why, as a number.
+        /// The reason as a number.
         code: Code,
-        /// Why, in words; may be empty. At most 256 bytes; control characters are replaced.
+        /// The reason in words; may be empty. It has at most 256 bytes, and control characters are
+        /// replaced.
         reason: String,
     },
-    /// This side closed it, or dropped its last handle.
+    /// This side closed it or dropped its last handle.
     #[error("closed on this side")]
     LocallyClosed,
-    /// Nothing came from the peer for longer than the idle timeout: it was killed, or the network
-    /// between is cut.
-    #[error("the peer has not been heard of for longer than the idle timeout")]
+    /// Nothing arrived from the peer during the idle timeout: it was killed, or the network is
+    /// down.
+    #[error("nothing arrived from the peer during the idle timeout")]
     TimedOut,
-    /// The peer no longer knows the connection: it was restarted or lost its state.
-    #[error("the peer no longer knows this connection, it seems to have been restarted")]
+    /// The peer no longer knows the connection: it was restarted, or it lost its state.
+    #[error("the peer no longer knows this connection: it was probably restarted")]
     Reset,
-    /// The server turned the connection away before it was open: it is at a limit or shutting down.
-    #[error("refused by the server, which is at its limit or shutting down")]
+    /// The server refused the connection before it was open: it is at a limit or shutting down.
+    #[error("refused by the server, which is at a limit or shutting down")]
     Refused,
     /// The two sides have no protocol in common.
-    #[error("the server does not speak the protocol asked for")]
+    #[error("the server does not speak the requested protocol")]
     AlpnMismatch,
-    /// One side broke the rules of QUIC or TLS, or a resource ran out.
+    /// One side violated QUIC or TLS, or a resource ran out.
     #[error("transport error: {0}")]
     Transport(String),
 }
 
 impl ConnectionError {
-    /// Whether connecting anew may succeed without anybody changing a setting.
+    /// Returns whether a new connection may succeed without a change of settings.
     ///
-    /// True for lost, reset and refused connections, and for those closed with [`Code::NO_ERROR`]
-    /// or a code that says so itself; false where this side closed the connection.
-    pub fn retryable(&self) -> bool {
+    /// This is true for lost, reset and refused connections, and for those that were closed with
+    /// [`Code::NO_ERROR`] or a [retryable](Code::is_retryable) code. It is false if this side
+    /// closed the connection.
+    pub fn is_retryable(&self) -> bool {
         match self {
             Self::Closed { code, .. } => *code == Code::NO_ERROR || code.is_retryable(),
             Self::TimedOut | Self::Reset | Self::Refused | Self::Transport(_) => true,
@@ -74,14 +76,14 @@ impl From<quinn::ConnectionError> for ConnectionError {
             Quinn::TimedOut => Self::TimedOut,
             Quinn::LocallyClosed => Self::LocallyClosed,
             Quinn::VersionMismatch => {
-                Self::Transport("the peer speaks no version of QUIC known here".into())
+                Self::Transport("the peer speaks no version of QUIC that this side knows".into())
             }
             Quinn::CidsExhausted => Self::Transport("no connection id is free".into()),
         }
     }
 }
 
-/// TLS's alert for "no protocol in common", as QUIC carries it.
+/// Returns the code by which QUIC carries TLS's alert for "no protocol in common".
 fn no_application_protocol() -> TransportErrorCode {
     TransportErrorCode::crypto(120)
 }

@@ -1,9 +1,9 @@
-//! Text from the peer, made safe to print.
+//! Makes text from the peer safe to print.
 
 use qsse_proto::limits::REASON_BYTES;
 
-/// At most [`REASON_BYTES`] of `bytes` as text, with what could disturb a terminal or forge a log
-/// line replaced.
+/// Converts at most [`REASON_BYTES`] of `bytes` to text. Replaces characters that could disturb a
+/// terminal or forge a log line.
 pub(crate) fn printable(bytes: &[u8]) -> String {
     let text: String = String::from_utf8_lossy(bytes)
         .chars()
@@ -12,7 +12,8 @@ pub(crate) fn printable(bytes: &[u8]) -> String {
     cut(&text).to_owned()
 }
 
-/// The longest start of `text` within [`REASON_BYTES`] that ends between characters.
+/// Returns the longest prefix of `text` that has at most [`REASON_BYTES`] and ends between
+/// characters.
 pub(crate) fn cut(text: &str) -> &str {
     let mut end = text.len().min(REASON_BYTES);
     while !text.is_char_boundary(end) {
@@ -21,7 +22,8 @@ pub(crate) fn cut(text: &str) -> &str {
     &text[..end]
 }
 
-/// Control characters, line separators, and marks that turn the direction of text.
+/// Returns whether `c` is a control character, a line separator, or a mark that changes the
+/// direction of text.
 fn is_disturbing(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -1,4 +1,5 @@
-//! Where an endpoint's chance comes from: the system, or a seed that makes a simulation repeatable.
+//! The source of an endpoint's randomness: the system, or a seed that makes a simulation
+//! repeatable.
 
 use std::time::Duration;
 
@@ -6,7 +7,7 @@ use quinn_proto::{ConnectionId, ConnectionIdGenerator};
 
 use crate::crypto;
 
-/// The source of what an endpoint draws at random and that is no secret.
+/// The source of random values that need not be secret.
 #[derive(Clone, Debug)]
 pub(crate) enum Randomness {
     System,
@@ -18,18 +19,19 @@ pub(crate) enum Randomness {
 }
 
 impl Randomness {
-    /// A number in 0..1; with a seed always the same one.
+    /// Returns a number in 0..1. With a seed it is always the same.
     pub(crate) fn fraction(&self) -> f64 {
         let bytes = match self {
             Self::System => crypto::random(),
             Self::Seeded(seed) => SeededIds::new(seed, 8).next_block(),
         };
-        // 53 bits are what an f64 holds exactly.
+        // An f64 holds exactly 53 bits.
         (u64::from_le_bytes(bytes) >> 11) as f64 / (1u64 << 53) as f64
     }
 }
 
-/// Connection ids that follow from a seed. For simulations only: an observer could foretell them.
+/// Connection ids that are derived from a seed. They are for simulations only, because an observer
+/// could predict them.
 #[derive(Debug)]
 pub(crate) struct SeededIds {
     state: u64,
@@ -45,7 +47,7 @@ impl SeededIds {
         Self { state, bytes }
     }
 
-    /// SplitMix64: a counter through a mixing function.
+    /// Advances SplitMix64: a counter that passes through a mixing function.
     fn next_block(&mut self) -> [u8; 8] {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.state).to_le_bytes()

@@ -1,4 +1,4 @@
-//! Who is let in: limits on handshakes and connections, and their counters.
+//! Admission of clients: limits on handshakes and connections, and their counters.
 
 use std::sync::Arc;
 use std::sync::atomic::{
@@ -14,19 +14,19 @@ use crate::config::TransportConfig;
 pub struct EndpointStats {
     /// Connections that hold state now: open, in handshake, or just closed.
     pub open_connections: usize,
-    /// Handshakes handed out and neither completed nor failed.
+    /// Handshakes that were accepted and have neither completed nor failed.
     pub handshakes_in_flight: usize,
     /// Handshakes that became connections.
     pub completed: u64,
-    /// Handshakes that failed, ran out of time or were abandoned.
+    /// Handshakes that failed, timed out or were abandoned.
     pub failed: u64,
-    /// Clients asked to prove their address first.
+    /// Clients that were asked to prove their address first.
     pub retried: u64,
-    /// Clients turned away because of a limit or because the endpoint no longer accepts.
+    /// Clients that were refused because of a limit, or because the endpoint no longer accepts.
     pub refused: u64,
 }
 
-/// What to do with a client that wants to connect.
+/// The decision about a client that wants to connect.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Admission {
     Admit,
@@ -34,18 +34,18 @@ pub(super) enum Admission {
     Refuse,
 }
 
-/// Keeps count of handshakes and decides about further ones.
+/// Counts handshakes and decides about further ones.
 ///
-/// Open connections are not counted here: the QUIC library knows how many hold state, whatever
-/// became of their handles, so nothing can leak.
+/// It does not count open connections. quinn knows how many hold state, whatever happened to their
+/// handles, so none can leak.
 #[derive(Debug)]
 pub(super) struct Gate {
     max_handshakes: usize,
     max_incoming: usize,
     max_connections: usize,
-    /// Tickets out.
+    /// The tickets in use.
     in_flight: AtomicUsize,
-    /// Tickets out whose handshake has not begun, so that the library does not count them yet.
+    /// The tickets in use whose handshake has not begun, so quinn does not count them yet.
     waiting: AtomicUsize,
     completed: AtomicU64,
     failed: AtomicU64,
@@ -68,12 +68,12 @@ impl Gate {
         }
     }
 
-    /// Decides about a client; `open` counts the connections that hold state, `validated` says that
-    /// the client has proved its address.
+    /// Decides about a client. `open` counts the connections that hold state; `validated` tells
+    /// whether the client has proved its address.
     ///
-    /// One task decides; handshakes begin and end meanwhile on others.
+    /// One task decides. Meanwhile handshakes begin and end on other tasks.
     pub(super) fn decide(&self, open: impl FnOnce() -> usize, validated: bool) -> Admission {
-        // In this order a handshake that begins in between counts twice, never not at all.
+        // In this order, a handshake that begins in between counts twice instead of not at all.
         let waiting = self.waiting.load(Acquire);
         let in_flight = self.in_flight.load(Relaxed);
         if open() + waiting >= self.max_connections
@@ -87,7 +87,7 @@ impl Gate {
         }
     }
 
-    /// Counts a handshake in until its ticket is dropped.
+    /// Counts a handshake until its ticket is dropped.
     pub(super) fn admit(self: &Arc<Self>) -> Ticket {
         self.in_flight.fetch_add(1, Relaxed);
         self.waiting.fetch_add(1, Relaxed);
@@ -118,7 +118,7 @@ impl Gate {
     }
 }
 
-/// A handshake's place, given back when dropped, whatever happens to it.
+/// The claim of one handshake. Dropping it releases the claim, whatever the outcome.
 #[derive(Debug)]
 pub(super) struct Ticket {
     gate: Arc<Gate>,
@@ -127,14 +127,14 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
-    /// The handshake has begun: the library counts its connection now.
+    /// Records that the handshake has begun. From now on quinn counts its connection.
     pub(super) fn begun(&mut self) {
         if std::mem::take(&mut self.waiting) {
             self.gate.waiting.fetch_sub(1, Release);
         }
     }
 
-    /// The handshake has become a connection.
+    /// Records that the handshake has become a connection.
     pub(super) fn completed(&mut self) {
         self.completed = true;
     }

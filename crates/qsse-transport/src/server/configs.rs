@@ -1,55 +1,55 @@
-//! [`Configs`]: what connections are accepted with.
+//! [`Configs`]: the settings with which connections are accepted.
 
 use std::sync::Arc;
 
 use crate::config::TransportConfig;
-use crate::quic::{self, Randomness, Side, Way};
+use crate::quic::{self, PathMtu, Randomness, Side};
 use crate::tls::{ServerTls, TlsError};
 
-/// Bytes of an attempt that is waiting to be accepted, and of all of them together, that are kept.
+/// The bytes that are buffered for one attempt that waits to be accepted, and for all of them.
 const INCOMING_BYTES: u64 = 64 * 1024;
 const INCOMING_BYTES_TOTAL: u64 = 16 * 1024 * 1024;
 
-/// The settings for connections, by the way to the client.
+/// The settings for connections, by the path to the client.
 #[derive(Debug)]
 pub(super) struct Configs {
-    pub(super) usual: quinn::ServerConfig,
-    wide: Arc<quinn::ServerConfig>,
-    host: Arc<quinn::ServerConfig>,
+    pub(super) standard: quinn::ServerConfig,
+    jumbo: Arc<quinn::ServerConfig>,
+    loopback: Arc<quinn::ServerConfig>,
 }
 
 impl Configs {
-    /// Those for each of `shards`.
+    /// Creates the settings for each of `shards` shards.
     pub(super) fn new(
         tls: &ServerTls,
         config: &TransportConfig,
         randomness: &Randomness,
         shards: usize,
     ) -> Result<Self, TlsError> {
-        let mut usual = quinn::ServerConfig::with_crypto(tls.quic_config()?);
-        usual
+        let mut standard = quinn::ServerConfig::with_crypto(tls.quic_config()?);
+        standard
             .max_incoming(config.max_incoming.div_ceil(shards))
             .incoming_buffer_size(INCOMING_BYTES)
             .incoming_buffer_size_total(INCOMING_BYTES_TOTAL / shards as u64);
-        let by = |way| {
-            let mut quinn = usual.clone();
-            let transport = quic::transport(config, Side::Server, way, randomness);
+        let for_path = |path| {
+            let mut quinn = standard.clone();
+            let transport = quic::transport(config, Side::Server, path, randomness);
             quinn.transport_config(Arc::new(transport));
             quinn
         };
         Ok(Self {
-            wide: Arc::new(by(Way::Wide)),
-            host: Arc::new(by(Way::Host)),
-            usual: by(Way::Usual),
+            jumbo: Arc::new(for_path(PathMtu::Jumbo)),
+            loopback: Arc::new(for_path(PathMtu::Loopback)),
+            standard: for_path(PathMtu::Standard),
         })
     }
 
-    /// Those for clients that come by this way; `None` for the usual ones.
-    pub(super) fn by(&self, way: Way) -> Option<Arc<quinn::ServerConfig>> {
-        match way {
-            Way::Usual => None,
-            Way::Wide => Some(Arc::clone(&self.wide)),
-            Way::Host => Some(Arc::clone(&self.host)),
+    /// Returns the settings for clients on this path; `None` for the standard ones.
+    pub(super) fn for_path(&self, path: PathMtu) -> Option<Arc<quinn::ServerConfig>> {
+        match path {
+            PathMtu::Standard => None,
+            PathMtu::Jumbo => Some(Arc::clone(&self.jumbo)),
+            PathMtu::Loopback => Some(Arc::clone(&self.loopback)),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! [`Handshake`]: a client at the door.
+//! [`Handshake`]: a client that is about to connect.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,14 +10,15 @@ use tokio::time::Instant;
 
 use super::admission::Ticket;
 use super::shard::Shard;
-use crate::connection::{Connection, canonical};
+use crate::connection::Connection;
 use crate::error::{ConnectionError, HandshakeError};
+use crate::socket::canonical;
 
-/// A client that wants to connect and has been admitted by the limits. Dropped, it is refused.
+/// A client that wants to connect and is within the limits. Dropping it refuses the client.
 #[derive(Debug)]
 pub struct Handshake {
     incoming: quinn::Incoming,
-    /// Unless it is the endpoint's own.
+    /// The settings, if they differ from the endpoint's.
     config: Option<Arc<quinn::ServerConfig>>,
     ticket: Ticket,
     deadline: Instant,
@@ -43,27 +44,27 @@ impl Handshake {
         }
     }
 
-    /// The client's address.
+    /// Returns the client's address.
     pub fn remote_address(&self) -> SocketAddr {
         canonical(self.incoming.remote_address())
     }
 
-    /// The runtime of the shard that this client came to, where its packets are read: what is done
-    /// for it there wakes no other thread.
+    /// Returns the runtime of the shard that received this client's packets. Work for the client
+    /// that runs there wakes no other thread.
     pub fn runtime(&self) -> &Handle {
         &self.runtime
     }
 
-    /// Does the handshake; takes about half a millisecond of CPU and some round trips.
+    /// Performs the handshake. It takes about half a millisecond of CPU and some round trips.
     ///
-    /// Its costly part is done in turn with other clients', and between two of them with everything else that the runtime has to
-    /// do, so that a rush of new clients keeps those waiting who come and not those who are there.
+    /// Clients take turns at its costly part. Between two turns the runtime runs its other tasks.
+    /// So a rush of new clients delays the new ones, not those that are already connected.
     ///
-    /// The deadline runs from [`ServerEndpoint::accept`](crate::ServerEndpoint::accept) on.
-    /// Dropping the future ends the attempt.
+    /// The deadline starts with [`ServerEndpoint::accept`](crate::ServerEndpoint::accept). Dropping
+    /// the future ends the attempt.
     ///
     /// # Errors
-    /// When the client takes too long, speaks no protocol served here, or gives up.
+    /// The client takes too long, speaks none of the server's protocols, or gives up.
     pub async fn complete(self) -> Result<Connection, HandshakeError> {
         let deadline = self.deadline;
         let completed = tokio::time::timeout_at(deadline, self.complete_in_time()).await;
@@ -73,7 +74,7 @@ impl Handshake {
     async fn complete_in_time(mut self) -> Result<Connection, HandshakeError> {
         let turn = self.turns.acquire().await;
         let connecting = {
-            // The connection's own task stays on its shard, wherever this one is.
+            // The connection's own task stays on its shard, wherever this one runs.
             let _on_its_shard = self.runtime.enter();
             match self.config {
                 Some(config) => self.incoming.accept_with(config),
@@ -89,7 +90,7 @@ impl Handshake {
         Ok(Connection::new(connection))
     }
 
-    /// Turns the client away.
+    /// Refuses the client.
     pub fn refuse(self) {
         self.incoming.refuse();
     }

@@ -1,25 +1,27 @@
-//! [`InTurn`]: which shard's clients are accepted first.
+//! [`InTurn`]: the order in which shards are accepted from.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::Poll;
 
-/// Gives each shard its turn to be first, so that a rush of clients at one does not hold up the others.
+/// Lets each shard be first in turn, so that a rush of clients at one shard does not delay the
+/// others.
 #[derive(Debug, Default)]
 pub(super) struct InTurn(AtomicUsize);
 
-/// One turn: the shard to look at first.
+/// One turn, which names the shard to poll first.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Turn(usize);
 
 impl InTurn {
-    /// Begins the turn of the next shard.
+    /// Starts the turn of the next shard.
     pub(super) fn next(&self) -> Turn {
         Turn(self.0.fetch_add(1, Relaxed))
     }
 }
 
 impl Turn {
-    /// Polls `count` shards by index, beginning with the one whose turn it is, up to the first that is ready.
+    /// Polls `count` shards by index, starting with the one whose turn it is. Stops at the first
+    /// that is ready.
     pub(super) fn poll<T>(
         self,
         count: usize,
@@ -39,7 +41,8 @@ impl Turn {
 mod tests {
     use super::*;
 
-    /// Whom each of these turns accepts from when these shards have clients.
+    /// Returns the shard that each of these turns accepts from, when the `busy` shards have
+    /// clients.
     fn accepted(turns: usize, busy: &[bool]) -> Vec<Option<usize>> {
         let in_turn = InTurn::default();
         let accept = |_| {
@@ -70,7 +73,7 @@ mod tests {
 
     #[test]
     fn every_idle_shard_is_polled_so_that_it_can_wake_the_acceptor() {
-        // The last turn before the counter starts again.
+        // The last turn before the counter wraps around.
         let in_turn = InTurn(AtomicUsize::new(usize::MAX));
         for _ in 0..2 {
             let mut polled = Vec::new();

@@ -1,4 +1,4 @@
-//! [`Shard`]: a socket of a server, and the runtime that serves it.
+//! [`Shard`]: one socket of a server, and the runtime that serves it.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
@@ -9,22 +9,23 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
 
 use crate::error::BindError;
-use crate::server::ServerEndpoint;
 use crate::socket;
 use crate::socket::UdpBuffers;
-use crate::socket::merging::Merging;
+use crate::socket::coalescing::Coalescing;
 use crate::socket::released::Released;
 
-const LIMIT: usize = ServerEndpoint::MAX_SHARDS;
+/// The most shards that an endpoint can have. A byte of each connection id names the shard; with
+/// more of them, the shares of its 256 values would be too uneven.
+pub(super) const MAX_SHARDS: usize = 64;
 
-/// One of the sockets that a server has at its address.
+/// One of the sockets that share a server's address.
 #[derive(Debug)]
 pub(super) struct Shard {
     pub(super) endpoint: quinn::Endpoint,
     pub(super) runtime: Handle,
-    /// Handshakes that may begin at once.
+    /// How many handshakes may begin at the same time.
     pub(super) turns: Arc<Semaphore>,
-    /// Tells whether the endpoint or a connection still has it.
+    /// Tells whether the endpoint or a connection still holds the socket.
     socket: Weak<dyn AsyncUdpSocket>,
 }
 
@@ -43,16 +44,16 @@ impl Shard {
         }
     }
 
-    /// Gives up the socket of an endpoint that was closed.
+    /// Gives up the socket of a closed endpoint.
     pub(super) fn release(&self, address: SocketAddr) {
-        // The library keeps the one before for late packets.
+        // quinn keeps the previous socket for late packets, so it takes two.
         for _ in 0..2 {
             let _ = self.endpoint.rebind_abstract(Arc::new(Released(address)));
         }
     }
 }
 
-/// Waits until nobody has a socket of these any more.
+/// Waits until nothing holds the sockets of these shards any more.
 pub(super) async fn released(shards: &[Shard]) {
     for shard in shards {
         while shard.socket.strong_count() > 0 {
@@ -61,26 +62,27 @@ pub(super) async fn released(shards: &[Shard]) {
     }
 }
 
-/// A socket to be read on a runtime.
-pub(super) type Placed = (Arc<dyn AsyncUdpSocket>, Handle);
+/// A socket and the runtime on which it is read.
+pub(super) type ShardSocket = (Arc<dyn AsyncUdpSocket>, Handle);
 
-/// Binds as many sockets to `address` as there are runtimes. Those of one thread [merge](Merging) what is sent.
+/// Binds one socket to `address` for each runtime. Sockets of single-threaded runtimes
+/// [coalesce](Coalescing) what they send.
 pub(super) fn bind(
     address: SocketAddr,
     runtimes: &[Handle],
     buffer: usize,
-) -> Result<(Vec<Placed>, UdpBuffers), BindError> {
+) -> Result<(Vec<ShardSocket>, UdpBuffers), BindError> {
     let io = |error| BindError::io(address, error);
     let (sockets, buffers) = match runtimes.len() {
         1 => {
             let (socket, buffers) = socket::bind(address, buffer).map_err(io)?;
             (vec![socket], buffers)
         }
-        count @ 2..=LIMIT => several(address, buffer, count)?,
+        count @ 2..=MAX_SHARDS => several(address, buffer, count)?,
         asked => {
             return Err(BindError::Shards {
                 asked,
-                limit: LIMIT,
+                limit: MAX_SHARDS,
             });
         }
     };
@@ -88,10 +90,10 @@ pub(super) fn bind(
     let place = |(socket, runtime): (_, &Handle)| {
         let _reads_it = runtime.enter();
         let socket = wrap(socket, shared).map_err(io)?;
-        // Threads of one runtime would wait for each other, and part each other's runs.
+        // The threads of one runtime would wait for each other, and split each other's runs.
         let merges = runtime.runtime_flavor() == RuntimeFlavor::CurrentThread;
         let socket: Arc<dyn AsyncUdpSocket> = match merges {
-            true => Merging::new(socket),
+            true => Coalescing::new(socket),
             false => socket,
         };
         Ok((socket, runtime.clone()))
@@ -100,12 +102,12 @@ pub(super) fn bind(
     Ok((placed.collect::<Result<_, BindError>>()?, buffers))
 }
 
-/// Binds one socket to `address`, for the current runtime, as the library has it.
+/// Binds one socket to `address` for the current runtime, as quinn wraps it.
 #[cfg(feature = "abstract-socket")]
 pub(super) fn bind_plain(
     address: SocketAddr,
     buffer: usize,
-) -> Result<(Placed, UdpBuffers), BindError> {
+) -> Result<(ShardSocket, UdpBuffers), BindError> {
     let runtime = Handle::try_current().map_err(|_| BindError::NoRuntime)?;
     let io = |error| BindError::io(address, error);
     let (socket, buffers) = socket::bind(address, buffer).map_err(io)?;
@@ -131,15 +133,15 @@ fn several(
     Err(BindError::ShardsUnsupported)
 }
 
-/// Hands the socket to the library, which sets its options; `shared` says that others have its
-/// address.
+/// Wraps the socket for quinn, which sets its options. `shared` tells whether other sockets have
+/// the same address.
 fn wrap(socket: std::net::UdpSocket, shared: bool) -> std::io::Result<Arc<dyn AsyncUdpSocket>> {
     #[cfg(target_os = "linux")]
     if shared {
         let options = socket.try_clone()?;
         let wrapped = quinn::Runtime::wrap_udp_socket(&TokioRuntime, socket)?;
-        // What the system puts together may be of several connections, and goes where its first
-        // datagram belongs. Systems too old to know the option put nothing together.
+        // The system may merge datagrams of several connections, and delivers them where the first
+        // belongs. A system too old to know the option merges none.
         let _ = socket::options::split_datagrams(&options);
         return Ok(wrapped);
     }
@@ -164,14 +166,15 @@ mod tests {
         "127.0.0.1:0".parse().unwrap()
     }
 
-    /// How long the first piece is that the system hands over of four datagrams sent in one.
+    /// Sends four datagrams in one call. Returns the length of the first piece that the system
+    /// delivers.
     async fn first_piece(shards: usize) -> usize {
         let runtimes = vec![Handle::current(); shards];
         let (sockets, _) = bind(loopback(), &runtimes, 0).unwrap();
         let sender = std::net::UdpSocket::bind(loopback()).unwrap();
         let sender = TokioRuntime.wrap_udp_socket(sender).unwrap();
         assert!(sender.max_transmit_segments() >= 4, "Linux can");
-        // The ids begin with 0: the first shard's.
+        // The ids begin with 0, so they belong to the first shard.
         let all = Transmit {
             destination: sockets[0].0.local_addr().unwrap(),
             ecn: None,

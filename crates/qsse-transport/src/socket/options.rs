@@ -1,4 +1,4 @@
-//! Options of Linux's sockets that no crate has a safe call for.
+//! Linux socket options for which no crate has a safe call.
 
 use std::ffi::c_int;
 use std::io;
@@ -10,19 +10,19 @@ use libc::{
     sock_filter, sock_fprog,
 };
 
-/// What classic BPF calls the result of the last step. The same for returns only.
+/// Classic BPF's name for the result of the last step. libc defines it only for returns.
 const BPF_A: u32 = 0x10;
 
-/// Lets the system choose, among `count` sockets that share one address, by a datagram's connection
-/// id: the socket whose number, in the order of binding, is the id's first byte modulo `count`.
+/// Makes the system choose by connection id among `count` sockets that share one address. It picks
+/// the socket whose number, in the order of binding, is the id's first byte modulo `count`.
 ///
-/// `socket` is any of them; at least one other must be bound already. Needs no privilege.
+/// `socket` is any of them. At least one other must already be bound. This needs no privilege.
 #[expect(unsafe_code, reason = "setsockopt takes a pointer")]
 pub(crate) fn steer(socket: &impl AsFd, count: u8) -> io::Result<()> {
-    // The sockets are numbered from 0. A datagram too short for a load goes to that one.
+    // Sockets are numbered from 0. A datagram that is too short for a load goes to socket 0.
     let mut steps = [
         step(BPF_LD | BPF_B | BPF_ABS, 0),
-        // The highest bit tells long headers, which have the id behind flags, version and length.
+        // The highest bit marks long headers. In them, the id follows flags, version and length.
         sock_filter {
             jf: 2,
             ..step(BPF_JMP | BPF_JSET | BPF_K, 0x80)
@@ -51,9 +51,9 @@ fn step(code: u32, k: u32) -> sock_filter {
     }
 }
 
-/// Has each datagram delivered by itself, also where the system could hand out several at once.
+/// Makes the system deliver each datagram separately, even where it could merge several.
 ///
-/// It puts together what comes from one address, before it looks for the socket.
+/// The system merges what comes from one address, before it chooses the socket.
 #[expect(unsafe_code, reason = "setsockopt takes a pointer")]
 pub(crate) fn split_datagrams(socket: &impl AsFd) -> io::Result<()> {
     let off: c_int = 0;
@@ -61,7 +61,7 @@ pub(crate) fn split_datagrams(socket: &impl AsFd) -> io::Result<()> {
     unsafe { set(socket.as_fd(), libc::SOL_UDP, libc::UDP_GRO, &off) }
 }
 
-/// The MTU of the way to the address that `socket` is connected to.
+/// Returns the MTU of the path to the address that `socket` is connected to.
 #[expect(unsafe_code, reason = "getsockopt takes a pointer")]
 pub(crate) fn mtu(socket: &impl AsFd, is_ipv6: bool) -> io::Result<u32> {
     let (level, name) = match is_ipv6 {
@@ -71,7 +71,8 @@ pub(crate) fn mtu(socket: &impl AsFd, is_ipv6: bool) -> io::Result<u32> {
     let mut mtu: c_int = 0;
     let mut length = size_of::<c_int>() as libc::socklen_t;
     let (fd, value) = (socket.as_fd().as_raw_fd(), std::ptr::from_mut(&mut mtu));
-    // SAFETY: the descriptor is open while it is borrowed, and `value` is writable for `length` bytes.
+    // SAFETY: the descriptor is open while it is borrowed, and `value` is writable for `length`
+    // bytes.
     match unsafe { libc::getsockopt(fd, level, name, value.cast(), &raw mut length) } {
         0 => Ok(mtu.unsigned_abs()),
         _ => Err(io::Error::last_os_error()),
@@ -79,7 +80,7 @@ pub(crate) fn mtu(socket: &impl AsFd, is_ipv6: bool) -> io::Result<u32> {
 }
 
 /// # Safety
-/// `T` has to be what the option takes, and what it points to has to be valid.
+/// `T` must be the option's type, and what it points to must be valid.
 #[expect(unsafe_code, reason = "setsockopt takes a pointer")]
 unsafe fn set<T>(socket: BorrowedFd<'_>, level: c_int, name: c_int, value: &T) -> io::Result<()> {
     let (value, length) = (std::ptr::from_ref(value), size_of::<T>() as libc::socklen_t);

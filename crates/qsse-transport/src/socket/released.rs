@@ -1,4 +1,4 @@
-//! [`Released`]: what a closed endpoint has in place of its socket, so that the port is free.
+//! [`Released`]: replaces the socket of a closed endpoint, so that the port becomes free.
 
 use std::fmt;
 use std::io::{self, IoSliceMut};
@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 
-/// Swallows what is sent, and never receives.
+/// Discards what is sent, and never receives.
 #[derive(Clone, Copy)]
 pub(crate) struct Released(pub(crate) SocketAddr);
 

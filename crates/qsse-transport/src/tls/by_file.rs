@@ -1,6 +1,5 @@
-//! [`ByFile`]: trust in the certificates of one file.
+//! [`ByFile`]: trusts the certificates of one file.
 
-use std::fmt;
 use std::sync::Arc;
 
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
@@ -8,12 +7,13 @@ use rustls::pki_types::CertificateDer;
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, Error, OtherError, RootCertStore};
 
-use super::TlsError;
 use super::pem::{self, Source};
 use super::verify::{Shown, Trust};
 use crate::crypto;
+use crate::error::{NotInFile, TlsError, is_authority};
 
-/// Trusts the certificates in a file and those signed by them, for their names and while they are valid.
+/// Trusts the certificates in a file, and those that they have signed, for their names and during
+/// their validity.
 #[derive(Debug)]
 pub(super) struct ByFile {
     origin: String,
@@ -22,7 +22,7 @@ pub(super) struct ByFile {
 }
 
 impl ByFile {
-    /// The certificates of `source`, at least one.
+    /// Reads the certificates of `source`, at least one.
     pub(super) fn new(source: &Source<'_>) -> Result<Self, TlsError> {
         let certificates = pem::certificates(source)?;
         let mut roots = RootCertStore::empty();
@@ -44,11 +44,11 @@ impl ByFile {
         })
     }
 
-    /// What `error` of the verifier of signatures means for a server that shows a certificate.
+    /// Decides about a certificate that the signature verifier refused with `error`.
     ///
-    /// A certificate that is itself in the file needs no issuer, and may be an authority's, as those are that
-    /// `openssl req -x509` makes. The verifier checks the time before it looks for an issuer, so that is done; the name
-    /// is not.
+    /// A certificate that is itself in the file needs no issuer. It may also be an authority's, as
+    /// `openssl req -x509` makes it. The verifier has checked the time, because it does so before
+    /// it looks for an issuer. It has not checked the name.
     fn judge_unsigned(&self, error: Error, shown: &Shown<'_>) -> Result<(), Error> {
         use CertificateError as E;
         let Error::InvalidCertificate(problem) = &error else {
@@ -70,7 +70,8 @@ impl ByFile {
         if self.certificates.contains(shown.end_entity) {
             return verify_server_name(&ParsedCertificate::try_from(shown.end_entity)?, shown.name);
         }
-        // A bad signature: of the same subject as one in the file, as after a renewal, and of another key.
+        // A bad signature occurs after a renewal: the file has a certificate of the same subject
+        // with another key.
         if matches!(problem, E::UnknownIssuer | E::BadSignature) || is_authority(problem) {
             let unknown = NotInFile(self.origin.clone());
             return Err(E::Other(OtherError(Arc::new(unknown))).into());
@@ -84,35 +85,4 @@ impl Trust for ByFile {
         let signed = shown.ask(&*self.signed);
         signed.or_else(|error| self.judge_unsigned(error, shown))
     }
-}
-
-/// The certificate is neither in the file nor signed by one of it: the file's name, on its way through rustls.
-#[derive(Debug)]
-pub(crate) struct NotInFile(pub(crate) String);
-
-impl NotInFile {
-    pub(crate) fn of(problem: &CertificateError) -> Option<&Self> {
-        match problem {
-            CertificateError::Other(OtherError(error)) => error.downcast_ref(),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for NotInFile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "it is neither in {} nor signed by a certificate of it",
-            self.0
-        )
-    }
-}
-
-impl std::error::Error for NotInFile {}
-
-/// Whether the certificate was refused because it is an authority's and no server's.
-pub(crate) fn is_authority(problem: &CertificateError) -> bool {
-    // rustls passes the verifier's error on as it is; naming its type would take its crate as a dependency.
-    matches!(problem, CertificateError::Other(error) if error.to_string() == "CaUsedAsEndEntity")
 }

@@ -1,4 +1,4 @@
-//! [`ClientTls`]: whom a client trusts.
+//! [`ClientTls`]: the servers that a client trusts.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -12,27 +12,28 @@ use rustls::quic::{ClientConnection, Version};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::by_file::ByFile;
+use super::default_alpn;
 use super::dev_cert::{self, OrDevCert};
 use super::pem::{self, Source};
 use super::verify::{ByFingerprint, Recording, Trust, Verdict, Verifier};
-use super::{Fingerprint, TlsError, default_alpn};
 use crate::crypto;
+use crate::error::TlsError;
+use crate::fingerprint::Fingerprint;
 
-/// Whom a client trusts to be the server, and the protocols it offers.
+/// The servers that a client trusts, and the protocols that it offers.
 #[derive(Clone)]
 pub struct ClientTls {
     config: Arc<ClientConfig>,
-    /// `None` when the configuration was handed in: its verifier stays inside.
+    /// `None` for a caller's configuration, which has its own verifier.
     verifier: Option<Arc<dyn ServerCertVerifier>>,
     alpn: Vec<Vec<u8>>,
 }
 
 impl ClientTls {
-    /// Trusts whom the operating system trusts: servers with certificates of public or company
-    /// authorities.
+    /// Trusts what the operating system trusts: certificates of public or company authorities.
     ///
     /// # Errors
-    /// When the system's roots cannot be loaded.
+    /// The system's roots cannot be loaded.
     #[cfg(feature = "platform-verifier")]
     pub fn platform() -> Result<Self, TlsError> {
         let verifier = rustls_platform_verifier::Verifier::new(crypto::provider())
@@ -40,16 +41,17 @@ impl ClientTls {
         Ok(Self::verified_by(Arc::new(verifier)))
     }
 
-    /// Trusts the development certificate of this user (see [`dev_cert`]), and whom the operating system trusts where
-    /// the feature `platform-verifier` and the system's roots are there.
+    /// Trusts the development certificate of this user (see [`dev_cert`]). Also trusts what the
+    /// operating system trusts, if the feature `platform-verifier` is on and the system's roots can
+    /// be loaded.
     ///
-    /// The development certificate is read during each handshake, so that a server that was started again with a new
-    /// one is trusted again.
+    /// The development certificate is read during each handshake. So a server that was restarted
+    /// with a new one is trusted again.
     pub fn local() -> Self {
         Self::local_at(dev_cert::path())
     }
 
-    /// The same with the development certificate in `folder`.
+    /// Does the same as [`local`](Self::local), with the development certificate in `folder`.
     pub fn local_in(folder: impl AsRef<Path>) -> Self {
         Self::local_at(Some(dev_cert::path_in(folder)))
     }
@@ -62,24 +64,25 @@ impl ClientTls {
         Self::trusting(OrDevCert::new(path, others))
     }
 
-    /// Trusts the certificates in a PEM file and those signed by them, for the names in them and while they are valid.
+    /// Trusts the certificates in a PEM file, and those that they have signed, for their names and
+    /// during their validity.
     ///
-    /// A server's own certificate may be in the file, also one that calls itself an authority's, as
+    /// The file may contain a server's own certificate, even one that is marked as an authority, as
     /// `openssl req -x509` makes it.
     ///
     /// # Errors
-    /// When the file cannot be read or holds no usable certificate.
+    /// The file cannot be read or contains no usable certificate.
     pub fn roots_pem_file(path: impl AsRef<Path>) -> Result<Self, TlsError> {
         let (origin, pem) = pem::read(path.as_ref())?;
         let source = Source { origin, pem: &pem };
         Ok(Self::trusting(ByFile::new(&source)?))
     }
 
-    /// Trusts these roots and those signed by them. A server cannot show a root itself: for that, take
-    /// [`roots_pem_file`](Self::roots_pem_file).
+    /// Trusts these roots and the certificates that they have signed. A server cannot present a
+    /// root itself; for that, use [`roots_pem_file`](Self::roots_pem_file).
     ///
     /// # Errors
-    /// When there are none.
+    /// There are no roots.
     pub fn roots(roots: impl Into<Arc<RootCertStore>>) -> Result<Self, TlsError> {
         let verifier =
             WebPkiServerVerifier::builder_with_provider(roots.into(), crypto::provider())
@@ -88,30 +91,30 @@ impl ClientTls {
         Ok(Self::verified_by(verifier))
     }
 
-    /// Trusts the certificates with these fingerprints and no others, whatever names and dates are
-    /// in them.
+    /// Trusts the certificates with these fingerprints and no others, whatever their names and
+    /// dates are.
     ///
-    /// The server still has to prove that the certificate is its own. Without fingerprints nobody
-    /// is trusted.
+    /// The server must still prove that it owns the certificate. Without fingerprints no server is
+    /// trusted.
     pub fn pinned(fingerprints: impl IntoIterator<Item = Fingerprint>) -> Self {
         Self::trusting(ByFingerprint {
             pinned: Some(fingerprints.into_iter().collect()),
         })
     }
 
-    /// Trusts anybody who answers. The connection is encrypted, but who is at its other end, nobody
-    /// knows: for tests only.
+    /// Trusts any server. The connection is encrypted, but the server may be anyone. Use it only in
+    /// tests.
     pub fn insecure() -> Self {
         Self::trusting(ByFingerprint { pinned: None })
     }
 
-    /// A rustls configuration of one's own, for instance one with a client certificate.
+    /// Uses a rustls configuration of the caller, for example one with a client certificate.
     ///
-    /// 0-RTT is switched off and the protocols are set in a copy of it; the rest stays. A refused
-    /// certificate is reported without its fingerprint.
+    /// A copy of it is used, with 0-RTT off and the protocols set. A refused certificate is
+    /// reported without its fingerprint.
     ///
     /// # Errors
-    /// When it does not offer TLS 1.3 with AES-128-GCM, which QUIC needs.
+    /// It does not offer TLS 1.3 with AES-128-GCM, which QUIC needs.
     pub fn rustls(config: impl Into<Arc<ClientConfig>>) -> Result<Self, TlsError> {
         let tls = Self {
             config: config.into(),
@@ -122,19 +125,20 @@ impl ClientTls {
         Ok(tls)
     }
 
-    /// Offers these protocols, the preferred one first, instead of `qsse/1` alone.
+    /// Offers these protocols, in order of preference, instead of `qsse/1` alone.
     #[must_use]
     pub fn with_alpn<P: Into<Vec<u8>>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
         self.alpn = protocols.into_iter().map(Into::into).collect();
         self
     }
 
-    /// The protocols offered.
+    /// Returns the protocols that are offered.
     pub fn alpn(&self) -> &[Vec<u8>] {
         &self.alpn
     }
 
-    /// The configuration for one connection, and the place where its verifier says why it refused.
+    /// Returns the configuration for one connection, and the verdict in which its verifier records
+    /// a refusal.
     pub(crate) fn quic_config(&self) -> Result<(Arc<QuicClientConfig>, Verdict), TlsError> {
         let verdict = Verdict::default();
         let mut config = (*self.config).clone();
@@ -154,11 +158,12 @@ impl ClientTls {
         Ok((Arc::new(quic), verdict))
     }
 
-    /// Whether QUIC can use the configuration: rustls checks here what quinn takes for granted when connecting.
+    /// Checks that QUIC can use the configuration. rustls checks here what quinn assumes when it
+    /// connects.
     fn check(&self) -> Result<(), TlsError> {
         self.quic_config()?;
         let mut config = (*self.config).clone();
-        // A ticket that was kept for a server is not used up by this.
+        // This check must not use up a session ticket of the caller.
         config.resumption = Resumption::disabled();
         let name = ServerName::try_from("localhost").expect("a host name");
         ClientConnection::new(Arc::new(config), Version::V1, name, Vec::new())

@@ -1,11 +1,12 @@
-//! The development certificate: one self-signed certificate per user, kept in their state folder.
+//! The development certificate: one self-signed certificate per user, in the user's state folder.
 //!
-//! A server without a certificate of its own shows it (`ServerTls::dev_cert`), and a client on the
+//! A server without a certificate of its own presents it (`ServerTls::dev_cert`). A client on the
 //! same machine that can read the folder trusts it by its fingerprint. The folder is
-//! `$QSSE_STATE_DIR`, else `$XDG_STATE_HOME/qsse`, else `~/.local/state/qsse`. The file holds
-//! certificate and key together, so that they always match, and only its owner may read it. It is
-//! made by the first server, whole or not at all, also when several start at once; a server that
-//! starts in its last 90 days renews it.
+//! `$QSSE_STATE_DIR`, else `$XDG_STATE_HOME/qsse`, else `~/.local/state/qsse`.
+//!
+//! One file contains certificate and key, so they always match, and only its owner may read it. The
+//! first server makes it atomically, so several may start at once. A server that starts in the
+//! certificate's last 90 days renews it.
 
 use std::ffi::OsString;
 use std::fs;
@@ -14,41 +15,43 @@ use std::path::{Path, PathBuf};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::Fingerprint;
+use crate::fingerprint::Fingerprint;
 
 #[cfg(feature = "self-signed")]
-mod keep;
+mod persist;
 mod trust;
 
 #[cfg(feature = "self-signed")]
-pub(super) use keep::load_or_make;
+pub(super) use persist::load_or_make;
 pub(super) use trust::OrDevCert;
 
 /// The file's name in the state folder.
 const FILE: &str = "dev-cert.pem";
 
-/// Where the development certificate is or would be; `None` when the user has no home folder.
+/// Returns the path of the development certificate, whether it exists or not; `None` if the user
+/// has no home folder.
 pub fn path() -> Option<PathBuf> {
     state_folder().map(path_in)
 }
 
-/// The folder in which a user's programs keep what they remember; `None` when the user has no home folder.
+/// Returns the folder in which a user's programs store their state; `None` if the user has no home
+/// folder.
 pub fn state_folder() -> Option<PathBuf> {
     folder(|name| std::env::var_os(name), std::env::home_dir())
 }
 
-/// Where it would be in `folder`.
+/// Returns the path that it would have in `folder`.
 pub fn path_in(folder: impl AsRef<Path>) -> PathBuf {
     folder.as_ref().join(FILE)
 }
 
-/// The fingerprint of the development certificate; `None` when there is none, or none that this
-/// user may read.
+/// Returns the fingerprint of the development certificate; `None` if there is none that this user
+/// may read.
 pub fn fingerprint() -> Option<Fingerprint> {
     fingerprint_of(&path()?)
 }
 
-/// The fingerprint of the development certificate in `folder`.
+/// Returns the fingerprint of the development certificate in `folder`.
 pub fn fingerprint_in(folder: impl AsRef<Path>) -> Option<Fingerprint> {
     fingerprint_of(&path_in(folder))
 }
@@ -66,7 +69,7 @@ fn folder(env: impl Fn(&str) -> Option<OsString>, home: Option<PathBuf>) -> Opti
             .map(PathBuf::from)
     };
     set("QSSE_STATE_DIR")
-        // The XDG specification has relative paths ignored.
+        // The XDG specification says that relative paths are ignored.
         .or_else(|| {
             set("XDG_STATE_HOME")
                 .filter(|path| path.is_absolute())

@@ -1,4 +1,4 @@
-//! Certificates and keys in PEM form, with errors that say what was found instead.
+//! Certificates and keys in PEM form. Errors tell what was found instead.
 
 use std::fs;
 use std::path::Path;
@@ -6,19 +6,19 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{Error, InconsistentKeys};
 
-use super::TlsError;
 use crate::crypto;
+use crate::error::{TlsError, printable};
 
-/// PEM text and where it came from.
+/// PEM text, and where it came from.
 pub(super) struct Source<'a> {
     pub(super) origin: String,
     pub(super) pem: &'a [u8],
 }
 
-/// The file's bytes and its name for messages.
+/// Reads a file. Returns its name for messages, and its bytes.
 pub(super) fn read(path: &Path) -> Result<(String, Vec<u8>), TlsError> {
     let origin = path.display().to_string();
     match fs::read(path) {
@@ -31,7 +31,7 @@ pub(super) fn read(path: &Path) -> Result<(String, Vec<u8>), TlsError> {
     }
 }
 
-/// All certificates of `source`, at least one.
+/// Parses all certificates of `source`, at least one.
 pub(super) fn certificates(source: &Source<'_>) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let certificates = CertificateDer::pem_slice_iter(source.pem)
         .collect::<Result<Vec<_>, _>>()
@@ -45,7 +45,7 @@ pub(super) fn certificates(source: &Source<'_>) -> Result<Vec<CertificateDer<'st
     Ok(certificates)
 }
 
-/// A chain and its key that belong together.
+/// Parses a chain and its key, and checks that they belong together.
 pub(super) fn identity(chain: &Source<'_>, key: &Source<'_>) -> Result<Identity, TlsError> {
     if !has_certificate(chain.pem)
         && has_key(chain.pem)
@@ -66,13 +66,32 @@ pub(super) fn identity(chain: &Source<'_>, key: &Source<'_>) -> Result<Identity,
             origin: key.origin.clone(),
             problem: error.to_string(),
         })?;
-    // The place of the first certificate that the key does not contradict.
-    let mut place = None;
-    for (i, certificate) in certificates.iter().enumerate() {
+    match position_of_key(&certificates, &signing, chain)? {
+        Some(0) => Ok(Identity {
+            certified: Arc::new(CertifiedKey::new(certificates, signing)),
+            key: der,
+        }),
+        Some(index) => Err(TlsError::WrongOrder {
+            origin: chain.origin.clone(),
+            position: index + 1,
+        }),
+        None => Err(TlsError::KeyMismatch {
+            certificate: chain.origin.clone(),
+            key: key.origin.clone(),
+        }),
+    }
+}
+
+/// Returns the index of the first certificate that does not contradict the key.
+fn position_of_key(
+    certificates: &[CertificateDer<'static>],
+    signing: &Arc<dyn SigningKey>,
+    chain: &Source<'_>,
+) -> Result<Option<usize>, TlsError> {
+    for (index, certificate) in certificates.iter().enumerate() {
         match CertifiedKey::new(vec![certificate.clone()], signing.clone()).keys_match() {
             Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {
-                place = Some(i);
-                break;
+                return Ok(Some(index));
             }
             Err(Error::InconsistentKeys(_)) => {}
             Err(error) => {
@@ -83,23 +102,30 @@ pub(super) fn identity(chain: &Source<'_>, key: &Source<'_>) -> Result<Identity,
             }
         }
     }
-    match place {
-        Some(0) => Ok(Identity {
-            certified: Arc::new(CertifiedKey::new(certificates, signing)),
-            key: der,
-        }),
-        Some(place) => Err(TlsError::WrongOrder {
-            origin: chain.origin.clone(),
-            position: place + 1,
-        }),
-        None => Err(TlsError::KeyMismatch {
-            certificate: chain.origin.clone(),
-            key: key.origin.clone(),
-        }),
-    }
+    Ok(None)
 }
 
-/// What a server shows and signs with.
+/// Reads chain and key from one PEM text in memory.
+#[cfg(feature = "self-signed")]
+pub(super) fn identity_in(pem: &[u8]) -> Result<Identity, TlsError> {
+    identity_from(pem, pem)
+}
+
+/// Reads chain and key from PEM texts in memory.
+pub(super) fn identity_from(certificate: &[u8], key: &[u8]) -> Result<Identity, TlsError> {
+    identity(
+        &Source {
+            origin: "the given certificate".into(),
+            pem: certificate,
+        },
+        &Source {
+            origin: "the given key".into(),
+            pem: key,
+        },
+    )
+}
+
+/// The chain that a server presents and the key that it signs with.
 pub(super) struct Identity {
     pub(super) certified: Arc<CertifiedKey>,
     pub(super) key: PrivateKeyDer<'static>,
@@ -128,14 +154,15 @@ fn damaged(source: &Source<'_>, error: &pem::Error) -> TlsError {
         origin: source.origin.clone(),
         problem: match error {
             pem::Error::MissingSectionEnd { .. } => {
-                "a section has a BEGIN line and no END line; is the file cut off?".into()
+                "a section has a BEGIN line but no END line; is the file truncated?".into()
             }
             other => other.to_string(),
         },
     }
 }
 
-/// What the file holds, for someone who expected what openssl's command `command` reads.
+/// Describes what the file contains, for a reader who expected input of openssl's command
+/// `command`.
 fn found(pem: &[u8], command: &str) -> String {
     let mut labels: Vec<_> = labels(pem).collect();
     labels.dedup();
@@ -143,17 +170,17 @@ fn found(pem: &[u8], command: &str) -> String {
         "it is empty".into()
     } else if is_der(pem) {
         format!(
-            "it is in DER form, convert it with `openssl {command} -inform der -in OLD -out NEW`"
+            "it is in DER form, so convert it with `openssl {command} -inform der -in OLD -out NEW`"
         )
     } else if labels.is_empty() {
         "it is not in PEM form".into()
     } else {
-        format!("it holds {}", labels.join(", "))
+        format!("it contains {}", labels.join(", "))
     }
 }
 
-/// Whether these bytes begin as certificates and keys in DER form do: a sequence of more than 127 bytes, or a short one
-/// that is as long as it says.
+/// Returns whether these bytes begin like a certificate or key in DER form: with a sequence of more
+/// than 127 bytes, or a shorter one whose length is right.
 fn is_der(bytes: &[u8]) -> bool {
     match bytes {
         [0x30, 0x81..=0x84, ..] => true,
@@ -170,13 +197,13 @@ fn has_key(pem: &[u8]) -> bool {
     labels(pem).any(|label| label.ends_with("PRIVATE KEY"))
 }
 
-/// The names in the file's BEGIN lines.
+/// Returns the names in the file's BEGIN lines.
 fn labels(pem: &[u8]) -> impl Iterator<Item = String> {
     pem.split(|byte| *byte == b'\n').filter_map(|line| {
         let label = line
             .trim_ascii()
             .strip_prefix(b"-----BEGIN ")?
             .strip_suffix(b"-----")?;
-        Some(crate::error::printable(label))
+        Some(printable(label))
     })
 }

@@ -1,21 +1,21 @@
-//! Certificates of our own making.
+//! Self-signed certificates.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, date_time_ymd};
 
-use super::TlsError;
+use crate::error::TlsError;
 
-/// How long a certificate made here is valid: long enough to be forgotten, not for ever.
+/// How long a certificate made here is valid: long enough for development, but not for ever.
 pub(super) const LIFETIME: Duration = Duration::from_secs(5 * 365 * 24 * 3600);
 
-/// Clocks of two machines may disagree by this much.
+/// How far the clocks of two machines may differ.
 const BACKDATED: Duration = Duration::from_secs(24 * 3600);
 
-/// Names that every certificate made here carries.
+/// The names that every certificate made here has.
 const LOCAL_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
-/// A certificate for this machine and `names`, and its key, as one PEM text.
+/// Makes a certificate for this machine and `names`. Returns it and its key as one PEM text.
 pub(super) fn make(names: Vec<String>) -> Result<String, TlsError> {
     let mut all: Vec<String> = LOCAL_NAMES.map(String::from).to_vec();
     for name in names {

@@ -1,4 +1,4 @@
-//! [`ServerTls`]: the certificate a server shows.
+//! [`ServerTls`]: the certificate that a server presents.
 
 use std::fmt;
 use std::path::Path;
@@ -10,11 +10,15 @@ use rustls::quic::{ServerConnection, Version};
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::SingleCertAndKey;
 
+use super::default_alpn;
+#[cfg(feature = "self-signed")]
+use super::dev_cert;
 use super::pem::{self, Identity, Source};
-use super::{Fingerprint, TlsError, default_alpn};
 use crate::crypto;
+use crate::error::TlsError;
+use crate::fingerprint::Fingerprint;
 
-/// The certificate and key of a server, and the protocols it serves.
+/// The certificate and key of a server, and the protocols that it serves.
 #[derive(Clone)]
 pub struct ServerTls {
     config: Arc<ServerConfig>,
@@ -24,58 +28,58 @@ pub struct ServerTls {
 }
 
 impl ServerTls {
-    /// A certificate made now and kept in memory: for `localhost`, `127.0.0.1`, `::1` and the given
-    /// host names or IP addresses.
+    /// Makes a new certificate in memory, for `localhost`, `127.0.0.1`, `::1` and the given host
+    /// names or IP addresses.
     ///
-    /// Clients pin its [`fingerprint`](Self::fingerprint). It is another one after each start.
+    /// Clients pin its [`fingerprint`](Self::fingerprint), which is different after each start.
     ///
     /// # Errors
-    /// When a name is not one that a certificate can carry.
+    /// A certificate cannot have one of the names.
     #[cfg(feature = "self-signed")]
     pub fn self_signed<N: Into<String>>(
         names: impl IntoIterator<Item = N>,
     ) -> Result<Self, TlsError> {
         let names = names.into_iter().map(Into::into).collect();
         let made = super::self_signed::make(names)?;
-        Self::pem(made.as_bytes(), made.as_bytes())
+        Self::from_identity(pem::identity_in(made.as_bytes())?)
     }
 
-    /// The development certificate in the user's [state folder](super::dev_cert), made or renewed
-    /// as needed.
+    /// Loads the development certificate from the user's [state folder](super::dev_cert). Makes or
+    /// renews it if needed.
     ///
-    /// Clients on the same machine read its fingerprint there. When the folder cannot be written,
-    /// the certificate is in memory only, as with [`self_signed`](Self::self_signed), and the log
-    /// has a warning.
+    /// Clients on the same machine read its fingerprint there. If the folder cannot be written, the
+    /// certificate is in memory only, as with [`self_signed`](Self::self_signed), and a warning is
+    /// logged.
     ///
     /// # Errors
-    /// When no certificate can be made at all.
+    /// No certificate can be made at all.
     #[cfg(feature = "self-signed")]
     pub fn dev_cert() -> Result<Self, TlsError> {
-        super::dev_cert::load_or_make(super::dev_cert::path().as_deref())
+        Self::from_identity(dev_cert::load_or_make(dev_cert::path().as_deref())?)
     }
 
-    /// [`dev_cert`](Self::dev_cert) in a folder of the caller's choice.
+    /// Does the same as [`dev_cert`](Self::dev_cert), in another folder.
     ///
     /// # Errors
-    /// As `dev_cert`.
+    /// Those of `dev_cert`.
     #[cfg(feature = "self-signed")]
     pub fn dev_cert_in(folder: impl AsRef<Path>) -> Result<Self, TlsError> {
-        super::dev_cert::load_or_make(Some(&super::dev_cert::path_in(folder)))
+        Self::from_identity(dev_cert::load_or_make(Some(&dev_cert::path_in(folder)))?)
     }
 
-    /// A certificate chain and its key from PEM files: the server's own certificate first, then its
-    /// issuers. One file may hold both.
+    /// Loads a certificate chain and its key from PEM files: the server's own certificate first,
+    /// then its issuers. One file may contain both.
     ///
     /// # Errors
-    /// When a file cannot be read, holds something else, or the two do not belong together; each
-    /// error says what to do.
+    /// A file cannot be read or contains something else, or the two do not belong together. Each
+    /// error tells what to do.
     pub fn pem_files(
         certificate: impl AsRef<Path>,
         key: impl AsRef<Path>,
     ) -> Result<Self, TlsError> {
         let (certificate_origin, certificate) = pem::read(certificate.as_ref())?;
         let (key_origin, key) = pem::read(key.as_ref())?;
-        Self::from_sources(
+        Self::from_identity(pem::identity(
             &Source {
                 origin: certificate_origin,
                 pem: &certificate,
@@ -84,35 +88,26 @@ impl ServerTls {
                 origin: key_origin,
                 pem: &key,
             },
-        )
+        )?)
     }
 
-    /// The same from PEM text in memory.
+    /// Does the same as [`pem_files`](Self::pem_files), with PEM text in memory.
     ///
     /// # Errors
-    /// As [`pem_files`](Self::pem_files).
+    /// Those of [`pem_files`](Self::pem_files).
     pub fn pem(certificate: &[u8], key: &[u8]) -> Result<Self, TlsError> {
-        Self::from_sources(
-            &Source {
-                origin: "the given certificate".into(),
-                pem: certificate,
-            },
-            &Source {
-                origin: "the given key".into(),
-                pem: key,
-            },
-        )
+        Self::from_identity(pem::identity_from(certificate, key)?)
     }
 
-    /// A rustls configuration of one's own, for instance one that asks clients for certificates or
-    /// reloads its own.
+    /// Uses a rustls configuration of the caller, for example one that asks clients for
+    /// certificates or reloads its own.
     ///
-    /// 0-RTT is switched off and the protocols are set in a copy of it; the rest stays. Its key is
-    /// not known here, so the key of stateless resets is random: clients of a restarted server
-    /// notice by their idle timeout.
+    /// A copy of it is used, with 0-RTT off and the protocols set. Its private key is unknown here,
+    /// so the key for stateless resets is random: clients of a restarted server notice only by
+    /// their idle timeout.
     ///
     /// # Errors
-    /// When it does not offer TLS 1.3 with AES-128-GCM, which QUIC needs.
+    /// It does not offer TLS 1.3 with AES-128-GCM, which QUIC needs.
     pub fn rustls(config: impl Into<Arc<ServerConfig>>) -> Result<Self, TlsError> {
         let tls = Self {
             config: config.into(),
@@ -124,24 +119,24 @@ impl ServerTls {
         Ok(tls)
     }
 
-    /// Serves these protocols, the preferred one first, instead of `qsse/1` alone.
+    /// Serves these protocols, in order of preference, instead of `qsse/1` alone.
     #[must_use]
     pub fn with_alpn<P: Into<Vec<u8>>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
         self.alpn = protocols.into_iter().map(Into::into).collect();
         self
     }
 
-    /// The fingerprint of the certificate; `None` for a rustls configuration that was handed in.
+    /// Returns the fingerprint of the certificate; `None` for a caller's rustls configuration.
     pub fn fingerprint(&self) -> Option<Fingerprint> {
         self.fingerprint
     }
 
-    /// The protocols served.
+    /// Returns the protocols that are served.
     pub fn alpn(&self) -> &[Vec<u8>] {
         &self.alpn
     }
 
-    /// A secret that outlives restarts with the same key.
+    /// Returns a secret that stays the same after a restart with the same key.
     pub(crate) fn reset_secret(&self) -> Option<[u8; 32]> {
         self.reset_secret
     }
@@ -151,7 +146,7 @@ impl ServerTls {
         config.max_early_data_size = 0;
         config.alpn_protocols.clone_from(&self.alpn);
         let config = Arc::new(config);
-        // rustls checks here what quinn takes for granted when a client comes.
+        // rustls checks here what quinn assumes when a client connects.
         ServerConnection::new(config.clone(), Version::V1, Vec::new())
             .map_err(|error| TlsError::Unsuitable(error.to_string()))?;
         QuicServerConfig::try_from(config)
@@ -159,15 +154,15 @@ impl ServerTls {
             .map_err(|error| TlsError::Unsuitable(error.to_string()))
     }
 
-    fn from_sources(chain: &Source<'_>, key: &Source<'_>) -> Result<Self, TlsError> {
-        let Identity { certified, key } = pem::identity(chain, key)?;
+    fn from_identity(identity: Identity) -> Result<Self, TlsError> {
+        let Identity { certified, key } = identity;
         let fingerprint = certified.cert.first().map(|leaf| Fingerprint::of(leaf));
         let mut config = ServerConfig::builder_with_provider(crypto::provider())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|error| TlsError::Unsuitable(error.to_string()))?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
-        // Our clients do not resume sessions: spare the tickets and their memory.
+        // qsse clients do not resume sessions, so tickets would only cost memory.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok(Self {

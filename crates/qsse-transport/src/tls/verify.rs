@@ -11,17 +11,17 @@ use rustls::{
     SignatureScheme,
 };
 
-use super::Fingerprint;
 use crate::crypto;
 use crate::error::{CertificateProblem, ConnectError};
+use crate::fingerprint::Fingerprint;
 
-/// Whom a client trusts to be the server.
+/// Decides which servers a client trusts.
 pub(in crate::tls) trait Trust: fmt::Debug + Send + Sync {
-    /// Whether a server that shows this is trusted.
+    /// Decides about a server that presents this certificate.
     fn judge(&self, shown: &Shown<'_>) -> Result<(), Error>;
 }
 
-/// What a server shows, and what it is called.
+/// What a server presents, and the name that it was reached by.
 pub(in crate::tls) struct Shown<'a> {
     pub(in crate::tls) end_entity: &'a CertificateDer<'a>,
     intermediates: &'a [CertificateDer<'a>],
@@ -31,7 +31,7 @@ pub(in crate::tls) struct Shown<'a> {
 }
 
 impl Shown<'_> {
-    /// What another verifier says.
+    /// Returns the verdict of another verifier.
     pub(in crate::tls) fn ask(&self, other: &dyn ServerCertVerifier) -> Result<(), Error> {
         let (certificate, chain) = (self.end_entity, self.intermediates);
         other
@@ -40,9 +40,9 @@ impl Shown<'_> {
     }
 }
 
-/// Verifies a server by whom a client trusts.
+/// Verifies a server by a client's [`Trust`].
 ///
-/// The signature of the handshake is verified in any case, so the server does own the certificate that it shows.
+/// It always verifies the signature of the handshake, so the server does own the certificate.
 #[derive(Debug)]
 pub(super) struct Verifier<T> {
     trust: T,
@@ -102,7 +102,7 @@ impl<T: Trust> ServerCertVerifier for Verifier<T> {
     }
 }
 
-/// Trusts certificates by what they are: the pinned ones, or, with `None`, any.
+/// Trusts certificates by their fingerprint: the pinned ones, or any if it is `None`.
 #[derive(Debug)]
 pub(super) struct ByFingerprint {
     pub(super) pinned: Option<Vec<Fingerprint>>,
@@ -119,7 +119,7 @@ impl Trust for ByFingerprint {
     }
 }
 
-/// Asks another verifier and keeps what it refused for the error of this one connection.
+/// Asks another verifier, and records its refusal for the error of this one connection.
 #[derive(Debug)]
 pub(super) struct Recording {
     pub(super) inner: Arc<dyn ServerCertVerifier>,
@@ -183,7 +183,7 @@ impl Verdict {
         *self.0.lock().expect("no code panics while holding it") = Some(refused);
     }
 
-    /// The refusal behind a failed handshake; `None` when that failed for another reason.
+    /// Returns the refusal that made a handshake fail; `None` if it failed for another reason.
     pub(crate) fn refused(&self, error: &quinn::ConnectionError) -> Option<ConnectError> {
         let recorded = self
             .0
@@ -196,8 +196,8 @@ impl Verdict {
                 fingerprint: Some(fingerprint),
             });
         }
-        // A configuration that was handed in has a verifier out of our reach: its words are all
-        // there is.
+        // The verifier of a caller's configuration cannot be wrapped. Only the text of its error is
+        // known.
         let quinn::ConnectionError::TransportError(error) = error else {
             return None;
         };

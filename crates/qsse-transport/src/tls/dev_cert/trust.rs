@@ -1,4 +1,4 @@
-//! [`OrDevCert`]: trust in the development certificate beside others.
+//! [`OrDevCert`]: trusts the development certificate in addition to others.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,10 +7,11 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::{CertificateError, Error};
 
 use super::fingerprint_of;
-use crate::tls::Fingerprint;
+use crate::fingerprint::Fingerprint;
 use crate::tls::verify::{Shown, Trust};
 
-/// Trusts the development certificate as it is at the time of the handshake, and whom `others` trust.
+/// Trusts the development certificate, as it is at the time of the handshake, and what `others`
+/// trusts.
 #[derive(Debug)]
 pub(in crate::tls) struct OrDevCert {
     path: Option<PathBuf>,
@@ -18,7 +19,7 @@ pub(in crate::tls) struct OrDevCert {
 }
 
 impl OrDevCert {
-    /// The development certificate is the one in the file at `path`.
+    /// Creates the trust in the development certificate at `path`.
     pub(in crate::tls) fn new(
         path: Option<PathBuf>,
         others: Option<Arc<dyn ServerCertVerifier>>,
@@ -29,7 +30,7 @@ impl OrDevCert {
 
 impl Trust for OrDevCert {
     fn judge(&self, shown: &Shown<'_>) -> Result<(), Error> {
-        // Read here and not before: a server that was started meanwhile may have made a new one.
+        // It is read here, not earlier: a server that started meanwhile may have made a new one.
         let development = self.path.as_deref().and_then(fingerprint_of);
         if development == Some(Fingerprint::of(shown.end_entity)) {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Tests of [`Merging`] over a socket that takes note of what it is told to send.
+//! Tests of [`Coalescing`] over a socket that records what it sends.
 
 use std::task::Waker;
 
@@ -7,7 +7,7 @@ use super::*;
 const LIMIT: usize = 8;
 const DATAGRAM: usize = 100;
 
-/// A socket that takes note of what it sends.
+/// Records what it sends.
 #[derive(Debug, Default)]
 struct Recorder {
     calls: Mutex<Vec<Call>>,
@@ -90,7 +90,10 @@ impl Call {
             .map(<[u8]>::to_vec)
             .collect();
         assert!(datagrams.len() <= LIMIT, "the system takes no more");
-        assert!(transmit.contents.len() <= MOST, "the system takes no more");
+        assert!(
+            transmit.contents.len() <= MAX_RUN_BYTES,
+            "the system takes no more"
+        );
         Self {
             to: transmit.destination,
             datagrams,
@@ -102,9 +105,9 @@ fn address(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
-fn merging() -> (Arc<Recorder>, Arc<Merging>) {
+fn coalescing() -> (Arc<Recorder>, Arc<Coalescing>) {
     let recorder = Arc::new(Recorder::default());
-    (Arc::clone(&recorder), Merging::new(recorder))
+    (Arc::clone(&recorder), Coalescing::new(recorder))
 }
 
 /// Some datagrams of `datagram` bytes, the last one as short as it has to be.
@@ -118,7 +121,7 @@ fn run(to: u16, contents: &[u8], datagram: usize) -> Transmit<'_> {
     }
 }
 
-/// How many bytes each call sent.
+/// Returns how many bytes each call sent.
 fn lengths(recorder: &Recorder) -> Vec<usize> {
     let length = |call: &Call| call.datagrams.iter().map(Vec::len).sum();
     recorder.calls().iter().map(length).collect()
@@ -133,9 +136,9 @@ async fn turns() {
 
 #[tokio::test]
 async fn whole_runs_wait_for_the_end_of_the_turn_and_leave_in_one_call() {
-    let (recorder, merging) = merging();
+    let (recorder, coalescing) = coalescing();
     for _ in 0..3 {
-        merging
+        coalescing
             .try_send(&run(1, &[7; 2 * DATAGRAM], DATAGRAM))
             .unwrap();
         assert_eq!(recorder.calls(), []);
@@ -146,16 +149,16 @@ async fn whole_runs_wait_for_the_end_of_the_turn_and_leave_in_one_call() {
 
 #[tokio::test]
 async fn a_full_run_leaves_at_once() {
-    let (recorder, merging) = merging();
+    let (recorder, coalescing) = coalescing();
     for _ in 0..2 {
-        merging
+        coalescing
             .try_send(&run(1, &[7; 4 * DATAGRAM], DATAGRAM))
             .unwrap();
     }
     assert_eq!(lengths(&recorder), [LIMIT * DATAGRAM]);
     // So does one of as many bytes as a call may have.
     for _ in 0..2 {
-        merging.try_send(&run(1, &[7; 32_000], 16_000)).unwrap();
+        coalescing.try_send(&run(1, &[7; 32_000], 16_000)).unwrap();
     }
     assert_eq!(lengths(&recorder)[1..], [64_000]);
 }
@@ -163,11 +166,13 @@ async fn a_full_run_leaves_at_once() {
 #[tokio::test]
 async fn a_shorter_datagram_ends_a_run() {
     for (last, datagram) in [(150, DATAGRAM), (50, 50), (100, 100)] {
-        let (recorder, merging) = merging();
-        merging
+        let (recorder, coalescing) = coalescing();
+        coalescing
             .try_send(&run(1, &[7; 2 * DATAGRAM], DATAGRAM))
             .unwrap();
-        merging.try_send(&run(1, &vec![7; last], datagram)).unwrap();
+        coalescing
+            .try_send(&run(1, &vec![7; last], datagram))
+            .unwrap();
         if last != DATAGRAM {
             assert_eq!(lengths(&recorder), [2 * DATAGRAM + last], "without waiting");
         }
@@ -190,10 +195,10 @@ async fn what_differs_is_sent_apart_and_in_order() {
     let longer = run(1, &[8; DATAGRAM + 1], usize::MAX);
     let shorter = run(1, &[8; 120], 60);
     for other in [run(2, &whole, DATAGRAM), ecn, source, longer, shorter] {
-        let (recorder, merging) = merging();
+        let (recorder, coalescing) = coalescing();
         let first = run(1, &whole, DATAGRAM);
-        merging.try_send(&first).unwrap();
-        merging.try_send(&other).unwrap();
+        coalescing.try_send(&first).unwrap();
+        coalescing.try_send(&other).unwrap();
         turns().await;
         assert_eq!(recorder.calls(), [Call::of(&first), Call::of(&other)]);
     }
@@ -201,28 +206,30 @@ async fn what_differs_is_sent_apart_and_in_order() {
 
 #[tokio::test]
 async fn single_datagrams_leave_at_once() {
-    let (recorder, merging) = merging();
+    let (recorder, coalescing) = coalescing();
     for _ in 0..2 {
-        merging.try_send(&run(1, &[7; DATAGRAM], DATAGRAM)).unwrap();
+        coalescing
+            .try_send(&run(1, &[7; DATAGRAM], DATAGRAM))
+            .unwrap();
     }
     assert_eq!(lengths(&recorder), [DATAGRAM, DATAGRAM]);
 }
 
 #[tokio::test]
 async fn a_full_socket_holds_everybody_up_and_loses_nothing() {
-    let (recorder, merging) = merging();
+    let (recorder, coalescing) = coalescing();
     let (first, second) = (run(1, &[7; 200], DATAGRAM), run(2, &[8; 200], DATAGRAM));
     recorder.block();
-    merging.try_send(&first).unwrap();
-    let refused = merging.try_send(&second).unwrap_err();
+    coalescing.try_send(&first).unwrap();
+    let refused = coalescing.try_send(&second).unwrap_err();
     assert!(is_blocked(&refused));
     turns().await;
     assert_eq!(recorder.calls(), []);
     recorder.unblock();
     turns().await;
     assert_eq!(recorder.calls(), [Call::of(&first)]);
-    merging.try_send(&second).unwrap();
-    drop(merging);
+    coalescing.try_send(&second).unwrap();
+    drop(coalescing);
     assert_eq!(recorder.calls(), [Call::of(&first), Call::of(&second)]);
 }
 
@@ -235,7 +242,7 @@ async fn any_mixture_arrives_whole_and_in_order() {
         random ^= random << 17;
         random % below
     };
-    let (recorder, merging) = merging();
+    let (recorder, coalescing) = coalescing();
     let mut expected = Vec::new();
     for number in 0..20_000_u32 {
         let datagram = [50, DATAGRAM, 16_000][next(3) as usize];
@@ -247,7 +254,7 @@ async fn any_mixture_arrives_whole_and_in_order() {
         if next(50) == 0 {
             recorder.block();
         }
-        while merging.try_send(&transmit).is_err() {
+        while coalescing.try_send(&transmit).is_err() {
             recorder.unblock();
         }
         let Call { to, datagrams } = Call::of(&transmit);

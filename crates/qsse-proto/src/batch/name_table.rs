@@ -1,22 +1,22 @@
-//! Which names an open batch has already written, and where.
+//! The names that an open batch has already written, and their positions.
 
 use super::names::Positions;
 use crate::intern::hash;
 
-/// The topics of an open batch: the last one, and a small table for the others.
+/// The topics of an open batch: the last one, and a small hash table for the others.
 #[derive(Debug, Default)]
 pub(super) struct TopicNames {
     count: u32,
     first: u32,
     others: Vec<u32>,
     last: Slot,
-    /// Made at the second topic of a batch: most feeds are of one.
+    /// Made for the second topic of a batch. Most feeds have one topic.
     table: Vec<Slot>,
-    /// Slots of earlier batches have another one, so that nothing is cleared in between.
+    /// Slots of earlier batches have another generation, so nothing needs to be cleared in between.
     generation: u32,
 }
 
-/// A topic that was named at `at`, where its length byte is.
+/// A topic whose length byte is at `at`.
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
     generation: u32,
@@ -24,12 +24,12 @@ struct Slot {
     number: u32,
 }
 
-/// A power of two. Names that meet in a slot are written again and again, so there are a few times
-/// more slots than a usual batch has topics; together 3 KiB.
+/// A power of two. Names that share a slot are written again each time, so there are several times
+/// more slots than a usual batch has topics. Together they take 3 KiB.
 const SLOTS: usize = 256;
 
 impl TopicNames {
-    /// The number of `topic`, if it has one and is not forgotten.
+    /// Returns the number of `topic`, if the table still has it.
     #[inline]
     pub(super) fn find(&mut self, buf: &[u8], topic: &[u8]) -> Option<u32> {
         if self.count == 0 {
@@ -49,7 +49,7 @@ impl TopicNames {
         Some(slot.number)
     }
 
-    /// Writes `topic` with its length and gives it the next number (`QP-6.4`).
+    /// Writes `topic` with its length, and gives it the next number (`QP-6.4`).
     pub(super) fn add(&mut self, buf: &mut Vec<u8>, topic: &[u8]) {
         let at = write(buf, topic);
         if self.count == 0 {
@@ -85,13 +85,14 @@ impl TopicNames {
         self.table.capacity() * size_of::<Slot>() + self.others.capacity() * size_of::<u32>()
     }
 
-    /// Puts the first topic where the others will be looked for.
+    /// Prepares the table, and enters the first topic into it.
     fn make_table(&mut self, buf: &[u8]) {
         if self.table.is_empty() {
             self.table = vec![Slot::default(); SLOTS];
         }
         if self.generation == 0 {
-            // It went round: slots of four billion batches ago would look like those of this one.
+            // The generation wrapped around: slots of four billion batches ago would look like
+            // current ones.
             self.table.fill(Slot::default());
             self.generation = 1;
             self.last.generation = 1;
@@ -100,17 +101,17 @@ impl TopicNames {
     }
 }
 
-/// The kinds of an open batch, of which there are few.
+/// The kinds of an open batch. There are few of them.
 #[derive(Debug, Default)]
 pub(super) struct KindNames {
     positions: Vec<u32>,
 }
 
-/// Further kinds are written in full each time.
+/// Kinds beyond this number are written in full each time.
 const KINDS: usize = 16;
 
 impl KindNames {
-    /// The number of `kind`, if it has one and is not forgotten.
+    /// Returns the number of `kind`, if it has one.
     #[inline]
     pub(super) fn find(&self, buf: &[u8], kind: &str) -> Option<u32> {
         if kind == crate::kind::Kind::MESSAGE_TEXT {
@@ -122,7 +123,7 @@ impl KindNames {
         found.map(|(number, _)| number)
     }
 
-    /// Writes `kind` with its length and gives it the next number (`QP-6.5`).
+    /// Writes `kind` with its length, and gives it the next number (`QP-6.5`).
     pub(super) fn add(&mut self, buf: &mut Vec<u8>, kind: &[u8]) {
         let at = write(buf, kind);
         if self.positions.len() < KINDS {
@@ -141,18 +142,18 @@ impl KindNames {
 
 #[inline]
 fn slot(topic: &[u8]) -> usize {
-    // The high bits are the well mixed ones.
+    // The high bits are mixed best.
     (hash(topic) >> 40) as usize % SLOTS
 }
 
-/// The name whose length byte is at `at`.
+/// Returns the name whose length byte is at `at`.
 #[inline]
 fn name(buf: &[u8], at: u32) -> &[u8] {
     let at = at as usize;
     &buf[at + 1..][..usize::from(buf[at])]
 }
 
-/// Appends a name and says where. Longer ones are caught before.
+/// Appends a name and returns its position. The caller has checked the length.
 fn write(buf: &mut Vec<u8>, name: &[u8]) -> u32 {
     let at = u32::try_from(buf.len()).expect("a batch is shorter than 4 GiB");
     buf.push(name.len() as u8);
@@ -170,7 +171,7 @@ mod tests {
             generation: u32::MAX,
             ..TopicNames::default()
         };
-        // A slot that was never written says that its name is at 0, and is of generation 0.
+        // An unused slot says that its name is at 0 and its generation is 0.
         let mut buf = b"\x01c".to_vec();
         for topic in [b"a", b"b"] {
             assert_eq!(names.find(&buf, topic), None);

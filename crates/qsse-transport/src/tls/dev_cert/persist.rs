@@ -1,4 +1,4 @@
-//! Making, keeping and renewing the development certificate.
+//! The development certificate on disk: made, stored and renewed.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
@@ -6,36 +6,44 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::crypto;
-use crate::tls::{ServerTls, TlsError, self_signed};
+use crate::error::TlsError;
+use crate::tls::pem::{self, Identity};
+use crate::tls::self_signed;
 
-/// A server that starts when less than this is left renews the certificate.
+/// The remaining lifetime below which a server that starts renews the certificate.
 const RENEWED_BEFORE: Duration = Duration::from_secs(90 * 24 * 3600);
 
-/// First line of the file, before the moment the certificate expires in seconds since 1970. PEM
+/// The first line of the file, followed by the certificate's expiry in seconds since 1970. PEM
 /// readers skip it.
 const EXPIRY: &str = "# qsse development certificate, valid until (Unix time): ";
 
-/// The certificate in the file at `path`; made, renewed or repaired when needed; in memory when it
-/// cannot be kept.
-pub(in crate::tls) fn load_or_make(path: Option<&Path>) -> Result<ServerTls, TlsError> {
+/// Returns the certificate in the file at `path`. Makes, renews or repairs it if needed; makes one
+/// in memory if it cannot be stored.
+pub(in crate::tls) fn load_or_make(path: Option<&Path>) -> Result<Identity, TlsError> {
     let Some(path) = path else {
         tracing::warn!(
-            "there is no folder to keep the development certificate in, so this one is gone at the server's end: set QSSE_STATE_DIR"
+            "there is no folder for the development certificate, so clients must trust a new one \
+             after each start: set QSSE_STATE_DIR"
         );
-        return ServerTls::self_signed([] as [&str; 0]);
+        return in_memory();
     };
-    match keep(path) {
-        Ok(tls) => Ok(tls),
+    match load_or_store(path) {
+        Ok(identity) => Ok(identity),
         Err(Failure::Tls(error)) => Err(error),
         Err(Failure::Io(error)) => {
             tracing::warn!(
                 path = %path.display(), %error,
-                "the development certificate cannot be kept, so this one is gone at the server's end: make its folder \
-                 writable or set QSSE_STATE_DIR"
+                "the development certificate cannot be stored, so clients must trust a new one \
+                 after each start: make its folder writable or set QSSE_STATE_DIR"
             );
-            ServerTls::self_signed([] as [&str; 0])
+            in_memory()
         }
     }
+}
+
+fn in_memory() -> Result<Identity, TlsError> {
+    let made = self_signed::make(Vec::new())?;
+    pem::identity_in(made.as_bytes())
 }
 
 enum Failure {
@@ -49,11 +57,11 @@ impl From<io::Error> for Failure {
     }
 }
 
-fn keep(path: &Path) -> Result<ServerTls, Failure> {
+fn load_or_store(path: &Path) -> Result<Identity, Failure> {
     let mut replace = false;
     match fs::read(path) {
         Ok(pem) => match usable(&pem) {
-            Some(tls) => return Ok(tls),
+            Some(identity) => return Ok(identity),
             None => replace = true,
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -63,28 +71,28 @@ fn keep(path: &Path) -> Result<ServerTls, Failure> {
     let made = self_signed::make(Vec::new()).map_err(Failure::Tls)?;
     let text = format!("{EXPIRY}{}\n{made}", expires.as_secs());
     publish(path, &text, replace)?;
-    // Another server may have been first: what counts is what clients read.
+    // Another server may have stored one first. Clients read the file, so the file counts.
     let pem = fs::read(path)?;
     usable(&pem).ok_or_else(|| {
         Failure::Io(io::Error::other(
-            "it was changed by another program while being made",
+            "another program changed it while it was being made",
         ))
     })
 }
 
-/// The certificate in `pem`, unless it is damaged or due for renewal.
-fn usable(pem: &[u8]) -> Option<ServerTls> {
+/// Returns the certificate in `pem`, unless it is damaged or due for renewal.
+fn usable(pem: &[u8]) -> Option<Identity> {
     let first = pem.split(|byte| *byte == b'\n').next()?;
     let expires = std::str::from_utf8(first).ok()?.strip_prefix(EXPIRY)?;
     let expires = Duration::from_secs(expires.trim().parse().ok()?);
     if expires < now() + RENEWED_BEFORE {
         return None;
     }
-    ServerTls::pem(pem, pem).ok()
+    pem::identity_in(pem).ok()
 }
 
-/// Puts `text` at `path`, whole or not at all. Without `replace`, a file that is there by now is
-/// left alone.
+/// Writes `text` to `path` atomically. Without `replace`, a file that exists by then is left
+/// unchanged.
 fn publish(path: &Path, text: &str, replace: bool) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         private_folder(folder)?;
@@ -94,14 +102,14 @@ fn publish(path: &Path, text: &str, replace: bool) -> io::Result<()> {
         match fs::hard_link(&temporary.0, path) {
             Ok(()) => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
-            // A file system without hard links: the last of several servers wins.
+            // The file system has no hard links: the last of several servers wins.
             Err(_) => {}
         }
     }
     fs::rename(&temporary.0, path)
 }
 
-/// A file beside its destination that is gone when dropped.
+/// A file beside its destination. It is removed on drop.
 struct Temporary(PathBuf);
 
 impl Temporary {
@@ -121,7 +129,7 @@ impl Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // Gone already after a rename.
+        // After a rename it no longer exists.
         let _ = fs::remove_file(&self.0);
     }
 }

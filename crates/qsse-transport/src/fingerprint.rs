@@ -8,28 +8,29 @@ use sha2::{Digest, Sha256};
 
 /// The SHA-256 of a certificate's DER form.
 ///
-/// Shown as openssl shows it, `B9:4D:…`; read with or without colons, in either case, and also with
-/// the words that `openssl x509 -noout -fingerprint -sha256` prints before it.
+/// It is printed as openssl prints it: `B9:4D:…`. It is parsed with or without colons, in upper or
+/// lower case, and also with the words that `openssl x509 -noout -fingerprint -sha256` prints
+/// before it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// From the digest itself.
+    /// Creates a fingerprint from the digest.
     pub const fn from_bytes(digest: [u8; 32]) -> Self {
         Self(digest)
     }
 
-    /// Of a certificate in DER form.
+    /// Returns the fingerprint of a certificate in DER form.
     pub fn of(certificate: &[u8]) -> Self {
         Self(Sha256::digest(certificate).into())
     }
 
-    /// The digest itself.
+    /// Returns the digest.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// 64 lowercase hexadecimal digits without colons, as URLs carry it.
+    /// Returns 64 lowercase hexadecimal digits without colons, as in URLs.
     pub fn to_hex(&self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
@@ -57,7 +58,7 @@ impl FromStr for Fingerprint {
     type Err = FingerprintError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // openssl: "sha256 Fingerprint=B9:4D:…"
+        // openssl prints "sha256 Fingerprint=B9:4D:…".
         let hex = text.rsplit('=').next().unwrap_or(text).trim();
         let mut digest = [0; 32];
         let mut digits = 0;
@@ -88,7 +89,7 @@ impl<'de> Deserialize<'de> for Fingerprint {
     }
 }
 
-/// Why a text is no fingerprint.
+/// Why a text is not a fingerprint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FingerprintError {
@@ -97,13 +98,13 @@ pub enum FingerprintError {
         "{0:?} is not a hexadecimal digit: a fingerprint has 64 of them, with or without colons"
     )]
     NotHex(char),
-    /// It is as long as a SHA-1 fingerprint.
+    /// It has the length of a SHA-1 fingerprint.
     #[error(
-        "this is a SHA-1 fingerprint: take the SHA-256 one (openssl x509 -noout -fingerprint -sha256)"
+        "this is a SHA-1 fingerprint: use the SHA-256 one (openssl x509 -noout -fingerprint -sha256)"
     )]
     Sha1,
-    /// It has another number of digits than 64.
-    #[error("a SHA-256 fingerprint has 64 hexadecimal digits, this has {0}")]
+    /// It does not have 64 digits.
+    #[error("a SHA-256 fingerprint has 64 hexadecimal digits, this one has {0}")]
     Length(usize),
 }
 

@@ -1,4 +1,4 @@
-//! [`Place`]: which of an endpoint's sockets a connection belongs to, told by its ids.
+//! [`ShardConnectionIds`]: connection ids that tell the system which shard a packet belongs to.
 
 use std::time::Duration;
 
@@ -6,17 +6,18 @@ use quinn_proto::{ConnectionId, ConnectionIdGenerator, RandomConnectionIdGenerat
 
 use super::CONNECTION_ID_BYTES;
 
-/// One shard among several: those connections whose ids' first byte, modulo `count`, is `index`.
+/// One shard among several. It owns the connections whose id has a first byte that is `index`
+/// modulo `count`.
 ///
-/// Clients draw the id of their first packet at random, and so their shard.
+/// A client draws the id of its first packet at random, so its shard is random too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct ShardId {
     pub(crate) index: u8,
     pub(crate) count: u8,
 }
 
-impl Place {
-    /// The byte nearest below `byte`, or if there is none above, that names this place.
+impl ShardId {
+    /// Returns the byte nearest to `byte` that names this shard.
     fn named_by(self, byte: u8) -> u8 {
         let block = byte - byte % self.count;
         block
@@ -25,25 +26,25 @@ impl Place {
     }
 }
 
-/// Random connection ids that name a place.
-pub(crate) struct PlacedIds {
+/// Generates random connection ids that name a shard.
+pub(crate) struct ShardConnectionIds {
     random: RandomConnectionIdGenerator,
-    place: Place,
+    shard: ShardId,
 }
 
-impl PlacedIds {
-    pub(crate) fn new(place: Place) -> Self {
+impl ShardConnectionIds {
+    pub(crate) fn new(shard: ShardId) -> Self {
         Self {
             random: RandomConnectionIdGenerator::new(CONNECTION_ID_BYTES),
-            place,
+            shard,
         }
     }
 }
 
-impl ConnectionIdGenerator for PlacedIds {
+impl ConnectionIdGenerator for ShardConnectionIds {
     fn generate_cid(&mut self) -> ConnectionId {
         let mut id = self.random.generate_cid();
-        id[0] = self.place.named_by(id[0]);
+        id[0] = self.shard.named_by(id[0]);
         id
     }
 
@@ -61,15 +62,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_id_names_its_place() {
+    fn every_id_names_its_shard() {
         for count in 1..=64 {
             for index in 0..count {
-                let place = Place { index, count };
-                assert!((0..=255).all(|byte| place.named_by(byte) % count == index));
+                let shard = ShardId { index, count };
+                assert!((0..=255).all(|byte| shard.named_by(byte) % count == index));
             }
         }
-        let place = Place { index: 2, count: 3 };
-        let mut ids = PlacedIds::new(place);
+        let shard = ShardId { index: 2, count: 3 };
+        let mut ids = ShardConnectionIds::new(shard);
         let drawn: Vec<_> = (0..100).map(|_| ids.generate_cid()).collect();
         assert!(
             drawn
