@@ -141,7 +141,7 @@ fn describe(f: &mut fmt::Formatter<'_>, what: &str, kind: ErrorKind, offset: usi
         ErrorKind::EmptySegment => write!(
             f,
             "{what} has an empty segment at byte {offset}: \
-             remove the extra dot or put a name there"
+             remove the dot too many or put a name there"
         ),
         ErrorKind::ControlCharacter => {
             write!(

@@ -23,7 +23,7 @@ pub enum ConnectionError {
     LocallyClosed,
     /// Nothing arrived from the peer during the idle timeout: it was killed, or the network is
     /// down.
-    #[error("nothing arrived from the peer during the idle timeout")]
+    #[error("the peer has not been heard of for longer than the idle timeout")]
     TimedOut,
     /// The peer no longer knows the connection: it was restarted, or it lost its state.
     #[error("the peer no longer knows this connection: it was probably restarted")]

@@ -26,8 +26,8 @@ pub enum TlsError {
     },
     /// The file contains no certificate.
     #[error(
-        "no certificate in {origin}: {found}; give the certificate's file, which has a line BEGIN \
-         CERTIFICATE"
+        "no certificate in {origin}: {found}; give the file of the certificate, which has a line \
+         BEGIN CERTIFICATE"
     )]
     NoCertificate {
         /// The file.
@@ -37,7 +37,8 @@ pub enum TlsError {
     },
     /// The file contains no private key.
     #[error(
-        "no private key in {origin}: {found}; give the key's file, which has a line BEGIN PRIVATE KEY"
+        "no private key in {origin}: {found}; give the file of the key, which has a line BEGIN \
+         PRIVATE KEY"
     )]
     NoKey {
         /// The file.

@@ -175,7 +175,7 @@ fn found(pem: &[u8], command: &str) -> String {
     } else if labels.is_empty() {
         "it is not in PEM form".into()
     } else {
-        format!("it contains {}", labels.join(", "))
+        format!("it holds {}", labels.join(", "))
     }
 }
 
