@@ -82,7 +82,7 @@ fn every<T: Serialize + DeserializeOwned>(base: &T) -> Vec<(String, T)> {
             *changed.pointer_mut(&path).unwrap() = extreme.clone();
             let text = whole.pointer(&path).unwrap();
             // Of the texts, only durations have extremes.
-            let is_duration = |text| humantime::parse_duration(text).is_ok();
+            let is_duration = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
             let is_word = text.as_str().is_some_and(|text| !is_duration(text));
             if let Ok(config) = serde_json::from_value(changed)
                 && !is_word
