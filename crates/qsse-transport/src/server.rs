@@ -2,9 +2,9 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
 use qsse_proto::Code;
@@ -13,8 +13,8 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::config::TransportConfig;
-use crate::error::{BindError, cut};
-use crate::quic::{self, PathMtu, Randomness, ShardId, varint};
+use crate::error::BindError;
+use crate::quic::{self, PathMtu, Randomness, ShardId};
 use crate::socket::UdpBuffers;
 use crate::tls::{ServerTls, TlsError};
 
@@ -23,13 +23,15 @@ mod configs;
 mod handshake;
 mod in_turn;
 mod shard;
+mod shared;
 
 pub use admission::EndpointStats;
 use admission::{Admission, Gate};
 use configs::Configs;
 pub use handshake::Handshake;
-use in_turn::{InTurn, Turn};
+use in_turn::InTurn;
 use shard::{Shard, ShardSocket};
+use shared::Shared;
 
 /// How long [`ServerEndpoint::release`] waits for the port to become free.
 const RELEASE: Duration = Duration::from_secs(1);
@@ -323,81 +325,5 @@ impl ServerEndpoint {
     /// Returns counters of connections and handshakes.
     pub fn stats(&self) -> EndpointStats {
         self.shared.gate.stats(self.shared.open_connections())
-    }
-}
-
-#[derive(Debug)]
-struct Shared {
-    shards: Vec<Shard>,
-    in_turn: InTurn,
-    address: SocketAddr,
-    buffers: Option<UdpBuffers>,
-    gate: Arc<Gate>,
-    quinn: Mutex<Configs>,
-    config: TransportConfig,
-    randomness: Randomness,
-    stopped: watch::Sender<bool>,
-}
-
-impl Shared {
-    /// Polls for the next client of any shard, starting with the shard whose turn it is. Returns
-    /// `None` if a shard has ended.
-    fn poll_accept<'s>(
-        &'s self,
-        accepts: &mut [Pin<Box<quinn::Accept<'_>>>],
-        turn: Turn,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<(quinn::Incoming, &'s Shard)>> {
-        turn.poll(accepts.len(), |at| accepts[at].as_mut().poll(cx))
-            .map(|(at, incoming)| Some((incoming?, &self.shards[at])))
-    }
-
-    /// Returns the settings for a client whose path carries more than the standard one.
-    fn config_for(&self, incoming: &quinn::Incoming) -> Option<Arc<quinn::ServerConfig>> {
-        // A simulated network has no routes.
-        self.buffers?;
-        let path = PathMtu::to(incoming.remote_address(), &self.config);
-        let quinn = self.quinn.lock().expect("no code panics while holding it");
-        quinn.for_path(path)
-    }
-
-    fn open_connections(&self) -> usize {
-        let open = |shard: &Shard| shard.endpoint.open_connections();
-        self.shards.iter().map(open).sum()
-    }
-
-    fn stop_accepting(&self) {
-        let first = self
-            .stopped
-            .send_if_modified(|stopped| !std::mem::replace(stopped, true));
-        if !first {
-            return;
-        }
-        for Shard {
-            endpoint, runtime, ..
-        } in &self.shards
-        {
-            // A refused client knows at once; an ignored one would wait for its deadline.
-            let endpoint = endpoint.clone();
-            let gate = self.gate.clone();
-            runtime.spawn(async move {
-                while let Some(incoming) = endpoint.accept().await {
-                    gate.count_refused();
-                    incoming.refuse();
-                }
-            });
-        }
-    }
-
-    fn close(&self, code: Code, reason: &str) {
-        for shard in &self.shards {
-            shard.endpoint.close(varint(code), cut(reason).as_bytes());
-        }
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        self.close(Code::NO_ERROR, "");
     }
 }

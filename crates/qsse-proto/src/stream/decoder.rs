@@ -1,5 +1,7 @@
 //! [`Decoder`]: decodes items from chunks of any size, each as soon as its own bytes have arrived.
 
+mod state;
+
 use super::input::{ChunkRange, Input};
 use super::{EpochChange, Gap, Heartbeat, Item, StreamHeader};
 use crate::batch::{self, EventMeta, Head, Preamble, Reading, malformed, stopped};
@@ -7,9 +9,10 @@ use crate::error::DecodeError;
 use crate::event::{Event, LentEvent};
 use crate::event_id::{Epoch, EventId};
 use crate::frame::{self, Frame, HEADER_BYTES, LENGTH_BYTES, kind};
-use crate::limits::{self, BATCH_BYTES, STREAM_FRAME_BYTES};
+use crate::limits::{self, BATCH_BYTES};
 use crate::varint::Stop;
 use bytes::{Bytes, BytesMut};
+use state::State;
 
 /// Decodes a subscription's stream.
 ///
@@ -60,18 +63,6 @@ pub struct Decoder {
 struct WholeEvent {
     meta: EventMeta,
     data: ChunkRange,
-}
-
-#[derive(Debug)]
-enum State {
-    Frame,
-    Small(u8),
-    Skip,
-    Preamble,
-    Events,
-    /// The event in `straddling` has this many bytes of data.
-    Data(usize),
-    Failed(Box<DecodeError>),
 }
 
 /// The result of a step.
@@ -226,36 +217,11 @@ impl Decoder {
         let Some(&kind) = window.get(LENGTH_BYTES) else {
             return Ok(self.need_more());
         };
-        self.state = self.state_for(kind, length)?;
+        self.state = State::of_frame(kind, length, self.started)?;
         self.input.consume(HEADER_BYTES);
         self.body = length - 1;
         self.left = self.body;
         Ok(Flow::Go)
-    }
-
-    /// Returns the state that reads the body of a frame.
-    fn state_for(&self, kind: u8, length: usize) -> Result<State, DecodeError> {
-        match kind {
-            // QP-3.5
-            _ if kind::is_extension(kind) => Ok(State::Skip),
-            // QP-5.6: the header comes first and once.
-            kind::STREAM_HEADER | kind::BATCH | kind::GAP | kind::HEARTBEAT | kind::EPOCH
-                if (kind == kind::STREAM_HEADER) == self.started =>
-            {
-                Err(DecodeError::UnexpectedFrame { kind })
-            }
-            kind::BATCH => Ok(State::Preamble),
-            kind::STREAM_HEADER | kind::GAP | kind::HEARTBEAT | kind::EPOCH => {
-                if length > STREAM_FRAME_BYTES {
-                    return Err(DecodeError::FrameTooLarge {
-                        bytes: length,
-                        limit: STREAM_FRAME_BYTES,
-                    });
-                }
-                Ok(State::Small(kind))
-            }
-            kind => Err(DecodeError::misplaced(kind)),
-        }
     }
 
     fn skip_extension(&mut self) -> Flow {
