@@ -85,10 +85,10 @@ impl Session {
     }
 
     /// Refuses here what the server would refuse.
-    pub(crate) fn check_size(&self, len: usize) -> Result<(), PublishError> {
-        let max = self.max_event_bytes;
-        if len > max {
-            Err(PublishError::TooLarge { len, max })
+    pub(crate) fn check_size(&self, bytes: usize) -> Result<(), PublishError> {
+        let limit = self.max_event_bytes;
+        if bytes > limit {
+            Err(PublishError::TooLarge { bytes, limit })
         } else {
             Ok(())
         }
