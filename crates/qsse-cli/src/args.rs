@@ -12,15 +12,15 @@ const ABOUT: &str = "Server-sent events over QUIC: serve, subscribe and publish"
 
 const START: &str = "\
 Start here:
-  qsse demo                        see events flow for some seconds
+  qsse demo                        see events flow for a few seconds
   qsse serve                       a server on this machine
-  qsse sub 'ride.*'                print events as they come
-  qsse pub ride.7.start 'hello'    publish one
+  qsse sub 'ride.*'                print events as they arrive
+  qsse pub ride.7.start 'hello'    publish an event
 
-Quote patterns: a shell would take the * for file names.
+Quote patterns, so that the shell does not expand the *.
 Settings may also come from variables and a file: see qsse check-config.";
 
-/// The whole command line.
+/// Returns the whole command line.
 pub(crate) fn command() -> Command {
     let client = [Group::Client];
     let server = [Group::Serve];
@@ -50,7 +50,7 @@ pub(crate) fn command() -> Command {
         .subcommand(with::<completions::Options>("completions", &[]))
 }
 
-/// A command with options of its own and the flags of some settings.
+/// Creates a command from its own options and the flags of some settings.
 fn with<T: Args>(name: &'static str, groups: &[Group]) -> Command {
     T::augment_args(Command::new(name)).args(flags(groups))
 }
@@ -66,7 +66,7 @@ fn config() -> Arg {
         .help_heading("General")
 }
 
-/// The exit statuses, for help.
+/// Lists the exit statuses for help.
 fn statuses() -> String {
     let mut out = "Exit status:".to_owned();
     for (status, meaning) in Status::MEANINGS {
@@ -84,7 +84,7 @@ mod tests {
         command().debug_assert();
     }
 
-    /// Everything that can be written on the command line stands in the document.
+    /// docs/cli.md names everything that the command line accepts.
     #[test]
     fn the_document_names_every_command_flag_and_status() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/cli.md");

@@ -1,4 +1,4 @@
-//! A client as the settings describe it.
+//! Makes clients from the settings.
 
 use std::path::Path;
 
@@ -11,27 +11,27 @@ use crate::console::message;
 use crate::exit::{usage, usage_because};
 use crate::settings::{Settings, client_config};
 
-/// A client to be awaited, as the settings describe it.
+/// Returns the client that the settings describe, to be awaited.
 ///
 /// # Errors
-/// What is wrong with the settings.
+/// A setting is wrong.
 pub(crate) fn connect(settings: &Settings) -> Result<Connect> {
     let connect = another(settings)?;
     warn(settings);
     Ok(connect)
 }
 
-/// Says on standard error what is dangerous about the settings.
+/// Warns on standard error about dangerous settings.
 pub(crate) fn warn(settings: &Settings) {
     if trusts_anybody(settings).unwrap_or(false) {
         message(Level::WARN, "--insecure: anybody who answers is trusted");
     }
 }
 
-/// Whether `insecure` is on, and nothing stronger says whom to trust.
+/// Returns whether `insecure` is on, and no stronger source overrides it.
 ///
 /// # Errors
-/// When both are said at the same place.
+/// Both are set by the same source.
 fn trusts_anybody(settings: &Settings) -> Result<bool> {
     if !settings.on("insecure") {
         return Ok(false);
@@ -44,18 +44,19 @@ fn trusts_anybody(settings: &Settings) -> Result<bool> {
     Ok(true)
 }
 
-/// [`connect`] without a warning, for one client of many.
+/// Does the same as [`connect`] without the warning, for one client of many.
 ///
 /// # Errors
-/// What is wrong with the settings.
+/// A setting is wrong.
 pub(crate) fn another(settings: &Settings) -> Result<Connect> {
     with(settings, client_config(settings))
 }
 
-/// [`connect`] for one that publishes under this name, unless it has a token: what the token stands for may publish from anywhere.
+/// Does the same as [`connect`] for a publisher of this name. With a token the name is not used,
+/// because the token's owner may publish from anywhere.
 ///
 /// # Errors
-/// What is wrong with the settings.
+/// A setting is wrong.
 pub(crate) fn publisher(settings: &Settings, name: impl FnOnce() -> String) -> Result<Connect> {
     let mut config = client_config(settings);
     if settings.either("token", "token_file")?.is_none() {
@@ -84,7 +85,8 @@ fn with(settings: &Settings, config: Config) -> Result<Connect> {
         Some(_) => {
             let path = settings.text("token_file").to_owned();
             token_in(Path::new(&path))?;
-            // Read each time, so that a newer token is found after a loss of the connection.
+            // The file is read before each connect, so that a new token is used after the
+            // connection was lost.
             connect.token_fn(move || {
                 let token = token_in(Path::new(&path)).map_err(|error| format!("{error:#}"));
                 async move { token }
@@ -94,10 +96,10 @@ fn with(settings: &Settings, config: Config) -> Result<Connect> {
     })
 }
 
-/// Looks at the files that the settings of a client name.
+/// Checks the files that the settings of a client name.
 ///
 /// # Errors
-/// What is wrong with one, or with which of them are set.
+/// A file is wrong, or settings contradict each other.
 pub(crate) fn check_files(settings: &Settings) -> Result<()> {
     let _ = another(settings)?;
     if settings.is_set("ca") {
@@ -107,10 +109,10 @@ pub(crate) fn check_files(settings: &Settings) -> Result<()> {
     Ok(())
 }
 
-/// Refuses what the Go library's protocol lacks, where the settings ask for that protocol.
+/// Refuses what the Go library's protocol lacks, if the settings ask for that protocol.
 ///
 /// # Errors
-/// When they do.
+/// They do.
 pub(crate) fn lacking_in_go(settings: &Settings, what: &str) -> Result<()> {
     if settings.need::<Dialect>("dialect") == Dialect::Go {
         return Err(usage(format!(
@@ -120,7 +122,7 @@ pub(crate) fn lacking_in_go(settings: &Settings, what: &str) -> Result<()> {
     Ok(())
 }
 
-/// The token in a file: its text without white space around it.
+/// Returns the token in a file, without surrounding white space.
 fn token_in(path: &Path) -> Result<String> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| {
@@ -132,7 +134,7 @@ fn token_in(path: &Path) -> Result<String> {
     }
 }
 
-/// Tells on standard error when the connection is lost and when it is back, until the client ends.
+/// Reports on standard error when the connection is lost and re-established, until the client ends.
 pub(crate) async fn report(client: &Client) {
     let mut states = client.state();
     let mut lost = false;

@@ -1,9 +1,11 @@
-//! Standard output and standard error, each written by a thread of its own: a reader that is slow, stuck or gone holds up neither the
-//! runtime's threads nor signals and timeouts.
+//! Standard output and standard error, each written by its own thread. So a reader that is slow,
+//! stuck or gone delays neither the runtime's threads nor signals and timeouts.
 //!
 //! ```text
-//! events, results ──▶ stdout: waits for room ──▶ thread ──▶ 1    an error ends the command, a closed pipe quietly
-//! log, messages ────▶ stderr: never waits ─────▶ thread ──▶ 2    what does not fit is left out and counted
+//! events, results ──▶ stdout: waits for room ──▶ thread ──▶ 1    an error ends the command;
+//!                                                                a closed pipe ends it quietly
+//! log, messages ────▶ stderr: never waits ─────▶ thread ──▶ 2    what does not fit is dropped
+//!                                                                and counted
 //! ```
 
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -15,7 +17,6 @@ use std::time::{Duration, SystemTime};
 
 use tracing::Level;
 
-use crate::exit::Status;
 use crate::text;
 
 mod pipe;
@@ -23,14 +24,14 @@ mod pipe;
 use pipe::OnError;
 pub(crate) use pipe::Pipe;
 
-/// The most of the log and of messages that waits to be read.
+/// The most bytes of log and messages that wait to be read.
 const ERRORS_BYTES: usize = 1024 * 1024;
-/// From here on those who can wait for standard error do.
+/// Above this, code that can wait for standard error does.
 const ERRORS_CALM_BYTES: usize = 64 * 1024;
 
-/// How long the end of the program waits for a standard error that takes nothing.
+/// How long the end of the program waits for a standard error that accepts nothing.
 const ERRORS_STUCK: Duration = Duration::from_secs(1);
-/// How long a command that was stopped waits for a standard output that takes nothing.
+/// How long a stopped command waits for a standard output that accepts nothing.
 pub(crate) const STUCK: Duration = Duration::from_millis(250);
 /// How long the end waits for a slow reader of either.
 pub(crate) const SLOW: Duration = Duration::from_secs(2);
@@ -41,7 +42,7 @@ static STDERR: OnceLock<Arc<Pipe>> = OnceLock::new();
 /// Whether everything on standard error is JSON.
 static JSON: AtomicBool = AtomicBool::new(false);
 
-/// Standard output.
+/// Returns standard output.
 pub(crate) fn stdout() -> &'static Pipe {
     STDOUT.get_or_init(|| Pipe::start("qsse-stdout", pipe::standard_output(), OnError::Stop))
 }
@@ -50,20 +51,21 @@ fn stderr() -> &'static Pipe {
     STDERR.get_or_init(|| Pipe::start("qsse-stderr", pipe::standard_error(), OnError::Lose(lost)))
 }
 
-/// Whether everything on standard error is to be JSON, one object a line.
+/// Sets whether everything on standard error is JSON, one object per line.
 pub(crate) fn write_json(json: bool) {
     JSON.store(json, Ordering::Relaxed);
 }
 
-/// Whether it is.
+/// Returns whether everything on standard error is JSON.
 pub(crate) fn is_json() -> bool {
     JSON.load(Ordering::Relaxed)
 }
 
-/// Prints a line on standard output and waits until it is written. Cancel-safe: the line is written whole all the same.
+/// Prints a line on standard output and waits until it is written. Cancel-safe: the line is written
+/// completely even then.
 ///
 /// # Errors
-/// [`OutputError`].
+/// [`OutputError`] if it cannot be written.
 pub(crate) async fn print(text: impl Display) -> Result<(), OutputError> {
     stdout()
         .write(&mut format!("{text}\n").into_bytes())
@@ -71,10 +73,10 @@ pub(crate) async fn print(text: impl Display) -> Result<(), OutputError> {
     Ok(stdout().written().await?)
 }
 
-/// Writes on standard output and waits: for commands that have nothing else to wait for.
+/// Prints on standard output and waits, for commands that have nothing else to wait for.
 ///
 /// # Errors
-/// [`OutputError`].
+/// [`OutputError`] if it cannot be written.
 pub(crate) fn print_blocking(text: &str) -> Result<(), OutputError> {
     let mut stdout = io::stdout();
     stdout.write_all(text.as_bytes())?;
@@ -87,7 +89,7 @@ pub(crate) fn print_blocking(text: &str) -> Result<(), OutputError> {
 pub(crate) struct OutputError(#[from] io::Error);
 
 impl OutputError {
-    /// Nobody reads it any more: a command ends quietly then.
+    /// Returns whether the reader is gone. A command ends quietly then.
     pub(crate) fn is_closed(&self) -> bool {
         self.0.kind() == ErrorKind::BrokenPipe
     }
@@ -95,16 +97,9 @@ impl OutputError {
     pub(crate) fn unless_closed(self) -> Result<(), Self> {
         if self.is_closed() { Ok(()) } else { Err(self) }
     }
-
-    pub(crate) fn status(&self) -> Status {
-        match self.is_closed() {
-            true => Status::Done,
-            false => Status::Other,
-        }
-    }
 }
 
-/// Says something on standard error, in lines of its own. Never waits.
+/// Prints lines on standard error. Never waits.
 pub(crate) fn tell(text: impl Display) {
     let text = text.to_string();
     if is_json() {
@@ -116,17 +111,17 @@ pub(crate) fn tell(text: impl Display) {
     }
 }
 
-/// Says in one line on standard error what the program notices, with its name before it. Never waits.
+/// Prints a message of the program on standard error, in one line after its name. Never waits.
 pub(crate) fn message(level: Level, text: impl Display) {
     stderr().push(formed(level, &text.to_string()).as_bytes(), ERRORS_BYTES);
 }
 
-/// Waits until standard error has room, for those who would rather wait than lose lines.
+/// Waits until standard error has room, for code that prefers to wait over losing lines.
 pub(crate) async fn told() {
     stderr().below(ERRORS_CALM_BYTES).await;
 }
 
-/// Where the log goes.
+/// The destination of the log.
 pub(crate) struct Log;
 
 impl Write for Log {
@@ -140,7 +135,7 @@ impl Write for Log {
     }
 }
 
-/// Gives both outputs a moment to be read when it is dropped, so also when a panic ends the program.
+/// On drop, gives both outputs a moment to be read. So this also works if a panic ends the program.
 pub(crate) struct Finish;
 
 impl Drop for Finish {
@@ -154,7 +149,8 @@ impl Drop for Finish {
     }
 }
 
-/// Has panics told as everything else, so that they neither wait for standard error nor break its form.
+/// Prints panics like everything else, so that they neither wait for standard error nor break its
+/// format.
 pub(crate) fn catch_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
@@ -173,7 +169,7 @@ pub(crate) fn catch_panics() {
     }));
 }
 
-/// How many lines were left out, as a line itself.
+/// Returns a line that tells how many lines were lost.
 fn lost(lines: u64) -> String {
     let counted = text::counted(lines, "line");
     let were = if lines == 1 { "was" } else { "were" };
@@ -193,7 +189,7 @@ fn formed(level: Level, text: &str) -> String {
     }
 }
 
-/// A message in the form of the log's lines.
+/// Returns a message in the format of the log's lines.
 fn object(level: Level, message: &str) -> String {
     let now = humantime::format_rfc3339_micros(SystemTime::now()).to_string();
     let object = serde_json::json!({

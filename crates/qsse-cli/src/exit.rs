@@ -1,4 +1,4 @@
-//! [`Status`]: what the program's exit status says.
+//! [`Status`]: the program's exit status.
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ use qsse_server::transport::tls::TlsError;
 
 use crate::console::OutputError;
 
-/// The exit statuses; scripts rely on the numbers.
+/// The exit statuses. Scripts depend on the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
     Done = 0,
@@ -30,7 +30,7 @@ pub(crate) enum Status {
 }
 
 impl Status {
-    /// All of them with what they mean, for help and documents.
+    /// All statuses with their meanings, for help and documents.
     pub(crate) const MEANINGS: &[(Self, &str)] = &[
         (Self::Done, "done"),
         (Self::Other, "another failure"),
@@ -58,7 +58,7 @@ impl From<Status> for ExitCode {
     }
 }
 
-/// An error that knows its status; anything may be its source.
+/// An error with a status. Anything may be its source.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub(crate) struct Failure {
@@ -66,7 +66,7 @@ pub(crate) struct Failure {
     message: String,
 }
 
-/// An error with a status and a message.
+/// Creates an error with a status and a message.
 pub(crate) fn fail(status: Status, message: impl Into<String>) -> anyhow::Error {
     Failure {
         status,
@@ -75,17 +75,17 @@ pub(crate) fn fail(status: Status, message: impl Into<String>) -> anyhow::Error 
     .into()
 }
 
-/// Wrong usage or configuration.
+/// Creates an error about usage or configuration.
 pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
     fail(Status::Usage, message)
 }
 
-/// Wrong usage or configuration, as the system says.
+/// Creates an error about usage or configuration, with the system's error.
 pub(crate) fn usage_because(message: impl Display, error: impl Display) -> anyhow::Error {
     usage(format!("{message}: {error}"))
 }
 
-/// The status that fits an error of the program or its libraries.
+/// Returns the status for an error of the program or its libraries.
 pub(crate) fn status_of(error: &anyhow::Error) -> Status {
     if let Some(failure) = error.downcast_ref::<Failure>() {
         failure.status
@@ -104,13 +104,13 @@ pub(crate) fn status_of(error: &anyhow::Error) -> Status {
     } else if error.downcast_ref::<TlsError>().is_some() {
         Status::Usage
     } else if let Some(error) = error.downcast_ref::<OutputError>() {
-        error.status()
+        writing(error)
     } else {
         Status::Other
     }
 }
 
-/// Whether there is nobody to tell of the error.
+/// Returns whether the error need not be reported, because the reader is gone.
 pub(crate) fn is_quiet(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<OutputError>()
@@ -171,7 +171,7 @@ fn publishing(error: &PublishError) -> Status {
     }
 }
 
-/// A request that the server refused; the token itself was good.
+/// Returns the status for a request that the server refused although it accepted the token.
 fn refused(code: Code) -> Status {
     match code {
         Code::TOKEN_EXPIRED => Status::Token,
@@ -196,6 +196,13 @@ pub(crate) fn closed(reason: &CloseReason) -> Status {
         ) if matches!(*code, Code::NOT_AUTHORISED | Code::TOKEN_EXPIRED) => Status::Token,
         CloseReason::Lost(_) => Status::Unreachable,
         _ => Status::Other,
+    }
+}
+
+fn writing(error: &OutputError) -> Status {
+    match error.is_closed() {
+        true => Status::Done,
+        false => Status::Other,
     }
 }
 

@@ -8,7 +8,8 @@ use crate::console;
 use crate::settings::Settings;
 use crate::text;
 
-/// Whether the command line or the environment asks for JSON, for what is told before the settings are known.
+/// Returns whether the command line or the environment asks for JSON. This is for messages before
+/// the settings are loaded.
 pub(crate) fn is_json_asked_for(args: impl Iterator<Item = OsString>) -> bool {
     let mut args = args.take_while(|arg| arg != "--");
     let mut format = std::env::var_os("QSSE_LOG_FORMAT");
@@ -25,12 +26,12 @@ pub(crate) fn is_json_asked_for(args: impl Iterator<Item = OsString>) -> bool {
     format.is_some_and(|format| format == "json")
 }
 
-/// Starts the log as the settings say.
+/// Starts the log that the settings describe.
 pub(crate) fn start(settings: &Settings) {
     let filter = EnvFilter::new(settings.text("log_level"));
     let json = settings.text("log_format") == "json";
     console::write_json(json);
-    // Its own way to tell of a failure is `eprintln!`, which panics; this writer never fails.
+    // The default reports failures with `eprintln!`, which may panic. This writer never fails.
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .log_internal_errors(false)
@@ -39,7 +40,7 @@ pub(crate) fn start(settings: &Settings) {
     let _ = if json {
         log.json().try_init()
     } else {
-        let colours = text::coloured(settings, &std::io::stderr());
+        let colours = text::coloured(settings.text("color"), &std::io::stderr());
         log.with_ansi(colours).try_init()
     };
 }

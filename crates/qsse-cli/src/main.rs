@@ -2,7 +2,7 @@
 #![deny(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "they block, and panic where nobody reads: see console"
+    reason = "they block, and panic if nobody reads: see console"
 )]
 
 use std::process::ExitCode;
@@ -17,6 +17,7 @@ mod output;
 mod serve;
 mod settings;
 mod signals;
+mod stop;
 mod text;
 
 fn main() -> ExitCode {

@@ -1,4 +1,4 @@
-//! How `sub` writes events: text for people, JSON lines or raw data for programs.
+//! The output formats of `sub`: text for people, JSON lines or raw data for programs.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::text;
 
-/// The form of the output.
+/// The format of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     Text {
@@ -17,14 +17,14 @@ pub(crate) enum Format {
         ids: bool,
     },
     Json,
-    /// Data, and this byte.
+    /// The data, then this byte.
     Raw(u8),
 }
 
 /// Writes events to memory.
 pub(crate) struct Output {
     format: Format,
-    /// What was written and not taken yet.
+    /// What was written and not yet taken.
     pub(crate) buffer: Vec<u8>,
     line: String,
 }
@@ -90,7 +90,8 @@ impl Output {
         }
     }
 
-    /// Writes a notice as an object among the JSON lines. In other formats, returns the text for standard error.
+    /// Writes a notice as an object among JSON lines. In other formats, returns a text for standard
+    /// error.
     pub(crate) fn notice(&mut self, notice: &Notice) -> Option<String> {
         let object = match (self.format, notice) {
             (Format::Json, Notice::Gap(gap)) => JsonNotice::Gap {
@@ -137,7 +138,7 @@ struct JsonEvent<'a> {
     encoding: Option<&'static str>,
 }
 
-/// What is no event: one object with one key.
+/// A notice: an object with one key.
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
 enum JsonNotice {

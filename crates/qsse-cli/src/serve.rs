@@ -1,4 +1,4 @@
-//! The parts of `qsse serve`: who may do what, and the metrics over HTTP.
+//! The parts of `qsse serve`: access control, and metrics over HTTP.
 
 pub(crate) mod access;
 pub(crate) mod http;

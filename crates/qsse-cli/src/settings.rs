@@ -1,7 +1,7 @@
-//! [`Settings`]: everything that a flag, a variable or the configuration file may say, in one table.
+//! [`Settings`]: everything that flags, variables and the configuration file can set, in one table.
 //!
-//! The table makes the flags, the names of the variables, the keys of the file, `check-config` and `docs/configuration.md`, so that
-//! they cannot part.
+//! The table defines the flags, the variables, the keys of the file, `check-config` and
+//! `docs/configuration.md`, so they always agree.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,7 +26,7 @@ pub(crate) use load::load;
 pub(crate) use nearest::nearest;
 pub(crate) use table::TABLE;
 
-/// Who a setting is for, and so which commands have its flag.
+/// The users of a setting, which decide which commands have its flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Group {
     /// Every command.
@@ -37,35 +37,36 @@ pub(crate) enum Group {
     ClientDetail,
     /// `serve`.
     Serve,
-    /// What `serve` permits, without flags.
+    /// Limits of `serve`, without flags.
     Limits,
 }
 
 /// One setting.
 pub(crate) struct Setting {
-    /// Its key in the file; the flag has `-` for `_`, the variable is `QSSE_` and the key in capitals.
+    /// The key in the file. The flag has `-` for `_`; the variable is `QSSE_` and the key in
+    /// capitals.
     pub(crate) key: &'static str,
     pub(crate) group: Group,
     pub(crate) shape: Shape,
-    /// As one would write it; empty for none.
+    /// The default as text; empty for none.
     pub(crate) default: &'static str,
     pub(crate) help: &'static str,
-    /// What is wrong with a value, if anything.
+    /// Returns what is wrong with a value, if anything.
     check: fn(&str) -> Result<(), String>,
 }
 
-/// What a setting's value looks like.
+/// The form of a setting's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// One value of this name.
+    /// One value with this placeholder.
     One(&'static str),
     /// One value that is never shown.
     Secret(&'static str),
-    /// Several: separated by commas or repeated, in the file an array.
+    /// Several values: separated by commas or repeated; an array in the file.
     Many(&'static str),
-    /// On or off; the flag switches on.
+    /// On or off; the flag switches it on.
     Switch,
-    /// On or off; the flag `--no-…` switches off, and this is what it says.
+    /// On or off; the flag `--no-…` switches it off, and has this help.
     Negated(&'static str),
 }
 
@@ -74,7 +75,7 @@ impl Setting {
         !matches!(self.group, Group::ClientDetail | Group::Limits)
     }
 
-    /// The long flag, without its dashes.
+    /// Returns the long flag, without its dashes.
     pub(crate) fn long(&self) -> String {
         let name = self.key.replace('_', "-");
         match self.shape {
@@ -87,7 +88,8 @@ impl Setting {
         format!("QSSE_{}", self.key.replace('.', "_").to_uppercase())
     }
 
-    /// Whether an empty value is a mistake: taken as none, it would open a server, trust or show another identity, or keep nothing.
+    /// Returns whether an empty value is an error. If it counted as none, it would open a server,
+    /// trust or present another identity, or store nothing.
     pub(crate) fn is_never_empty(&self) -> bool {
         [
             "ca",
@@ -103,13 +105,13 @@ impl Setting {
         .contains(&self.key)
     }
 
-    /// The setting of this key.
+    /// Finds the setting with this key.
     pub(crate) fn find(key: &str) -> Option<&'static Self> {
         TABLE.iter().find(|setting| setting.key == key)
     }
 }
 
-/// Where a value came from; the greater goes before.
+/// The source of a value. A greater one takes precedence.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Source {
     Default,
@@ -140,26 +142,26 @@ impl fmt::Display for Source {
     }
 }
 
-/// What a setting is, and why.
+/// The value of a setting, and its source.
 #[derive(Clone, Debug)]
 pub(crate) struct Value {
     pub(crate) texts: Vec<String>,
     pub(crate) source: Source,
 }
 
-/// The effective settings; every value has been checked.
+/// The effective settings. All values have been checked.
 #[derive(Debug)]
 pub(crate) struct Settings {
     values: BTreeMap<&'static str, Value>,
 }
 
 impl Settings {
-    /// The value of the setting and where it came from.
+    /// Returns the value of a setting, with its source.
     pub(crate) fn value(&self, key: &str) -> &Value {
         self.values.get(key).expect("the table has this key")
     }
 
-    /// The text of a setting; empty when it is not set.
+    /// Returns the text of a setting; empty if it is not set.
     pub(crate) fn text(&self, key: &str) -> &str {
         self.value(key).texts.first().map_or("", String::as_str)
     }
@@ -168,17 +170,17 @@ impl Settings {
         !self.value(key).texts.is_empty()
     }
 
-    /// Whether a switch is on.
+    /// Returns whether a switch is on.
     pub(crate) fn on(&self, key: &str) -> bool {
         self.text(key) == "true"
     }
 
-    /// A setting as its type.
+    /// Parses a setting.
     pub(crate) fn get<T: FromStr>(&self, key: &str) -> Option<T> {
         self.text(key).parse().ok()
     }
 
-    /// A setting that has a default, as its type.
+    /// Parses a setting that has a default.
     pub(crate) fn need<T: FromStr>(&self, key: &str) -> T {
         self.get(key)
             .expect("checked when it was loaded, and it has a default")
@@ -197,10 +199,10 @@ impl Settings {
         self.need::<bytesize::ByteSize>(key).as_u64()
     }
 
-    /// The one of two settings with the stronger source that is set.
+    /// Returns which of two settings is set by the stronger source, if any.
     ///
     /// # Errors
-    /// When both are set at the same place.
+    /// The same source sets both.
     pub(crate) fn either(&self, a: &'static str, b: &'static str) -> Result<Option<&'static str>> {
         match (self.is_set(a), self.is_set(b)) {
             (false, false) => Ok(None),

@@ -1,4 +1,5 @@
-//! SIGINT and SIGTERM: the first asks to finish, the second ends at once. SIGHUP: a server stays.
+//! SIGINT and SIGTERM: the first asks the program to finish, the second ends it at once. SIGHUP
+//! does not end a server.
 
 use std::sync::Arc;
 
@@ -7,14 +8,14 @@ use tokio::task::AbortHandle;
 
 use crate::exit::Status;
 
-/// Whether a signal has come.
+/// Whether a signal has arrived.
 pub(crate) struct Signals {
     raised: Arc<watch::Sender<bool>>,
     watching: AbortHandle,
 }
 
 impl Signals {
-    /// Takes over both signals. To be called within the runtime.
+    /// Starts to handle both signals. Call it within the runtime.
     pub(crate) fn watch() -> std::io::Result<Self> {
         let raised = Arc::new(watch::Sender::new(false));
         let mut incoming = Incoming::new()?;
@@ -29,12 +30,12 @@ impl Signals {
         Ok(Self { raised, watching })
     }
 
-    /// Whether one has come. Cheap.
+    /// Returns whether a signal has arrived. Cheap.
     pub(crate) fn raised(&self) -> bool {
         *self.raised.borrow()
     }
 
-    /// Waits for the first. Cancel-safe.
+    /// Waits for the first signal. Cancel-safe.
     pub(crate) async fn first(&self) {
         let mut raised = self.raised.subscribe();
         // The sender is `self`, so this cannot fail.
@@ -48,14 +49,14 @@ impl Drop for Signals {
     }
 }
 
-/// SIGHUP, by which daemons are told to read their configuration again; it no longer ends the process.
+/// SIGHUP, which tells daemons to reload their configuration. It no longer ends the process.
 pub(crate) struct Hangup {
     #[cfg(unix)]
     signal: tokio::signal::unix::Signal,
 }
 
 impl Hangup {
-    /// Takes the signal over. To be called within the runtime.
+    /// Starts to handle the signal. Call it within the runtime.
     pub(crate) fn watch() -> std::io::Result<Self> {
         #[cfg(unix)]
         {
@@ -67,7 +68,7 @@ impl Hangup {
         Ok(Self {})
     }
 
-    /// Waits for the next. Cancel-safe.
+    /// Waits for the next signal. Cancel-safe.
     pub(crate) async fn next(&mut self) {
         #[cfg(unix)]
         if self.signal.recv().await.is_some() {
@@ -111,7 +112,7 @@ impl Incoming {
     }
 
     async fn next(&mut self) {
-        // Without a console nobody can interrupt: wait for ever.
+        // Without a console nobody can interrupt, so this waits for ever.
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }

@@ -1,12 +1,10 @@
-//! Text that is safe to show and safe to paste.
+//! Text that is safe to print and to paste.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::io::IsTerminal;
 
-use crate::settings::Settings;
-
-/// How this program was called, for commands to paste.
+/// Returns how this program was called, for commands to paste.
 pub(crate) fn program() -> String {
     let called = std::env::args().next().unwrap_or_default();
     if called.contains('/') {
@@ -16,7 +14,7 @@ pub(crate) fn program() -> String {
     }
 }
 
-/// `text` as one word of a POSIX shell.
+/// Quotes `text` as one word for a POSIX shell.
 pub(crate) fn quoted(text: &str) -> Cow<'_, str> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,=@%+".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
@@ -25,8 +23,8 @@ pub(crate) fn quoted(text: &str) -> Cow<'_, str> {
     format!("'{}'", text.replace('\'', r"'\''")).into()
 }
 
-/// Appends `bytes` with everything escaped that could steer a terminal or forge a line: control characters, marks that
-/// turn the direction of writing, and what is not UTF-8.
+/// Appends `bytes`. Escapes everything that could control a terminal or forge a line: control
+/// characters, marks that change the direction of writing, and bytes that are not UTF-8.
 pub(crate) fn push_visible(out: &mut String, bytes: &[u8]) {
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
@@ -46,7 +44,7 @@ pub(crate) fn push_visible(out: &mut String, bytes: &[u8]) {
     }
 }
 
-/// A message in one line, whatever its parts hold.
+/// Returns a message in one line, whatever it contains.
 pub(crate) fn one_line(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     push_visible(&mut out, text.as_bytes());
@@ -58,7 +56,7 @@ fn is_disturbing(c: char) -> bool {
         || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }
 
-/// `number` with commas between thousands.
+/// Formats `number` with commas between thousands.
 pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
@@ -71,22 +69,22 @@ pub(crate) fn thousands(number: u64) -> String {
     out
 }
 
-/// `count` and the word, in its right form.
+/// Formats `count` and the word in the singular or plural.
 pub(crate) fn counted(count: u64, word: &str) -> String {
     let s = if count == 1 { "" } else { "s" };
     format!("{} {word}{s}", thousands(count))
 }
 
-/// Whether to colour what goes to this stream.
-pub(crate) fn coloured(settings: &Settings, stream: &impl IsTerminal) -> bool {
-    match settings.text("color") {
+/// Returns whether to use colours on this stream: `choice` is `always`, `never` or `auto`.
+pub(crate) fn coloured(choice: &str, stream: &impl IsTerminal) -> bool {
+    match choice {
         "always" => true,
         "never" => false,
         _ => colours_are_welcome() && stream.is_terminal(),
     }
 }
 
-/// Whether the environment has nothing against colours.
+/// Returns whether the environment permits colours.
 pub(crate) fn colours_are_welcome() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

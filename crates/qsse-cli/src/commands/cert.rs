@@ -1,4 +1,4 @@
-//! `qsse cert`: the development certificate, and fingerprints of others.
+//! `qsse cert`: the development certificate, and the fingerprints of others.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
@@ -19,16 +19,16 @@ use crate::exit::{Status, fail, usage, usage_because};
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  qsse cert                                  the development certificate, made if there is none
+  qsse cert                                  the development certificate; makes it if there is none
   qsse cert --file server.pem                the fingerprint of a certificate in a file
-  qsse cert --server events.example.org      the fingerprint that a server shows
+  qsse cert --server events.example.org      the fingerprint that a server presents
 
-A fingerprint that came over the network proves nothing: compare it with one that you got in another way.")]
+A fingerprint from the network proves nothing: compare it with one that you received another way.")]
 pub(crate) struct Options {
     /// Show the fingerprint of the first certificate in this PEM file
     #[arg(long, value_name = "FILE", conflicts_with = "server", value_hint = clap::ValueHint::FilePath)]
     file: Option<PathBuf>,
-    /// Show the fingerprint of the certificate that this server shows
+    /// Show the fingerprint of the certificate that this server presents
     #[arg(short, long, value_name = "URL")]
     server: Option<ServerUrl>,
 }
@@ -43,7 +43,7 @@ pub(crate) async fn run(options: Options) -> Result<Status> {
     Ok(Status::Done)
 }
 
-/// The development certificate.
+/// Describes the development certificate.
 fn own() -> Result<String> {
     let tls = ServerTls::dev_cert()?;
     let fingerprint = tls.fingerprint().context("the certificate was made here")?;
@@ -51,7 +51,7 @@ fn own() -> Result<String> {
     let path = path.ok_or_else(|| {
         fail(
             Status::Other,
-            "the certificate cannot be kept: make the state folder writable or set QSSE_STATE_DIR",
+            "the certificate cannot be stored: make the state folder writable or set QSSE_STATE_DIR",
         )
     })?;
     let mut shown = format!(
@@ -64,7 +64,7 @@ fn own() -> Result<String> {
     Ok(shown)
 }
 
-/// Until when the development certificate in this file is valid, as its first line says.
+/// Returns the expiry of the development certificate in this file, from its first line.
 pub(crate) fn expiry(path: &Path) -> Option<String> {
     let pem = std::fs::read_to_string(path).ok()?;
     let (_, seconds) = pem.lines().next()?.rsplit_once(' ')?;
@@ -103,21 +103,21 @@ async fn of_server(server: &ServerUrl) -> Result<Fingerprint> {
     let error = last.unwrap_or_else(|| anyhow!("{} has no address", server.host()));
     Err(fail(
         Status::Unreachable,
-        format!("cannot see the certificate of {server}: {error:#}"),
+        format!("cannot read the certificate of {server}: {error:#}"),
     ))
 }
 
-/// Only looks at the certificate: nothing is sent to whoever answers.
+/// Reads the certificate. Sends nothing to the server, which is not verified.
 async fn shown_by(address: std::net::SocketAddr, name: &str) -> Result<Fingerprint> {
     let config = TransportConfig::client();
     let endpoint = ClientEndpoint::bind_for(address, &config)?;
-    // Of a server of the Go library too.
+    // Servers of the Go library are reached too.
     let tls = ClientTls::insecure().with_alpn(["qsse/1", "PROTOCOL_QUIC"]);
     let connection = endpoint.connect(address, name, &tls, &config).await?;
     let certificates = connection.peer_certificates().unwrap_or_default();
     connection.close(Code::NO_ERROR, "only looking");
     let first = certificates
         .first()
-        .context("the server showed no certificate")?;
+        .context("the server presented no certificate")?;
     Ok(Fingerprint::of(first))
 }

@@ -1,4 +1,4 @@
-//! `qsse check-config`: what is in effect, and why.
+//! `qsse check-config`: the effective settings and their sources.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -18,14 +18,14 @@ use crate::text;
 /// Show the effective settings and where each came from
 #[derive(Args)]
 #[command(after_help = "\
-Takes the flags of serve, sub and pub, so that a command line can be checked before it is used. Looks also at the files that
-the settings name: certificate, key, tokens, store, authorities. What is wrong there is told on standard error, with status 2.
+Takes the flags of serve, sub and pub, so you can check a command line before you use it. Also checks the files that the
+settings name: certificate, key, tokens, store, authorities. Reports problems on standard error, with status 2.
 
 Examples:
   qsse check-config
   qsse check-config --config qsse.toml --listen 0.0.0.0:4242")]
 pub(crate) struct Options {
-    /// Print one JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     json: bool,
     /// Print docs/configuration.md
@@ -49,7 +49,8 @@ pub(crate) fn run(options: &Options, settings: &Settings) -> Result<Status> {
     })
 }
 
-/// What is wrong with the files that the settings name, and with settings that do not go together.
+/// Returns the problems with the files that the settings name, and with settings that contradict
+/// each other.
 fn problems(settings: &Settings) -> Vec<anyhow::Error> {
     let checks = [
         Access::from_settings(settings).err(),
@@ -60,7 +61,7 @@ fn problems(settings: &Settings) -> Vec<anyhow::Error> {
     checks.into_iter().flatten().collect()
 }
 
-/// A store may be absent, then it is made in a folder that is there.
+/// Checks that a store is there or can be made.
 fn store(path: &str) -> Result<()> {
     if path.is_empty() {
         return Ok(());
@@ -77,7 +78,7 @@ fn store(path: &str) -> Result<()> {
     let mut above = above.filter(|folder| !folder.as_os_str().is_empty());
     match above.find(|folder| folder.exists()) {
         Some(folder) if !folder.is_dir() => Err(usage(format!(
-            "cannot make the store {path}: {} is no folder",
+            "cannot make the store {path}: {} is not a folder",
             folder.display()
         ))),
         _ => Ok(()),

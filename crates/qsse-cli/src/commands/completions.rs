@@ -1,10 +1,9 @@
-//! `qsse completions`: for the shell's tab key.
+//! `qsse completions`: scripts for the shell's tab key.
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use crate::args;
 use crate::console::print_blocking;
 use crate::exit::Status;
 
@@ -16,13 +15,13 @@ Examples:
   qsse completions zsh > \"${fpath[1]}/_qsse\"
   qsse completions fish > ~/.config/fish/completions/qsse.fish")]
 pub(crate) struct Options {
-    /// For which shell
+    /// The shell
     shell: Shell,
 }
 
-pub(crate) fn run(options: &Options) -> Result<Status> {
+pub(crate) fn run(options: &Options, mut command: Command) -> Result<Status> {
     let mut script = Vec::new();
-    clap_complete::generate(options.shell, &mut args::command(), "qsse", &mut script);
+    clap_complete::generate(options.shell, &mut command, "qsse", &mut script);
     print_blocking(&String::from_utf8_lossy(&script))?;
     Ok(Status::Done)
 }

@@ -1,4 +1,5 @@
-//! `qsse demo`: a server, publishers and subscribers in one process, over real QUIC on this machine.
+//! `qsse demo`: a server, publishers and subscribers in one process, over real QUIC on this
+//! machine.
 
 use std::time::{Duration, Instant};
 
@@ -14,23 +15,23 @@ use crate::serve::access::Access;
 use crate::signals::Signals;
 use crate::text::{self, counted, thousands};
 
-/// Show events flowing from publishers to subscribers for some seconds
+/// Show events flowing from publishers to subscribers for a few seconds
 #[derive(Args)]
 #[command(after_help = "\
-Everything runs in this one process, over encrypted connections on the loopback interface. Nothing is kept.")]
+Everything runs in this process, over encrypted connections on the loopback interface. Nothing is stored.")]
 pub(crate) struct Options {
-    /// How long, about
+    /// How long it takes, approximately
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
 }
 
-/// Subscribers in the part that measures.
+/// The subscribers during the measurements.
 const SUBSCRIBERS: usize = 3;
 /// The time between two events while latency is measured.
 const CALM: Duration = Duration::from_millis(1);
-/// The data of an event while it measures: a time, and room.
+/// The data of a measured event: a time, and padding.
 const DATA_BYTES: usize = 128;
-/// How far the fast publisher may be ahead of what it shows.
+/// How many events the fast publisher sends between two looks at the subscribers.
 const BURST: u64 = 1000;
 
 pub(crate) async fn run(options: Options) -> Result<Status> {
@@ -56,13 +57,15 @@ async fn show(time: Duration) -> Result<()> {
     let fast = rate(&server, time * 3 / 10).await?;
     let calm = latency(&server, time * 3 / 10).await?;
     print(format_args!(
-        "\nAs fast as it goes: {} a second published, {} a second delivered to {SUBSCRIBERS} subscribers ({DATA_BYTES} bytes each).",
+        "\nAt full speed: {} a second published, {} a second delivered to {SUBSCRIBERS} subscribers \
+         ({DATA_BYTES} bytes each).",
         counted(fast.published, "event"),
         thousands(fast.delivered),
     ))
     .await?;
     print(format_args!(
-        "At {} a second, from publish to a subscriber: half within {}, 99% within {}, all {} within {}.",
+        "At {} a second, from publish to a subscriber: half within {}, 99% within {}, all {} \
+         within {}.",
         counted((1.0 / CALM.as_secs_f64()) as u64, "event"),
         millis(calm.value_at_quantile(0.5)),
         millis(calm.value_at_quantile(0.99)),
@@ -75,15 +78,15 @@ async fn show(time: Duration) -> Result<()> {
     }
     let program = text::program();
     print(format_args!(
-        "\nNow you, each in a terminal of its own:\n\n  {program} serve\n  {program} sub 'ride.*'\n  {program} pub ride.7.start '{{\"driver\":\"Ada\"}}'\n\n\
-         {program} --help shows the rest."
+        "\nNow try it yourself, each command in its own terminal:\n\n  {program} serve\n  {program} sub 'ride.*'\n  {program} pub ride.7.start '{{\"driver\":\"Ada\"}}'\n\n\
+         {program} --help shows more."
     ))
     .await?;
     server.shutdown(Duration::from_secs(1)).await;
     Ok(())
 }
 
-/// A few events a second, to be read.
+/// Publishes a few events per second, for people to read.
 async fn see(server: &Server, time: Duration) -> Result<()> {
     const STORY: &[(&str, &str)] = &[
         ("ride.7.start", r#"{"driver":"Ada","to":"harbour"}"#),
@@ -128,7 +131,7 @@ fn received(pattern: &str, event: &Event) -> String {
     format!("  {pattern:13} got  {topic:16} {data}")
 }
 
-/// What went through in a second.
+/// The rate of a second.
 struct Rate {
     published: u64,
     delivered: u64,
@@ -164,7 +167,7 @@ async fn rate(server: &Server, time: Duration) -> Result<Rate> {
             publisher.send("demo.fast", [b'x'; DATA_BYTES]).await?;
         }
         published += BURST;
-        // Not further ahead than the subscribers read, so that these figures hold for longer than some seconds.
+        // Stays close to the subscribers, so that the result also holds for longer runs.
         let mut told = told.clone();
         let behind = (published * SUBSCRIBERS as u64).saturating_sub(BURST * 64);
         let caught_up = told.wait_for(|sum| *sum >= behind);
@@ -184,7 +187,7 @@ async fn rate(server: &Server, time: Duration) -> Result<Rate> {
     })
 }
 
-/// Publishes at a calm pace and measures the time from there to the subscribers, in microseconds.
+/// Publishes at a low rate, and measures the time until subscribers have an event, in microseconds.
 async fn latency(server: &Server, time: Duration) -> Result<Histogram<u64>> {
     let origin = Instant::now();
     let micros = move || u64::try_from(origin.elapsed().as_micros()).unwrap_or(u64::MAX);

@@ -1,4 +1,4 @@
-//! `qsse ping`: is a server there, and how far away?
+//! `qsse ping`: tells whether a server answers, and how fast.
 
 use std::time::{Duration, Instant};
 
@@ -6,11 +6,11 @@ use anyhow::{Context, Result};
 use clap::Args;
 use qsse_client::{Client, Dialect};
 
-use super::{Stop, Stopped, never_connected};
 use crate::connect::connect;
 use crate::console::print;
 use crate::exit::{Status, fail};
 use crate::settings::Settings;
+use crate::stop::{Stop, Stopped, never_connected};
 
 /// Connect to a server and measure the round trip
 #[derive(Args)]
@@ -19,10 +19,10 @@ Examples:
   qsse ping
   qsse ping -n 1 -s events.example.org && echo up")]
 pub(crate) struct Options {
-    /// How many round trips
+    /// Number of round trips
     #[arg(short = 'n', long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..))]
     count: u64,
-    /// The time between two
+    /// Time between two round trips
     #[arg(long, value_name = "DURATION", default_value = "200ms")]
     interval: humantime::Duration,
 }
@@ -42,7 +42,7 @@ pub(crate) async fn run(options: Options, settings: &Settings) -> Result<Status>
         biased;
         why = stop.wait() => match why {
             Stopped::Signal => Ok(Status::Interrupted),
-            Stopped::Timeout => Err(fail(Status::Unreachable, "time is up before every answer came")),
+            Stopped::Timeout => Err(fail(Status::Unreachable, "time is up before every answer arrived")),
         },
         done = report(&client, begun.elapsed(), &options, settings) => done.map(|()| Status::Done),
     }
@@ -60,7 +60,7 @@ async fn report(
     if client.dialect() == Dialect::Go {
         if let Some(time) = client.rtt() {
             print(format_args!(
-                "round trip {}, measured while connecting: the Go library's protocol has no question to ask",
+                "round trip {}, measured while connecting: the Go library's protocol has no ping",
                 shown(time)
             ))
             .await?;
@@ -88,7 +88,8 @@ async fn report(
     Ok(())
 }
 
-/// Asks `count` times, and once before that: what both sides do for the first time only is none of the way between them.
+/// Measures `count` round trips. An additional first one is not counted, because both sides do some
+/// work only once.
 async fn measure(
     count: u64,
     interval: Duration,

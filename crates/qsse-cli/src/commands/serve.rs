@@ -1,4 +1,4 @@
-//! `qsse serve`: a server for anybody who connects.
+//! `qsse serve`: runs a server.
 
 use std::net::SocketAddr;
 
@@ -34,7 +34,7 @@ Without tokens anyone may subscribe, and programs on this machine may publish. A
   subscribe = [\"ride.*\"]
   publish = [\"ride.*\"]
 
-SIGINT or SIGTERM lets clients read to the end first; a second one ends at once. SIGHUP changes nothing yet.")]
+SIGINT or SIGTERM drains: clients can read to the end. A second one ends at once. SIGHUP changes nothing yet.")]
 pub(crate) struct Options {}
 
 pub(crate) async fn run(_: Options, settings: &Settings) -> Result<Status> {
@@ -60,12 +60,12 @@ pub(crate) async fn run(_: Options, settings: &Settings) -> Result<Status> {
     let server = builder.await?;
     let address = server.local_addr();
 
-    // Scripts wait for these lines: by now all sockets are bound.
+    // Scripts wait for these lines. All sockets are bound now.
     let mut ready = format!("listening on {address}\n");
     if let Some(metrics) = &metrics {
         ready.push_str(&format!("metrics on {}\n", metrics.local_addr()?));
     }
-    // Who does not read them does not mind.
+    // It does not matter whether anybody reads them.
     let _ = console::stdout().try_write(&mut ready.into_bytes());
     let mut hints = certificate.describe();
     hints.push_str(&format!("access       {described}\n{}\n", kept(settings)));
@@ -84,7 +84,7 @@ pub(crate) async fn run(_: Options, settings: &Settings) -> Result<Status> {
             why = server.closed() => return Err(anyhow!("the server has ended by itself: {why:?}")),
         }
     }
-    console::message(Level::INFO, "draining; press Ctrl-C again to end at once");
+    console::message(Level::INFO, "draining; press Ctrl-C again to exit now");
     server.shutdown(drain_timeout).await;
     if let Some(metrics) = metrics {
         metrics.abort();
@@ -105,11 +105,11 @@ async fn bind_metrics(settings: &Settings) -> Result<Option<TcpListener>> {
     }
 }
 
-/// What the server shows of itself.
+/// The certificate that the server presents.
 struct Certificate {
     tls: ServerTls,
     fingerprint: Option<Fingerprint>,
-    /// The one that clients on this machine trust without being told.
+    /// Whether it is the development certificate, which clients on this machine trust by default.
     is_development: bool,
 }
 
@@ -141,26 +141,26 @@ impl Certificate {
                 path.display()
             ));
         } else if self.is_development {
-            out.push_str("certificate  in memory: another one after the next start\n");
+            out.push_str("certificate  in memory: it changes with each start\n");
         }
         out
     }
 
-    /// The file of the development certificate, if this is the one in it.
+    /// Returns the file of the development certificate, if it contains this one.
     fn kept_at(&self) -> Option<std::path::PathBuf> {
         let kept = self.is_development && dev_cert::fingerprint() == self.fingerprint;
         dev_cert::path().filter(|_| kept)
     }
 }
 
-/// The certificate and key that the settings name; `None` if they name none.
+/// Loads the certificate and key that the settings name; `None` if they name none.
 ///
 /// # Errors
-/// When the files cannot be read, or do not go together.
+/// A file cannot be read, or the two do not belong together.
 pub(super) fn certificate(settings: &Settings) -> Result<Option<ServerTls>> {
     let tls = match (settings.text("cert"), settings.text("key")) {
         ("", "") => return Ok(None),
-        // One file may hold both.
+        // One file may contain both.
         (cert, "") => ServerTls::pem_files(cert, cert),
         ("", _) => return Err(usage("--key without --cert: give both")),
         (cert, key) => ServerTls::pem_files(cert, key),
@@ -172,7 +172,7 @@ fn unusable(error: TlsError) -> anyhow::Error {
     usage_because("cannot use the certificate", error)
 }
 
-/// How to subscribe and publish, to be pasted.
+/// Returns commands to subscribe and publish, ready to paste.
 fn commands(
     settings: &Settings,
     address: SocketAddr,
@@ -228,7 +228,7 @@ fn commands(
     out
 }
 
-/// Where events are kept, and what an acknowledgement means.
+/// Describes where events are stored, and what an acknowledgement means.
 fn kept(settings: &Settings) -> String {
     match (settings.text("store"), settings.text("acknowledge")) {
         ("", _) => "events       in memory: a restart begins a new log".into(),
@@ -246,7 +246,8 @@ fn settings_default() -> &'static str {
     crate::settings::Setting::find("server").map_or("", |setting| setting.default)
 }
 
-/// The server's address with its fingerprint, where the certificate was not made by an authority that clients may know.
+/// Returns the server's address, with the fingerprint unless a known authority may have signed the
+/// certificate.
 fn pinned(server: &str, certificate: &Certificate) -> String {
     let fingerprint = certificate
         .fingerprint
@@ -270,7 +271,7 @@ fn clipped(buffers: Option<UdpBuffers>) -> String {
     } = buffers;
     let kib = |bytes: usize| bytes / 1024;
     format!(
-        "udp buffers  {} KiB to send and {} KiB to receive, of {} KiB asked for: bursts to many subscribers lose packets; try\n\
+        "udp buffers  {} KiB to send and {} KiB to receive, of {} KiB requested: bursts to many subscribers may lose packets; try\n\
          {:13}sudo sysctl -w net.core.wmem_max={requested} net.core.rmem_max={requested}\n",
         kib(send),
         kib(receive),

@@ -1,4 +1,4 @@
-//! [`Pipe`]: an output that a thread of its own writes.
+//! [`Pipe`]: an output that its own thread writes.
 
 mod target;
 
@@ -12,39 +12,39 @@ use tokio::sync::Notify;
 use target::{piece, write};
 pub(super) use target::{standard_error, standard_output};
 
-/// What may wait for the thread while it writes, so that it is always busy.
+/// How much may wait while the thread writes, so that it is always busy.
 const AHEAD_BYTES: usize = 64 * 1024;
 
-/// An output that a thread of its own writes.
+/// An output that its own thread writes.
 pub(crate) struct Pipe {
     state: Mutex<State>,
-    /// Tells the thread of work, and those who block of progress.
+    /// Wakes the thread for work, and blocked callers on progress.
     changed: Condvar,
-    /// Tells those who await of progress.
+    /// Wakes waiting tasks on progress.
     moved: Notify,
     on_error: OnError,
 }
 
-/// What becomes of what cannot be written.
+/// What to do with output that cannot be written.
 pub(super) enum OnError {
-    /// It is the last thing that was written.
+    /// Stop: nothing more is written.
     Stop,
-    /// It is left out, and this text says how many lines it was once something can be written again.
+    /// Drop lines. Once writing works again, this text tells how many.
     Lose(fn(u64) -> String),
 }
 
 #[derive(Default)]
 struct State {
-    /// Handed over and not taken by the thread yet.
+    /// Handed over, and not yet taken by the thread.
     pending: Vec<u8>,
     /// Lines that found no room, after what is pending.
     left_out: u64,
-    /// Bytes handed over, and bytes written or given up.
+    /// The bytes that were handed over, and those that were written or given up.
     handed: u64,
     done: u64,
-    /// The thread has done everything.
+    /// The thread has nothing left to do.
     idle: bool,
-    /// Somebody blocks until it has.
+    /// A caller blocks until that is so.
     watched: bool,
     error: Option<io::Error>,
     /// Nobody waits for the rest.
@@ -69,18 +69,19 @@ impl Pipe {
         pipe
     }
 
-    /// Hands over all of `bytes` and empties them, once there is room. Cancel-safe: either they are handed over or nothing is.
+    /// Waits for room, hands over all of `bytes` and clears them. Cancel-safe: it hands over
+    /// everything or nothing.
     ///
     /// # Errors
-    /// When something handed over before could not be written.
+    /// Something that was handed over before could not be written.
     pub(crate) async fn write(&self, bytes: &mut Vec<u8>) -> io::Result<()> {
         self.when(|pipe| pipe.try_write(bytes).transpose()).await
     }
 
-    /// [`write`](Self::write) if there is room now; `None` if not.
+    /// Does the same as [`write`](Self::write) if there is room now; otherwise `None`.
     ///
     /// # Errors
-    /// As it.
+    /// Those of `write`.
     pub(crate) fn try_write(&self, bytes: &mut Vec<u8>) -> io::Result<Option<()>> {
         let mut state = self.lock();
         state.check()?;
@@ -93,7 +94,7 @@ impl Pipe {
         Ok(Some(()))
     }
 
-    /// Hands over a line, or counts it as lost where more than `limit` bytes would wait.
+    /// Hands over a line, or counts it as lost if more than `limit` bytes would wait.
     pub(super) fn push(&self, line: &[u8], limit: usize) {
         let mut state = self.lock();
         if state.left_out > 0 || state.pending.len() + line.len() > limit {
@@ -105,10 +106,10 @@ impl Pipe {
         self.wake(state);
     }
 
-    /// Waits until everything handed over is written. Cancel-safe.
+    /// Waits until everything that was handed over is written. Cancel-safe.
     ///
     /// # Errors
-    /// When it cannot be.
+    /// It cannot be written.
     pub(crate) async fn written(&self) -> io::Result<()> {
         self.when(|pipe| {
             let state = pipe.lock();
@@ -120,7 +121,7 @@ impl Pipe {
         .await
     }
 
-    /// Waits until less than `limit` bytes are pending, or nothing can be written. Cancel-safe.
+    /// Waits until less than `limit` bytes are pending, or writing has failed. Cancel-safe.
     pub(super) async fn below(&self, limit: usize) {
         let calm = |state: &State| state.pending.len() < limit || state.error.is_some();
         self.when(|pipe| calm(&pipe.lock()).then_some(())).await;
@@ -131,18 +132,19 @@ impl Pipe {
         self.when(|pipe| pipe.lock().check().err()).await
     }
 
-    /// How many bytes were handed over so far.
+    /// Returns how many bytes were handed over so far.
     pub(crate) fn handed(&self) -> u64 {
         self.lock().handed
     }
 
-    /// How many of them are written.
+    /// Returns how many of them have been written.
     pub(crate) fn done(&self) -> u64 {
         self.lock().done
     }
 
-    /// Waits until everything is written, until nothing moves for as long as `stuck`, or at most as long as `slow`. What is left then is
-    /// given up: [`finish`](Self::finish) does not wait again. Returns how many bytes that is.
+    /// Waits until everything is written, nothing moves for `stuck`, or `slow` has passed. Then it
+    /// gives up the rest, and [`finish`](Self::finish) does not wait again. Returns how many bytes
+    /// were given up.
     pub(crate) async fn written_soon(&self, stuck: Duration, slow: Duration) -> u64 {
         let end = tokio::time::Instant::now() + slow;
         loop {
@@ -158,7 +160,7 @@ impl Pipe {
         }
     }
 
-    /// [`written_soon`](Self::written_soon) for the end of the program.
+    /// Does the same as [`written_soon`](Self::written_soon), at the end of the program.
     pub(super) fn finish(&self, stuck: Duration, slow: Duration) {
         let end = Instant::now() + slow;
         let mut state = self.lock();
@@ -181,10 +183,10 @@ impl Pipe {
         }
     }
 
-    /// What `look` finds, now or after some progress.
+    /// Returns what `look` finds, now or after progress.
     async fn when<T>(&self, mut look: impl FnMut(&Self) -> Option<T>) -> T {
         loop {
-            // Before the look: progress between the two is not missed.
+            // Registered before the look, so that progress in between is not missed.
             let mut moved = pin!(self.moved.notified());
             moved.as_mut().enable();
             if let Some(found) = look(self) {
@@ -205,7 +207,7 @@ impl Pipe {
         }
     }
 
-    /// The thread.
+    /// The loop of the thread.
     fn run(&self, mut target: impl Write) {
         let mut chunk = Vec::new();
         let mut loss = Loss::default();
@@ -228,7 +230,7 @@ impl Pipe {
         }
     }
 
-    /// Waits for what is to be written next.
+    /// Waits for the next bytes to write.
     fn next(&self, chunk: &mut Vec<u8>, loss: &mut Loss) {
         let mut state = self.lock();
         while state.pending.is_empty() && state.left_out == 0 {
@@ -243,7 +245,7 @@ impl Pipe {
         std::mem::swap(chunk, &mut state.pending);
         loss.after = std::mem::take(&mut state.left_out);
         drop(state);
-        // There is room.
+        // Now there is room.
         self.moved.notify_waiters();
     }
 
@@ -256,7 +258,7 @@ impl Pipe {
         target.flush()
     }
 
-    /// Writes what can be written, and says what cannot.
+    /// Writes what can be written, and reports what cannot.
     fn write_what_goes(
         &self,
         target: &mut impl Write,
@@ -276,7 +278,7 @@ impl Pipe {
             self.advance(bytes.len() - len);
         }
         loss.before += std::mem::take(&mut loss.after);
-        // What found no room is told right after what did.
+        // Lost lines are reported right after those before them.
         let _ = loss.tell_before(target, text);
     }
 
@@ -309,14 +311,14 @@ impl State {
     }
 }
 
-/// Lines that were not written.
+/// Counts the lines that were not written.
 #[derive(Default)]
 struct Loss {
-    /// Before what is written next.
+    /// Lost before the next bytes to write.
     before: u64,
-    /// After it.
+    /// Lost after them.
     after: u64,
-    /// What was written last ends within a line.
+    /// The last bytes that were written end inside a line.
     is_mid_line: bool,
 }
 
@@ -339,7 +341,7 @@ impl Loss {
     }
 }
 
-/// How many lines, also of one whose beginning was written.
+/// Counts the lines, including one whose beginning was written.
 fn lines(bytes: &[u8]) -> u64 {
     let ends = bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
     ends + u64::from(bytes.last().is_some_and(|byte| *byte != b'\n'))

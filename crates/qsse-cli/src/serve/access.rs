@@ -1,4 +1,4 @@
-//! [`Access`]: who may do what on a server of the program.
+//! [`Access`]: what clients of the program's server may do.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,19 +15,19 @@ use crate::exit::usage;
 use crate::settings::Settings;
 use crate::text;
 
-/// Who may do what.
+/// What clients may do.
 pub(crate) enum Access {
-    /// Anyone may subscribe, programs on this machine may publish.
+    /// Anyone may subscribe; programs on this machine may publish.
     Local,
     /// Anyone may do anything.
     Open,
-    /// By token, as in this file.
+    /// Tokens decide, as this file says.
     Tokens(PathBuf, Tokens),
 }
 
 impl Access {
-    /// As the settings say. Both an open server and tokens is a contradiction wherever the two come from: nobody should have
-    /// an open server by mistake.
+    /// Reads the settings. It is an error if the server is open and has tokens, whatever the
+    /// sources are: no server should be open by mistake.
     pub(crate) fn from_settings(settings: &Settings) -> Result<Self> {
         match (settings.is_set("tokens"), settings.on("open")) {
             (true, true) => Err(usage(format!(
@@ -45,14 +45,14 @@ impl Access {
         }
     }
 
-    /// One line for whoever starts the server.
+    /// Describes the access in one line.
     pub(crate) fn describe(&self, address: SocketAddr) -> String {
         let anyone = match address.ip().is_loopback() {
             true => "anyone",
             false => "ANYONE who can reach this address",
         };
         let this_machine = match address.ip().is_loopback() {
-            true => "; it can be reached from this machine only",
+            true => "; only this machine can reach it",
             false => " (--tokens FILE decides by token, --open lets everybody publish)",
         };
         match self {
@@ -70,7 +70,7 @@ impl Access {
         }
     }
 
-    /// A server on which this holds.
+    /// Applies the access to a server.
     pub(crate) fn guard(self, builder: Builder) -> Builder {
         match self {
             Self::Local => builder.authenticator(Anybody).authorizer(LocalPublishers),
@@ -80,7 +80,7 @@ impl Access {
     }
 }
 
-/// Everybody may connect, and is nobody in particular, whatever token they show.
+/// Accepts everyone as anonymous, whatever their token is.
 struct Anybody;
 
 #[async_trait]
@@ -90,7 +90,7 @@ impl Authenticator for Anybody {
     }
 }
 
-/// Everybody may subscribe, and publish from this machine.
+/// Everyone may subscribe; clients on this machine may publish.
 struct LocalPublishers;
 
 #[async_trait]
@@ -110,7 +110,7 @@ impl Authorizer for LocalPublishers {
     }
 }
 
-/// Everybody may do anything.
+/// Everyone may do anything.
 struct Everybody;
 
 #[async_trait]

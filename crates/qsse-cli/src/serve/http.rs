@@ -1,4 +1,4 @@
-//! `GET /metrics` and `GET /health`, and nothing else: enough HTTP for a scraper and for `curl`.
+//! Serves `GET /metrics` and `GET /health`: enough HTTP for a scraper and for `curl`.
 
 use std::io;
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-/// A request's head: a scraper's has some hundred bytes.
+/// The limit on a request's head. A scraper's has some hundred bytes.
 const HEAD_BYTES: usize = 8 * 1024;
-/// From accept to the last byte of the answer.
+/// The time from accept to the last byte of the answer.
 const TIME: Duration = Duration::from_secs(5);
-/// Requests at a time; further ones wait in the listener's queue.
+/// The number of concurrent requests. Further ones wait in the listener's queue.
 const CONNECTIONS: usize = 16;
 
-/// Answers until it is dropped.
+/// Serves until it is dropped.
 pub(crate) async fn serve(listener: TcpListener, server: Server) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
@@ -24,14 +24,14 @@ pub(crate) async fn serve(listener: TcpListener, server: Server) {
             return;
         };
         let Ok((stream, _)) = listener.accept().await else {
-            // Out of file descriptors, perhaps: they come back with time.
+            // File descriptors may be exhausted; they become free with time.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
         let server = server.clone();
         tokio::spawn(async move {
             let _permit = permit;
-            // A client that is slow or gone loses its answer, nobody else's.
+            // A client that is slow or gone loses only its own answer.
             let _ = tokio::time::timeout(TIME, answer(stream, &server)).await;
         });
     }
@@ -80,7 +80,7 @@ async fn answer(mut stream: TcpStream, server: &Server) -> io::Result<()> {
             respond(
                 &mut stream,
                 "404 Not Found",
-                "only /metrics and /health are here\n",
+                "this server only has /metrics and /health\n",
                 method == "GET",
             )
             .await
@@ -97,7 +97,7 @@ async fn answer(mut stream: TcpStream, server: &Server) -> io::Result<()> {
     }
 }
 
-/// The request up to its empty line; `None` when that does not come within the limit.
+/// Reads the request up to its empty line; `None` if that exceeds the limit.
 async fn read_head(stream: &mut TcpStream) -> io::Result<Option<String>> {
     let mut head = Vec::new();
     let mut chunk = [0; 1024];

@@ -1,4 +1,4 @@
-//! [`Tokens`]: the file that says what each token may do.
+//! [`Tokens`]: the file that grants permissions to tokens.
 //!
 //! ```toml
 //! [[token]]
@@ -31,17 +31,18 @@ const TOKEN_BYTES: usize = 4096;
 /// The longest name of a token.
 const NAME_BYTES: usize = 64;
 
-/// What each token may do. Clones share it.
+/// The permissions of all tokens. Clones share them.
 ///
-/// Tokens are kept and looked up by their SHA-256 only: how long a comparison takes tells nothing about a token.
+/// Tokens are stored and looked up by their SHA-256 only, so the time of a comparison reveals
+/// nothing.
 #[derive(Clone)]
 pub(crate) struct Tokens(Arc<HashMap<[u8; 32], Grant>>);
 
-/// What one token may do; `None` is nothing.
+/// The permissions of one token; `None` means nothing.
 struct Grant {
-    /// For logs, as the token must not be there.
+    /// The name for logs, where the token must not appear.
     shown: String,
-    /// As the file names it. Without a name the keys of its publishes belong to its token.
+    /// The name in the file. Without it, the keys of its publishes belong to the token.
     name: Option<String>,
     subscribe: Option<Filter>,
     publish: Option<Filter>,
@@ -68,7 +69,7 @@ struct Entry {
 /// Reads the file.
 ///
 /// # Errors
-/// When it cannot be read or understood, or gives nobody anything: a server never opens up because of its file.
+/// The file cannot be read or parsed, or grants nothing: a server is never opened by its file.
 pub(crate) fn read(path: &Path) -> Result<Tokens> {
     let shown = path.display();
     let text = std::fs::read_to_string(path)
@@ -79,7 +80,7 @@ pub(crate) fn read(path: &Path) -> Result<Tokens> {
     Ok(tokens)
 }
 
-/// The messages tell places, never a token.
+/// Parses the file. Messages tell places, but never show a token.
 fn parse(text: &str) -> Result<Tokens, String> {
     let file: File = toml::from_str(text).map_err(|error| problem::describe(text, &error))?;
     if file.token.is_empty() {
@@ -118,7 +119,7 @@ fn parse(text: &str) -> Result<Tokens, String> {
     Ok(Tokens(Arc::new(grants)))
 }
 
-/// The name is shown in logs, so it must be fit for one, and no secret.
+/// Checks a name. It appears in logs, so it must not contain the token.
 fn check_name(place: &str, name: &str, token: &str) -> Result<(), String> {
     let good = !name.is_empty() && name.len() <= NAME_BYTES && !name.contains(char::is_control);
     if name.contains(token) {

@@ -1,4 +1,4 @@
-//! The configurations of server and client that the settings stand for.
+//! Makes the configurations of server and client from the settings.
 
 use qsse_client::{Config as ClientConfig, ReconnectPolicy, RetryPolicy};
 use qsse_server::{Acknowledge, Config as ServerConfig};
@@ -9,7 +9,7 @@ use super::Settings;
 use super::table::retention;
 use crate::exit::usage;
 
-/// Settings that have a range, and what they are called in the configurations.
+/// The settings that have a range, and their names in the configurations.
 const RANGED: &[(&str, &str)] = &[
     ("limits.event", "log.max_event_bytes"),
     ("limits.pending", "log.pending_bytes"),
@@ -31,10 +31,10 @@ const RANGED: &[(&str, &str)] = &[
     ("client.idle_timeout", "client.transport.idle_timeout"),
 ];
 
-/// Whether server and client can work with the settings.
+/// Checks that server and client can work with the settings.
 ///
 /// # Errors
-/// The first setting that is out of its range.
+/// The first setting that is out of range.
 pub(super) fn check(settings: &Settings) -> Result<()> {
     let server = server_config(settings).check();
     let client = client_config(settings).check();
@@ -52,7 +52,7 @@ pub(super) fn check(settings: &Settings) -> Result<()> {
     })
 }
 
-/// How the client behaves.
+/// Returns the configuration of a client.
 pub(crate) fn client_config(settings: &Settings) -> ClientConfig {
     let mut config = ClientConfig::default();
     if let Some(timeout) = settings.duration("connect_timeout") {
@@ -80,7 +80,7 @@ pub(crate) fn client_config(settings: &Settings) -> ClientConfig {
     config
 }
 
-/// What the server permits.
+/// Returns the configuration of a server.
 pub(crate) fn server_config(settings: &Settings) -> ServerConfig {
     let bytes = |key| usize::try_from(settings.bytes(key)).unwrap_or(usize::MAX);
     let duration = |key| settings.duration(key).expect("it has a default");
@@ -140,7 +140,7 @@ mod tests {
         let (_, matches) = matches.subcommand().unwrap();
         let settings = super::super::load(matches, |_| None).unwrap();
         let mut server = ServerConfig::default().go_dialect(true);
-        // A program that runs by itself does not fill the disk.
+        // A program that runs unattended must not fill the disk.
         server.store.max_bytes = Some(10 << 30);
         assert_eq!(server_config(&settings), server);
         let mut expected = ClientConfig::default();

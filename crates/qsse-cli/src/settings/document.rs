@@ -1,4 +1,4 @@
-//! `docs/configuration.md`, made from the table.
+//! Makes `docs/configuration.md` from the table.
 
 use std::fmt::Write;
 
@@ -62,7 +62,7 @@ limit, from 64 KiB to 64 MiB. The files may exceed the limit by one piece, or by
     ),
 ];
 
-/// The whole document.
+/// Returns the whole document.
 pub(crate) fn document() -> String {
     let mut out = INTRODUCTION.to_owned();
     for (group, title, about) in SECTIONS {
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn the_document_in_the_repository_is_this_one() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
-        // The packaged crate comes without the repository's documents.
+        // The packaged crate does not have the repository's documents.
         if let Ok(found) = std::fs::read_to_string(path) {
             assert_eq!(found, document(), "run `cargo xtask docs`");
         }

@@ -4,7 +4,7 @@ use clap::{Arg, ArgAction, ValueHint};
 
 use super::{Group, Setting, Shape, TABLE};
 
-/// The flags of these groups.
+/// Returns the flags of these groups.
 pub(crate) fn flags(groups: &[Group]) -> Vec<Arg> {
     let of_groups = |setting: &&Setting| groups.contains(&setting.group) && setting.has_flag();
     TABLE.iter().filter(of_groups).map(flag).collect()

@@ -1,4 +1,4 @@
-//! Flags over environment over file over defaults.
+//! Loads the settings: flags before the environment, the file and the defaults.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -14,10 +14,10 @@ use crate::exit::usage;
 /// The largest configuration file that is read.
 const FILE_BYTES: u64 = 1024 * 1024;
 
-/// The settings for a command.
+/// Loads the settings for a command.
 ///
 /// # Errors
-/// A value that does not fit, a file that cannot be read, a key of it that is unknown.
+/// A value is invalid, a file cannot be read, or it has an unknown key.
 pub(crate) fn load(
     matches: &ArgMatches,
     environment: impl Fn(&str) -> Option<OsString>,
@@ -39,7 +39,7 @@ pub(crate) fn load(
             texts,
             source: Source::File(path.clone().unwrap_or_default()),
         });
-        // What a stronger source overrides must be right all the same.
+        // A value must be valid even if a stronger source overrides it.
         if let Some(value) = &from_file {
             check(setting, value)?;
         }
@@ -70,7 +70,7 @@ fn default(setting: &Setting) -> Value {
 }
 
 fn from_flag(setting: &Setting, matches: &ArgMatches) -> Result<Option<Value>> {
-    // Commands have the flags of some groups only.
+    // A command has only the flags of some groups.
     if matches.try_contains_id(setting.key).is_err()
         || matches.value_source(setting.key) != Some(ValueSource::CommandLine)
     {
@@ -97,7 +97,8 @@ fn from_environment(
     let text = match environment(&name) {
         None => return Ok(None),
         Some(text) if text.is_empty() && setting.is_never_empty() => return Err(empty(&name)),
-        // Elsewhere it counts as none: many ways to start a program cannot leave one out.
+        // For other settings empty means not set, because many ways to start a program cannot omit
+        // a variable.
         Some(text) if text.is_empty() => return Ok(None),
         Some(text) => text,
     };
@@ -117,7 +118,7 @@ fn empty(variable: &str) -> anyhow::Error {
     ))
 }
 
-/// The usual ways to say yes and no in a variable.
+/// Converts the usual words for yes and no in a variable.
 fn as_switch(text: &str) -> &str {
     match text.to_ascii_lowercase().as_str() {
         "1" | "true" | "yes" | "on" => "true",
@@ -138,7 +139,7 @@ fn check(setting: &Setting, value: &Value) -> Result<()> {
         }
         if let Err(problem) = (setting.check)(text) {
             let problem = match (&value.source, setting.shape) {
-                // A secret is not repeated, whatever is wrong with it.
+                // A secret is never repeated in an error.
                 (_, Shape::Secret(_)) => "the value does not fit".into(),
                 (Source::File(_), _) => format!("{}: {problem}", setting.key),
                 _ => problem,
@@ -149,7 +150,7 @@ fn check(setting: &Setting, value: &Value) -> Result<()> {
     Ok(())
 }
 
-/// The settings in the file, by key.
+/// Reads the settings in the file, by key.
 fn read(path: &Path) -> Result<BTreeMap<String, Vec<String>>> {
     let shown = path.display();
     let cannot = |error: &dyn std::fmt::Display| {
@@ -165,7 +166,7 @@ fn read(path: &Path) -> Result<BTreeMap<String, Vec<String>>> {
     }
     let text = std::fs::read_to_string(path).map_err(|error| cannot(&error))?;
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-        // The parser shows the offending line, which may hold a token.
+        // The parser quotes the line, which may contain a token.
         let line = error
             .span()
             .map(|span| text[..span.start].lines().count().max(1));
@@ -206,7 +207,7 @@ fn collect(
     Ok(())
 }
 
-/// Whether settings have this in front of a dot.
+/// Returns whether there are settings with this prefix before a dot.
 fn is_table(name: &str) -> bool {
     let mut keys = TABLE
         .iter()

@@ -1,6 +1,6 @@
-//! What somebody may have meant.
+//! Suggests a name for a misspelt one.
 
-/// The name most like `wanted`, if one is near.
+/// Returns the most similar name, if one is similar enough.
 pub(crate) fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let near = wanted.chars().count().div_ceil(3).max(2);
     names
@@ -10,7 +10,7 @@ pub(crate) fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) ->
         .map(|(_, name)| name)
 }
 
-/// How many letters to add, take away or change.
+/// Returns how many letters to insert, remove or replace.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();

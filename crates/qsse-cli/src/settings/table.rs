@@ -56,7 +56,7 @@ table! {
     Serve "metrics" One("ADDR:PORT"), "", address, "Answer GET /metrics here, over plain HTTP";
     Serve "cert" One("FILE"), "", anything, "The certificate and its issuers, in PEM form; without it the development certificate is made and used";
     Serve "key" One("FILE"), "", anything, "The certificate's private key, in PEM form";
-    Serve "tokens" One("FILE"), "", anything, "Who may do what, by token; a TOML file";
+    Serve "tokens" One("FILE"), "", anything, "The permissions of each token; a TOML file";
     Serve "open" Switch, "false", switch, "Let anyone who can reach this server publish and subscribe";
     Serve "store" One("DIR"), "", anything, "Store events in this directory, so that they survive restarts; without it they are in memory";
     Serve "acknowledge" One("WHEN"), "synced", |v| one_of(v, &["memory", "written", "synced"]), "When a publish to a store is acknowledged: in memory, written to the system, or synced to the disk";
@@ -119,7 +119,7 @@ fn address(text: &str) -> Result<(), String> {
     match text.parse::<SocketAddr>() {
         Ok(_) => Ok(()),
         Err(_) => Err(format!(
-            "{text:?} is no address to listen on: write IP:PORT, as in 127.0.0.1:4242, 0.0.0.0:4242 or [::]:4242"
+            "{text:?} is not an address to listen on: write IP:PORT, as in 127.0.0.1:4242, 0.0.0.0:4242 or [::]:4242"
         )),
     }
 }
@@ -128,7 +128,7 @@ fn duration(text: &str) -> Result<(), String> {
     match humantime::parse_duration(text) {
         Ok(_) => Ok(()),
         Err(_) => Err(format!(
-            "{text:?} is no duration: write a number and a unit, as in 500ms, 5s or 2m"
+            "{text:?} is not a duration: write a number and a unit, as in 500ms, 5s or 2m"
         )),
     }
 }
@@ -137,7 +137,7 @@ fn size(text: &str) -> Result<(), String> {
     match text.parse::<bytesize::ByteSize>() {
         Ok(_) => Ok(()),
         Err(_) => Err(format!(
-            "{text:?} is no size: write a number and a unit, as in 64KiB or 4 MiB"
+            "{text:?} is not a size: write a number and a unit, as in 64KiB or 4 MiB"
         )),
     }
 }
@@ -159,13 +159,13 @@ fn level(text: &str) -> Result<(), String> {
     match text.parse::<tracing_subscriber::EnvFilter>() {
         Ok(_) if !plain || known.contains(&text) => Ok(()),
         _ => Err(format!(
-            "{text:?} is no level: write {} or a filter such as qsse_server=debug",
+            "{text:?} is not a level: write {} or a filter such as qsse_server=debug",
             known.join(", ")
         )),
     }
 }
 
-/// Reads a rule: a pattern, and what each of its topics may keep.
+/// Parses a rule: a pattern, and what each of its topics may retain.
 pub(super) fn retention(text: &str) -> Result<TopicRetention, String> {
     let mut words = text.split_whitespace();
     let pattern = words.next().unwrap_or_default();
@@ -199,7 +199,7 @@ pub(super) fn retention(text: &str) -> Result<TopicRetention, String> {
     }
     if bounds == 0 {
         return Err(format!(
-            "{text:?} bounds nothing: add events=COUNT, bytes=SIZE or age=DURATION"
+            "{text:?} has no limit: add events=COUNT, bytes=SIZE or age=DURATION"
         ));
     }
     Ok(rule)

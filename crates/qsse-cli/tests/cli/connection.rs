@@ -58,8 +58,7 @@ fn a_certificate_of_somebody_else_is_refused_and_can_be_pinned() {
 #[test]
 fn what_openssl_makes_is_trusted_by_its_file_and_a_wrong_file_is_named() {
     let home = Home::new();
-    // What `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -addext
-    // subjectAltName=DNS:localhost,IP:127.0.0.1` makes.
+    // What `openssl req -x509 -newkey ec -nodes -subj /CN=localhost -addext subjectAltName=…` makes.
     let mut params =
         rcgen::CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])
             .unwrap();

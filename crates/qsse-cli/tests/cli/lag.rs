@@ -15,7 +15,8 @@ struct Stalled {
 }
 
 impl Stalled {
-    /// A subscriber whose output nobody reads beyond the first event, until all others were published.
+    /// A subscriber whose output nobody reads beyond the first event, until all others were
+    /// published.
     fn start(flags: &str) -> Self {
         let home = Home::new();
         let mut serve = home.command(&["serve", "--listen", "127.0.0.1:0"]);
@@ -79,7 +80,8 @@ fn seq(line: &str) -> u32 {
     id.split('-').nth(1).unwrap().parse().unwrap()
 }
 
-/// Fails unless every event that is missing was told by a gap of this reason, before those behind it. Gives the events.
+/// Fails unless every event that is missing was told by a gap of this reason, before those behind
+/// it. Gives the events.
 fn told(lines: &[String], reason: &str) -> Vec<u32> {
     let (mut last, mut told) = (0, 0);
     let mut seen = Vec::new();

@@ -12,7 +12,8 @@ use std::thread;
 /// Larger than any datagram.
 const DATAGRAM: usize = 1 << 16;
 
-/// Passes the datagrams of one client to a server, and the answers back, until the tests' process ends.
+/// Passes the datagrams of one client to a server, and the answers back, until the tests' process
+/// ends.
 pub(crate) struct Relay {
     /// Where the client finds the server, as HOST:PORT.
     pub(crate) address: String,
@@ -50,7 +51,8 @@ impl Relay {
         Self { address, silenced }
     }
 
-    /// Drops what the server sends from now on, or passes it again. What the client sends is always passed.
+    /// Drops what the server sends from now on, or passes it again. What the client sends is always
+    /// passed.
     pub(crate) fn silence_server(&self, silenced: bool) {
         self.silenced.store(silenced, SeqCst);
     }

@@ -1,19 +1,20 @@
-//! [`Clock`]: one clock for when events are due and when they come, and the part of a run that counts.
+//! [`Clock`]: one clock for all times of a run, and the part of the run that is measured.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Nanoseconds since 1970 by the wall clock as it was at the start: within this process no correction of it shows.
+/// The start in nanoseconds since 1970 by the wall clock. Later corrections of that clock have no
+/// effect in this process.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     begun: Instant,
     begun_unix: u64,
-    /// When what counts begins and ends.
+    /// The start and the end of the measured part.
     pub(super) from: u64,
     pub(super) to: u64,
 }
 
 impl Clock {
-    /// Starts now; what comes after `warmup` counts.
+    /// Starts the clock. The measured part begins after `warmup`.
     pub(super) fn start(warmup: Duration, duration: Duration) -> Self {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH);
         let begun_unix = unix.map_or(0, nanos);
@@ -30,22 +31,22 @@ impl Clock {
         self.at(self.begun.elapsed())
     }
 
-    /// The time so long after the start.
+    /// Returns the time at this offset from the start.
     pub(super) fn at(&self, after: Duration) -> u64 {
         self.begun_unix.saturating_add(nanos(after))
     }
 
-    /// How long it runs already.
+    /// Returns how long the run has lasted so far.
     pub(super) fn elapsed(&self) -> Duration {
         self.begun.elapsed()
     }
 
-    /// How long it runs in all.
+    /// Returns the total length of the run.
     pub(super) fn whole(&self) -> Duration {
         Duration::from_nanos(self.to.saturating_sub(self.begun_unix))
     }
 
-    /// When an event is due, of so many a second.
+    /// Returns when an event is due at a rate of so many per second.
     pub(super) fn due(&self, event: u64, rate: u64) -> u64 {
         let nanos = u128::from(event) * 1_000_000_000 / u128::from(rate.max(1));
         self.begun_unix

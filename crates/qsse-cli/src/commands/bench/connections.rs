@@ -1,4 +1,4 @@
-//! The connections of a load, made some at a time, and how often they were lost.
+//! The connections of a load.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,10 +11,11 @@ use super::plan::Plan;
 use crate::connect::{another, warn};
 use crate::settings::{Settings, client_config};
 
-/// Handshakes at a time: fewer than a server asks to prove their address.
+/// How many handshakes run at the same time: fewer than a server permits before clients must prove
+/// their address.
 const AT_ONCE: usize = 32;
 
-/// All that is connected.
+/// All connections, publishers and subscriptions.
 pub(super) struct Connections {
     pub(super) subscriptions: Vec<Subscription>,
     pub(super) publishers: Vec<Client>,
@@ -64,21 +65,22 @@ impl Connections {
         self.clients.len()
     }
 
-    /// How often one was connected again.
+    /// Returns how often connections were re-established.
     pub(super) fn reconnects(&self) -> u64 {
         self.reconnects.load(Ordering::Relaxed)
     }
 }
 
 async fn client(settings: &Settings) -> Result<Client> {
-    // Keys would take the places of other publishers' ones: what a lost connection leaves open is counted instead.
+    // Keys would displace those of other publishers. Publishes whose outcome a lost connection
+    // leaves unknown are counted instead.
     let config = client_config(settings).publish_retry(false);
     Ok(another(settings)?.config(config).await?)
 }
 
 async fn count(client: Client, reconnects: Arc<AtomicU64>) {
     let mut states = client.state();
-    // Not to be kept open by those who count.
+    // The count itself must not keep the client alive.
     drop(client);
     let mut connected = false;
     while let Some(state) = states.next().await {

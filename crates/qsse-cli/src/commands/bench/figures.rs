@@ -1,4 +1,4 @@
-//! [`Figures`]: latencies of one kind, and how many a second there were.
+//! [`Figures`]: latencies of one kind, and their number per second.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// Histograms, so that few tasks wait for each other.
+/// The number of histograms: several, so that tasks seldom wait for each other.
 const SHARDS: usize = 16;
 
-/// Three digits are kept of each latency.
+/// The significant digits of a latency.
 const DIGITS: u8 = 3;
 
 /// Latencies in nanoseconds, recorded by many tasks.
@@ -19,7 +19,7 @@ pub(super) struct Figures {
     last: AtomicU64,
 }
 
-/// Latencies in microseconds, as they are told.
+/// Latencies in microseconds, as they are reported.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(super) struct Latency {
     pub(super) p50: f64,
@@ -39,8 +39,8 @@ impl Figures {
         }
     }
 
-    /// Records the time from `due` to `now`, on behalf of the task with this number. Clocks that differ may make it
-    /// negative: then it is none.
+    /// Records the time from `due` to `now` for the task with this number. If the clocks of two
+    /// machines make it negative, it counts as zero.
     pub(super) fn record(&self, task: usize, due: u64, now: u64) {
         let mut shard = self.shards[task % SHARDS]
             .lock()
@@ -49,9 +49,10 @@ impl Figures {
         self.last.fetch_max(now, Ordering::Relaxed);
     }
 
-    /// How many there are, how many a second, and their latencies.
+    /// Returns the number of latencies, their number per second, and their distribution.
     ///
-    /// Counted from `from` to `to`, or to the last one where that was later: what is late counts for the time that it took.
+    /// The rate is measured from `from` to `to`, or to the last latency if that is later, so late
+    /// ones count with the time that they took.
     pub(super) fn sum(&self, from: u64, to: u64) -> (u64, f64, Option<Latency>) {
         let mut all = Histogram::<u64>::new(DIGITS).expect("so many digits are possible");
         for shard in &self.shards {

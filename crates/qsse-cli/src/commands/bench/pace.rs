@@ -1,4 +1,5 @@
-//! When events are due: a thread that counts them, since timers of the runtime are a millisecond apart.
+//! The pace of a load: a thread counts the events that are due, because the runtime's timers are a
+//! millisecond apart.
 
 use std::time::Duration;
 
@@ -6,10 +7,10 @@ use tokio::sync::watch;
 
 use super::clock::Clock;
 
-/// The longest that it sleeps, so that it soon sees that nobody waits any more.
+/// The longest sleep of the thread, so that it soon notices when nobody waits any more.
 const LONGEST: Duration = Duration::from_millis(100);
 
-/// Shows how many events of all publishers are due so far. At rate 0 all are, at once.
+/// Starts the count of events of all publishers that are due so far. At rate 0 all are due at once.
 pub(super) fn start(clock: Clock, rate: u64) -> std::io::Result<watch::Receiver<u64>> {
     let (due, seen) = watch::channel(if rate == 0 { u64::MAX } else { 0 });
     if rate > 0 {
@@ -19,7 +20,7 @@ pub(super) fn start(clock: Clock, rate: u64) -> std::io::Result<watch::Receiver<
     Ok(seen)
 }
 
-/// Events of a whole run, at that rate.
+/// Returns the number of events of a whole run at this rate.
 pub(super) fn in_all(clock: &Clock, rate: u64) -> u64 {
     let count = clock.whole().as_nanos() * u128::from(rate) / 1_000_000_000;
     u64::try_from(count).unwrap_or(u64::MAX)

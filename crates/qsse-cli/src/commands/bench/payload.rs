@@ -1,4 +1,5 @@
-//! What an event of a load carries, so that whoever gets it can tell how late it is and what is missing before it.
+//! [`Payload`]: the data of a load's event. It tells a receiver how late the event is and which
+//! ones are missing.
 //!
 //! ```text
 //!  0      4        8     16       24     32
@@ -7,25 +8,25 @@
 //!
 //! All numbers are little-endian.
 
-/// Bytes of what every event carries: the least size.
+/// The bytes of a payload, and so the least size of an event.
 pub(super) const MIN_BYTES: usize = 32;
 
 const MAGIC: [u8; 4] = *b"QSSB";
 
-/// Which event of which load it is.
+/// Identifies an event of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Payload {
-    /// Publisher and topic; numbers count from zero in each.
+    /// Publisher and topic. Each has its own sequence of numbers.
     pub(super) source: u32,
-    /// One load, drawn at random.
+    /// The random id of the load.
     pub(super) run: u64,
     pub(super) number: u64,
-    /// When it was due, in nanoseconds since 1970.
+    /// When the event was due, in nanoseconds since 1970.
     pub(super) due: u64,
 }
 
 impl Payload {
-    /// Writes it to the beginning of `data`, which has at least [`MIN_BYTES`].
+    /// Writes the payload to the start of `data`, which must have at least [`MIN_BYTES`].
     pub(super) fn write(&self, data: &mut [u8]) {
         data[..4].copy_from_slice(&MAGIC);
         data[4..8].copy_from_slice(&self.source.to_le_bytes());
@@ -38,7 +39,7 @@ impl Payload {
         }
     }
 
-    /// What an event carries; `None` for one that is of no load.
+    /// Reads the payload of an event; `None` if the event does not belong to a load.
     pub(super) fn read(data: &[u8]) -> Option<Self> {
         let (magic, rest) = data.split_first_chunk::<4>()?;
         let (source, rest) = rest.split_first_chunk::<4>()?;

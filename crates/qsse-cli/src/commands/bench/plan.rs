@@ -1,27 +1,27 @@
-//! [`Plan`]: who publishes and subscribes to what.
+//! [`Plan`]: the publishers and subscribers of a load, and their topics.
 
 use anyhow::Result;
 use qsse_client::{Filter, Pattern, Topic};
 
-use super::Options;
+use super::options::Options;
 use super::payload::MIN_BYTES;
 use crate::exit::usage;
 
-/// Who publishes and subscribes to what.
+/// The publishers and subscribers of a load, and their topics.
 pub(super) struct Plan {
     pub(super) topics: Vec<Topic>,
-    /// One of each subscriber.
+    /// One filter for each subscriber.
     pub(super) filters: Vec<Filter>,
     pub(super) publishers: usize,
-    /// Bytes of each event.
+    /// The size of each event in bytes.
     pub(super) size: usize,
 }
 
 impl Plan {
-    /// What the options ask for.
+    /// Creates the plan from the options.
     ///
     /// # Errors
-    /// When that is no load.
+    /// The options do not describe a load.
     pub(super) fn new(options: &Options) -> Result<Self> {
         let size = usize::try_from(options.size.as_u64()).unwrap_or(usize::MAX);
         if size < MIN_BYTES {
@@ -68,12 +68,12 @@ impl Plan {
         })
     }
 
-    /// Numbers of one publisher's events on one topic count by themselves.
+    /// Returns the source: each publisher has its own sequence of numbers on each topic.
     pub(super) fn source(&self, publisher: usize, topic: usize) -> u32 {
         u32::try_from(publisher * self.topics.len() + topic).unwrap_or(u32::MAX)
     }
 
-    /// The topic of a source.
+    /// Returns the topic of a source.
     pub(super) fn topic(&self, source: u32) -> &Topic {
         &self.topics[source as usize % self.topics.len()]
     }

@@ -1,4 +1,4 @@
-//! Publishers: each sends what is due, and times the acknowledgement from when it was due.
+//! Publishers: each sends what is due, and measures the time from then to the acknowledgement.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
@@ -17,29 +17,29 @@ use super::figures::Figures;
 use super::payload::Payload;
 use super::plan::Plan;
 
-/// What publishers have in common.
+/// What all publishers share.
 #[derive(Clone)]
 pub(super) struct Load {
     pub(super) plan: Arc<Plan>,
     pub(super) clock: Clock,
     pub(super) run: u64,
-    /// Events a second of all publishers; 0 is as fast as they are acknowledged.
+    /// Events per second of all publishers; 0 means as fast as they are acknowledged.
     pub(super) rate: u64,
-    /// Events of one publisher that may wait for their acknowledgement.
+    /// How many events of one publisher may wait for their acknowledgement.
     pub(super) in_flight: usize,
     pub(super) due: watch::Receiver<u64>,
     pub(super) stop: watch::Receiver<bool>,
     pub(super) figures: Arc<Figures>,
-    /// Events acknowledged, before and after the warm-up.
+    /// How many events were acknowledged, including the warm-up.
     pub(super) acknowledged: Arc<AtomicU64>,
 }
 
-/// What was sent of one source.
+/// What was sent on behalf of one source.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sent {
-    /// The number after the last.
+    /// The number after the last one.
     pub(super) end: u64,
-    /// Nobody knows whether these were published, or they were not.
+    /// The events that were not published, or whose outcome is unknown.
     pub(super) unacknowledged: BTreeSet<u64>,
 }
 
@@ -59,10 +59,10 @@ struct Publisher {
     data: Vec<u8>,
 }
 
-/// Publishes until it is told to stop, and waits for what is in flight then.
+/// Publishes until it is told to stop. Then waits for what is in flight.
 ///
 /// # Errors
-/// When it makes no sense to go on.
+/// Continuing makes no sense.
 pub(super) async fn publish(client: Client, index: usize, load: Load) -> Result<AllSent> {
     let data = vec![b'.'; load.plan.size];
     let mut publisher = Publisher {
@@ -84,7 +84,7 @@ pub(super) async fn publish(client: Client, index: usize, load: Load) -> Result<
         tokio::select! {
             biased;
             () = told(&mut stop), if !stopped => {
-                // What was due until now is sent, unless the acknowledgements are behind.
+                // Sends what is due by now, unless the acknowledgements are behind.
                 let due = if publisher.load.rate == 0 { 0 } else { *due.borrow() };
                 while publisher.turn() < due && in_flight.len() < most {
                     publisher.send(&mut in_flight).await?;
@@ -99,11 +99,11 @@ pub(super) async fn publish(client: Client, index: usize, load: Load) -> Result<
 }
 
 async fn told(stop: &mut watch::Receiver<bool>) {
-    // Whoever could tell is gone: that is an end too.
+    // Without a sender nobody can tell it to stop, so it stops.
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// Waits until this event is due; for ever if it never will be.
+/// Waits until this event is due. Never returns if it never will be.
 async fn is_due(due: &mut watch::Receiver<u64>, turn: u64) {
     if due.wait_for(|due| turn < *due).await.is_err() {
         std::future::pending().await
@@ -111,7 +111,7 @@ async fn is_due(due: &mut watch::Receiver<u64>, turn: u64) {
 }
 
 impl Publisher {
-    /// The place of the next event among those of all publishers, who take turns.
+    /// Returns the position of the next event among those of all publishers, who take turns.
     fn turn(&self) -> u64 {
         if self.load.rate == 0 {
             return 0;
@@ -119,7 +119,8 @@ impl Publisher {
         self.count * self.load.plan.publishers as u64 + self.index as u64
     }
 
-    /// Sends the next event. It begins at once, so that events go out in the order of their numbers.
+    /// Sends the next event. Sending begins at once, so events are sent in the order of their
+    /// numbers.
     async fn send(&mut self, in_flight: &mut FuturesUnordered<InFlight>) -> Result<()> {
         let Load {
             plan,
@@ -183,7 +184,7 @@ impl Publisher {
         }
         let topic = self.load.plan.topic(source);
         Err(error).with_context(|| {
-            format!("cannot publish to {topic}: see --topic and --token, or take --subscribe-only")
+            format!("cannot publish to {topic}: see --topic and --token, or use --subscribe-only")
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Subscribers: each takes what comes, and knows what is missing.
+//! Subscribers: each counts what it receives, and knows what is missing.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,37 +13,37 @@ use super::plan::Plan;
 use super::publishing::AllSent;
 use super::sequence::Sequence;
 
-/// What all subscribers have in common.
+/// What all subscribers share.
 pub(super) struct Reception {
     pub(super) clock: Clock,
-    /// The load whose events count; `None` takes those of all, from other programs.
+    /// The load whose events count. `None` counts those of all loads of other programs.
     pub(super) run: Option<u64>,
     pub(super) figures: Figures,
-    /// Events that came for the first time, before and after the warm-up.
+    /// How many events were received for the first time, including the warm-up.
     pub(super) total: AtomicU64,
 }
 
-/// What came to one subscriber.
+/// What one subscriber has received.
 #[derive(Default)]
 pub(super) struct Received {
-    /// By load and source.
+    /// The numbers by load and source.
     sequences: BTreeMap<(u64, u32), Sequence>,
-    /// The event handed out last.
+    /// The last event that was handed out.
     last: Option<EventId>,
     tally: Tally,
 }
 
-/// What was not as it should be.
+/// Everything that went wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
-    /// Acknowledged, and never came.
+    /// Acknowledged events that were not received.
     pub(super) lost: u64,
     pub(super) duplicated: u64,
-    /// Handed out after an event that the server's log has behind it.
+    /// Events that were handed out after a later event of the server's log.
     pub(super) misordered: u64,
-    /// Gaps, resets and losses that the subscription told.
+    /// Gaps, resets and losses that the subscription reported.
     pub(super) told: u64,
-    /// Events that are not of this load.
+    /// Events that do not belong to this load.
     pub(super) foreign: u64,
 }
 
@@ -59,7 +59,7 @@ impl Tally {
     }
 }
 
-/// Takes what comes until the subscription ends; tells why it did.
+/// Receives until the subscription ends. Returns its error, if any.
 pub(super) async fn receive(
     mut subscription: Subscription,
     index: usize,
@@ -92,7 +92,7 @@ impl Received {
             self.tally.foreign += 1;
             return;
         };
-        // Of another program's load only what comes from now on can be missed.
+        // For another program's load, only events from now on can be missed.
         let first = if reception.run.is_some() { 0 } else { number };
         let sequence = self.sequences.entry((run, source));
         if !sequence
@@ -108,14 +108,14 @@ impl Received {
             self.tally.misordered += 1;
         }
         reception.total.fetch_add(1, Ordering::Relaxed);
-        // The times of other machines are not ours.
+        // The times of other machines are by other clocks.
         let at = if reception.run.is_some() { due } else { now };
         if at >= reception.clock.from {
             reception.figures.record(index, due, now);
         }
     }
 
-    /// What was not as it should be, knowing what was sent.
+    /// Returns what went wrong, compared with what was sent.
     pub(super) fn tally(&self, filter: &Filter, plan: &Plan, run: u64, sent: &AllSent) -> Tally {
         let none = Sequence::from(0);
         let of_ours = sent
@@ -143,7 +143,7 @@ impl Received {
     }
 }
 
-/// How many deliveries there should be in all.
+/// Returns how many deliveries there should be in all.
 pub(super) fn expected(plan: &Plan, sent: &AllSent) -> u64 {
     let to_each = |filter: &Filter| {
         let of_ours = sent
@@ -175,7 +175,7 @@ mod tests {
         }
     }
 
-    /// An event of this place in the log, with this number of a load's.
+    /// Returns an event at this position in the log, with this number of a load.
     fn event(seq: u64, run: u64, number: u64) -> Event {
         let mut data = [0; 40];
         let due = u64::MAX;

@@ -1,40 +1,40 @@
-//! [`Report`]: what was measured, for people and for programs.
+//! [`Report`]: the result, for people and for programs.
 
 use serde::Serialize;
 
 use super::figures::Latency;
 use crate::text::{counted, thousands};
 
-/// What was measured. As JSON its keys stay as they are.
+/// The result. Its JSON keys are stable.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     pub(super) subscribers: usize,
     pub(super) publishers: usize,
     pub(super) connections: usize,
-    /// Events a second asked for; 0 is as fast as they are acknowledged.
+    /// The requested events per second; 0 means as fast as they are acknowledged.
     pub(super) rate: u64,
     pub(super) size: usize,
-    /// How long what counts was, as asked for.
+    /// The requested length of the measured part.
     pub(super) seconds: f64,
-    /// Whether it ended before its time.
+    /// Whether the run ended early.
     pub(super) interrupted: bool,
     pub(super) reconnects: u64,
-    /// With `--subscribe-only` there is none.
+    /// Absent with `--subscribe-only`.
     pub(super) published: Option<Published>,
-    /// With `--publish-only` there is none.
+    /// Absent with `--publish-only`.
     pub(super) delivered: Option<Delivered>,
 }
 
 #[derive(Debug, Serialize)]
 pub(super) struct Published {
-    /// Acknowledged, after the warm-up.
+    /// Events acknowledged after the warm-up.
     pub(super) events: u64,
     pub(super) per_second: f64,
-    /// Sent, before and after the warm-up, and not acknowledged.
+    /// Events sent and not acknowledged, including the warm-up.
     pub(super) unacknowledged: u64,
-    /// Due by the end, and not sent because too many waited for their acknowledgement.
+    /// Events that were due and not sent, because too many waited for their acknowledgement.
     pub(super) not_sent: u64,
-    /// From when an event was due to its acknowledgement.
+    /// The time from when an event was due to its acknowledgement.
     pub(super) latency_us: Option<Latency>,
 }
 
@@ -43,15 +43,16 @@ pub(super) struct Delivered {
     /// Deliveries after the warm-up.
     pub(super) events: u64,
     pub(super) per_second: f64,
-    /// Of all events, also those of the warm-up.
+    /// Of all events, including the warm-up.
     pub(super) lost: u64,
     pub(super) duplicated: u64,
     pub(super) misordered: u64,
     pub(super) gaps: u64,
     pub(super) foreign: u64,
-    /// From when an event was due to when it was handed out.
+    /// The time from when an event was due to when it was handed out.
     pub(super) latency_us: Option<Latency>,
-    /// Whether the publishers were elsewhere, so that the latency has the difference of the clocks in it.
+    /// Whether the publishers are elsewhere, so that the latency includes the difference of the
+    /// clocks.
     pub(super) other_clock: bool,
 }
 
@@ -113,7 +114,7 @@ impl Report {
         out.join("\n")
     }
 
-    /// Whether every event that was acknowledged came once, in order.
+    /// Returns whether every acknowledged event was delivered once and in order.
     pub(super) fn is_whole(&self) -> bool {
         let at_fault =
             |delivered: &Delivered| delivered.lost + delivered.duplicated + delivered.misordered;

@@ -1,18 +1,18 @@
-//! [`Sequence`]: which numbers have come.
+//! [`Sequence`]: the numbers that have been received.
 
 use std::collections::BTreeMap;
 
-/// The numbers of one source that have come to one subscriber.
+/// The numbers of one source that one subscriber has received.
 #[derive(Clone, Debug)]
 pub(super) struct Sequence {
     /// The next number in order.
     next: u64,
-    /// What was left out: first number, and the one after the last.
+    /// The ranges that were skipped: the first number, and the one after the last.
     holes: BTreeMap<u64, u64>,
 }
 
 impl Sequence {
-    /// One that begins with this number.
+    /// Creates a sequence that begins with this number.
     pub(super) fn from(first: u64) -> Self {
         Self {
             next: first,
@@ -20,8 +20,8 @@ impl Sequence {
         }
     }
 
-    /// Whether the number comes for the first time. Their order is as it may be: publishes that wait at the same time
-    /// have none.
+    /// Records a number, and returns whether it is new. The order does not matter, because
+    /// concurrent publishes have none.
     pub(super) fn see(&mut self, number: u64) -> bool {
         if number >= self.next {
             if number > self.next {
@@ -44,7 +44,8 @@ impl Sequence {
         true
     }
 
-    /// The ranges that are missing below `end`, or below the last number that came where the end is not known.
+    /// Returns the missing ranges below `end`, or below the last received number if `end` is not
+    /// known.
     pub(super) fn missing(&self, end: Option<u64>) -> impl Iterator<Item = (u64, u64)> {
         let end = end.unwrap_or(0);
         let rest = (self.next < end).then_some((self.next, end));

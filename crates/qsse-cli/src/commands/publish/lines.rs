@@ -1,13 +1,13 @@
-//! Standard input in lines, read by a thread of its own so that a signal need not wait for it.
+//! Lines of standard input. A thread reads them, so that a signal need not wait for input.
 
 use std::io::{self, Read};
 use std::ops::Range;
 
 use tokio::sync::mpsc;
 
-/// Read at once.
+/// The bytes to read at once.
 const CHUNK_BYTES: usize = 64 * 1024;
-/// Chunks read ahead.
+/// How many chunks are read ahead.
 const CHUNKS: usize = 4;
 
 /// The lines of standard input.
@@ -22,12 +22,12 @@ pub(super) struct Lines {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line<'a> {
     Whole(&'a [u8]),
-    /// Longer than what is kept.
+    /// The line is over the limit.
     TooLong,
 }
 
 impl Lines {
-    /// Begins to read. Of a line that is longer than `max` bytes nothing is kept.
+    /// Starts to read. Of a line over `max` bytes, nothing is stored.
     pub(super) fn read(max: usize) -> Self {
         let (sender, chunks) = mpsc::channel(CHUNKS);
         std::thread::spawn(move || {
@@ -53,7 +53,7 @@ impl Lines {
         }
     }
 
-    /// Waits until there is a line to take; false at the end. Cancel-safe.
+    /// Waits for a line; `false` at the end of the input. Cancel-safe.
     pub(super) async fn wait(&mut self) -> io::Result<bool> {
         while self.found.is_none() {
             self.found = self.splitter.advance(self.ended);
@@ -71,22 +71,22 @@ impl Lines {
         Ok(true)
     }
 
-    /// The line that was waited for.
+    /// Returns the line that was waited for.
     pub(super) fn take(&mut self) -> Option<Line<'_>> {
         let found = self.found.take()?;
         Some(self.splitter.line(found))
     }
 }
 
-/// Cuts bytes into lines.
+/// Splits bytes into lines.
 struct Splitter {
     max: usize,
     buffer: Vec<u8>,
     /// Where the rest begins.
     start: usize,
-    /// Up to where no line ends.
+    /// No line ends before this offset.
     searched: usize,
-    /// The line that is being read is over the limit, and its beginning is gone.
+    /// The current line is over the limit, and its beginning was dropped.
     over: bool,
 }
 
@@ -113,18 +113,18 @@ impl Splitter {
         self.buffer.extend_from_slice(chunk);
     }
 
-    /// The next line, if all of it is there.
+    /// Returns the next line, if it is complete.
     fn advance(&mut self, at_end: bool) -> Option<Found> {
         let end = self.buffer[self.searched..]
             .iter()
             .position(|byte| *byte == b'\n');
         let end = match end {
             Some(end) => self.searched + end,
-            // What follows the last line break is a line too, unless there is nothing.
+            // Text after the last line break is a line too.
             None if at_end && (self.over || self.start < self.buffer.len()) => self.buffer.len(),
             None => {
                 self.searched = self.buffer.len();
-                // A line break of two bytes is not counted.
+                // A line break may have two bytes; they do not count.
                 if self.buffer.len() - self.start > self.max + 1 {
                     self.over = true;
                     self.start = self.buffer.len();
@@ -155,7 +155,7 @@ impl Splitter {
 mod tests {
     use super::*;
 
-    /// The lines of `text`, pushed in pieces of `size`; `None` is one that is too long.
+    /// Splits `text`, pushed in pieces of `size`, into lines; `None` is a line over the limit.
     fn split(text: &[u8], size: usize, max: usize) -> Vec<Option<Vec<u8>>> {
         let mut splitter = Splitter::new(max);
         let mut lines = Vec::new();

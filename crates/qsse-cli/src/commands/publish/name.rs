@@ -1,4 +1,4 @@
-//! The publisher's name for keys where there is no token: that of this user on this machine.
+//! The publisher's name for keys if there is no token: one for each user of a machine.
 
 use std::fs::{self, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
@@ -15,9 +15,10 @@ const FILE: &str = "publisher";
 /// Its length: 32 hexadecimal digits.
 const DIGITS: usize = 32;
 
-/// A random name that is the same in each run of this user; made by the first.
+/// Returns a random name that stays the same for all runs of this user. The first run makes it.
 ///
-/// A server without tokens cannot tell its clients apart, so a key counts within what the client brings along.
+/// A server without tokens cannot tell its clients apart, so the deduplication scope of a key is
+/// what the client supplies.
 pub(super) fn of_this_user() -> String {
     let kept = match dev_cert::state_folder() {
         Some(folder) => kept_in(&folder),
@@ -25,7 +26,7 @@ pub(super) fn of_this_user() -> String {
     };
     kept.unwrap_or_else(|error| {
         let text = format!(
-            "--key counts for this run only, as the publisher's name cannot be kept ({error}): set QSSE_STATE_DIR"
+            "--key counts for this run only, as the publisher's name cannot be stored ({error}): set QSSE_STATE_DIR"
         );
         message(Level::WARN, text);
         random()
@@ -49,7 +50,7 @@ fn kept_in(folder: &Path) -> io::Result<String> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let name = fs::read_to_string(&path)?;
             let good = name.len() == DIGITS && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-            // Half written by another run just now, or damaged.
+            // Another run has just written half of it, or it is damaged.
             let wrong = || io::Error::other(format!("{} has another content", path.display()));
             good.then_some(name).ok_or_else(wrong)
         }
@@ -58,7 +59,7 @@ fn kept_in(folder: &Path) -> io::Result<String> {
 }
 
 fn random() -> String {
-    // Every `RandomState` has keys of its own.
+    // Each `RandomState` has keys of its own.
     let half = |half: u8| RandomState::new().hash_one(half);
     format!("{:016x}{:016x}", half(0), half(1))
 }

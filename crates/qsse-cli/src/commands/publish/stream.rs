@@ -1,4 +1,4 @@
-//! Many events: one a line of standard input, sent without waiting for each acknowledgement.
+//! Many events: one per line of standard input, sent without waiting for each acknowledgement.
 
 use std::time::Duration;
 
@@ -9,15 +9,17 @@ use serde::Deserialize;
 use tracing::Level;
 
 use super::lines::{Line, Lines};
-use super::{Options, Outcome, READ_BYTES, Stop, Stopped, ended};
+use super::options::{Options, READ_BYTES};
+use super::outcome::{Outcome, ended};
 use crate::console;
 use crate::exit::{Status, fail, status_of, usage_because};
 use crate::settings::Settings;
+use crate::stop::{Stop, Stopped};
 
 /// How long an interrupted `pub` waits for what is in flight.
 const FLUSH: Duration = Duration::from_secs(2);
 
-/// What `sub --json` prints. Other one-key objects are no events.
+/// What `sub --json` prints for an event. Objects with one other key are notices.
 #[derive(Deserialize)]
 struct JsonEvent {
     topic: Option<String>,
@@ -35,17 +37,17 @@ struct Draft<'a> {
     data: std::borrow::Cow<'a, [u8]>,
 }
 
-/// Where the events go, and what became of them so far.
+/// The destination of the events, and the result so far.
 struct Sink<'a> {
     client: &'a Client,
     publisher: Publisher,
     matching: bool,
     keep_trying: bool,
-    /// Those published one by one, where one publish makes several.
+    /// The ids of events that were published one by one, because one publish makes several.
     one_by_one: Outcome,
     /// How many lines those were.
     answered: u64,
-    /// Events taken from the input.
+    /// The number of events that were read from the input.
     taken: u64,
 }
 
@@ -90,7 +92,8 @@ pub(super) async fn publish(
             ))
         });
     }
-    // A lost connection with something in flight is more than an unreachable server.
+    // A connection that was lost with events in flight is a different failure than an unreachable
+    // server.
     outcome.error = error.map(|error| match status_of(&error) {
         Status::Unreachable if outcome.unacknowledged > 0 => {
             fail(Status::Unacknowledged, format!("{error:#}"))
@@ -100,7 +103,7 @@ pub(super) async fn publish(
     outcome
 }
 
-/// When to give up what is in flight: soon after a first stop, else at one.
+/// Returns when to give up what is in flight: soon after the first stop, at once on the second.
 async fn late(stop: &Stop, stopped: Option<Stopped>) -> Stopped {
     match stopped {
         Some(why) => {
@@ -113,7 +116,7 @@ async fn late(stop: &Stop, stopped: Option<Stopped>) -> Stopped {
 
 impl Sink<'_> {
     async fn publish_lines(&mut self, options: &Options) -> anyhow::Result<()> {
-        // As JSON an event is longer: a control character takes six bytes.
+        // JSON makes an event longer: a control character takes six bytes.
         let max = if options.from_json {
             READ_BYTES.saturating_mul(2)
         } else {
@@ -155,7 +158,7 @@ impl Sink<'_> {
             };
             match sent {
                 Ok(()) => {}
-                // These concern the line alone, and nothing of it was sent.
+                // These errors concern only this line, and nothing of it was sent.
                 Err(
                     error @ (PublishError::TooLarge { .. }
                     | PublishError::Topic(_)
@@ -166,7 +169,7 @@ impl Sink<'_> {
         }
     }
 
-    /// Waits for a line; false at the end of the input. Meanwhile it learns of what was sent.
+    /// Waits for a line; `false` at the end of the input. Meanwhile it handles acknowledgements.
     async fn wait_for(&self, lines: &mut Lines) -> anyhow::Result<bool> {
         let mut flushed = false;
         loop {
@@ -194,14 +197,14 @@ impl Sink<'_> {
                     .await
             };
             match result {
-                // Nothing was sent, and the connection may come back.
+                // Nothing was sent, and the connection may return.
                 Err(PublishError::NotConnected { .. }) if self.keep_trying => {}
                 result => return result,
             }
         }
     }
 
-    /// One by one, because only so the acknowledgement tells how many topics were reached.
+    /// One by one, because only then the acknowledgement tells how many topics matched.
     async fn send_matching(&mut self, draft: &Draft<'_>) -> Result<(), PublishError> {
         let publish = self.client.publish_matching(&draft.topic, &draft.data);
         let published = publish.kind(draft.kind.as_str()).await?;
@@ -236,14 +239,14 @@ impl Sink<'_> {
     }
 }
 
-/// Tells of a line that is not published, at the pace at which standard error is read.
+/// Reports a line that is not published. Waits if standard error is read slowly.
 async fn refused(number: u64, problem: &str) {
     let text = format!("line {number} is not published: {problem}");
     console::message(Level::WARN, text);
     console::told().await;
 }
 
-/// The event of a JSON line; `None` for what is no event.
+/// Returns the event of a JSON line; `None` for a notice.
 fn from_json<'a>(line: &'a [u8], options: &'a Options) -> Result<Option<Draft<'a>>, String> {
     if line.trim_ascii().is_empty() {
         return Ok(None);

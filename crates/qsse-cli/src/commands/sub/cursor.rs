@@ -1,4 +1,4 @@
-//! [`CursorFile`]: where `sub --cursor` stands, from one run to the next.
+//! [`CursorFile`]: saves the position of `sub --cursor` from one run to the next.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -13,46 +13,48 @@ use tokio::time::Instant;
 
 use crate::exit::{usage, usage_because};
 
-/// How long a position that was flushed may stay unwritten.
+/// How long a flushed position may stay unsaved.
 const EVERY: Duration = Duration::from_millis(500);
 
 /// Longer than any cursor.
 const MAX_BYTES: u64 = 256;
 
-/// The epoch of ids that are counted by the client, for a server that has none.
+/// The epoch of ids that the client counts itself, for a server that has none.
 const NO_LOG: Epoch = Epoch::new(0);
 
-/// A file with a position: one line, the cursor as text. Only one process has it at a time.
+/// A file with a position: one line with the cursor as text. Only one process uses it at a time.
 ///
 /// ```text
 /// FILE        replaced as a whole, never written in place
 /// FILE.new    the next FILE, for a moment
-/// FILE.lock   empty, locked while this process runs; never removed, or two could each lock one of their own
+/// FILE.lock   empty, and locked while this process runs; it is never removed, because two
+///             processes could then each lock a file of their own
 /// ```
 pub(super) struct CursorFile {
     path: PathBuf,
     next: PathBuf,
-    /// What the file says.
+    /// The position in the file.
     saved: Option<Cursor>,
     /// Everything up to here was written to standard output and flushed.
     flushed: Option<Cursor>,
     due: Instant,
-    /// Standard output, where that is a file: what is in it goes to the disk before the position does.
+    /// Standard output, if it is a file. It is synced before the position is saved.
     output: Option<File>,
-    /// Unlocked when it is closed.
+    /// The lock, released on close.
     _lock: File,
 }
 
 impl CursorFile {
-    /// Takes the file, which may be absent, and tries whether a new one could be written.
+    /// Opens the file, which may be absent, and checks that a new one can be written.
     ///
     /// # Errors
-    /// When another process has it, its folder cannot be written, it cannot be read, or it is anything else than a cursor.
+    /// Another process uses it, its folder cannot be written, it cannot be read, or it is not a
+    /// cursor.
     pub(super) fn open(path: &Path) -> Result<Self> {
         if path.file_name().is_none() {
             return Err(usage(format!("--cursor: {path:?} is no name of a file")));
         }
-        // A link stays one: what it leads to is replaced.
+        // A link is preserved: the file that it leads to is replaced.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let shown = path.display();
         let lock = OpenOptions::new()
@@ -98,20 +100,21 @@ impl CursorFile {
         })
     }
 
-    /// What the file says; `None` while it is absent.
+    /// Returns the position in the file; `None` if it is absent.
     pub(super) fn saved(&self) -> Option<Cursor> {
         self.saved
     }
 
-    /// When what was flushed is to be written.
+    /// Returns when the flushed position is to be saved.
     pub(super) fn due(&self) -> Instant {
         self.due
     }
 
-    /// Everything up to `cursor` was written to standard output and flushed: writes it if it is time.
+    /// Records that everything up to `cursor` was written to standard output and flushed. Saves it
+    /// if it is time.
     ///
     /// # Errors
-    /// When it cannot be written, or is no position of a log.
+    /// The file cannot be written, or `cursor` is not a position of a log.
     pub(super) fn flushed(&mut self, cursor: Cursor) -> Result<()> {
         if cursor.id().epoch() == NO_LOG {
             return Err(usage(format!(
@@ -126,10 +129,10 @@ impl CursorFile {
         self.save()
     }
 
-    /// Writes the position of the last flush, if the file does not have it yet.
+    /// Saves the position of the last flush, if the file does not have it yet.
     ///
     /// # Errors
-    /// When it cannot be written; the file is as it was then.
+    /// The file cannot be written. It is unchanged then.
     pub(super) fn save(&mut self) -> Result<()> {
         if let Some(cursor) = self.flushed
             && self.flushed != self.saved
@@ -154,7 +157,7 @@ impl CursorFile {
     }
 }
 
-/// Standard output, if it is a regular file.
+/// Returns standard output, if it is a regular file.
 fn output_file() -> Option<File> {
     #[cfg(unix)]
     {
@@ -169,14 +172,14 @@ fn output_file() -> Option<File> {
     None
 }
 
-/// The path with something appended to its last part.
+/// Appends to the last part of the path.
 fn with(path: &Path, suffix: &str) -> PathBuf {
     let mut path = OsString::from(path);
     path.push(suffix);
     path.into()
 }
 
-/// An empty file of our own, in place of one that a crash may have left.
+/// Creates an empty file, in place of one that a crash may have left.
 fn fresh(path: &Path) -> io::Result<File> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
@@ -185,7 +188,7 @@ fn fresh(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
 }
 
-/// What a cursor file says; `None` when there is none.
+/// Reads a cursor file; `None` if there is none.
 fn read(path: &Path) -> Result<Option<Cursor>> {
     let shown = path.display();
     let unreadable =
@@ -215,7 +218,7 @@ fn read(path: &Path) -> Result<Option<Cursor>> {
     })
 }
 
-/// Exactly one line, whose break may be missing.
+/// Returns the only line. Its line break may be missing.
 fn cursor(bytes: &[u8]) -> Option<Cursor> {
     let text = str::from_utf8(bytes).ok()?;
     let line = text.strip_suffix('\n').unwrap_or(text);
@@ -276,7 +279,7 @@ mod tests {
 
         assert!(CursorFile::open(&path).is_err(), "taken");
         drop(file);
-        // As a crash between two steps leaves it.
+        // The state after a crash between two steps.
         fs::write(with(&path, ".new"), "1-").unwrap();
         let mut file = CursorFile::open(&path).unwrap();
         assert_eq!(file.saved(), Some(at(4)));
@@ -291,7 +294,7 @@ mod tests {
         let path = folder.path().join("at");
         let mut file = CursorFile::open(&path).unwrap();
         file.flushed("1-1".parse().unwrap()).unwrap();
-        // A folder in the place of the next file can be neither removed nor written.
+        // A folder at the place of the temporary file can be neither removed nor written.
         fs::create_dir(with(&path, ".new")).unwrap();
         file.flushed("1-2".parse().unwrap()).unwrap();
         let error = format!("{:#}", file.save().unwrap_err());

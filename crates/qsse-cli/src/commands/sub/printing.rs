@@ -1,4 +1,4 @@
-//! [`Printing`]: a subscription that is printed.
+//! [`Printing`]: prints a subscription.
 
 use std::collections::VecDeque;
 use std::io;
@@ -10,33 +10,44 @@ use qsse_client::{Client, Cursor, Item, Notice, Subscription, SubscriptionError}
 use tokio::time::{Instant, sleep_until};
 use tracing::Level;
 
-use super::{CursorFile, End, Options, Stop, Stopped};
+use super::cursor::CursorFile;
+use super::options::Options;
 use crate::connect::report;
 use crate::console::{self, OutputError, Pipe};
 use crate::exit::{Status, fail};
 use crate::output::Output;
 use crate::settings::Settings;
+use crate::stop::{Stop, Stopped};
 use crate::text::counted;
 
-/// Output is handed over from here on, and whenever no further event is ready.
+/// Output is handed over from this size on, and whenever no further event is ready.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// A subscription that is printed.
+/// Why the printing ended.
+pub(super) enum End {
+    Count,
+    Stopped(Stopped),
+    /// The reader of the output is gone.
+    Pipe,
+    Error(anyhow::Error),
+}
+
+/// A subscription that is being printed.
 pub(super) struct Printing<'r> {
     options: &'r Options,
     stop: &'r Stop,
     subscription: Subscription,
     received: u64,
     pipe: &'static Pipe,
-    kept: Option<Kept<'r>>,
+    saved: Option<SavedPosition<'r>>,
 }
 
-/// The position that is kept in a file.
-struct Kept<'r> {
+/// The file in which the position is saved.
+struct SavedPosition<'r> {
     file: &'r mut CursorFile,
-    /// Where the subscription stood when standard output had so many bytes, for what is not written yet.
+    /// The subscription's position at certain sizes of the output, for what is not written yet.
     marks: VecDeque<(u64, Cursor)>,
-    /// Everything up to here is written.
+    /// Everything up to here has been written.
     written: Cursor,
 }
 
@@ -48,7 +59,7 @@ impl<'r> Printing<'r> {
         file: Option<&'r mut CursorFile>,
     ) -> Self {
         let written = subscription.cursor();
-        let kept = |file| Kept {
+        let saved = |file| SavedPosition {
             file,
             marks: VecDeque::new(),
             written,
@@ -59,11 +70,11 @@ impl<'r> Printing<'r> {
             subscription,
             received: 0,
             pipe: console::stdout(),
-            kept: file.map(kept),
+            saved: file.map(saved),
         }
     }
 
-    /// Prints until something ends it, and counts the events.
+    /// Prints until something ends it. Returns why, and the number of events.
     pub(super) async fn run(mut self, client: &Client, settings: &Settings) -> (End, u64) {
         let reporter = client.clone();
         let reporter = tokio::spawn(async move { report(&reporter).await });
@@ -81,7 +92,7 @@ impl<'r> Printing<'r> {
             Err(error) => End::Error(OutputError::from(error).into()),
         };
         let settled = self.settle(&output);
-        let saved = self.kept.map_or(Ok(()), |kept| kept.file.save());
+        let saved = self.saved.map_or(Ok(()), |saved| saved.file.save());
         let end = match (end, settled.and(saved)) {
             (End::Error(error), _) | (_, Err(error)) => End::Error(error),
             (end, Ok(())) => end,
@@ -105,7 +116,7 @@ impl<'r> Printing<'r> {
                     if !output.buffer.is_empty() {
                         self.pipe.try_write(&mut output.buffer)?;
                     }
-                    let due = self.kept.as_ref().map(|kept| kept.file.due());
+                    let due = self.saved.as_ref().map(|saved| saved.file.due());
                     tokio::select! {
                         biased;
                         item = self.subscription.next_item() => item,
@@ -114,7 +125,7 @@ impl<'r> Printing<'r> {
                             continue;
                         }
                         error = self.pipe.failed() => return Err(error),
-                        // What moves the position need not be an event.
+                        // Not only events move the position.
                         () = reached(due) => continue,
                     }
                 }
@@ -133,7 +144,7 @@ impl<'r> Printing<'r> {
                 }
                 Some(Ok(Item::Notice(notice))) => {
                     if let Some(text) = output.notice(&notice) {
-                        // In its place among the events, where both go to a terminal.
+                        // If both outputs are a terminal, it appears in its place among the events.
                         self.pipe.write(&mut output.buffer).await?;
                         self.pipe.written().await?;
                         console::message(Level::WARN, text);
@@ -149,7 +160,7 @@ impl<'r> Printing<'r> {
         }
     }
 
-    /// Waits until what was printed is written; once it is stopped, only for a reader that still reads.
+    /// Waits until the output is written. After a stop, waits only while the reader still reads.
     async fn write_rest(&self, end: io::Result<End>, output: &mut Output) -> io::Result<End> {
         let mut end = end?;
         if !matches!(end, End::Stopped(_)) {
@@ -177,32 +188,32 @@ impl<'r> Printing<'r> {
         Ok(end)
     }
 
-    /// Remembers which position the end of the output stands for.
+    /// Records the position that the end of the output stands for.
     fn mark(&mut self, output: &Output) {
-        if let Some(kept) = &mut self.kept {
+        if let Some(saved) = &mut self.saved {
             let end = self.pipe.handed() + output.buffer.len() as u64;
-            kept.marks.push_back((end, self.subscription.cursor()));
+            saved.marks.push_back((end, self.subscription.cursor()));
         }
     }
 
     fn is_due(&self) -> bool {
-        (self.kept.as_ref()).is_some_and(|kept| Instant::now() >= kept.file.due())
+        (self.saved.as_ref()).is_some_and(|saved| Instant::now() >= saved.file.due())
     }
 
-    /// Tells the file how far the output is written.
+    /// Passes the position that has been written to the file.
     fn settle(&mut self, output: &Output) -> Result<()> {
-        let Some(kept) = &mut self.kept else {
+        let Some(saved) = &mut self.saved else {
             return Ok(());
         };
         let done = self.pipe.done();
-        while let Some((_, cursor)) = kept.marks.front().filter(|(end, _)| *end <= done) {
-            kept.written = *cursor;
-            kept.marks.pop_front();
+        while let Some((_, cursor)) = saved.marks.front().filter(|(end, _)| *end <= done) {
+            saved.written = *cursor;
+            saved.marks.pop_front();
         }
-        if kept.marks.is_empty() && output.buffer.is_empty() {
-            kept.written = self.subscription.cursor();
+        if saved.marks.is_empty() && output.buffer.is_empty() {
+            saved.written = self.subscription.cursor();
         }
-        kept.file.flushed(kept.written)
+        saved.file.flushed(saved.written)
     }
 
     fn missed(&self, notice: &Notice) -> anyhow::Error {
@@ -225,7 +236,7 @@ impl<'r> Printing<'r> {
     }
 }
 
-/// Waits until then; for ever if there is no such time.
+/// Waits until this time; for ever if there is none.
 async fn reached(due: Option<Instant>) {
     match due {
         Some(due) => sleep_until(due).await,
@@ -233,7 +244,7 @@ async fn reached(due: Option<Instant>) {
     }
 }
 
-/// What `work` gives if it need not wait.
+/// Returns the result of `work` if it is ready now.
 async fn now<T>(work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     std::future::poll_fn(|cx| match work.as_mut().poll(cx) {

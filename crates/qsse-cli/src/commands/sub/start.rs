@@ -1,30 +1,30 @@
-//! Where `sub` begins, and what is to happen when it falls behind.
+//! Where `sub` starts, and what to do if it lags.
 
 use std::time::{Duration, SystemTime};
 
 use clap::{Args, ValueEnum};
 use qsse_client::{EventId, OnLag, Start, Timestamp};
 
-/// The flags that say where to begin: one of them.
+/// The flags that select the start; at most one of them.
 #[derive(Args)]
 #[group(multiple = false)]
 pub(super) struct StartFlags {
-    /// Begin with the oldest event that the server keeps
+    /// Start with the oldest event that the server has
     #[arg(long)]
     earliest: bool,
-    /// Begin after the event with this id
+    /// Start after the event with this id
     #[arg(long, value_name = "ID")]
     after: Option<EventId>,
-    /// Begin this long ago, as 10m, or at a time, as 2026-01-02T03:04:05Z
+    /// Start this long ago, as 10m, or at a time, as 2026-01-02T03:04:05Z
     #[arg(long, value_name = "DURATION|TIME", value_parser = since)]
     since: Option<Since>,
-    /// Begin with the last N events of each topic
+    /// Start with the last N events of each topic
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     last: Option<u32>,
 }
 
 impl StartFlags {
-    /// Where to begin, as of now.
+    /// Returns the start, as of now.
     pub(super) fn start(&self) -> Start {
         if let Some(id) = self.after {
             Start::After(id)
@@ -40,7 +40,7 @@ impl StartFlags {
     }
 }
 
-/// What `--since` says.
+/// The value of `--since`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Since {
     /// This long before now.
@@ -67,15 +67,15 @@ fn since(text: &str) -> Result<Since, String> {
     })
 }
 
-/// What the server does when the subscription falls behind what it holds for live ones.
+/// What the server does if the subscription falls behind the live feed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Lag {
-    /// Catch up from the events that the server keeps
+    /// Catch up from the server's history
     #[default]
     CatchUp,
-    /// Go on with what is published from then on
+    /// Continue with new events
     Skip,
-    /// Go on with the latest event of each topic that was missed
+    /// Continue with the latest event of each topic that was missed
     Latest,
     /// End with status 3
     Disconnect,

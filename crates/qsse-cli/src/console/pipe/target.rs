@@ -1,11 +1,12 @@
-//! What a pipe's thread writes to, and how: in pieces that a system's pipe takes whole.
+//! The target of a pipe's thread, written in pieces that a system's pipe accepts atomically.
 
 use std::io::{self, ErrorKind, Write};
 use std::time::Duration;
 
-/// Written at once: a pipe takes so much whole or not at all, so that what has been written is known also when it is stuck.
+/// The bytes to write at once. A pipe accepts this much completely or not at all, so it is known
+/// what was written even if the pipe is stuck.
 pub(super) const PIECE_BYTES: usize = 4096;
-/// How soon an output that others have made non-blocking is tried again.
+/// How soon to retry an output that another process has made non-blocking.
 const AGAIN: Duration = Duration::from_millis(5);
 
 /// Standard output, without the standard library's lock and buffer.
@@ -13,7 +14,7 @@ pub(in crate::console) fn standard_output() -> Box<dyn Write + Send> {
     unbuffered(io::stdout())
 }
 
-/// Standard error, likewise.
+/// Standard error, without the standard library's lock.
 pub(in crate::console) fn standard_error() -> Box<dyn Write + Send> {
     unbuffered(io::stderr())
 }
@@ -31,7 +32,7 @@ fn unbuffered(output: impl Write + Send + 'static) -> Box<dyn Write + Send> {
     Box::new(output)
 }
 
-/// One write, repeated until it has written something.
+/// Makes one write, and repeats it until something was written.
 pub(super) fn write(target: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
     loop {
         match target.write(bytes) {
@@ -44,7 +45,7 @@ pub(super) fn write(target: &mut impl Write, bytes: &[u8]) -> io::Result<usize> 
     }
 }
 
-/// The beginning of `bytes` that is written at once, to the end of a line where there is one.
+/// Returns the part of `bytes` to write at once, up to the end of a line if there is one.
 pub(super) fn piece(bytes: &[u8]) -> &[u8] {
     if bytes.len() <= PIECE_BYTES {
         return bytes;

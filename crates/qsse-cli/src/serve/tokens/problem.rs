@@ -1,9 +1,9 @@
-//! What is wrong with the text of a tokens file, in words that hold nothing of it but the keys that are known.
+//! Describes errors in a tokens file without quoting it, except for known keys.
 
 use crate::settings::nearest;
 
-/// Where and what the problem is. A parser quotes what it stumbles over, which may be a token: only forms are let through that are
-/// known to be without one.
+/// Returns what the problem is and where. A parser quotes the text that it rejects, which may be a
+/// token. So only message forms that are known to contain none pass.
 pub(super) fn describe(text: &str, error: &toml::de::Error) -> String {
     let line = error
         .span()
@@ -13,7 +13,7 @@ pub(super) fn describe(text: &str, error: &toml::de::Error) -> String {
 }
 
 fn without_values(message: &str) -> String {
-    // What was found may say ", expected" too; what was expected comes last.
+    // The found text may contain ", expected" too; the expectation comes last.
     let expected = message.rsplit_once(", expected ").map(|(_, last)| last);
     let begins = |start: &str| message.starts_with(start);
     match expected {
@@ -26,13 +26,13 @@ fn without_values(message: &str) -> String {
             format!("a wrong type, expected {expected}")
         }
         _ if begins("missing field `") => message.into(),
-        // The parser's own words quote only signs of TOML, in these.
+        // In these, the parser quotes only signs of TOML.
         _ if !message.contains(['`', '"']) => message.into(),
         _ => "this is not TOML".into(),
     }
 }
 
-/// The unknown field, if it is nearly one of those expected.
+/// Returns the unknown field, if it is similar to an expected one.
 fn misspelt<'a>(message: &'a str, expected: &str) -> Option<&'a str> {
     let field = message.strip_prefix("unknown field `")?;
     let (field, _) = field.split_once('`')?;
