@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_payload_follows_path_and_settings() {
+    fn a_configured_packet_size_is_never_exceeded() {
         let config = TransportConfig::client();
         assert_eq!(PathMtu::Standard.max_payload(&config), 1472);
         assert_eq!(PathMtu::Jumbo.max_payload(&config), config.max_mtu);
