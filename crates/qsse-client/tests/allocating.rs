@@ -1,4 +1,5 @@
-//! What an event costs in allocations, on both sides together: a test of its own, as the counter is the program's allocator.
+//! The number of allocations per event, on both sides together. It is a test program of its own,
+//! since the counter replaces the allocator.
 
 use std::error::Error;
 
@@ -7,10 +8,10 @@ use qsse_server::Server;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Events that are published before they are read.
+/// How many events are published before they are read.
 const BURST: usize = 500;
 
-/// Publishes events and reads them again.
+/// Publishes events and reads them.
 async fn deliver(server: &Server, events: &mut Subscription, bursts: usize) -> Result<()> {
     for _ in 0..bursts {
         for _ in 0..BURST {
@@ -41,7 +42,7 @@ fn an_event_costs_no_allocation() -> Result<()> {
         delivered = runtime.block_on(deliver(&server, &mut events, 100));
     });
     delivered?;
-    // A packet has some, and there are about ten events in each.
+    // Each packet needs some, and contains about ten events.
     let for_each = counted.count_total as f64 / (100 * BURST) as f64;
     assert!(for_each < 0.2, "{for_each} allocations for each event");
     Ok(())

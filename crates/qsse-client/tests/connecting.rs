@@ -1,4 +1,4 @@
-//! The first connection: where, whom to trust, who one is, and what is said when it fails.
+//! The first connection: addresses, trust, tokens, and errors. The server is scripted.
 
 mod support;
 
@@ -16,7 +16,7 @@ use qsse_transport::tls::ServerTls;
 use qsse_transport::{ClientEndpoint, Connection, ServerEndpoint};
 use support::*;
 
-/// A port on which nobody listens, kept free of others.
+/// Reserves a port on which nobody listens.
 fn dead_port() -> (UdpSocket, ServerUrl) {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
     let url = ServerUrl::from(socket.local_addr().expect("it is bound"));
@@ -102,7 +102,7 @@ async fn a_server_that_never_welcomes_runs_into_the_deadline() {
     let connect = server.connect().connect_timeout(Duration::from_secs(20));
     let accept = async {
         let peer = server.accept().await;
-        // Nothing more will happen, so that the clock runs ahead to the deadline.
+        // Nothing more happens, so the paused clock advances to the timeout.
         tokio::time::pause();
         peer
     };
@@ -132,11 +132,11 @@ async fn a_certificate_of_somebody_else_is_refused_and_says_what_to_do() {
     assert_eq!(fingerprint.as_ref(), server.url().fingerprints().first());
     assert!(error.to_string().contains("fingerprint="), "{error}");
     assert!(!error.is_retryable());
-    // As usual, nobody knows a certificate that was made a moment ago.
+    // By default, the new certificate is unknown.
     let plain = ServerUrl::new("127.0.0.1", server.url().port()).unwrap();
     let error = refusing(Client::connect(&plain)).await;
     assert!(matches!(error, ConnectError::Certificate(_)), "{error}");
-    // These do.
+    // These trust it.
     let given = Client::connect(&wrong).tls(ClientTls::insecure());
     let right = Client::connect(&plain).fingerprint(server.url().fingerprints()[0]);
     let (client, peer) = tokio::join!(given, server.welcome());
@@ -157,7 +157,7 @@ async fn localhost_works_with_a_server_on_either_family() {
         let tls = ServerTls::self_signed([] as [&str; 0]).unwrap();
         let config = qsse_client::TransportConfig::server();
         let Ok(endpoint) = ServerEndpoint::bind(ip.parse().unwrap(), &tls, &config) else {
-            // A machine without IPv6.
+            // This machine has no IPv6.
             continue;
         };
         let port = endpoint.local_addr().port();
@@ -196,7 +196,7 @@ async fn of_two_addresses_the_one_that_answers_is_told_of() {
                 }
             }
         });
-        // The silent address alone would take this long.
+        // The silent address alone would take until the timeout.
         let connect = Client::connect(url).connect_timeout(Duration::from_secs(3600));
         let error = soon(connect.into_future()).await.unwrap_err();
         assert!(format!("{error:?}").contains(refused_as), "{error:?}");
@@ -204,7 +204,7 @@ async fn of_two_addresses_the_one_that_answers_is_told_of() {
     }
 }
 
-/// Connects, so that a server with room for one is full until what is returned is dropped.
+/// Connects, so that a server that accepts one connection is full until the result is dropped.
 async fn occupy(
     endpoint: &ServerEndpoint,
     tls: &ServerTls,
@@ -221,7 +221,7 @@ async fn occupy(
     (client, near.expect("there is room for one"), far)
 }
 
-/// An endpoint on one address of `localhost`, and a socket that never answers on the other.
+/// Binds an endpoint at one address of `localhost`, and a socket that never answers at the other.
 fn beside_silence(
     tls: &ServerTls,
     config: &TransportConfig,
@@ -238,7 +238,7 @@ async fn trusting_anybody_and_one_certificate_only_is_an_error() {
     let fingerprint = server.url().fingerprints()[0];
     let plain = ServerUrl::new("127.0.0.1", server.url().port()).unwrap();
     for connect in [
-        // The address has one in it.
+        // The address contains a fingerprint.
         server.connect().insecure(),
         Client::connect(&plain).fingerprint(fingerprint).insecure(),
     ] {
@@ -274,7 +274,7 @@ async fn the_first_connection_is_tried_again_only_if_told_to() {
     });
     assert!(result.is_err());
 
-    // What will not pass is not tried again.
+    // A permanent error is not retried.
     let policy = RetryPolicy::times(1000, Duration::from_secs(1));
     let (result, ()) = tokio::join!(server.connect().retry(policy), async {
         server
@@ -387,7 +387,7 @@ async fn a_refreshed_token_is_for_later_connections_too() {
     assert_eq!(peer.hello.token.as_ref().unwrap().expose(), "new");
     until(|| client.rtt().map(drop).ok_or("not connected")).await;
 
-    // One that is refused closes the connection, and the good one is used for the next.
+    // A refused token closes the connection, and the next one uses the valid token.
     let (result, ()) = tokio::join!(client.refresh_token("bad"), async {
         peer.frame().await;
         peer.connection.close(Code::NOT_AUTHORISED, "forged");

@@ -1,4 +1,5 @@
-//! The Go library's dialect: how it is agreed on, what is offered in it, and what it lacks.
+//! The Go dialect: how it is negotiated, what clients offer, and what it lacks. The server is
+//! scripted.
 
 mod support;
 
@@ -12,7 +13,7 @@ use qsse_proto::stream::Outcome;
 use support::go::*;
 use support::*;
 
-// QP-12.15: a subscription is there once its offer is written; nothing of the server has come by then.
+// QP-12.15: a subscription is made once its offer is written, before anything from the server.
 #[tokio::test]
 async fn the_offer_has_the_token_and_every_pattern() {
     let server = GoServer::start();
@@ -169,11 +170,11 @@ async fn clients_move_to_the_own_protocol_and_back_with_their_server() {
     assert_eq!(event(&mut events).await.text(), Ok("go"));
     let url = go.url();
     let address = go.stop(Code::UNKNOWN, "replaced").await;
-    // It keeps the socket.
+    // It keeps the socket open.
     drop(peer);
     let (endpoint, _) = bind_again(address, &[qsse_proto::ALPN]).await;
     let ours = FakeServer::on(endpoint, url);
-    // A first connection shows the new dialect, the next one is used.
+    // One connection shows the new dialect, and the next one is used.
     ours.handshake().await;
     let mut peer = ours.welcome().await;
     let (asked, mut feed) = peer.serve(40, Outcome::Live).await;
@@ -270,7 +271,7 @@ async fn a_subscription_that_the_go_dialect_cannot_hold_ends_when_its_server_cha
     drop(peer);
     let address = ours.stop().await;
     let go = GoServer::again(address, &[qsse_proto::GO_ALPN]).await;
-    // Its start has been had.
+    // It has already started.
     let mut peer = go.welcome().await;
     assert_eq!(peer.offer, "{\"topics\":[\"b\"]}\n");
     let end = error(&mut strict).await;

@@ -1,4 +1,4 @@
-//! The Go library's dialect: what comes of its lines and errors.
+//! The Go dialect: its lines and errors. The server is scripted.
 
 mod support;
 
@@ -10,7 +10,8 @@ use qsse_proto::go::{ErrorData, EventLine};
 use support::go::*;
 use support::*;
 
-// QP-12.7, QP-12.18: what a server of ours writes first is no line, and the numbers are of no log.
+// QP-12.7, QP-12.18: the first bytes of a server of this library are not a line, and the numbers
+// are of no log.
 #[tokio::test]
 async fn events_come_in_order_numbered_here_and_with_any_bytes() {
     let server = GoServer::start();
@@ -20,7 +21,7 @@ async fn events_come_in_order_numbered_here_and_with_any_bytes() {
     assert_eq!(events.cursor().to_string(), "0-0");
     let mut feed = peer.open().await;
     let all: Vec<u8> = (0..=255).collect();
-    // As a server of ours begins, and as Go writes what is empty.
+    // The beginning that a server of this library writes, and empty data as Go writes it.
     feed.raw(" ").await;
     feed.event("ride.7", "one").await;
     feed.event("people", all.clone()).await;
@@ -60,7 +61,7 @@ async fn a_slow_reader_loses_nothing_of_many_events() {
     let mut feed = peer.open().await;
     let writing = tokio::spawn(async move {
         for i in 0..COUNT {
-            // Together more than the stream's window.
+            // Together they exceed the stream's window.
             feed.event("many", format!("{i:0100}")).await;
         }
         feed
@@ -129,7 +130,7 @@ async fn the_only_topic_refused_is_the_end() {
             end.to_string(),
             format!("the server ended the subscription: {code} (people)")
         );
-        // The client lives on.
+        // The client stays open.
         let (again, peer) = tokio::join!(client.subscribe("a"), server.welcome());
         assert!(again.is_ok() && peer.offer.contains("\"a\""));
     }
@@ -145,7 +146,7 @@ async fn other_errors_are_told_and_end_nothing() {
     feed.error(ErrorData::new(Code::UNKNOWN)).await;
     feed.raw(error_line("{\"code\":5,\"data\":{\"lost\":true}}"))
         .await;
-    // About a topic that nobody asked for, without one, of other numbers, and no error at all.
+    // Errors about another topic, without a topic, with other numbers, and data that is no error.
     feed.refuse(Code::NOT_AUTHORISED, "else").await;
     feed.error(ErrorData::new(Code::TOPIC_NOT_AVAILABLE)).await;
     feed.raw(error_line(
@@ -210,7 +211,7 @@ async fn an_event_on_what_is_no_topic_here_is_a_notice() {
 async fn what_cannot_be_understood_ends_the_subscription_with_what_was_wrong() {
     let server = GoServer::start();
     let (client, _unused) = server.client().await;
-    // Takes the connection that is there already.
+    // It uses the connection that is already open.
     let _first = client.subscribe("first").await.unwrap();
     let cases: [(&[u8], &str); 9] = [
         (b"{\"topic\":\"a\",\"data\":\"%%%\"}\n", "shape"),
@@ -256,6 +257,6 @@ async fn an_endless_line_is_given_up_at_the_limit() {
     let end = error(&mut events).await;
     assert!(end.to_string().contains("longer than"), "{end}");
     let (_feed, written) = soon(pouring).await.unwrap();
-    // The limit, the stream's window, and what was on its way.
+    // The limit, the stream's window, and what was in flight.
     assert!(written < 4 * 1024 * 1024, "{written} bytes were taken");
 }

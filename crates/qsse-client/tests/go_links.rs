@@ -1,4 +1,4 @@
-//! The Go library's dialect: its connections, which are lost and come back one by one.
+//! The Go dialect: its connections, which are lost and restored one by one. The server is scripted.
 
 mod support;
 
@@ -23,7 +23,7 @@ async fn a_server_that_comes_back_is_found_and_the_loss_is_told() {
     let mut states = client.state();
     let url = server.url();
     let address = server.stop(Code::UNKNOWN, "down").await;
-    // They keep the socket.
+    // They keep the socket open.
     drop((peer, feed));
     while !matches!(
         soon(states.next()).await.unwrap(),
@@ -33,7 +33,7 @@ async fn a_server_that_comes_back_is_found_and_the_loss_is_told() {
     assert_eq!(server.url(), url);
     let mut peer = server.welcome().await;
     assert_eq!(peer.offer, "{\"topics\":[\"a\"]}\n");
-    // Told at once: the server's stream comes with its next event, whenever that is.
+    // It is reported at once, since the server's stream only opens with its next event.
     assert_eq!(event(&mut events).await.text(), Ok("unread"));
     let news = notice(&mut events).await;
     assert!(matches!(news, Notice::Lost(Loss::Reconnected(_))), "{news}");
@@ -59,10 +59,10 @@ async fn a_stream_that_ends_is_a_lost_connection() {
     feed.raw("{\"topic\":\"a\",\"da").await;
     feed.stream.finish();
     assert_eq!(event(&mut events).await.text(), Ok("1"));
-    // Reading goes on beside the server's side.
+    // The subscription reads concurrently.
     let (news, next) = tokio::join!(notice(&mut events), server.welcome());
     assert!(news.to_string().contains("ended the stream"), "{news}");
-    // QP-12.14: a server that drains waits for this.
+    // QP-12.14: a draining server waits for this.
     assert!(peer.closed().await.to_string().contains("no error"));
     let peer = next;
     let mut feed = peer.open().await;
@@ -112,7 +112,7 @@ async fn each_subscription_has_a_connection_and_dropping_it_closes_that() {
     feed.event("b", "2").await;
     assert_eq!(event(&mut second).await.text(), Ok("2"));
 
-    // The last handle closes the rest; a subscription is one.
+    // Dropping the last handle closes the rest. A subscription is a handle.
     drop(client);
     feed.event("b", "3").await;
     assert_eq!(event(&mut second).await.text(), Ok("3"));
@@ -137,7 +137,7 @@ async fn closing_ends_every_connection_and_subscriptions_read_what_had_come() {
     assert!(matches!(error, SubscribeError::Closed(_)), "{error}");
     assert!(client.state().current().is_closed());
 
-    // Also one that nobody subscribed on.
+    // Also a connection without a subscription.
     let (client, connection) = server.client().await;
     client.close();
     soon(client.closed()).await;
@@ -151,12 +151,12 @@ async fn a_connection_that_ends_before_it_is_used_is_replaced() {
     connection.close(Code::HELLO_TIMEOUT, "no offer came");
     soon(connection.closed()).await;
     let (events, mut peer) = tokio::join!(client.subscribe("a"), async {
-        // It may have begun on the old one just before it learnt of the close.
+        // It may have used the old one just before the close arrived.
         server.welcome().await
     });
     let mut events = events.unwrap();
     peer.feed().await.event("a", "1").await;
-    // Where the offer was written to the old one, that is said.
+    // If the offer was written to the old one, a loss is reported.
     let first = match soon(events.next_item()).await.unwrap().unwrap() {
         Item::Notice(Notice::Lost(_)) => event(&mut events).await,
         Item::Event(event) => event,
@@ -167,7 +167,7 @@ async fn a_connection_that_ends_before_it_is_used_is_replaced() {
 
 #[tokio::test]
 async fn a_quiet_connection_is_kept_alive_from_this_side() {
-    // As a Go server, which sends no keep-alives, only in a hurry.
+    // Like a Go server, which sends no keep-alives, but with a short timeout.
     let idle = Duration::from_millis(600);
     let quiet = TransportConfig::server()
         .idle_timeout(idle)
@@ -179,7 +179,7 @@ async fn a_quiet_connection_is_kept_alive_from_this_side() {
     let client = client.unwrap();
     let (first, first_peer) = tokio::join!(client.subscribe("a"), GoPeer::of(connection));
     let (second, second_peer) = tokio::join!(client.subscribe("b"), server.welcome());
-    // The silence is what is tested, so here a time must pass.
+    // The test is about silence, so time has to pass.
     tokio::time::sleep(3 * idle).await;
     for (subscription, mut peer) in [(first, first_peer), (second, second_peer)] {
         assert_eq!(peer.connection.close_reason(), None);
@@ -226,12 +226,12 @@ async fn a_refused_token_ends_the_subscription_and_with_the_last_one_the_client(
 async fn what_had_come_before_a_loss_is_read_before_it_is_told() {
     let server = GoServer::start();
     let (client, mut events, mut peer) = server.subscribed(["a"]).await;
-    // Nobody reads, and the server is lost six times.
+    // Nobody reads while the connection is lost six times.
     for round in 0..6 {
         let before = client.rtt();
         assert!(before.is_some());
         peer.feed().await.event("a", round.to_string()).await;
-        // The client's side acknowledges what it has received.
+        // The client's transport acknowledges what it has received.
         peer.feed().await.delivered().await;
         peer.kill();
         peer = server.welcome().await;
@@ -247,7 +247,7 @@ async fn what_had_come_before_a_loss_is_read_before_it_is_told() {
             }
         }
     }
-    // The oldest streams are given up, and said to be.
+    // The oldest streams are dropped, and this is reported.
     let expected = ["lost", "3", "lost", "4", "lost", "5", "lost", "6"];
     assert!(seen.ends_with(&expected.map(String::from)), "{seen:?}");
     assert!(!seen.contains(&"0".to_owned()), "{seen:?}");

@@ -1,4 +1,4 @@
-//! The Go library's dialect against the real server.
+//! The Go dialect between the real client and the real server.
 #![expect(
     clippy::unwrap_used,
     reason = "helpers of tests, where a failure is the test's"
@@ -22,7 +22,8 @@ async fn server() -> (Server, ServerUrl) {
     (server, url)
 }
 
-/// The first event of a subscription, which nothing confirms: events are published until one has come.
+/// Returns the first event of a subscription. Nothing confirms it, so events are published until
+/// one arrives.
 async fn first(server: &Server, events: &mut Subscription) -> Event {
     for _ in 0..2000 {
         server.publish("people", "early").await.unwrap();
@@ -58,7 +59,7 @@ async fn events_come_in_order_once_the_offer_has_arrived() {
         assert_eq!(event.data(), i.to_string().as_bytes());
     }
 
-    // The same client by default, and what its cursor means there.
+    // The default dialect, and the meaning of the cursor there.
     let own = Client::connect(url).config(config()).await.unwrap();
     assert_eq!(own.dialect(), Dialect::Qsse);
     let foreign: Cursor = rides.cursor();

@@ -1,4 +1,5 @@
-//! Handlers: which run, in which order, and what happens when they panic.
+//! Handlers: which ones run, in which order, and what happens when they panic. The server is
+//! scripted.
 
 mod support;
 
@@ -18,7 +19,7 @@ fn events(events: &[(u64, &str)]) -> bytes::Bytes {
     builder.finish().bytes().clone()
 }
 
-/// Where handlers write what they were called with.
+/// What the handlers were called with.
 #[derive(Clone)]
 struct Journal(mpsc::UnboundedSender<String>);
 
@@ -115,7 +116,7 @@ async fn a_panic_is_reported_and_ends_nothing_else() {
                 panic!("{error}")
             };
             errors.write(format!("{} {message}", event.id().seq()));
-            // Even this one may panic.
+            // This handler may panic too.
             assert_ne!(event.id().seq(), 2);
             async {}
         });
@@ -208,7 +209,7 @@ async fn stopping_waits_for_the_handler_that_runs_and_dropping_does_not() {
         }
         assert_eq!(read(&mut lines, 1).await, ["end 1"]);
         assert!(soon(lines.recv()).await.is_none(), "the second never ran");
-        // The end is told to the server.
+        // The server is notified of the end.
         peer.frame().await;
     }
 }

@@ -1,4 +1,4 @@
-//! Beginnings and ends: handles, runtimes, drops.
+//! Lifecycle: handles, runtimes, drops.
 
 mod support;
 
@@ -21,7 +21,7 @@ fn runtimes() -> [Runtime; 2] {
         .map(|builder| builder.enable_all().build().expect("a runtime"))
 }
 
-/// An executor that knows nothing of tokio.
+/// An executor without tokio.
 fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {
@@ -125,7 +125,7 @@ fn everything_can_be_dropped_anywhere() {
             let states = client.state();
             (client, subscription, publisher, (pending, publish), states)
         });
-        // Outside the runtime while it lives, and after it has gone.
+        // Outside the runtime while it runs, and after it has ended.
         drop(publisher);
         drop(pending.0);
         let more = client.subscribe("*");
@@ -148,7 +148,7 @@ fn a_runtime_that_ends_ends_the_client() {
             peer.kill();
             let mut states = client.state();
             while soon(states.next()).await.unwrap().is_connected() {}
-            // While there is no connection.
+            // There is no connection.
             let subscription = {
                 let mut peer = server.welcome().await;
                 let (subscription, _) =
@@ -198,7 +198,7 @@ fn futures_can_be_awaited_on_any_executor() {
                 stream.ack(0, 1, 1).await;
                 feed.events([1]).await;
                 peer.closed().await;
-                // The client's runtime too goes on until the client has ended.
+                // The client's runtime also runs until the client has ended.
                 while stopped.try_recv().is_err() {
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
@@ -221,7 +221,7 @@ fn futures_can_be_awaited_on_any_executor() {
 fn nobody_waits_for_a_runtime_that_has_ended() {
     for runtime in runtimes() {
         let handle = runtime.handle().clone();
-        // Its threads end a little later.
+        // Its threads end slightly later.
         runtime.shutdown_background();
         let (done, outcome) = std::sync::mpsc::channel();
         thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! Publishing, one by one and in bulk, against a server that may misbehave.
+//! Publishing, one by one and in bulk. The server is scripted, and may misbehave.
 
 mod support;
 
@@ -130,11 +130,11 @@ async fn what_the_server_would_refuse_is_refused_here() {
         publisher.send("a.*", "x").await,
         Err(PublishError::Topic(_))
     ));
-    // The publisher's stream exists by now, and nothing but its beginning is on it.
+    // The publisher's stream is open, and has only its first frame.
     let mut stream = peer.publisher().await;
     assert!(stream.next().now_or_never().is_none());
     assert_eq!(publisher.progress().sent, 0);
-    // The largest event passes.
+    // The largest event is accepted.
     let (result, publish) = tokio::join!(publisher.send("a", &too_large[1..]), stream.next());
     result.unwrap();
     assert_eq!(publish.unwrap().data().len(), MAX_EVENT);
@@ -164,7 +164,7 @@ async fn without_retries_a_connection_lost_before_the_acknowledgement_is_told() 
     );
     assert!(!error.is_retryable());
     assert!(error.to_string().contains("killed"), "{error}");
-    // The next one waits for the next connection.
+    // The next publish waits for the next connection.
     let (result, _stream) = tokio::join!(client.publish("a", "y"), async {
         let peer = server.welcome().await;
         let mut stream = peer.publisher().await;
@@ -282,7 +282,7 @@ async fn send_waits_for_room() {
     assert!((&mut waiting).now_or_never().is_none());
     stream.ack(0, 1, 1).await;
     soon(waiting).await.unwrap();
-    // One larger than all the room passes alone.
+    // An event that exceeds the whole limit is sent alone.
     let (sent, ()) = tokio::join!(publisher.send("a", [0; 4096]), async {
         stream.ack(2, 2, 3).await;
         stream.next().await.unwrap();
@@ -292,7 +292,8 @@ async fn send_waits_for_room() {
     sent.unwrap();
 }
 
-// QP-9.1: what a server that drains has not taken is good for the next connection, whether or not events are sent exactly once.
+// QP-9.1: events that a draining server has not accepted are sent over the next connection, with or
+// without `exactly_once`.
 #[tokio::test]
 async fn a_publisher_goes_on_where_a_server_that_goes_away_stopped() {
     for exactly_once in [false, true] {
@@ -346,7 +347,7 @@ async fn a_single_publish_goes_on_to_the_next_server() {
         let mut stream = peer.publisher().await;
         stream.next().await.unwrap();
         stream.refuse(0, Code::SHUTTING_DOWN, "").await;
-        // The client leaves once everything is answered.
+        // The client disconnects once everything is answered.
         peer.goodbye(Some(0)).await;
         let peer = server.welcome().await;
         let mut stream = peer.publisher().await;
@@ -574,7 +575,7 @@ async fn shutdown_waits_for_acknowledgements_and_takes_no_more() {
     assert!(soon(peer.closed()).await.to_string().contains("no error"));
     assert_eq!(publisher.flush().await.unwrap(), Some(id(1)));
 
-    // The deadline counts also when the server never answers.
+    // The timeout also applies if the server never answers.
     let (client, peer) = server.pair().await;
     let publisher = client.publisher();
     publisher.send("a", "1").await.unwrap();

@@ -1,4 +1,4 @@
-//! Connections that are lost, and what subscriptions make of it.
+//! Lost connections, and how subscriptions continue. The server is scripted.
 
 mod support;
 
@@ -12,7 +12,7 @@ use qsse_client::{
 use qsse_proto::stream::Outcome;
 use support::*;
 
-/// Waits for a state of a kind.
+/// Waits for a state that is `wanted`.
 async fn state(
     states: &mut StateStream,
     wanted: impl Fn(&ConnectionState) -> bool,
@@ -47,7 +47,7 @@ async fn a_lost_connection_is_resumed_after_the_last_event_handed_out() {
     let mut peer = server.welcome().await;
     let (asked, mut feed) = peer.serve(2, Outcome::Resumed).await;
     assert_eq!(asked.start, Start::After(id(5)));
-    // A server that says again what was said before.
+    // The server repeats events.
     feed.events(3..=8).await;
     assert_eq!(seqs(&mut subscription, 3).await, [6, 7, 8]);
     let lost = soon(reconnecting).await.unwrap();
@@ -70,10 +70,10 @@ async fn what_came_before_the_loss_is_read_before_what_came_after_it() {
     let mut subscription = subscription.unwrap();
     feed.events(1..=3).await;
     assert_eq!(seqs(&mut subscription, 1).await, [1]);
-    // Later ones arrive, unread, in a chunk of their own, and half of another.
+    // Later events arrive unread, in their own chunk, with half of another event.
     feed.events([4, 5]).await;
     feed.raw(batch([6]).slice(..7)).await;
-    // All of it is there once the server's stream has nothing left to send.
+    // All of it has arrived once the server's stream has nothing left to send.
     feed.stream.finish();
     assert_eq!(soon(feed.stream.stopped()).await, Ok(None));
     peer.kill();
@@ -85,7 +85,7 @@ async fn what_came_before_the_loss_is_read_before_what_came_after_it() {
         Start::After(id(1)),
         "what was handed out counts, not what has come"
     );
-    // Gaps within what was drained in the meantime are none, and others are clipped.
+    // Gaps within what was read in the meantime are dropped, and others are clipped.
     feed.gap(1, 4).await;
     feed.gap(4, 7).await;
     feed.events(8..=9).await;
@@ -158,7 +158,7 @@ async fn a_start_is_asked_for_once_and_then_its_position() {
     drop(subscriptions);
 }
 
-// QP-7.7: a store that was put back has fewer events, perhaps of the same epoch.
+// QP-7.7: a restored store has fewer events, perhaps of the same epoch.
 #[tokio::test]
 async fn a_reset_moves_the_position_back_and_nothing_below_the_old_one_is_dropped() {
     let server = FakeServer::start();
@@ -183,11 +183,11 @@ async fn a_reset_moves_the_position_back_and_nothing_below_the_old_one_is_droppe
         assert_eq!((reset.after, reset.position), (Some(id(30)), new(floor)));
         assert_eq!(subscription.cursor().id(), new(floor));
         assert_eq!(event(&mut subscription).await.id(), new(3));
-        // Lent as well as handed out.
+        // With lent and with owned events.
         let lent = soon(subscription.lend_next()).await.unwrap().unwrap().id();
         assert_eq!(lent, new(4));
         assert_eq!(subscription.cursor().id(), new(4));
-        // The next connection goes on from there.
+        // The next connection resumes from there.
         peer.kill();
         let mut peer = server.accept().await;
         peer.welcome().await;
@@ -208,13 +208,13 @@ async fn an_epoch_that_differs_is_no_news_and_labels_what_follows() {
     let mut subscription = subscription.unwrap();
     feed.events([1, 2]).await;
     assert_eq!(seqs(&mut subscription, 1).await, [1]);
-    // 2 has come and is not read before the server is started again.
+    // 2 has arrived, and is not read before the server restarts.
     peer.kill();
     let mut peer = server.accept().await;
     let new = |seq| EventId::new(Epoch::new(8), seq);
     peer.epoch = new(0).epoch();
     peer.welcome().await;
-    // The position is of the epoch before.
+    // The position is of the previous epoch.
     peer.epoch = EPOCH;
     let (_, mut feed) = peer.serve(1, Outcome::Resumed).await;
     feed.events([2]).await;
@@ -237,7 +237,7 @@ async fn an_epoch_that_differs_is_no_news_and_labels_what_follows() {
     .await;
 }
 
-// QP-7.7: the seqs of what was read on meanwhile are given out anew by a store that was put back.
+// QP-7.7: a restored store gives the seqs of events that were read in the meantime to other events.
 #[tokio::test]
 async fn what_was_read_after_a_stream_was_asked_for_hides_nothing_of_another_log() {
     let server = FakeServer::start();
@@ -249,7 +249,8 @@ async fn what_was_read_after_a_stream_was_asked_for_hides_nothing_of_another_log
         let mut subscription = subscription.unwrap();
         feed.events(1..=3).await;
         assert_eq!(seqs(&mut subscription, 1).await, [1]);
-        // 2 and 3 have come and are not read before an older copy, which ends with 1, takes over.
+        // 2 and 3 have arrived, and are not read before an older copy, which ends with 1, replaces
+        // the store.
         peer.kill();
         let mut peer = server.accept().await;
         peer.epoch = new(0).epoch();
@@ -289,7 +290,7 @@ async fn a_reset_that_was_answered_twice_is_told_once() {
     assert_eq!(seqs(&mut subscription, 1).await, [1]);
     peer.kill();
 
-    // The next connection asks from the old position, before anybody has read what this one brings.
+    // The next connection requests the old position, before anybody reads from this one.
     let new = |seq| EventId::new(Epoch::new(8), seq);
     let mut peer = server.accept().await;
     peer.epoch = Epoch::new(8);
@@ -313,7 +314,7 @@ async fn a_reset_that_was_answered_twice_is_told_once() {
     feed.events(6..=7).await;
 
     assert_eq!(seqs(&mut subscription, 3).await, [1, 2, 3]);
-    // Whether 4 and 5 are lost to it is asked.
+    // The server is asked whether it lost 4 and 5.
     let asked = tokio::select! {
         asked = peer.subscribe() => asked,
         item = subscription.next() => panic!("{item:?}"),
@@ -325,7 +326,7 @@ async fn a_reset_that_was_answered_twice_is_told_once() {
     assert_eq!(seqs(&mut subscription, 2).await, [6, 7]);
 }
 
-// QP-9.2: streams are read to their ends before the client moves.
+// QP-9.2: the client reads streams to their end before it moves.
 #[tokio::test]
 async fn after_a_goodbye_streams_are_read_to_their_end() {
     let server = FakeServer::start();
@@ -339,12 +340,12 @@ async fn after_a_goodbye_streams_are_read_to_their_end() {
     feed.events([1]).await;
     peer.goodbye(Some(60)).await;
     until(|| client.rtt().map_or(Ok(()), Err)).await;
-    // The client knows, and reads what still comes.
+    // The client knows of the goodbye, and reads what still arrives.
     feed.events([2, 3]).await;
     feed.stream.finish();
     assert_eq!(seqs(&mut subscription, 3).await, [1, 2, 3]);
     let begun = Instant::now();
-    // The end is read in the call for what comes next.
+    // The end is read by the next call.
     let (next, mut peer) = tokio::join!(subscription.next(), async {
         assert!(soon(peer.closed()).await.to_string().contains("no error"));
         let mut peer = server.welcome().await;
@@ -372,7 +373,8 @@ async fn after_a_goodbye_streams_are_read_to_their_end() {
         }
     ));
 
-    // With nothing to read the client moves at once; a call made meanwhile is for the next connection.
+    // With nothing to read, the client moves at once. A call in the meantime uses the next
+    // connection.
     drop(subscription);
     peer.0.goodbye(None).await;
     let (subscription, _peer) = tokio::join!(client.subscribe("late"), async {
@@ -391,7 +393,7 @@ async fn a_subscription_asked_for_again_just_before_the_goodbye_is_not_waited_fo
     let (subscription, (_, mut feed)) =
         tokio::join!(client.subscribe("*"), peer.serve(2, Outcome::Live));
     let mut subscription = subscription.unwrap();
-    // A server that drains ends the stream, and what it says on the control stream comes later.
+    // A draining server ends the stream before its frame on the control stream arrives.
     let (next, _peer) = tokio::join!(soon(subscription.next()), async {
         feed.stream.finish();
         peer.subscribe().await;
@@ -423,7 +425,7 @@ async fn a_goodbye_may_send_clients_elsewhere() {
     peer.send(goodbye).await;
     let peer = new.welcome().await;
     peer.kill();
-    // It was a way for once.
+    // The other address is used once.
     let _peer = old.welcome().await;
     drop(client);
 }
@@ -448,7 +450,7 @@ async fn a_token_refused_later_is_the_end() {
         "second",
         "asked before each connect"
     );
-    // It took so long to get here that it was not good any more.
+    // The token expired on its way.
     peer.connection.close(Code::TOKEN_EXPIRED, "late");
     let peer = server.accept().await;
     assert_eq!(peer.hello.token.as_ref().unwrap().expose(), "third");
@@ -518,7 +520,7 @@ async fn a_subscription_refused_after_a_reconnect_ends_alone() {
     assert_eq!(end.code(), Some(Code::TOPIC_NOT_AVAILABLE));
     assert!(end.to_string().contains("it was removed"), "{end}");
     assert!(soon(gone.next()).await.is_none());
-    // What is refused for now is asked for again on the same connection.
+    // After a temporary refusal, it is requested again on the same connection.
     let (again, mut feed) = peer.serve(0, Outcome::Resumed).await;
     assert_eq!(
         (again.patterns, again.start),
@@ -576,7 +578,7 @@ async fn resuming_works_at_every_cut_of_a_stream() {
     let (mut peer, mut feed) = (peer, feed);
     let mut from = 1;
     for cut in 0..batch(1..=20).len() {
-        // Cut after this many bytes, wherever that is.
+        // The stream is cut after this many bytes, also within a frame.
         let bytes = batch(from..=300.min(from + 19));
         feed.raw(bytes.slice(..cut.min(bytes.len()))).await;
         peer.kill();
@@ -614,7 +616,7 @@ async fn calls_between_hello_and_welcome_are_not_forgotten() {
     let (kept, _feed) = tokio::join!(client.subscribe("kept"), peer.serve(0, Outcome::Live));
     let kept = kept.unwrap();
     peer.kill();
-    // The hello asks for what was there when it was said.
+    // The hello requests the subscriptions that exist when it is sent.
     let mut peer = server.accept().await;
     let asked = peer.subscribe().await;
     assert_eq!(asked.patterns, ["kept"]);

@@ -1,4 +1,4 @@
-//! Where subscriptions begin and go on, whatever happens in between.
+//! Where subscriptions start and resume. Client and server are real.
 
 mod support;
 
@@ -91,7 +91,7 @@ async fn a_snapshot_cut_in_the_middle_goes_on_behind_what_was_handed_out() {
     let mut peer = server.welcome().await;
     let (asked, mut feed) = peer.serve(19, Outcome::Resumed).await;
     assert_eq!(asked.start, Start::After(id(20)));
-    // All that is kept behind it, also what is not the last of its topic; what is new is among it.
+    // All retained events after it, also those that are not the last of their topic, and new ones.
     feed.events([20, 30, 50, 90, 91]).await;
     assert_eq!(seqs(&mut subscription, 4).await, [30, 50, 90, 91]);
 }
@@ -114,7 +114,7 @@ async fn a_start_whose_events_nobody_has_read_loses_and_doubles_nothing() {
         let mut peer = server.welcome().await;
         let (asked, mut feed) = peer.serve(2, Outcome::Resumed).await;
         assert_eq!(asked.start, Start::After(id(2)), "{start:?}");
-        // 10 was published meanwhile, and 11 pushed it out of the last one of its topic.
+        // 10 was published in the meantime, and 11 replaced it as the last one of its topic.
         feed.events([3, 9, 10, 11]).await;
         assert_eq!(
             seqs(&mut subscription, 4).await,
@@ -140,7 +140,7 @@ async fn being_cut_off_for_lagging_is_an_end_with_a_cursor() {
     feed.events([1, 2]).await;
     assert_eq!(seqs(&mut subscription, 1).await, [1]);
     feed.stream.reset(Code::LAGGED);
-    // What was read with the first is still handed out.
+    // Events that were read together with the first are still handed out.
     let mut last = 1;
     let lagged = loop {
         match soon(subscription.next()).await.expect("no end yet") {
@@ -197,7 +197,7 @@ async fn a_handler_that_panics_is_not_called_again_with_its_event() {
     until(|| cursor(2)).await;
     peer.kill();
     let mut peer = server.welcome().await;
-    // A server that says one of them again.
+    // The server repeats one of them.
     let (asked, mut feed) = peer.serve(1, Outcome::Resumed).await;
     assert_eq!(asked.start, Start::After(id(2)));
     feed.events([2, 3, 4]).await;
@@ -227,7 +227,7 @@ async fn a_handler_may_close_the_client() {
     let handle = handle.unwrap();
     feed.events([1, 2, 3]).await;
     let stood = soon(handle.ended()).await;
-    // Its last one finished; what had come is still handled, and counts.
+    // The last handler finished, and its event counts.
     let seen = seen.lock().unwrap().clone();
     assert_eq!(seen[..2], [1, 2]);
     assert_eq!(stood, Cursor::after(id(*seen.last().unwrap())));

@@ -1,4 +1,4 @@
-//! Publishes that are tried again after a lost connection, against a server that may misbehave.
+//! Publishes that are retried after a lost connection. The server is scripted, and may misbehave.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod support;
@@ -11,13 +11,13 @@ use qsse_client::{Client, Code, ConnectError, Epoch, EventId, Kind, PublishError
 use qsse_proto::publish::{KeyScope, Publish, PublisherId};
 use support::*;
 
-/// The data of a publish that has no key.
+/// Returns the data of a publish without a key.
 fn seen(publish: &Publish) -> String {
     assert_eq!((publish.key(), publish.retry()), (None, None));
     String::from_utf8(publish.data().to_vec()).unwrap()
 }
 
-/// The number that a publisher's stream begins with, and through which one it was tried before.
+/// Returns the first number of a publisher's stream, and the last number that was tried before.
 fn numbers(stream: &Publishing) -> (u64, Option<u64>) {
     assert!(stream.open.ordered);
     let KeyScope::Numbered { first, tried, .. } = stream.open.scope else {
@@ -37,7 +37,7 @@ fn publisher_id(stream: &Publishing) -> PublisherId {
     }
 }
 
-/// The connection breaks when the publish has come, and another is made.
+/// Breaks the connection once the publish has arrived, and waits for the next connection.
 async fn lose_one(server: &FakeServer, peer: Peer) -> (Publish, Peer) {
     let publish = peer.publisher().await.next().await.unwrap();
     peer.kill();
@@ -85,7 +85,7 @@ async fn a_publish_whose_acknowledgement_was_lost_is_sent_again_under_its_key() 
                 again,
                 publish.keyed(again.key().unwrap().clone(), Some(retry))
             );
-            // And once more.
+            // A second time.
             peer.kill();
             let peer = server.welcome().await;
             let mut third = peer.publisher().await;
@@ -138,7 +138,7 @@ async fn a_server_that_was_started_again_is_asked_and_says_which_epoch_it_was() 
         peer.epoch = Epoch::new(8);
         peer.welcome().await;
         let mut stream = peer.publisher().await;
-        // Single publishes come in any order.
+        // Single publishes arrive in any order.
         let (first, second) = (stream.next().await.unwrap(), stream.next().await.unwrap());
         for again in [&first, &second] {
             assert_eq!(again.retry().unwrap().epoch, EPOCH);
@@ -159,7 +159,7 @@ async fn a_server_that_was_started_again_is_asked_and_says_which_epoch_it_was() 
 #[tokio::test]
 async fn what_cannot_be_found_out_is_an_unknown_outcome() {
     let server = FakeServer::start();
-    // The server says so, or anything else: an earlier attempt may have been taken.
+    // Whatever the refusal is, an earlier attempt may have been accepted.
     for code in [Code::OUTCOME_UNKNOWN, Code::NOT_AUTHORISED] {
         let (client, peer) = server.pair().await;
         let (result, _held) = tokio::join!(soon(client.publish("a", "x").into_future()), async {
@@ -234,7 +234,8 @@ async fn a_server_that_knows_no_keys_gets_none() {
     assert!(matches!(error, PublishError::AckLost { .. }), "{error}");
 }
 
-// QP-8.15: the server knows its clients by their tokens, and the token changes with each connection.
+// QP-8.15: the server identifies clients by their tokens, and the token changes with each
+// connection.
 #[tokio::test]
 async fn only_a_key_of_its_own_is_sent_again_as_somebody_else() {
     for given in [false, true] {
@@ -318,7 +319,8 @@ async fn a_publisher_has_no_numbers_unless_it_is_asked_to_send_exactly_once() {
     assert_eq!(stream.next().await.unwrap().key(), None);
 }
 
-// QP-8.14, QP-8.17, QP-8.18: everything without an answer goes again, in order and before anything new.
+// QP-8.14, QP-8.17, QP-8.18: everything without an answer is sent again, in order and before
+// anything new.
 #[tokio::test]
 async fn a_publisher_goes_on_in_order_over_lost_connections() {
     let server = FakeServer::start();
@@ -341,7 +343,7 @@ async fn a_publisher_goes_on_in_order_over_lost_connections() {
     .await;
     peer.kill();
 
-    // While it waits for the next connection, more may be sent.
+    // More may be sent while it waits for the next connection.
     let matching = Kind::new("k").unwrap();
     let (sent, peer) = tokio::join!(
         publisher.send_matching("a.*", &matching, "4"),
@@ -349,7 +351,7 @@ async fn a_publisher_goes_on_in_order_over_lost_connections() {
     );
     sent.unwrap();
     let mut stream = peer.publisher().await;
-    // Whether the last one was on its way before the loss was noticed is up to the scheduler.
+    // It depends on the scheduler whether the last one was sent before the loss was noticed.
     let (first, through) = numbers(&stream);
     assert!(first == 2 && [Some(4), Some(5)].contains(&through));
     assert_eq!(publisher_id(&stream), publisher_id_then);
@@ -410,7 +412,7 @@ async fn a_publisher_goes_on_in_order_over_lost_connections() {
     );
 }
 
-/// A publisher with three events on their way, and a connection that breaks then.
+/// Makes a publisher with three events in flight, and breaks its connection.
 async fn three_lost(server: &FakeServer) -> (Client, qsse_client::Publisher) {
     let (client, peer) = server.pair().await;
     let publisher = client.publisher().exactly_once();
@@ -519,7 +521,7 @@ async fn what_is_sent_again_goes_before_what_is_new_also_when_it_takes_long() {
     let server = FakeServer::start();
     let (client, peer) = server.pair().await;
     let publisher = client.publisher().exactly_once();
-    // More than is written at once, and than a stream takes while nobody reads it.
+    // More than is written at once, and than a stream accepts while nobody reads.
     let data = [7; MAX_EVENT];
     for _ in 0..60 {
         publisher.send("old", data).await.unwrap();
@@ -533,7 +535,7 @@ async fn what_is_sent_again_goes_before_what_is_new_also_when_it_takes_long() {
     let mut stream = peer.publisher().await;
     assert_eq!(numbers(&stream), (1, Some(60)));
     soon(publisher.send("new", "x")).await.unwrap();
-    // The new one waits in the buffer while the old ones are still being written.
+    // The new event waits in the buffer while the old ones are still being written.
     for _ in 0..60 {
         let publish = stream.next().await.unwrap();
         assert_eq!(publish.topic(), "old");
@@ -544,7 +546,7 @@ async fn what_is_sent_again_goes_before_what_is_new_also_when_it_takes_long() {
     assert_eq!(soon(publisher.flush()).await.unwrap(), Some(id(61)));
 }
 
-// QP-8.5: after a long time the server knows that it took them, and not as what.
+// QP-8.5: after a long time the server knows that it accepted them, but not their ids.
 #[tokio::test]
 async fn what_was_taken_long_ago_is_acknowledged_without_ids() {
     let server = FakeServer::start();

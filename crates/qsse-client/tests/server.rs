@@ -1,4 +1,4 @@
-//! Against the real server.
+//! The real client and the real server.
 
 mod support;
 
@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 async fn lent_events_are_those_that_others_get() {
     let server = TestServer::start().await.unwrap();
     let client = Client::connect(server.url()).await.unwrap();
-    // Of all sizes: many in a packet, and many packets for one.
+    // Of all sizes: several in one packet, and one in several packets.
     let data = |n: usize| vec![n as u8; n * n * n % 30_011];
     for n in 0..500 {
         let topic = format!("ride.{}", n % 7);
@@ -32,7 +32,7 @@ async fn lent_events_are_those_that_others_get() {
         assert_eq!(ours.data(), data(n));
         assert_eq!(lent.cursor(), Cursor::after(theirs.id()));
     }
-    // Both ways of asking may be mixed, and a dropped future takes nothing.
+    // Both methods may be mixed, and a dropped future loses nothing.
     assert!(futures_util::FutureExt::now_or_never(lent.lend_next()).is_none());
     let last = server.publish("ride.0", "last").await.unwrap();
     assert_eq!(event(&mut lent).await.id(), last);
@@ -67,7 +67,7 @@ async fn a_subscriber_gets_what_the_server_and_a_client_publish() {
     assert_eq!(event(&mut rides).await.data(), "to both");
     assert!(soon(client.ping()).await.unwrap() < Duration::from_secs(5));
 
-    // A later subscription finds what was before it.
+    // A later subscription gets earlier events.
     let mut all = client
         .subscribe(["ride.*", "people"])
         .start(Start::Earliest)
@@ -150,7 +150,7 @@ async fn a_server_that_is_replaced_is_a_reset() {
     });
     assert!(item.is_err(), "nothing to say yet: {item:?}");
     drop(old);
-    // The system gives the port back a moment after its last user has gone.
+    // The system releases the port slightly later.
     let new = soon(async {
         loop {
             match Server::bind(address).tls(tls.clone()).await {
@@ -188,7 +188,7 @@ async fn each_refusal_is_an_error_of_its_own_type() {
     assert_eq!(refused.code(), Some(Code::NOT_AUTHORISED), "{refused}");
     let refused = client.subscribe("nothing.here").await.unwrap_err();
     assert_eq!(refused.code(), Some(Code::TOPIC_NOT_AVAILABLE), "{refused}");
-    // Go's closure answers for subscribing only.
+    // As in Go, the closure only decides about subscribing.
     let refused = client.publish("ride.1", "x").await.unwrap_err();
     assert_eq!(refused.code(), Some(Code::NOT_AUTHORISED), "{refused}");
     let publisher = client.publisher();
@@ -236,7 +236,7 @@ async fn values_travel_as_json() {
         event(&mut events).await.json::<[String; 2]>().unwrap(),
         ["Ada", "Bob"]
     );
-    // A map whose keys are no texts cannot be written.
+    // JSON has no maps whose keys are not text.
     let value = std::collections::BTreeMap::from([((1, 2), 3)]);
     let error = client.publish_json("a", &value).await.unwrap_err();
     assert!(matches!(error, PublishError::Json(_)), "{error}");
@@ -266,7 +266,7 @@ async fn a_client_finds_a_test_server_again_that_cut_it_off_or_restarted() {
             loop {
                 match events.next_item().await.unwrap().unwrap() {
                     Item::Event(event) => return event.text().unwrap().to_owned(),
-                    // Its log is a new one.
+                    // It has a new log.
                     Item::Notice(notice) => assert!(notice.is_loss(), "{notice}"),
                 }
             }

@@ -1,4 +1,4 @@
-//! On a simulated network: loss and a partition lose no event, and a run repeats itself.
+//! A simulated network: packet loss and a partition lose no event, and a run is reproducible.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ async fn client(network: &Network, n: u16) -> Client {
         .expect("connected")
 }
 
-/// What the subscribers of one run saw.
+/// What the subscribers of one run received.
 async fn simulate(network: &Network) -> Vec<Vec<u64>> {
     network.set_conditions(Conditions::lossy(0.05));
     let server = Server::bind("127.0.0.1:1")
@@ -36,7 +36,7 @@ async fn simulate(network: &Network) -> Vec<Vec<u64>> {
     }
     for i in 0..EVENTS {
         match i {
-            // Longer than the idle timeout, for the first client.
+            // Longer than the first client's idle timeout.
             100 => network.partition([network.client_address(1)], [network.server_address()]),
             200 => network.heal(),
             _ => {}
@@ -65,7 +65,7 @@ async fn read(mut events: Subscription) -> Vec<u64> {
     seen
 }
 
-/// A whole run, and the trace of all its datagrams.
+/// Runs the simulation, and returns the trace of all datagrams too.
 fn run(seed: u64) -> (Vec<Vec<u64>>, u64) {
     let runtime = Builder::new_current_thread()
         .enable_all()

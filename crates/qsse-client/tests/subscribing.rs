@@ -1,4 +1,4 @@
-//! Subscriptions on one connection, against a server that may misbehave.
+//! Subscriptions on one connection. The server is scripted, and may misbehave.
 
 mod support;
 
@@ -86,7 +86,7 @@ async fn a_refusal_is_the_error_of_subscribing() {
         text.contains("not for you") && !text.contains(char::is_control),
         "{text:?}"
     );
-    // Whoever asks again asks under another id.
+    // The next request has another id.
     let (result, ()) = tokio::join!(client.subscribe("secret"), async {
         let asked = peer.subscribe().await;
         assert_eq!(asked.id, 2);
@@ -156,7 +156,7 @@ async fn a_stream_without_a_header_holds_up_no_other_and_is_asked_for_again() {
     let (mut late, mut other) = (late, other);
     feed.events([1]).await;
     assert_eq!(seqs(&mut other, 1).await, [1]);
-    // The silent one is given up, under its old id, and asked for from where it was confirmed.
+    // The silent one is unsubscribed by its old id, and requested from its confirmed position.
     assert_eq!(
         peer.frame().await,
         ClientFrame::Unsubscribe(Unsubscribe { id })
@@ -190,7 +190,7 @@ async fn a_subscription_that_nobody_reads_stalls_no_other() {
         }
     );
     let mut read = read;
-    // Far beyond the stream's window: this write never ends.
+    // This exceeds the stream's window, so the write never ends.
     let flooding = tokio::spawn(async move {
         let chunk = batch(1..=500);
         loop {
@@ -205,7 +205,7 @@ async fn a_subscription_that_nobody_reads_stalls_no_other() {
         last = event(&mut read).await.id().seq();
     }
     assert_eq!(last, 200);
-    // Control goes on too.
+    // The control stream works too.
     let (third, _) = tokio::join!(client.subscribe("third"), peer.serve(0, Outcome::Live));
     drop(third.unwrap());
     assert!(!flooding.is_finished());
@@ -347,7 +347,7 @@ async fn terminal_errors_come_once_and_then_nothing() {
     };
     let end = loop {
         match soon(lagged.next()).await {
-            // A reset may overtake what was sent before.
+            // A stream reset may overtake earlier data.
             Some(Ok(_)) => {}
             Some(Err(end)) => break end,
             None => panic!("no end without a word"),
@@ -389,7 +389,7 @@ async fn a_stream_that_ends_too_early_is_asked_for_again() {
     assert_eq!(events, [1, 2, 3, 4]);
     assert!(second.id > first.id);
     assert_eq!(second.start, Start::After(id(2)));
-    // Half a frame before the end is dropped.
+    // A partial frame at the end is dropped.
     feed.raw(batch([5]).slice(..6)).await;
     feed.stream.finish();
     let (events, _feed) = tokio::join!(seqs(&mut subscription, 1), async {
@@ -420,7 +420,7 @@ async fn dropping_unsubscribes() {
         Ok(Some(Code::UNSUBSCRIBED))
     );
 
-    // A call that is given up before its answer leaves nothing behind.
+    // A call that is dropped before its answer leaves nothing behind.
     let mut pending = Box::pin(client.subscribe("other").into_future());
     assert!((&mut pending).now_or_never().is_none());
     let asked = peer.subscribe().await;
@@ -456,7 +456,7 @@ async fn next_can_be_cancelled_at_any_time() {
     });
     let mut seen = Vec::new();
     while seen.len() < 200 {
-        // Polled once and dropped.
+        // It is polled once and dropped.
         if let Some(item) = subscription.next().now_or_never() {
             seen.push(item.unwrap().unwrap().id().seq());
         }
@@ -481,7 +481,7 @@ async fn a_subscription_asked_for_with_the_connection_keeps_it_alive() {
     });
     let mut subscription = subscription.unwrap();
     assert_eq!(seqs(&mut subscription, 1).await, [1]);
-    // It keeps the connection, and nothing else does.
+    // Only the subscription keeps the connection open.
     drop(subscription);
     let (peer, _feed) = peer;
     assert!(matches!(

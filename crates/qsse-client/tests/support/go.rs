@@ -1,4 +1,4 @@
-//! A server that speaks the Go library's dialect by hand, so that it can also misbehave.
+//! A scripted server of the Go dialect, which can also misbehave.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -12,7 +12,8 @@ use qsse_transport::{Connection, ConnectionError, SendStream, ServerEndpoint, Tr
 
 use super::{config, soon, until};
 
-/// A certificate as a Go server makes it by default: RSA, self-signed, without a name, and valid at no time.
+/// A certificate as a Go server makes it by default: RSA, self-signed, without a name, and never
+/// valid.
 pub(crate) const DEFAULT_CERTIFICATE: &[u8] = include_bytes!("../fixtures/go-default.pem");
 
 pub(crate) struct GoServer {
@@ -21,7 +22,7 @@ pub(crate) struct GoServer {
 }
 
 impl GoServer {
-    /// With the certificate of a Go server.
+    /// Binds with the certificate of a Go server.
     pub(crate) fn start() -> Self {
         Self::start_with(TransportConfig::server())
     }
@@ -30,7 +31,7 @@ impl GoServer {
         Self::speaking(&[GO_ALPN], config)
     }
 
-    /// One that speaks these, the preferred one first.
+    /// Binds a server of these protocols, the preferred one first.
     pub(crate) fn speaking(protocols: &[&[u8]], config: TransportConfig) -> Self {
         Self::on("127.0.0.1:0".parse().unwrap(), protocols, config)
     }
@@ -41,7 +42,7 @@ impl GoServer {
         Self::with(endpoint, fingerprint)
     }
 
-    /// On an address that was in use a moment ago.
+    /// Binds an address that was in use a moment ago.
     pub(crate) async fn again(address: SocketAddr, protocols: &[&[u8]]) -> Self {
         let (endpoint, fingerprint) = bind_again(address, protocols).await;
         Self::with(endpoint, fingerprint)
@@ -52,7 +53,7 @@ impl GoServer {
         Self { endpoint, url }
     }
 
-    /// Both dialects, as a server of ours.
+    /// Binds a server of both dialects, like one of this library.
     pub(crate) fn both() -> Self {
         Self::speaking(&[ALPN, GO_ALPN], TransportConfig::server())
     }
@@ -65,35 +66,35 @@ impl GoServer {
         self.endpoint.local_addr()
     }
 
-    /// A client to be connected to it.
+    /// Returns a client to connect to it.
     pub(crate) fn connect(&self) -> Connect {
         Client::connect(self.url()).config(config())
     }
 
-    /// The next connection.
+    /// Waits for the next connection.
     pub(crate) async fn accept(&self) -> Connection {
         let handshake = soon(self.endpoint.accept()).await.unwrap();
         soon(handshake.complete()).await.unwrap()
     }
 
-    /// The next connection, whose handshake fails.
+    /// Waits for the next connection, whose handshake fails.
     pub(crate) async fn refused(&self) {
         let handshake = soon(self.endpoint.accept()).await.unwrap();
         assert!(soon(handshake.complete()).await.is_err());
     }
 
-    /// The next connection, with its offer.
+    /// Waits for the next connection and its offer.
     pub(crate) async fn welcome(&self) -> GoPeer {
         GoPeer::of(self.accept().await).await
     }
 
-    /// A connected client and its first connection.
+    /// Connects a client, and returns its first connection too.
     pub(crate) async fn client(&self) -> (Client, Connection) {
         let (client, connection) = tokio::join!(self.connect(), self.accept());
         (client.unwrap(), connection)
     }
 
-    /// A client, a subscription, and the server's side of it.
+    /// Makes a client and a subscription, and returns the server's side of it too.
     pub(crate) async fn subscribed<const N: usize>(
         &self,
         patterns: [&str; N],
@@ -104,7 +105,7 @@ impl GoServer {
         (client, subscription.unwrap(), peer)
     }
 
-    /// Goes away at once, as far as clients are told.
+    /// Closes with this code, and returns the address once clients are notified.
     pub(crate) async fn stop(self, code: Code, reason: &str) -> SocketAddr {
         let address = self.address();
         self.endpoint.close(code, reason);
@@ -113,7 +114,7 @@ impl GoServer {
     }
 }
 
-/// What an event has, which is of the epoch of no log.
+/// Returns the seq, topic and data of an event, whose epoch is of no log.
 pub(crate) fn text(event: &Event) -> (u64, &str, &[u8]) {
     assert_eq!(event.id().epoch(), Epoch::new(0));
     (event.id().seq(), event.topic().as_str(), event.data())
@@ -143,7 +144,7 @@ fn default_tls(protocols: &[&[u8]]) -> (ServerTls, Fingerprint) {
 /// The server's side of a connection.
 pub(crate) struct GoPeer {
     pub(crate) connection: Connection,
-    /// All bytes of the client's stream.
+    /// Reads all bytes of the client's stream.
     pub(crate) offer: String,
     feed: Option<GoFeed>,
 }
@@ -162,14 +163,14 @@ impl GoPeer {
         }
     }
 
-    /// The stream of events, which the client sees with the first bytes.
+    /// Opens the stream of events. The client sees it once bytes are written.
     pub(crate) async fn open(&self) -> GoFeed {
         GoFeed {
             stream: soon(self.connection.open_uni()).await.unwrap(),
         }
     }
 
-    /// The one stream of events, opened when it is first asked for.
+    /// Returns the only stream of events, and opens it at the first call.
     pub(crate) async fn feed(&mut self) -> &mut GoFeed {
         if self.feed.is_none() {
             self.feed = Some(self.open().await);
@@ -177,7 +178,7 @@ impl GoPeer {
         self.feed.as_mut().expect("just opened")
     }
 
-    /// Breaks the connection as a server that goes down would.
+    /// Breaks the connection, as a crashing server does.
     pub(crate) fn kill(&self) {
         self.connection.close(Code::UNKNOWN, "killed");
     }
@@ -211,7 +212,7 @@ impl GoFeed {
         self.raw(EventLine::error(&error).to_line()).await;
     }
 
-    /// Says no to a topic.
+    /// Refuses a topic.
     pub(crate) async fn refuse(&mut self, code: Code, topic: &str) {
         self.error(ErrorData::new(code).with_topic(topic)).await;
     }
@@ -222,7 +223,7 @@ impl GoFeed {
         let _ = soon(self.stream.stopped()).await;
     }
 
-    /// Writes as long as somebody reads.
+    /// Writes for as long as the client reads.
     pub(crate) async fn pour(&mut self, bytes: Bytes, times: usize) -> usize {
         let mut queue = VecDeque::new();
         let mut written = 0;

@@ -1,4 +1,4 @@
-//! A server that speaks the protocol by hand, so that it can also misbehave.
+//! A scripted server, which can also misbehave.
 #![allow(dead_code, reason = "each test uses its own part of it")]
 #![allow(
     clippy::unwrap_used,
@@ -33,27 +33,27 @@ use qsse_transport::{
 
 pub(crate) mod go;
 
-/// The epoch of the server's log, unless a test wants another.
+/// The epoch of the server's log, unless a test sets another.
 pub(crate) const EPOCH: Epoch = Epoch::new(7);
-/// The largest event.
+/// The size of the largest event.
 pub(crate) const MAX_EVENT: usize = 4096;
 
-/// Longer than anything here takes: a test that waits for it has failed.
+/// Longer than anything takes here: a test that waits this long has failed.
 const FAR: Duration = Duration::from_secs(20);
 
-/// Awaits what must come.
+/// Awaits something that has to happen.
 pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(FAR, future)
         .await
         .expect("this takes too long")
 }
 
-/// An id of the usual epoch.
+/// Returns an id of the usual epoch.
 pub(crate) fn id(seq: u64) -> EventId {
     EventId::new(EPOCH, seq)
 }
 
-/// A configuration whose reconnects come at once.
+/// Returns settings with which clients reconnect at once.
 pub(crate) fn config() -> Config {
     Config::default().reconnect(ReconnectPolicy::backoff(
         Duration::from_millis(1),
@@ -87,12 +87,12 @@ impl FakeServer {
         self.url.clone()
     }
 
-    /// A client to be connected to it.
+    /// Returns a client to connect to it.
     pub(crate) fn connect(&self) -> Connect {
         Client::connect(self.url()).config(config())
     }
 
-    /// Takes clients whose handshakes fail, for ever.
+    /// Accepts clients whose handshakes fail, without end.
     pub(crate) async fn handshakes_failing(&self) {
         loop {
             let handshake = self.endpoint.accept().await.unwrap();
@@ -100,13 +100,13 @@ impl FakeServer {
         }
     }
 
-    /// The next connection, on which nothing is said.
+    /// Waits for the next connection, and sends nothing.
     pub(crate) async fn handshake(&self) -> Connection {
         let handshake = soon(self.endpoint.accept()).await.unwrap();
         soon(handshake.complete()).await.unwrap()
     }
 
-    /// Goes away, as far as clients are told.
+    /// Closes, and returns the address once clients are notified.
     pub(crate) async fn stop(self) -> SocketAddr {
         let address = self.endpoint.local_addr();
         self.endpoint.close(Code::UNKNOWN, "down");
@@ -114,7 +114,7 @@ impl FakeServer {
         address
     }
 
-    /// The next client, before it is welcome.
+    /// Waits for the next client, and does not welcome it yet.
     pub(crate) async fn accept(&self) -> Peer {
         let connection = self.handshake().await;
         let (send, recv) = soon(connection.accept_bi()).await.unwrap();
@@ -135,14 +135,14 @@ impl FakeServer {
         }
     }
 
-    /// The next client, welcome.
+    /// Waits for the next client, and welcomes it.
     pub(crate) async fn welcome(&self) -> Peer {
         let mut peer = self.accept().await;
         peer.welcome().await;
         peer
     }
 
-    /// A connected client and its server's side.
+    /// Connects a client, and returns its server's side too.
     pub(crate) async fn pair(&self) -> (Client, Peer) {
         let (client, peer) = tokio::join!(self.connect(), self.welcome());
         (client.unwrap(), peer)
@@ -156,7 +156,7 @@ pub(crate) struct Peer {
     writer: FrameWriter,
     pub(crate) hello: Hello,
     pub(crate) epoch: Epoch,
-    /// For how long it says that it knows keys.
+    /// For how long it says that it remembers keys.
     pub(crate) dedup_window_ms: u32,
     pub(crate) identity: u64,
     pub(crate) publisher_window_ms: u32,
@@ -189,7 +189,7 @@ impl Peer {
         self.writer.send(bytes).await.unwrap();
     }
 
-    /// The next frame of the control stream.
+    /// Waits for the next frame of the control stream.
     pub(crate) async fn frame(&mut self) -> ClientFrame {
         let frame = soon(self.reader.next())
             .await
@@ -205,7 +205,7 @@ impl Peer {
         }
     }
 
-    /// Takes the next subscription, confirms it at `position` and opens its stream.
+    /// Accepts the next subscription, confirms it at `position` and opens its stream.
     pub(crate) async fn serve(&mut self, position: u64, outcome: Outcome) -> (Subscribe, Feed) {
         let subscribe = self.subscribe().await;
         self.confirm(subscribe.id, position).await;
@@ -259,7 +259,7 @@ impl Peer {
         }
     }
 
-    /// The next publishing stream.
+    /// Waits for the next publishing stream.
     pub(crate) async fn publisher(&self) -> Publishing {
         let (send, recv) = soon(self.connection.accept_bi()).await.unwrap();
         let mut reader = FrameReader::new(recv, 2 * 1024 * 1024);
@@ -274,7 +274,7 @@ impl Peer {
         }
     }
 
-    /// Breaks the connection as a server that goes down would.
+    /// Breaks the connection, as a crashing server does.
     pub(crate) fn kill(&self) {
         self.connection.close(Code::UNKNOWN, "killed");
     }
@@ -294,7 +294,7 @@ impl Feed {
         soon(self.stream.write_all(&mut [bytes])).await.unwrap();
     }
 
-    /// One event of each seq, all in one batch; its data is the seq.
+    /// Writes one event for each seq, all in one batch. The data is the seq.
     pub(crate) async fn events(&mut self, seqs: impl IntoIterator<Item = u64>) {
         self.raw(batch(seqs)).await;
     }
@@ -309,7 +309,7 @@ impl Feed {
         self.raw(gap.encode()).await;
     }
 
-    /// What follows is of this epoch.
+    /// Sets the epoch of what follows.
     pub(crate) async fn epoch(&mut self, epoch: Epoch) {
         self.raw(EpochChange { epoch }.encode()).await;
     }
@@ -319,7 +319,7 @@ impl Feed {
     }
 }
 
-/// A batch with one event of each seq, whose data is the seq.
+/// Returns a batch with one event for each seq. The data is the seq.
 pub(crate) fn batch(seqs: impl IntoIterator<Item = u64>) -> Bytes {
     let mut builder = Builder::new();
     for seq in seqs {
@@ -329,7 +329,7 @@ pub(crate) fn batch(seqs: impl IntoIterator<Item = u64>) -> Bytes {
     builder.finish().bytes().clone()
 }
 
-/// A frame of the extension range, which nobody knows.
+/// Returns an unknown frame of the extension range.
 pub(crate) fn extension() -> Bytes {
     Bytes::from_static(&[4, 0, 0, 0, 0x90, 1, 2, 3])
 }
@@ -342,7 +342,7 @@ pub(crate) struct Publishing {
 }
 
 impl Publishing {
-    /// The next publish; `None` at the end of the stream.
+    /// Waits for the next publish; `None` at the end of the stream.
     pub(crate) async fn next(&mut self) -> Option<Publish> {
         let frame = soon(self.reader.next()).await.unwrap()?;
         match PublisherFrame::decode(frame).unwrap() {
@@ -360,7 +360,7 @@ impl Publishing {
         self.writer.send(ack.encode()).await.unwrap();
     }
 
-    /// What is acknowledged behind it is of this epoch.
+    /// Sets the epoch of the acknowledgements that follow.
     pub(crate) async fn epoch(&mut self, epoch: Epoch) {
         let frame = AckFrame::from(AcknowledgedEpoch { epoch });
         self.writer.send(frame.encode()).await.unwrap();
@@ -379,7 +379,7 @@ impl Publishing {
     }
 }
 
-/// The next item, which must be an event.
+/// Waits for the next item, which has to be an event.
 pub(crate) async fn event(subscription: &mut Subscription) -> Event {
     match soon(subscription.next_item()).await.expect("no end") {
         Ok(Item::Event(event)) => event,
@@ -387,7 +387,7 @@ pub(crate) async fn event(subscription: &mut Subscription) -> Event {
     }
 }
 
-/// The next item, which must be a notice.
+/// Waits for the next item, which has to be a notice.
 pub(crate) async fn notice(subscription: &mut Subscription) -> Notice {
     match soon(subscription.next_item()).await.expect("no end") {
         Ok(Item::Notice(notice)) => notice,
@@ -395,7 +395,7 @@ pub(crate) async fn notice(subscription: &mut Subscription) -> Notice {
     }
 }
 
-/// The seqs of the next events.
+/// Returns the seqs of the next events.
 pub(crate) async fn seqs(subscription: &mut Subscription, count: usize) -> Vec<u64> {
     let mut seqs = Vec::new();
     for _ in 0..count {
@@ -404,7 +404,7 @@ pub(crate) async fn seqs(subscription: &mut Subscription, count: usize) -> Vec<u
     seqs
 }
 
-/// The next item, which must be an error.
+/// Waits for the next item, which has to be an error.
 pub(crate) async fn error(subscription: &mut Subscription) -> qsse_client::SubscriptionError {
     match soon(subscription.next_item()).await.expect("no end") {
         Err(error) => error,
@@ -412,7 +412,7 @@ pub(crate) async fn error(subscription: &mut Subscription) -> qsse_client::Subsc
     }
 }
 
-/// Waits until a condition that nothing announces holds.
+/// Polls until a condition holds.
 pub(crate) async fn until<T: Debug>(mut condition: impl FnMut() -> Result<(), T>) {
     let mut last = None;
     for _ in 0..2000 {
