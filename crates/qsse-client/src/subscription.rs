@@ -52,7 +52,7 @@ pub use items::Items;
 ///
 /// Events are read and decoded in the task that asks for them, so a subscription that nobody reads
 /// does not delay others. The server fills its stream window
-/// ([`TransportConfig::stream_receive_window`](crate::TransportConfig#structfield.stream_receive_window))
+/// ([`stream_receive_window`](crate::TransportConfig#structfield.stream_receive_window))
 /// and then treats it as [lagging](crate::OnLag). An event keeps its receive buffer alive;
 /// [`Event::into_owned`] copies it out.
 ///
