@@ -68,6 +68,29 @@ impl Wish {
             by,
         }
     }
+
+    /// Where to start when the wall clock shows `wall`: behind the cursor if there is one.
+    fn start(&self, cursor: Option<EventId>, wall: u64) -> Start {
+        let saved = self.saved.filter(|_| self.from == From::Saved);
+        match (cursor.or(saved), self.from) {
+            (Some(id), _) => Start::After(id),
+            (None, From::Live | From::Saved) => Start::Live,
+            (None, From::Earliest) => Start::Earliest,
+            (None, From::Since { back_ms }) => {
+                Start::Since(Timestamp::from_micros(wall.saturating_sub(back_ms * 1_000)))
+            }
+            (None, From::Last(n)) => Start::Last(n),
+        }
+    }
+}
+
+fn policy(lag: Lag) -> OnLag {
+    match lag {
+        Lag::CatchUp => OnLag::CatchUp,
+        Lag::Skip => OnLag::Skip,
+        Lag::Latest => OnLag::Latest,
+        Lag::Disconnect => OnLag::Disconnect,
+    }
 }
 
 impl Subscriber {
@@ -156,40 +179,21 @@ impl Actor {
     async fn subscribe(&mut self) -> Option<(Subscription, u64)> {
         let world = Rc::clone(&self.world);
         let Wish {
-            place,
-            filter,
-            from,
-            lag,
-            saved,
-            ..
+            place, filter, lag, ..
         } = self.wish.clone();
         loop {
             let (client, generation) = world.client(place).await;
             let asked = world.model.borrow_mut().moment();
             let resumes = world.model.borrow().cursor(self.reading);
-            let after = resumes.or(saved.filter(|_| from == From::Saved));
-            let since = world.wall().saturating_sub(match from {
-                From::Since { back_ms } => back_ms * 1_000,
-                _ => 0,
-            });
-            let start = match (after, from) {
-                (Some(id), _) => Start::After(id),
-                (None, From::Live | From::Saved) => Start::Live,
-                (None, From::Earliest) => Start::Earliest,
-                (None, From::Since { .. }) => Start::Since(Timestamp::from_micros(since)),
-                (None, From::Last(n)) => Start::Last(n),
-            };
+            let start = self.wish.start(resumes, world.wall());
             let (log, acked) = {
                 let model = world.model.borrow();
                 (model.logs().len(), model.acked())
             };
-            let lag = match lag {
-                Lag::CatchUp => OnLag::CatchUp,
-                Lag::Skip => OnLag::Skip,
-                Lag::Latest => OnLag::Latest,
-                Lag::Disconnect => OnLag::Disconnect,
-            };
-            let subscribe = client.subscribe(filter.clone()).start(start).on_lag(lag);
+            let subscribe = client
+                .subscribe(filter.clone())
+                .start(start)
+                .on_lag(policy(lag));
             drop(client);
             match subscribe.await {
                 Ok(subscription) => {
@@ -199,43 +203,9 @@ impl Actor {
                         ));
                     }
                     if resumes.is_none() {
-                        let cursor = subscription.cursor().id();
-                        let model = world.model.borrow();
-                        let same = model.logs().len() == log && model.log().knows(cursor);
-                        let acked = if same { acked } else { 0 };
-                        let head = world.head().filter(|_| model.log().knows(cursor));
-                        let head = head.unwrap_or(u64::MAX);
-                        drop(model);
-                        let began = match start {
-                            Start::After(_) => Began::After,
-                            Start::Earliest => Began::Earliest,
-                            Start::Since(time) => Began::Since {
-                                time: time.as_micros(),
-                                acked,
-                            },
-                            Start::Last(n) => Began::Last {
-                                n: u64::from(n),
-                                acked,
-                                head,
-                            },
-                            _ => Began::Live { acked },
-                        };
-                        let at = match start {
-                            Start::After(id) => id,
-                            _ => cursor,
-                        };
-                        self.stay(began, at, asked);
+                        self.begin(&subscription, start, (log, acked), asked);
                     }
-                    crate::tell(|| {
-                        let (name, now) = (
-                            &world.model.borrow().readings[self.reading].name,
-                            world.now_ms(),
-                        );
-                        format!(
-                            "    {now} ms: {name} is made, {start:?}, at {}",
-                            subscription.cursor()
-                        )
-                    });
+                    self.tell_made(&subscription, start);
                     return Some((subscription, generation));
                 }
                 Err(SubscribeError::Refused { code, .. })
@@ -258,6 +228,52 @@ impl Actor {
                 }
             }
         }
+    }
+
+    /// Notes where a subscription begins that resumes nothing: `log` and `acked` are the number of
+    /// logs and what was acknowledged, when it was asked for.
+    fn begin(
+        &self,
+        subscription: &Subscription,
+        start: Start,
+        (log, acked): (usize, u64),
+        asked: u64,
+    ) {
+        let cursor = subscription.cursor().id();
+        let model = self.world.model.borrow();
+        let same = model.logs().len() == log && model.log().knows(cursor);
+        let acked = if same { acked } else { 0 };
+        let head = self.world.head().filter(|_| model.log().knows(cursor));
+        let head = head.unwrap_or(u64::MAX);
+        drop(model);
+        let began = match start {
+            Start::After(_) => Began::After,
+            Start::Earliest => Began::Earliest,
+            Start::Since(time) => Began::Since {
+                time: time.as_micros(),
+                acked,
+            },
+            Start::Last(n) => Began::Last {
+                n: u64::from(n),
+                acked,
+                head,
+            },
+            _ => Began::Live { acked },
+        };
+        let at = match start {
+            Start::After(id) => id,
+            _ => cursor,
+        };
+        self.stay(began, at, asked);
+    }
+
+    fn tell_made(&self, subscription: &Subscription, start: Start) {
+        let world = &self.world;
+        crate::tell(|| {
+            let name = &world.model.borrow().readings[self.reading].name;
+            let (now, cursor) = (world.now_ms(), subscription.cursor());
+            format!("    {now} ms: {name} is made, {start:?}, at {cursor}")
+        });
     }
 
     fn stay(&self, began: Began, at: EventId, asked: u64) {

@@ -19,7 +19,63 @@ const DEPTH: usize = 4;
 /// Why a function stays as it is: its file, its name, the reason.
 type Reason = (&'static str, &'static str, &'static str);
 
-const REASONS: &[Reason] = &[];
+const REASONS: &[Reason] = &[
+    (
+        "crates/qsse-interop/src/record.rs",
+        "scenes",
+        "a list of conversations, without logic",
+    ),
+    (
+        "crates/qsse-sim/src/generate.rs",
+        "op",
+        "one arm for each kind of operation",
+    ),
+    (
+        "crates/qsse-sim/src/reading.rs",
+        "take",
+        "one arm for each thing that a subscription yields",
+    ),
+    (
+        "crates/qsse-sim/src/check.rs",
+        "first_wanted",
+        "one arm for each start, with the reason beside it",
+    ),
+    (
+        "crates/qsse-sim/src/world/setbacks.rs",
+        "damage",
+        "one arm for each part of a store that is damaged",
+    ),
+    (
+        "crates/qsse-sim/src/publishing.rs",
+        "single",
+        "one publish from its start to what became of it",
+    ),
+    (
+        "crates/qsse-soak/src/restart.rs",
+        "restart",
+        "the measurement in its order, with what it prints",
+    ),
+    (
+        "crates/qsse-soak/src/crash.rs",
+        "endure",
+        "the measurement in its order, with what it prints",
+    ),
+    (
+        "crates/qsse-soak/src/stalled.rs",
+        "all",
+        "the measurement in its order, with what it prints",
+    ),
+    (
+        "crates/qsse-soak/src/synced.rs",
+        "run",
+        "the measurement in its order, with what it prints",
+    ),
+    (
+        "xtask/src/api/expand.rs",
+        "transcribe",
+        "repetitions nest in groups by their nature",
+    ),
+];
 
 /// A function that is listed.
 #[derive(Debug, PartialEq)]

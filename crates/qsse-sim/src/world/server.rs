@@ -24,20 +24,11 @@ impl World {
                 self.model.borrow_mut().began(epoch);
                 None
             }
-            Some(disk) => match self.open(disk) {
+            Some(disk) => match self.open_or_mend(disk) {
                 Ok(opened) => Some(opened),
-                Err(_) => {
-                    // Not without room, and not while it fails; but then.
-                    disk.mend();
-                    disk.files.recover();
-                    disk.files.set_capacity(None);
-                    match self.open(disk) {
-                        Ok(opened) => Some(opened),
-                        Err(error) => {
-                            self.fault(format!("the store cannot be opened: {error}"));
-                            return;
-                        }
-                    }
+                Err(error) => {
+                    self.fault(format!("the store cannot be opened: {error}"));
+                    return;
                 }
             },
         };
@@ -87,6 +78,16 @@ impl World {
             StoreKind::Written => Acknowledge::Written,
             StoreKind::Synced => Acknowledge::Synced,
         }
+    }
+
+    /// Opens the store; if that fails, once more on a disk that works and has room.
+    fn open_or_mend(&self, disk: &Tripwire) -> Result<Slow, disk::OpenError> {
+        self.open(disk).or_else(|_| {
+            disk.mend();
+            disk.files.recover();
+            disk.files.set_capacity(None);
+            self.open(disk)
+        })
     }
 
     fn open(&self, disk: &Tripwire) -> Result<Slow, disk::OpenError> {

@@ -91,6 +91,14 @@ struct Watcher {
     done: bool,
 }
 
+/// What became of an event at a watcher.
+enum Verdict {
+    Good,
+    /// It was acknowledged, and did not come.
+    Lost,
+    Wrong(String),
+}
+
 /// Faults that are told one by one.
 const FAULTS: usize = 20;
 
@@ -323,35 +331,30 @@ impl State {
     /// fault.
     fn find_lost(&mut self, may_lose: bool) -> u64 {
         let (mut lost, mut faults) = (0, Vec::new());
-        for watcher in &self.watchers {
-            for (publisher, of) in self.publishers.iter().enumerate() {
-                let empty = Vec::new();
-                let came = watcher.came.get(publisher).unwrap_or(&empty);
-                for (number, told) in of.told.iter().enumerate() {
-                    let name = Name { publisher, number };
-                    let has = came.get(number).copied().unwrap_or(false);
-                    match told {
-                        Told::Nothing => faults.push(format!("{name:?} has no outcome")),
-                        Told::Refused if has => {
-                            faults.push(format!("{name:?} was refused and came"));
-                        }
-                        Told::Acknowledged if !has && watcher.wants(&of.kind, name) => {
-                            if may_lose && watcher.was_told(of, number, came) {
-                                lost += 1;
-                            } else {
-                                faults.push(format!(
-                                    "{}: {name:?} was acknowledged and never came",
-                                    watcher.name
-                                ));
-                            }
-                        }
-                        _ => {}
-                    }
+        for (watcher, (publisher, of)) in self.pairs() {
+            let came = watcher.came.get(publisher).map_or(&[][..], Vec::as_slice);
+            for number in 0..of.told.len() {
+                let name = Name { publisher, number };
+                match watcher.verdict(of, name, came) {
+                    Verdict::Good => {}
+                    Verdict::Lost if may_lose && watcher.was_told(of, number, came) => lost += 1,
+                    Verdict::Lost => faults.push(format!(
+                        "{}: {name:?} was acknowledged and never came",
+                        watcher.name
+                    )),
+                    Verdict::Wrong(fault) => faults.push(fault),
                 }
             }
         }
         faults.into_iter().for_each(|fault| self.fault(fault));
         lost
+    }
+
+    /// Each watcher with each publisher and its number.
+    fn pairs(&self) -> impl Iterator<Item = (&Watcher, (usize, &Publisher))> {
+        let publishers = || self.publishers.iter().enumerate();
+        let watchers = self.watchers.iter();
+        watchers.flat_map(move |watcher| publishers().map(move |of| (watcher, of)))
     }
 
     fn unknown_unpublished(&self) -> usize {
@@ -368,6 +371,17 @@ impl Watcher {
     fn wants(&self, kind: &str, name: Name) -> bool {
         let topic = Topic::new(Judge::topic(kind, name)).expect("topics are made of plain text");
         self.filter.matches(&topic)
+    }
+
+    /// What became of an event here: `came` tells which of its publisher's events came.
+    fn verdict(&self, of: &Publisher, name: Name, came: &[bool]) -> Verdict {
+        let has = came.get(name.number).copied().unwrap_or(false);
+        match of.told[name.number] {
+            Told::Nothing => Verdict::Wrong(format!("{name:?} has no outcome")),
+            Told::Refused if has => Verdict::Wrong(format!("{name:?} was refused and came")),
+            Told::Acknowledged if !has && self.wants(&of.kind, name) => Verdict::Lost,
+            _ => Verdict::Good,
+        }
     }
 
     /// Whether a gap was told where the event is missing: between the publisher's events before and
