@@ -76,8 +76,8 @@ impl fmt::Display for Gap {
     }
 }
 
-/// Prints
-/// `the server's log does not have 4C92-3: it is another log or an older copy; events after 77AB-0 follow`.
+/// Prints which position the server's log does not have, and the new one: `the server's log does
+/// not have 4C92-3: …; events after 77AB-0 follow`.
 impl fmt::Display for Reset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the server's log does not have ")?;

@@ -84,7 +84,7 @@ impl fmt::Display for TopicError {
         match self.kind {
             ErrorKind::Wildcard => write!(
                 f,
-                "topic has a `*` at byte {}: a topic is one name; wildcards belong in patterns",
+                "topic has a `*` at byte {}: a topic is one name, wildcards belong in patterns",
                 self.offset
             ),
             kind => describe(f, "topic", kind, self.offset),

@@ -154,7 +154,7 @@ fn damaged(source: &Source<'_>, error: &pem::Error) -> TlsError {
         origin: source.origin.clone(),
         problem: match error {
             pem::Error::MissingSectionEnd { .. } => {
-                "a section has a BEGIN line but no END line; is the file truncated?".into()
+                "a section has a BEGIN line but no END line; is the file cut off?".into()
             }
             other => other.to_string(),
         },
