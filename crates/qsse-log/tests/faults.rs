@@ -1,4 +1,4 @@
-//! Storages that hang, fail or panic: who waits hears of it.
+//! Storages that hang, fail or panic: all that wait for them get an answer.
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod support;
@@ -10,7 +10,8 @@ use qsse_log::{
     Acknowledge, AppendError, Config, Log, NewEvent, Now, OnLag, Start, StartError, Step,
     StorageError,
 };
-use qsse_proto::Timestamp;
+use qsse_proto::batch::Batch;
+use qsse_proto::{Epoch, EventId, Timestamp};
 use qsse_topic::{Filter, TopicRef};
 use support::{Fault, Faulty, Memory, Shared};
 
@@ -117,7 +118,7 @@ async fn retention_that_fails_once_is_tried_again_and_publishing_goes_on() {
     assert!(refused.to_string().contains("gone"), "{refused}");
 }
 
-/// Publishes an event, and waits for the promise.
+/// Publishes an event and waits for its receipt.
 async fn publish(log: &Log) -> Result<u64, StorageError> {
     let (id, receipt) = {
         let mut appender = log.appender(Now::default());
@@ -132,7 +133,7 @@ async fn publish(log: &Log) -> Result<u64, StorageError> {
     receipt.stored().await.map(|()| id)
 }
 
-/// Within a time that nothing here takes unless it hangs.
+/// Awaits a future, for a time that is too short only if it hangs.
 async fn soon<F: Future>(future: F) -> F::Output {
     let patience = Duration::from_secs(20);
     tokio::time::timeout(patience, future)
@@ -159,7 +160,7 @@ async fn a_storage_that_panics_is_told_to_all_who_wait_and_is_not_well() {
         storage
             .begun(if call == "reserve" { call } else { "append" }, 1)
             .await;
-        // Behind the group that is being written.
+        // After the group that is being written.
         let second = spawn(&log);
         let flushed = tokio::spawn({
             let log = log.clone();
@@ -254,7 +255,7 @@ async fn when_nobody_keeps_any_more_all_who_wait_are_told() {
         })
         .collect();
     storage.begun("append", 1).await;
-    // As when its runtime ends, or its task panics.
+    // As if its runtime had ended or its task had panicked.
     keeping.abort();
     for publish in waiting {
         assert!(soon(publish).await.unwrap().unwrap_err().is_final());
@@ -294,7 +295,7 @@ async fn a_read_that_panics_is_told_and_not_taken_for_nothing_there() {
     soon(reader.fetch(1 << 20)).await;
     let step = reader.step(1 << 20, &mut batches);
     assert!(matches!(step, Step::Unreadable { .. }), "{step:?}");
-    // It is where it was, and goes on when the storage does.
+    // The reader is where it was, and continues once the storage works.
     for call in ["read", "tail", "seq_at"] {
         storage.clear(call);
     }
@@ -304,4 +305,103 @@ async fn a_read_that_panics_is_told_and_not_taken_for_nothing_there() {
     let seqs: Vec<_> = batches.iter().flat_map(|batch| batch.iter()).collect();
     assert_eq!(seqs.len(), 3);
     assert!(log.health().is_ok(), "writing works");
+}
+
+/// A log with three events that are only in the storage.
+async fn stored_only(storage: &Arc<Faulty>) -> Log {
+    let config = Config::default().history_bytes(0).feed_bytes(0);
+    let shared = Arc::new(Shared(Arc::clone(storage)));
+    let log = Log::stored(shared, config, Now::default());
+    let committing = log.clone();
+    tokio::spawn(async move { committing.run_group_commit(Now::default).await });
+    for _ in 0..3 {
+        publish(&log).await.unwrap();
+    }
+    log
+}
+
+#[tokio::test]
+async fn a_panic_while_topics_are_listed_is_an_error_and_hides_no_topic() {
+    let storage = Faulty::new(Memory::default());
+    let log = stored_only(&storage).await;
+    let all = "*".parse().unwrap();
+    storage.set("topics", Fault::Panic);
+    let error = log.topics_matching(&all).unwrap_err().to_string();
+    assert!(error.contains("topics of the storage panics"), "{error}");
+    storage.clear("topics");
+    assert_eq!(log.topics_matching(&all).unwrap().len(), 1);
+    soon(publish(&log)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_panic_while_the_oldest_event_is_looked_for_refuses_the_start() {
+    let storage = Faulty::new(Memory::default());
+    let log = stored_only(&storage).await;
+    let filter: Filter = "*".parse().unwrap();
+    storage.set("oldest", Fault::Panic);
+    let unknown = EventId::new(Epoch::new(77), 1);
+    for start in [Start::Earliest, Start::After(unknown)] {
+        let error = log.reader(&filter, start).err();
+        assert!(
+            matches!(error, Some(StartError::Unreadable { .. })),
+            "{error:?}"
+        );
+    }
+    // The refused readers left the feed, and the lock is free.
+    log.reader(&filter, Start::Live).unwrap();
+    soon(publish(&log)).await.unwrap();
+    soon(log.taken(log.visible().seq())).await;
+    storage.clear("oldest");
+    log.reader(&filter, Start::Earliest).unwrap();
+}
+
+#[tokio::test]
+async fn a_panic_while_a_floor_is_looked_for_refuses_the_start() {
+    let storage = Faulty::new(Memory::default());
+    let log = stored_only(&storage).await;
+    let filter: Filter = "*".parse().unwrap();
+    storage.set("floor", Fault::Panic);
+    let known = EventId::new(log.epoch(), 1);
+    let since = Start::Since(Timestamp::default());
+    for start in [Start::Earliest, Start::After(known), Start::Last(2), since] {
+        let error = soon(log.open(&filter, start, OnLag::CatchUp)).await.err();
+        assert!(
+            matches!(error, Some(StartError::Unreadable { .. })),
+            "{start:?}: {error:?}"
+        );
+    }
+    storage.clear("floor");
+    soon(log.open(&filter, Start::After(known), OnLag::CatchUp))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_panic_while_a_floor_is_looked_for_is_reported_by_the_next_step() {
+    // The next events are in the storage.
+    let storage = Faulty::new(Memory::default());
+    let log = stored_only(&storage).await;
+    let filter: Filter = "*".parse().unwrap();
+    let mut batches = Vec::new();
+    let mut reader = log.reader(&filter, Start::Earliest).unwrap();
+    assert_eq!(reader.step(1 << 20, &mut batches), Step::Stored);
+    storage.set("floor", Fault::Panic);
+    soon(reader.fetch(1 << 20)).await;
+    let step = reader.step(1 << 20, &mut batches);
+    assert!(matches!(step, Step::Unreadable { .. }), "{step:?}");
+
+    // The next events are in the history.
+    let storage = Faulty::new(Memory::default());
+    let log = start(&storage, Acknowledge::Synced);
+    for _ in 0..3 {
+        publish(&log).await.unwrap();
+    }
+    let mut reader = log.reader(&filter, Start::Earliest).unwrap();
+    storage.set("floor", Fault::Panic);
+    let step = reader.step(1 << 20, &mut batches);
+    assert!(matches!(step, Step::Unreadable { .. }), "{step:?}");
+    assert!(batches.is_empty());
+    storage.clear("floor");
+    assert_eq!(reader.step(1 << 20, &mut batches), Step::Batches);
+    assert_eq!(batches.iter().map(Batch::count).sum::<u32>(), 3);
 }
