@@ -1,4 +1,4 @@
-//! What an event costs in the log: appended, read live, read from history.
+//! The cost of an event in the log: appended, read live, and read from the history.
 #![expect(clippy::unwrap_used, reason = "a benchmark that fails says where")]
 
 use std::hint::black_box;
@@ -28,7 +28,7 @@ fn append(log: &Log, events: u64) {
     }
 }
 
-/// Reads to the end: bytes of all batches.
+/// Reads to the end. Returns the bytes of all batches.
 fn drain(reader: &mut Reader) -> usize {
     let (mut bytes, mut batches) = (0, Vec::new());
     while !matches!(reader.step(32 << 10, &mut batches), Step::Idle(_)) {

@@ -1,4 +1,4 @@
-//! Pacing: a publisher may wait until its events are on their way to everybody who keeps up.
+//! [`Backpressure`]: a publisher may wait until all readers that keep up have taken its events.
 
 use std::sync::{Arc, Weak};
 
@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 
-/// How far one reader's events have been taken from it.
+/// How far one reader is.
 #[derive(Default)]
 pub(crate) struct ReaderProgress {
     taken: AtomicU64,
@@ -15,7 +15,7 @@ pub(crate) struct ReaderProgress {
 }
 
 impl ReaderProgress {
-    /// Everything up to `position` was handed out and taken.
+    /// Records that everything up to `position` was handed out and handled.
     pub(crate) fn set(&self, position: u64, lagging: bool) {
         self.taken.store(position, Ordering::Release);
         self.lagging.store(lagging, Ordering::Release);
@@ -39,7 +39,8 @@ impl ReaderProgresses {
         progress
     }
 
-    /// The position of the one furthest behind, of those that keep up and have not fallen below `floor`; `None` without one.
+    /// Returns the lowest position of the readers that keep up and have not fallen below `floor`;
+    /// `None` if there is no such reader.
     pub(crate) fn slowest(&self, floor: u64) -> Option<u64> {
         let all = self.all.lock();
         let readers = all.iter().filter_map(Weak::upgrade);
@@ -49,7 +50,7 @@ impl ReaderProgresses {
     }
 }
 
-/// Wakes those who wait for readers, and costs nothing while nobody does.
+/// Wakes publishers that wait for readers, and costs nothing while none waits.
 #[derive(Default)]
 pub(crate) struct Backpressure {
     waiting: AtomicBool,
@@ -57,16 +58,17 @@ pub(crate) struct Backpressure {
 }
 
 impl Backpressure {
-    /// A reader has moved.
+    /// Reports that a reader has moved.
     pub(crate) fn moved(&self) {
-        // Between what was just noted and this: one of the two sides sees the other.
+        // Between the reader's progress and the flag: either this side or the other sees the
+        // change.
         fence(Ordering::SeqCst);
         if self.waiting.load(Ordering::Relaxed) && self.waiting.swap(false, Ordering::AcqRel) {
             self.moved.notify_waiters();
         }
     }
 
-    /// Waits until `done`, which is asked again whenever a reader has moved.
+    /// Waits until `done` returns true. It is called again whenever a reader has moved.
     ///
     /// Cancel-safe.
     pub(crate) async fn until(&self, done: impl Fn() -> bool) {

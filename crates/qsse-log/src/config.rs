@@ -1,4 +1,4 @@
-//! What the log may keep.
+//! [`Config`]: the limits and windows of a log.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use qsse_proto::limits::SettingError;
 use qsse_topic::Pattern;
 use serde::{Deserialize, Serialize};
 
-/// Bounds of a [`Log`](crate::Log), all counted in allocated bytes.
+/// The limits of a [`Log`](crate::Log), in allocated bytes.
 ///
 /// ```
 /// let config = qsse_log::Config::default().history_events(10_000).history_bytes(8 << 20);
@@ -16,39 +16,48 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Config {
-    /// Most bytes of history. Default 256 MiB; 0 keeps no history. It is dropped in segments of a sixteenth of this
-    /// (at least 4 KiB, at most 1 MiB).
+    /// Most bytes of history. The default is 256 MiB; with 0 there is no history. The history is
+    /// freed in segments of a sixteenth of this, from 4 KiB to 1 MiB.
     pub history_bytes: usize,
-    /// Most events of history. Default `u64::MAX`: only bytes and age count.
+    /// Most events of history. The default is `u64::MAX`: only bytes and age count.
     pub history_events: u64,
-    /// Greatest age of an event in the history, by the monotonic clock. Default none.
+    /// Greatest age of an event in the history, by the monotonic clock. There is no default limit.
     #[serde(with = "qsse_proto::human_duration::optional")]
     pub history_age: Option<Duration>,
-    /// What single topics may keep, within these bounds; for each topic the first rule counts whose pattern matches. Default none.
+    /// Limits for the topics of patterns, within the limits above. The first rule whose pattern
+    /// matches a topic applies to it. By default there are none.
     pub retention: Vec<TopicRetention>,
-    /// Most bytes of one feed. Default 4 MiB: what a reader may be behind before it reads from the history.
+    /// Most bytes of one feed: a reader that is further behind reads the history. The default is 4
+    /// MiB.
     pub feed_bytes: usize,
-    /// Most bytes of all feeds together. Default 64 MiB, shared evenly once there are more than sixteen feeds.
+    /// Most bytes of all feeds together, shared evenly if there are more than sixteen. The default
+    /// is 64 MiB.
     pub feeds_bytes: usize,
-    /// How long a feed without readers is kept for the next one. Default 10 s.
+    /// How long a feed without readers stays for the next reader. The default is 10 s.
     #[serde(with = "qsse_proto::human_duration")]
     pub feed_idle: Duration,
-    /// Largest data of one event. Default 1 MiB, from 1 byte to 64 MiB.
+    /// Most bytes of data in one event, from 1 byte to 64 MiB. The default is 1 MiB.
     pub max_event_bytes: usize,
-    /// What the acknowledgement of a publish means. Default `synced`; without a storage everything is in memory.
+    /// What the acknowledgement of a publish means. The default is `synced`. Without a storage, all
+    /// events are only in memory.
     pub acknowledge: Acknowledge,
-    /// Most bytes of events on their way to the storage: publishers wait beyond that. Default 8 MiB, at least 1 byte.
+    /// Most bytes of events that wait to be stored, at least 1 byte. Beyond that publishers wait.
+    /// The default is 8 MiB.
     pub pending_bytes: usize,
-    /// How long the key of a publish is remembered, so that it is not taken twice. Default 2 min.
+    /// How long the key of a publish is remembered, so that a repetition is recognised. The default
+    /// is 2 min.
     #[serde(with = "qsse_proto::human_duration")]
     pub dedup_window: Duration,
-    /// Most keys remembered, the newest ones: about 100 bytes each. Default 100,000.
+    /// Most keys that are remembered, of about 100 bytes each. The oldest are forgotten first. The
+    /// default is 100,000.
     pub dedup_keys: usize,
-    /// How long the last number of a publisher is remembered after it was active, so that nothing of it is taken twice. Default 10 min.
+    /// How long the last number of a publisher is remembered after its last publish, so that
+    /// repetitions are recognised. The default is 10 min.
     #[serde(with = "qsse_proto::human_duration")]
     pub dedup_publisher_window: Duration,
-    /// Most publishers remembered, the last ones that were active: about 300 bytes each, and at most 2 KiB where many publish at the same
-    /// time. Default 10,000.
+    /// Most publishers that are remembered; those idle for longest are forgotten first. A publisher
+    /// takes about 300 bytes, and up to 2 KiB if many publish at the same time. The default is
+    /// 10,000.
     pub dedup_publishers: usize,
 }
 
@@ -66,9 +75,9 @@ pub enum Acknowledge {
     Synced,
 }
 
-/// What each topic that a pattern matches may keep.
+/// What each topic that a pattern matches may retain.
 ///
-/// A subscriber that comes back is told of a gap only if a topic of its own has lost something.
+/// A subscriber that returns gets a gap only if one of its own topics has lost events.
 ///
 /// ```
 /// use qsse_log::{Config, TopicRetention};
@@ -81,21 +90,21 @@ pub enum Acknowledge {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct TopicRetention {
-    /// Which topics.
+    /// The pattern of the topics.
     pub pattern: Pattern,
-    /// Most events of one topic. Default: any number.
+    /// Most events of one topic. There is no default limit.
     #[serde(default)]
     pub max_events: Option<u64>,
-    /// Most bytes of kinds and data of one topic. Default: any number.
+    /// Most bytes of kinds and data of one topic. There is no default limit.
     #[serde(default)]
     pub max_bytes: Option<usize>,
-    /// Greatest age of an event, by the monotonic clock. Default: any.
+    /// Greatest age of an event, by the monotonic clock. There is no default limit.
     #[serde(default, with = "qsse_proto::human_duration::optional")]
     pub max_age: Option<Duration>,
 }
 
 impl TopicRetention {
-    /// A rule without a bound for the topics of this pattern.
+    /// Creates a rule without limits for the topics of a pattern.
     pub fn of(pattern: Pattern) -> Self {
         Self {
             pattern,
@@ -149,10 +158,10 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Whether a log can work with these bounds.
+    /// Checks whether a log can work with these limits.
     ///
     /// # Errors
-    /// The first one that is out of its range.
+    /// The first setting that is out of its range.
     pub fn check(&self) -> Result<(), SettingError> {
         let (event, pending) = (self.max_event_bytes as u64, self.pending_bytes as u64);
         SettingError::number("max_event_bytes", event, 1..=64 << 20)?;
@@ -180,7 +189,7 @@ impl Config {
         self
     }
 
-    /// Adds a rule to [`retention`](Self::retention), behind those that are there.
+    /// Adds a rule after those that are already in [`retention`](Self::retention).
     #[must_use]
     pub fn retain(mut self, rule: TopicRetention) -> Self {
         self.retention.push(rule);
@@ -215,7 +224,8 @@ impl Config {
         self
     }
 
-    /// Sets [`dedup_publisher_window`](Self::dedup_publisher_window) and [`dedup_publishers`](Self::dedup_publishers).
+    /// Sets [`dedup_publisher_window`](Self::dedup_publisher_window) and
+    /// [`dedup_publishers`](Self::dedup_publishers).
     #[must_use]
     pub fn remember_publishers(mut self, window: Duration, publishers: usize) -> Self {
         (self.dedup_publisher_window, self.dedup_publishers) = (window, publishers);

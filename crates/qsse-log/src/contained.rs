@@ -1,4 +1,4 @@
-//! [`contained`]: a call of a storage whose panic is an error.
+//! [`contained`]: calls of a storage whose panics become errors.
 
 use std::any::Any;
 use std::future::poll_fn;
@@ -8,9 +8,11 @@ use std::task::Poll;
 
 use crate::storage::StorageError;
 
-/// What a call of a storage comes to, where a panic is an error like another, so that whoever waits for it is told.
+/// Awaits a call of a storage. A panic becomes an error, so that all that wait for the call get an
+/// answer.
 ///
-/// Unwind safety is the storage's business: after a panic of a call that writes, it is not written to any more.
+/// Unwind safety is left to the storage. After a panic of a call that writes, the log no longer
+/// writes to it.
 pub(crate) async fn contained<T>(
     call: impl Future<Output = Result<T, StorageError>>,
 ) -> Result<T, StorageError> {
@@ -22,7 +24,7 @@ pub(crate) async fn contained<T>(
     .await
 }
 
-/// The same of a call that does not wait.
+/// Makes a call of a storage that does not wait, as [`contained`] does.
 pub(crate) fn contained_now<T>(
     call: impl FnOnce() -> Result<T, StorageError>,
 ) -> Result<T, StorageError> {

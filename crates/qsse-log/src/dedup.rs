@@ -1,4 +1,4 @@
-//! Which publishes were taken lately, by key: so that one that is tried again is not taken twice.
+//! [`Dedup`]: the keys of recent publishes, by which repetitions are recognised.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
@@ -14,20 +14,22 @@ use crate::time::{BEFORE, Now};
 
 /// The keys of the window, oldest first.
 ///
-/// A key is known by a hash of 128 bits under secret seeds: short, whatever the key is, and nobody can make two of them meet.
+/// A key is stored as a hash of 128 bits with secret seeds. It is short for any key, and nobody can
+/// construct a collision.
 #[derive(Default)]
 pub(crate) struct Dedup {
     seeds: [RandomState; 2],
     taken: HashMap<u128, Taken, BuildHasherDefault<Hashed>>,
-    /// When each was taken.
+    /// When each key was taken.
     order: VecDeque<(Duration, u128)>,
-    /// When the newest of those was taken that are known no more.
+    /// When the newest forgotten key was taken.
     forgotten: Option<Duration>,
-    /// When the keys of an earlier process were taken over, which had no publishes to many topics among them.
+    /// When the keys of an earlier process were recovered. Keys of publishes to many topics are not
+    /// among them.
     recovered: Option<Duration>,
 }
 
-/// The events of a publish: `count` of them, from `first` on.
+/// The events of a publish: `count` events from `first` on.
 #[derive(Clone, Copy)]
 struct Taken {
     first: u64,
@@ -35,7 +37,8 @@ struct Taken {
 }
 
 impl Dedup {
-    /// What is known of `key`, first sent `ago` at most if this is not the first attempt; `many` if it is a publish to many topics.
+    /// Looks up `key`. `ago` is an upper bound of the time since the first attempt, if this is a
+    /// retry; `many` says that it is a publish to many topics.
     pub(crate) fn look_up(
         &self,
         key: &PublishKey,
@@ -54,7 +57,7 @@ impl Dedup {
         let (Some(ago), Some(forgotten)) = (ago, forgotten) else {
             return Known::New;
         };
-        // Had it been taken, it would have been after this.
+        // A publish that was taken would have been taken after this.
         let earliest = (now + BEFORE).checked_sub(ago);
         if earliest.is_some_and(|earliest| earliest > forgotten) {
             Known::New
@@ -63,7 +66,7 @@ impl Dedup {
         }
     }
 
-    /// Notes what a publish has become.
+    /// Remembers the events of a publish.
     pub(crate) fn insert(
         &mut self,
         key: &PublishKey,
@@ -78,7 +81,7 @@ impl Dedup {
         self.trim(now, config);
     }
 
-    /// Forgets those that were not taken after all.
+    /// Forgets the keys of publishes that were given up.
     pub(crate) fn remove<'k>(&mut self, keys: impl IntoIterator<Item = &'k PublishKey>) {
         let mut removed = false;
         for key in keys {
@@ -91,9 +94,10 @@ impl Dedup {
         }
     }
 
-    /// Takes over the keys of an earlier process. With `lost` there may be others, of events that readers saw and nothing kept.
+    /// Recovers the keys of an earlier process. `lost` says that there may be others, of events
+    /// that readers have seen and that were not stored.
     pub(crate) fn recover(&mut self, recovered: &Recovered, now: Now, lost: bool) {
-        // As if no time had passed since the last event: how much has is the word of a clock that may have jumped.
+        // Counts as if no time has passed since the last event: a wall clock may have jumped.
         let now = now.monotonic + BEFORE;
         let known = if lost {
             Duration::ZERO
@@ -110,7 +114,7 @@ impl Dedup {
         }
     }
 
-    /// Forgets what is out of the window.
+    /// Forgets the keys that are outside the window.
     pub(crate) fn trim(&mut self, now: Duration, config: &Config) {
         let horizon = (now + BEFORE).checked_sub(config.dedup_window);
         while let Some((taken, _)) = self.order.front()
@@ -119,13 +123,13 @@ impl Dedup {
         {
             if let Some((taken, hash)) = self.order.pop_front() {
                 self.taken.remove(&hash);
-                // Never back: more may be forgotten than the keys that are here.
+                // Never moves back: more keys may be forgotten than were here.
                 self.forgotten = self.forgotten.max(Some(taken));
             }
         }
     }
 
-    /// How many keys are known.
+    /// Returns the number of keys.
     pub(crate) fn len(&self) -> usize {
         self.taken.len()
     }
@@ -148,7 +152,7 @@ impl Taken {
     }
 
     fn events(self, epoch: Epoch) -> Option<Appended> {
-        // None of both numbers 0.
+        // Both numbers are 0 if there are no events.
         let last = (self.first + u64::from(self.count)).checked_sub(1)?;
         Some(Appended {
             first: EventId::new(epoch, self.first),
@@ -157,7 +161,7 @@ impl Taken {
     }
 }
 
-/// What is hashed already needs no hash of its own.
+/// A hasher for keys that are already hashes.
 #[derive(Default)]
 struct Hashed(u64);
 
@@ -196,7 +200,7 @@ mod tests {
         }
     }
 
-    /// With key `a` of an earlier process, which knew the keys of its last 100 s, when the clock stands at 50 s.
+    /// A window with key `a` of an earlier process, which knew the keys of its last 100 s, at 50 s.
     fn recovered(lost: bool) -> Dedup {
         let mut recovered = Recovered::new(EPOCH);
         recovered.keys = vec![(key("a"), 7)];
@@ -215,9 +219,9 @@ mod tests {
         for (many, lost, ago, known) in [
             (false, false, 99, Known::New),
             (false, false, 100, Known::Unknown),
-            // Of publishes to many topics nothing was written.
+            // Keys of publishes to many topics are not stored.
             (true, false, 0, Known::Unknown),
-            // Something that readers saw was not kept.
+            // Readers have seen events that were not stored.
             (false, true, 0, Known::Unknown),
         ] {
             let dedup = recovered(lost);

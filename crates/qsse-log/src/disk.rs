@@ -52,8 +52,8 @@ pub struct Disk {
     began: Mutex<Option<(Duration, Duration)>>,
 }
 
-/// The longest time that a store is believed to have been closed. Without a limit, a wall clock that
-/// has jumped would remove all events at once.
+/// The longest time that a store is believed to have been closed. Without a limit, a wall clock
+/// that has jumped would remove all events at once.
 const LONGEST_CLOSED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The number of segments that a full store with a limit on bytes has at least.

@@ -1,12 +1,12 @@
-//! Other forms of a batch than its frame.
+//! [`Encoding`]: other forms of a batch than its frame.
 
 use bytes::Bytes;
 use qsse_proto::batch::Batch;
 
-/// How batches are written for subscribers that do not read frames.
+/// How batches are encoded for subscribers that do not read frames.
 ///
-/// [`Reader::encoded`](crate::Reader::encoded) writes each batch of a feed once for all of its readers. Two encodings of
-/// one log have different names.
+/// [`Reader::encoded`](crate::Reader::encoded) encodes each batch of a feed once for all of its
+/// readers. Different encodings of one log must have different names.
 #[derive(Clone, Copy, Debug)]
 pub struct Encoding {
     pub(crate) name: &'static str,
@@ -14,7 +14,7 @@ pub struct Encoding {
 }
 
 impl Encoding {
-    /// An encoding by its name and what writes it.
+    /// Creates an encoding with a name and a function that encodes a batch.
     pub const fn new(name: &'static str, encode: fn(&Batch) -> Bytes) -> Self {
         Self { name, encode }
     }

@@ -19,7 +19,8 @@ pub enum AppendError {
         /// The limit.
         limit: usize,
     },
-    /// The storage has not kept up. Wait for [`Log::room`](crate::Log::room), or publish more slowly.
+    /// The storage has not kept up. Wait for [`Log::room`](crate::Log::room), or publish more
+    /// slowly.
     #[error("the store has {} still to write: publish more slowly, or wait", Counted(*bytes, "byte"))]
     Busy {
         /// How many bytes wait to be stored.

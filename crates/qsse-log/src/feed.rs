@@ -1,4 +1,4 @@
-//! A feed: the live tail of one filter, in batches that all its readers share.
+//! [`Feed`]: the live tail of one filter, in batches that all its readers share.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -20,21 +20,21 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Mutex, MutexGuard};
 use crate::waiters::{WaiterKey, Waiters};
 
-/// What a sealed batch, or another form of one, costs beside its bytes.
+/// The memory of a sealed or re-encoded batch besides its bytes.
 const BATCH_OVERHEAD: usize = size_of::<Batch>() + 64;
 
 /// The live tail of one filter.
 pub(crate) struct Feed {
     filter: Filter,
     state: Mutex<State>,
-    /// Held while a batch is encoded, so that the others who want it so wait instead of encoding it too.
+    /// Locked while a batch is encoded, so that other readers wait instead of encoding it too.
     encoding: Mutex<()>,
-    /// How far its readers are.
+    /// How far the readers are.
     pub(crate) progress: ReaderProgresses,
-    /// Reads of history, and of the storage, that others may want as well.
+    /// Reads of the history and of the storage that other readers may need too.
     pub(crate) past: ReadCache<Read>,
     pub(crate) stored: ReadCache<StoredEvents>,
-    /// Readers that exist; changed only under the log's lock when it grows.
+    /// The number of readers. It grows only under the log's lock.
     readers: AtomicUsize,
     /// Allocated bytes of all feeds together.
     all_bytes: Arc<AtomicUsize>,
@@ -45,25 +45,25 @@ struct State {
     floor: u64,
     sealed: VecDeque<Batch>,
     open: Builder,
-    /// Sealed batches in other encodings, by first seq and name.
+    /// Sealed batches in other encodings, by first seq and name of the encoding.
     encoded: BTreeMap<(u64, &'static str), Bytes>,
-    /// What this feed has added to `all_bytes`.
+    /// The part of `all_bytes` that belongs to this feed.
     counted: usize,
     /// Allocated bytes of `sealed` and `encoded`.
     sealed_bytes: usize,
-    /// Readers that found nothing.
+    /// Readers that wait for the next event.
     waiters: Waiters,
 }
 
-/// What a feed has for a position.
+/// What a feed has after a position.
 pub(crate) enum Taken {
-    /// Batches were put out.
+    /// Batches, which were added to the list.
     Batches,
-    /// The position is older than the feed, which begins after `floor`.
+    /// The position is below the feed, which begins after `floor`.
     Below { floor: u64 },
     /// The position is inside this batch.
     Inside(Batch),
-    /// Nothing newer.
+    /// Nothing yet.
     Nothing,
 }
 
@@ -99,7 +99,7 @@ impl Feed {
         self.readers.load(Ordering::Acquire)
     }
 
-    /// Counts a reader in and seals what has gathered, so that the head is a boundary between batches.
+    /// Adds a reader and seals the open batch, so that a batch ends at the head. Returns the floor.
     pub(crate) fn join(&self) -> u64 {
         self.readers.fetch_add(1, Ordering::AcqRel);
         let mut state = self.state.lock();
@@ -107,7 +107,7 @@ impl Feed {
         state.floor
     }
 
-    /// A reader is gone, and waits no more if it had a waiter.
+    /// Removes a reader and its waiter.
     pub(crate) fn leave(&self, waiter: Option<WaiterKey>) {
         self.readers.fetch_sub(1, Ordering::AcqRel);
         if let Some(waiter) = waiter {
@@ -116,7 +116,8 @@ impl Feed {
         }
     }
 
-    /// Holds the feed for events that are to be added. Under the log's lock, so that no reader joins meanwhile.
+    /// Locks the feed for appending. Call it under the log's lock, so that no reader joins
+    /// meanwhile.
     pub(crate) fn write(&self) -> FeedWriter<'_> {
         FeedWriter {
             feed: self,
@@ -132,7 +133,7 @@ impl Feed {
         self.count(&mut state);
     }
 
-    /// Batches after `position`, until `budget` bytes are passed.
+    /// Takes the batches after `position`, until they exceed `budget` bytes.
     pub(crate) fn take(&self, position: u64, budget: usize, out: &mut Vec<Batch>) -> Taken {
         let mut state = self.state.lock();
         if position < state.floor {
@@ -158,8 +159,8 @@ impl Feed {
         Taken::Batches
     }
 
-    /// The position before the first event of `time` or later, if nothing newer is missing here. Only what is sealed is looked at.
-    /// Of no use once times have gone back.
+    /// Returns the position before the first event of `time` or later, if nothing after it is
+    /// missing here. Searches only sealed batches. The result is wrong if times have gone back.
     pub(crate) fn before(&self, time: Timestamp) -> Option<u64> {
         let state = self.state.lock();
         let batches = &state.sealed;
@@ -170,7 +171,8 @@ impl Feed {
         older.map(|event| event.seq())
     }
 
-    /// A batch in another encoding: encoded once for all readers as long as the feed holds the batch.
+    /// Returns a batch in another encoding. While the feed holds the batch, it is encoded once for
+    /// all readers.
     pub(crate) fn encoded(&self, batch: &Batch, encoding: Encoding) -> Bytes {
         let key = (batch.first_seq(), encoding.name);
         if !self.state.lock().holds(batch) {
@@ -190,14 +192,15 @@ impl Feed {
         bytes
     }
 
-    /// Whether those of its readers that keep up have taken everything up to `seq`.
+    /// Returns whether all readers that keep up have taken everything up to `seq`.
     pub(crate) fn is_taken(&self, seq: u64) -> bool {
         let state = self.state.lock();
         let slowest = self.progress.slowest(state.floor);
         slowest.is_none_or(|taken| taken >= seq || !state.has_after(taken))
     }
 
-    /// Whether there is something for `position`: newer events, or none that old any more. If not, the task is woken when there is.
+    /// Checks whether there is something for `position`: newer events, or a floor above it. If not,
+    /// the task is woken as soon as there is.
     pub(crate) fn poll_ready(
         &self,
         position: u64,
@@ -213,10 +216,11 @@ impl Feed {
         Poll::Pending
     }
 
-    /// Brings the sum of all feeds up to date with this one.
+    /// Updates the sum of all feeds.
     fn count(&self, state: &mut State) {
         let now = state.sealed_bytes + state.open.capacity();
-        // Most events change nothing, and an atomic operation costs more than they do.
+        // Most events change nothing, and an atomic operation is more expensive than the rest of
+        // them.
         if now == state.counted {
             return;
         }
@@ -231,7 +235,7 @@ impl Feed {
     }
 }
 
-/// A feed held for writing. Who sleeps for it is woken when this is dropped.
+/// A feed that is locked for appending. Dropping it wakes the waiting readers.
 pub(crate) struct FeedWriter<'f> {
     feed: &'f Feed,
     is_read: bool,
@@ -240,7 +244,7 @@ pub(crate) struct FeedWriter<'f> {
 }
 
 impl FeedWriter<'_> {
-    /// Adds an event, dropping the oldest batches beyond `budget` bytes.
+    /// Appends an event, and drops the oldest batches beyond `budget` bytes.
     pub(crate) fn append(&mut self, event: Incoming<'_>, budget: usize) {
         let Some(state) = &mut self.state else {
             return;
@@ -253,7 +257,7 @@ impl FeedWriter<'_> {
             state.seal();
         }
         event.push_to(&mut state.open);
-        // A small budget gets small batches, so that more than one fits.
+        // With a small budget batches are small, so that more than one fits.
         if state.open.len() >= BATCH_BYTES.min(budget / 4) {
             state.seal();
         }
@@ -288,18 +292,19 @@ impl State {
         newest.is_some_and(|newest| newest > position)
     }
 
-    /// Which batch is the first with an event behind `position`; there is one.
+    /// Returns the number of the first batch with an event after `position`. There must be one.
     fn first_after(&self, position: u64) -> usize {
         let before = |batch: &Batch| batch.last_seq() <= position;
         let newest = self.sealed.len() - 1;
-        // Mostly it is the newest one, and a search would look at a dozen far apart.
+        // It is usually the newest batch. A search would read a dozen batches far apart in memory.
         if newest == 0 || before(&self.sealed[newest - 1]) {
             return newest;
         }
         self.sealed.partition_point(before)
     }
 
-    /// Whether this very batch is one of the feed's: another one of the same seqs may lack some events.
+    /// Returns whether the feed holds this very batch. A batch with the same seqs may lack some
+    /// events.
     fn holds(&self, batch: &Batch) -> bool {
         let same =
             |own: &Batch| std::ptr::eq(&raw const own.bytes()[..], &raw const batch.bytes()[..]);
@@ -331,7 +336,7 @@ impl State {
         }
     }
 
-    /// What the open batch has room for counts as well, but is no reason to drop the batch itself.
+    /// The spare room of the open batch counts too, but does not cause that batch to be dropped.
     fn is_over(&self, budget: usize) -> bool {
         let open = match self.sealed.is_empty() {
             true => self.open.len(),
@@ -340,7 +345,7 @@ impl State {
         self.sealed_bytes + open > budget
     }
 
-    /// Drops other forms of the batches that are gone.
+    /// Drops the other encodings of dropped batches.
     fn forget_encoded(&mut self) {
         while let Some(oldest) = self.encoded.first_entry()
             && oldest.key().0 <= self.floor
@@ -349,7 +354,7 @@ impl State {
         }
     }
 
-    /// Keeps nothing: there is nobody to keep it for.
+    /// Drops everything, because there is no reader.
     fn forget(&mut self, floor: u64) {
         self.floor = floor;
         if self.open.capacity() > 0 {

@@ -1,4 +1,4 @@
-//! All feeds of a log, found by topic when something is published.
+//! [`Feeds`]: all feeds of a log. Publishing finds them by topic.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::event::Incoming;
 use crate::feed::{Feed, FeedWriter};
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
-/// Feeds without readers beyond which they are dropped at once.
+/// If there are more feeds without readers, they are dropped at once.
 const IDLE_FEEDS: usize = 1_024;
 
 /// The feeds by filter, by slot and by pattern.
@@ -21,18 +21,18 @@ pub(crate) struct Feeds {
     slots: Vec<Option<Slot>>,
     free: Vec<u32>,
     routes: Matcher<Vec<u32>>,
-    /// Grows whenever a feed comes or goes, so that cached routes know.
+    /// Changes whenever a feed is added or dropped, which invalidates cached routes.
     generation: u64,
     bytes: Arc<AtomicUsize>,
 }
 
 struct Slot {
     feed: Arc<Feed>,
-    /// Since when a sweep has seen it without readers.
+    /// When a sweep first saw the feed without readers.
     idle_since: Option<Duration>,
 }
 
-/// Adds a run of events to their feeds. A feed is held from one event to the next, as long as no other one comes in between.
+/// Appends a run of events to their feeds. A feed stays locked until an event goes to another one.
 pub(crate) struct FeedsWriter<'a> {
     feeds: &'a Feeds,
     budget: usize,
@@ -42,7 +42,7 @@ pub(crate) struct FeedsWriter<'a> {
 impl FeedsWriter<'_> {
     pub(crate) fn append(&mut self, slot: u32, event: Incoming<'_>) {
         if self.held.as_ref().is_none_or(|(held, _)| *held != slot) {
-            // The other one is let go of first.
+            // The other feed is unlocked first.
             self.held = None;
             self.held = Some((slot, self.feeds.slot(slot).feed.write()));
         }
@@ -53,7 +53,7 @@ impl FeedsWriter<'_> {
 }
 
 impl Feeds {
-    /// The feed of a filter, made with the log's head as its floor if it is new.
+    /// Returns the feed of a filter. A new feed has the log's head as its floor.
     pub(crate) fn open(&mut self, filter: &Filter, head: u64, config: &Config) -> Arc<Feed> {
         if let Some(slot) = self.by_filter.get(filter) {
             return Arc::clone(&self.slot(*slot).feed);
@@ -88,7 +88,7 @@ impl Feeds {
         feed
     }
 
-    /// Drops the feeds that nobody has read for `feed_idle`.
+    /// Drops the feeds that have had no reader for `feed_idle`.
     pub(crate) fn sweep(&mut self, now: Duration, config: &Config) {
         for slot in self.slots.iter_mut().flatten() {
             slot.feed.past.sweep();
@@ -108,7 +108,7 @@ impl Feeds {
         });
     }
 
-    /// What one feed may hold while there are this many.
+    /// Returns the most bytes that one feed may have, given the current number of feeds.
     pub(crate) fn budget(&self, config: &Config) -> usize {
         config
             .feed_bytes
@@ -119,7 +119,7 @@ impl Feeds {
         (&self.routes, self.generation)
     }
 
-    /// For a run of events, in feeds of at most `budget` bytes.
+    /// Prepares for appending a run of events to feeds of at most `budget` bytes.
     pub(crate) fn writer(&self, budget: usize) -> FeedsWriter<'_> {
         FeedsWriter {
             feeds: self,
@@ -128,19 +128,19 @@ impl Feeds {
         }
     }
 
-    /// The feeds that have a reader.
+    /// Returns the feeds that have a reader.
     pub(crate) fn read(&self) -> Vec<Arc<Feed>> {
         let read = self.slots.iter().flatten();
         let read = read.filter(|slot| slot.feed.readers() > 0);
         read.map(|slot| Arc::clone(&slot.feed)).collect()
     }
 
-    /// How many feeds there are.
+    /// Returns the number of feeds.
     pub(crate) fn len(&self) -> usize {
         self.by_filter.len()
     }
 
-    /// Allocated bytes of all feeds.
+    /// Returns the allocated bytes of all feeds.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! The history: a ring of segments, each a run of events with their bytes in one allocation.
+//! [`History`]: a ring of segments, each a run of events with their bytes in one allocation.
 
 use std::collections::VecDeque;
 
@@ -20,25 +20,27 @@ pub(crate) use segment::Record;
 use segment::{Segment, SegmentEvent};
 pub(crate) use select::Selected;
 
-/// Events looked at by one read: what holds the log's lock, so kept short.
+/// The most events that one read looks at. A read holds the log's lock, so it must be short.
 const SCAN: usize = 4_096;
 
-/// A filter that admits at most this many known topics is read by their lists of seqs, others by looking at every event.
+/// A filter that matches at most this many known topics is read by the topics' lists of seqs.
+/// Others look at every event.
 const FEW_TOPICS: usize = 256;
 
-/// A segment begins with room for this much and grows.
+/// The first capacity of a segment, which then grows.
 const FIRST_CAPACITY: usize = 4 << 10;
 
-/// The kept events after `floor`, up to `head`.
+/// The events after `floor`, up to `head`.
 pub(crate) struct History {
     segments: VecDeque<Segment>,
-    /// The last one dropped, empty: its memory is the next one's, which saves the system to find and clear pages.
+    /// The last dropped segment, empty. The next segment uses its memory, which is cheaper than new
+    /// pages from the system.
     spare: Option<Segment>,
-    /// Events up to here are gone.
+    /// Events up to here have been removed.
     floor: u64,
-    /// Their times.
+    /// The times of removed events.
     removed: RemovedTimes,
-    /// Times after this are ahead of the clock.
+    /// Later times are ahead of the clock.
     until: Timestamp,
     /// The newest event.
     head: u64,
@@ -50,12 +52,12 @@ pub(crate) struct History {
     max_bytes: usize,
 }
 
-/// What a read found.
+/// The result of a read.
 #[derive(Clone)]
 pub(crate) struct Read {
     /// The matching events, if any.
     pub(crate) batch: Option<Batch>,
-    /// Everything up to here has been looked at.
+    /// The read is complete up to here.
     pub(crate) through: u64,
 }
 
@@ -81,7 +83,7 @@ impl History {
         }
     }
 
-    /// Begins after these, which are elsewhere; `latest` is the latest of their times.
+    /// Begins after events that are elsewhere. `latest` is the latest of their times.
     pub(crate) fn begin_after(&mut self, head: u64, latest: Timestamp) {
         (self.floor, self.head) = (head, head);
         if head > 0 {
@@ -89,27 +91,28 @@ impl History {
         }
     }
 
-    /// From now on times after this are ahead of the clock.
+    /// Sets the latest time that is not ahead of the clock.
     pub(crate) fn believe(&mut self, until: Timestamp) {
         self.until = until;
     }
 
-    /// Events up to here are gone.
+    /// Returns the seq up to which events have been removed.
     pub(crate) fn floor(&self) -> u64 {
         self.floor
     }
 
-    /// Allocated bytes.
+    /// Returns the allocated bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Events held, also those that a rule has let go of.
+    /// Returns the number of events, including those that a rule has removed.
     pub(crate) fn events(&self) -> u64 {
         self.events
     }
 
-    /// The position before the first event of `time` or later, as [`Since`] says; `None` if some of those are gone.
+    /// Returns the position before the first event of `time` or later, as [`Since`] defines it;
+    /// `None` if some of those events have been removed.
     pub(crate) fn before(&self, time: Timestamp) -> Option<u64> {
         if self.removed.has_since(time, self.until) {
             return None;
@@ -123,7 +126,8 @@ impl History {
         Some((begin - 1).max(self.floor))
     }
 
-    /// Appends an event newer than all others. Says whether a segment has begun or grown: then [`trim`](Self::trim) makes room.
+    /// Appends an event that is newer than all others. Returns whether memory has grown: then
+    /// [`trim`](Self::trim) makes room.
     pub(crate) fn append(&mut self, record: Record<'_>, topics: &mut Topics) -> bool {
         debug_assert!(record.seq > self.head);
         let need = record.kind.len() + record.data.len();
@@ -160,7 +164,8 @@ impl History {
         !room || grown > 0
     }
 
-    /// The events in (after, upto] that `filter` admits, as many as one look and one batch allow.
+    /// Reads the events in (after, upto] that match `filter`, as many as one read and one batch
+    /// allow.
     pub(crate) fn read(&self, filter: &Filter, topics: &Topics, after: u64, upto: u64) -> Read {
         let upto = upto.min(self.head).max(after);
         match topics.admitted(filter, FEW_TOPICS) {
@@ -171,7 +176,8 @@ impl History {
         }
     }
 
-    /// Whether so few of the events in (after, upto] are of these topics that looking at all of them is a waste.
+    /// Returns whether these topics have so few of the events in (after, upto] that looking at
+    /// every event would be wasteful.
     fn is_sparse(&self, topics: &Topics, ids: &[TopicId], after: u64, upto: u64) -> bool {
         let within = ids.iter().map(|id| topics.seqs_within(*id, after, upto));
         let admitted: usize = within.map(|seqs| seqs.len()).sum();
@@ -189,23 +195,25 @@ impl History {
             .segments
             .range(first..)
             .flat_map(|segment| segment.events(after));
-        let mut within = events.take_while(|kept| kept.seq <= upto);
-        for kept in within.by_ref().take(SCAN) {
-            let topic = kept.topic;
+        let mut within = events.take_while(|event| event.seq <= upto);
+        for event in within.by_ref().take(SCAN) {
+            let topic = event.topic;
             let admitted = match known {
                 Some((same, admitted)) if same == topic => admitted,
                 _ => filter.matches(topics.name(topic)),
             };
             known = Some((topic, admitted));
-            if admitted && topics.is_retained(topic, kept.seq) && !kept.add(&mut builder, topics) {
+            if admitted && topics.is_retained(topic, event.seq) && !event.add(&mut builder, topics)
+            {
                 return Read {
                     batch: Some(builder.finish()),
                     through,
                 };
             }
-            through = kept.seq;
+            through = event.seq;
         }
-        // All was looked at, if there is no more: also where seqs are missing behind the last one.
+        // If there are no more events, the read is complete, even where seqs are missing after the
+        // last one.
         if within.next().is_none() {
             through = upto;
         }

@@ -1,15 +1,15 @@
-//! The event log of qsse: every event is written once, and a subscription is only a position in it.
+//! The event log of qsse: every event is written once, and a subscription is a position in it.
 //!
 //! ```text
-//! append ──▶ sequencer ──▶ history          (bounded ring: catching up, resume)
-//!                     └──▶ feed per filter  (live tail: sealed batches shared by its readers)
-//!                               └──▶ Reader (one position; the delivery loop asks it for the next step)
+//! append ──▶ sequencer ──▶ history          (bounded ring, for resuming and catching up)
+//!                     └──▶ feed per filter  (live tail: sealed batches that its readers share)
+//!                               └──▶ Reader (one position; gives the delivery loop its next step)
 //! ```
 //!
-//! Taking sequence numbers, the append to the history and the append to every matching feed are one critical
-//! section per call. A [`Reader`] that is inside its feed gets the feed's own bytes; one that fell below
-//! it reads the history; one that fell below the history is told so by a gap and goes on from the oldest
-//! event kept. A reader that stops reading costs nobody anything.
+//! One critical section assigns the seq of an event and appends it to the history and to each
+//! matching feed. A [`Reader`] inside its feed gets the bytes of the feed. A reader below its feed
+//! reads the history. A reader below the history gets a gap and continues with the oldest retained
+//! event. A reader that stops reading costs nothing.
 //!
 //! The crate has no socket and no clock: callers pass the time in as [`Now`].
 //!
@@ -35,7 +35,7 @@
 #![deny(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "the outputs belong to the program, and printing panics where nobody reads"
+    reason = "the outputs belong to the program, and printing panics if they are closed"
 )]
 
 mod append;

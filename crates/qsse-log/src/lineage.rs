@@ -1,47 +1,47 @@
-//! [`Lineage`]: the epochs that a log has had.
+//! [`Lineage`]: the epochs of a log.
 
 use qsse_proto::batch::Batch;
 use qsse_proto::{Epoch, EventId};
 
-/// The epochs of a log, each with the range of seqs that are of it: one for each start of its server.
+/// The epochs of a log, each with its range of seqs. Each start of a server begins an epoch.
 ///
 /// ```text
 /// seqs    1 ........ 40 | 41 ........... 90 | 91 .........
 /// epochs       E1       |        E2         |  E3, current
 /// ```
 ///
-/// Seqs go on from epoch to epoch, so within one lineage they alone tell what comes first. The epoch is what tells events apart
-/// that have the same seq in two copies of a log.
+/// Seqs continue from epoch to epoch, so within one lineage the seqs alone give the order. The
+/// epoch distinguishes events that have the same seq in two copies of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lineage {
-    /// The epochs before the current one, each with its first seq. In order, also of the seqs, which may be the same where an
-    /// epoch has none.
+    /// The epochs before the current one, in order, each with its first seq. Two have the same
+    /// first seq if the earlier one has no events.
     earlier: Vec<(Epoch, u64)>,
     current: Epoch,
-    /// The first seq of the current one.
+    /// The first seq of the current epoch.
     first: u64,
 }
 
-/// Seqs that are of one epoch.
+/// The range of seqs of one epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     /// The epoch.
     pub epoch: Epoch,
-    /// The first seq of it.
+    /// Its first seq.
     pub first: u64,
-    /// The last seq of it; `u64::MAX` for the current one.
+    /// Its last seq; `u64::MAX` for the current epoch.
     pub last: u64,
 }
 
 impl Span {
-    /// Whether this seq is of the epoch.
+    /// Returns whether the seq is in the range.
     pub fn holds(&self, seq: u64) -> bool {
         (self.first..=self.last).contains(&seq)
     }
 }
 
 impl Lineage {
-    /// Of a log with one epoch, which has all seqs.
+    /// Creates the lineage of a log with one epoch, which has all seqs.
     pub fn new(epoch: Epoch) -> Self {
         Self {
             earlier: Vec::new(),
@@ -50,7 +50,7 @@ impl Lineage {
         }
     }
 
-    /// With a further epoch, which is the current one from now on, for the seqs from `first`.
+    /// Begins another epoch with the seqs from `first` on. It is the current one then.
     #[must_use]
     pub fn then(mut self, epoch: Epoch, first: u64) -> Self {
         self.earlier.push((self.current, self.first));
@@ -58,22 +58,23 @@ impl Lineage {
         self
     }
 
-    /// The epoch of what is appended now.
+    /// Returns the current epoch, which appended events get.
     pub fn current(&self) -> Epoch {
         self.current
     }
 
-    /// The epoch of the event of this seq, or of the last one before it.
+    /// Returns the epoch of the event with this seq, or of the last event before it.
     pub fn epoch_of(&self, seq: u64) -> Epoch {
         self.span_of(seq).epoch
     }
 
-    /// The id of the event of this seq.
+    /// Returns the id of the event with this seq.
     pub fn id(&self, seq: u64) -> EventId {
         EventId::new(self.epoch_of(seq), seq)
     }
 
-    /// The epoch of this seq, with all seqs that are of it. Those before the first epoch count as its own.
+    /// Returns the epoch and the range that a seq belongs to. Seqs before the first epoch belong to
+    /// it.
     pub fn span_of(&self, seq: u64) -> Span {
         if seq >= self.first || self.earlier.is_empty() {
             let first = if self.earlier.is_empty() {
@@ -97,13 +98,13 @@ impl Lineage {
         }
     }
 
-    /// Whether an event of this epoch is, or was, of this log.
+    /// Returns whether the epoch belongs to this log.
     pub fn has(&self, epoch: Epoch) -> bool {
         epoch == self.current || self.earlier.iter().any(|(known, _)| *known == epoch)
     }
 
-    /// Whether this is a position in a log that ends with the seq `head`: its epoch is one of these and ends no earlier
-    /// (`QP-7.7`).
+    /// Returns whether the log knows this position if it ends with the seq `head`: the epoch
+    /// belongs to the log and does not end earlier (`QP-7.7`).
     pub fn knows(&self, id: EventId, head: u64) -> bool {
         let end = if id.epoch() == self.current {
             head
@@ -120,7 +121,7 @@ impl Lineage {
         id.seq() <= end
     }
 
-    /// A batch in pieces of one epoch each.
+    /// Splits a batch into pieces of one epoch each.
     pub(crate) fn split(&self, batch: Batch) -> impl Iterator<Item = Batch> {
         let mut rest = Some(batch);
         std::iter::from_fn(move || {
@@ -134,7 +135,7 @@ impl Lineage {
         })
     }
 
-    /// The last seq of an earlier epoch.
+    /// Returns the last seq of an earlier epoch.
     fn end_of(&self, at: usize) -> u64 {
         let next = self.earlier.get(at + 1);
         next.map_or(self.first, |(_, first)| *first) - 1
@@ -152,7 +153,7 @@ mod tests {
         Epoch::new(number)
     }
 
-    /// 1 to 40 are of epoch 1, none of 2, 41 to 90 of 3, and the others of 4.
+    /// 1 to 40 belong to epoch 1, none to 2, 41 to 90 to 3, and the others to 4.
     fn lineage() -> Lineage {
         let one = Lineage::new(epoch(1)).then(epoch(2), 41);
         one.then(epoch(3), 41).then(epoch(4), 91)

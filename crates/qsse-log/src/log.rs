@@ -63,8 +63,8 @@ impl Log {
     /// Creates a log that writes its events to a storage and continues after those that are there.
     ///
     /// The storage then decides about retention, and [`Config::retention`] has no effect: memory
-    /// serves nothing that [`retain`](Self::retain) has removed. Events reach the storage only while
-    /// [`run_group_commit`](Self::run_group_commit) runs.
+    /// serves nothing that [`retain`](Self::retain) has removed. Events reach the storage only
+    /// while [`run_group_commit`](Self::run_group_commit) runs.
     pub fn stored(storage: Arc<dyn Storage>, config: Config, now: Now) -> Self {
         let recovered = storage.recovered();
         let state = State::recover(&recovered, &config, now);

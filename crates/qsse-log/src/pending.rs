@@ -1,4 +1,4 @@
-//! What was appended and is not kept yet: the group that the storage gets next.
+//! [`Pending`]: appended events that the storage gets next.
 
 use std::sync::Arc;
 
@@ -11,25 +11,25 @@ use crate::publisher::{PublisherId, PublisherRun};
 use crate::publishers::Sequence;
 use crate::storage::{Entry, StorageError};
 
-/// What became of a group; `None` until it is known.
+/// The outcome of a group; `None` until it is known.
 type Outcome = Option<Result<(), StorageError>>;
 
-/// Events on their way to the storage, and who waits for them.
+/// The events that the storage gets next, and those that wait for them.
 pub(crate) struct Pending {
     entries: Vec<Entry>,
     open: Builder,
     keys: Vec<(u64, PublishKey)>,
-    /// What publishers have published of the group.
+    /// The runs of publishers in the group.
     runs: Vec<(PublisherId, PublisherRun)>,
     /// The last number of each publisher before each of its turns in the group.
     before: Vec<Before>,
-    /// Keys of publishes to many topics, which are not written.
+    /// Keys of publishes to many topics, which are not stored.
     unwritten: Vec<PublishKey>,
     bytes: usize,
     group: Group,
 }
 
-/// Events that the storage takes in one go.
+/// Events that are written to the storage together.
 #[derive(Clone)]
 pub(crate) struct Group {
     first: u64,
@@ -39,23 +39,23 @@ pub(crate) struct Group {
     before: Arc<[Before]>,
 }
 
-/// A publisher, and its last number before a turn; `None` if it had none.
+/// A publisher and its last number before a turn; `None` if it had none.
 pub(crate) type Before = (PublisherId, Option<u64>);
 
-/// The promise that an append is kept: await [`stored`](Receipt::stored).
+/// The receipt of an append: [`stored`](Receipt::stored) waits until the events are safe.
 #[derive(Clone)]
 pub struct Receipt(Option<watch::Receiver<Outcome>>);
 
 impl Receipt {
-    /// For what is kept already, as far as it is to be.
+    /// The receipt of events that are already as safe as required.
     pub(crate) const DONE: Self = Self(None);
 
-    /// Waits until the events are as safe as the log promises.
+    /// Waits until the events are as safe as [`Acknowledge`](crate::Acknowledge) requires.
     ///
     /// Cancel-safe.
     ///
     /// # Errors
-    /// [`StorageError`]: they are not kept, no reader has seen them, and none will.
+    /// [`StorageError`]: the events are not stored, and no reader has seen them or will.
     pub async fn stored(mut self) -> Result<(), StorageError> {
         let Some(outcome) = &mut self.0 else {
             return Ok(());
@@ -97,7 +97,8 @@ impl Pending {
         self.group.last = event.seq;
     }
 
-    /// The key of the publish whose event was pushed last; it is written with it if it is `stored`.
+    /// Adds the key of the publish whose event was pushed last. If it is `stored`, it is written
+    /// with the event.
     pub(crate) fn key(&mut self, seq: u64, key: PublishKey, stored: bool) {
         if self.open.last_seq() != Some(seq) {
             return;
@@ -109,7 +110,7 @@ impl Pending {
         }
     }
 
-    /// What a publisher has published in a turn that just ended.
+    /// Adds the publishes of a turn that has just ended.
     pub(crate) fn sequence(&mut self, sequence: &Sequence) {
         if self.is_empty() || sequence.runs.is_empty() {
             return;
@@ -127,12 +128,12 @@ impl Pending {
         self.bytes
     }
 
-    /// How many events there are.
+    /// Returns the number of events.
     pub(crate) fn len(&self) -> u64 {
         self.group.len()
     }
 
-    /// For whoever waits for what was pushed.
+    /// Returns the receipt of everything that was pushed.
     pub(crate) fn receipt(&self) -> Receipt {
         self.group.receipt()
     }
@@ -141,7 +142,7 @@ impl Pending {
         &self.group
     }
 
-    /// Everything, for the storage.
+    /// Takes everything, for the storage.
     pub(crate) fn take(&mut self) -> (Vec<Entry>, Group) {
         self.seal();
         self.bytes = 0;
@@ -163,7 +164,7 @@ impl Pending {
     }
 }
 
-/// Gives each entry its part of the runs; both are in the order of their seqs.
+/// Gives each entry its part of the runs. Both are in the order of their seqs.
 fn distribute(runs: Vec<(PublisherId, PublisherRun)>, entries: &mut [Entry]) {
     let mut entries = entries.iter_mut().peekable();
     for (key, mut run) in runs {
@@ -191,12 +192,12 @@ impl Group {
         }
     }
 
-    /// Keys that are not among those of the entries.
+    /// Returns the keys that are not in the entries.
     pub(crate) fn unwritten(&self) -> &[PublishKey] {
         &self.unwritten
     }
 
-    /// The last numbers of publishers before the group, the newest turn first.
+    /// Returns the last numbers of publishers before the group, the newest turn first.
     pub(crate) fn before(&self) -> impl Iterator<Item = &Before> {
         self.before.iter().rev()
     }
@@ -205,7 +206,7 @@ impl Group {
         self.first
     }
 
-    /// How many events it has: their seqs follow one another.
+    /// Returns the number of events. Their seqs are consecutive.
     pub(crate) fn len(&self) -> u64 {
         (self.last + 1).saturating_sub(self.first.max(1))
     }
@@ -243,7 +244,7 @@ mod tests {
         });
     }
 
-    /// Ada's turn after number 4: each publish has one event, or none where the seq is 0.
+    /// Ada's turn after number 4. Each publish has one event, or none if its seq is 0.
     fn turn(publishes: &[(u64, u64)]) -> Sequence {
         let mut sequence = Publishers::default().sequence(ADA);
         for &(number, seq) in publishes {

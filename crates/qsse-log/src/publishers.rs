@@ -1,7 +1,8 @@
-//! Which publishes of each numbering publisher were taken: so that one that is tried again is not taken twice.
+//! [`Publishers`]: the last numbers of publishers, by which repetitions are recognised.
 //!
-//! A publisher numbers what it publishes. All that has to be known of it is the last number taken: what is at or below was taken, what is
-//! above was not. The seqs of the newest ones are kept besides, in runs, to be told again.
+//! A publisher numbers its publishes. The last number that was taken decides: publishes up to it
+//! were taken, later ones were not. The seqs of the newest publishes are remembered as runs, so
+//! that a repetition gets the id of the first.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -14,21 +15,24 @@ use crate::publisher::{PublisherId, PublisherRun};
 use crate::storage::Recovered;
 use crate::time::{BEFORE, Now};
 
-/// Runs kept for one publisher. A publisher that is alone has one run; many that publish at the same time have one for each of their turns.
+/// Most runs of one publisher. A publisher that is alone has one run. If many publish at the same
+/// time, each has a run for each of its turns.
 const RUNS: usize = 64;
 
-/// A publisher in one turn of the sequencer: what it is known by, and what is taken in the turn.
+/// One turn of a publisher at the sequencer: what is known of it, and what it publishes in the
+/// turn.
 ///
-/// Made by [`Appender::sequence`](crate::Appender::sequence), and handed back by [`Appender::conclude`](crate::Appender::conclude).
+/// [`Appender::sequence`](crate::Appender::sequence) creates it, and
+/// [`Appender::conclude`](crate::Appender::conclude) takes it back.
 #[derive(Clone, Debug)]
 pub struct Sequence {
     pub(crate) id: PublisherId,
     /// The last number before this turn.
     pub(crate) before: Option<u64>,
-    /// What was taken in this turn.
+    /// The publishes of this turn.
     pub(crate) runs: Vec<PublisherRun>,
     last: Option<u64>,
-    /// What is above the last number was never taken.
+    /// Whether it is certain that no publish after the last number was taken.
     certain: bool,
 }
 
@@ -36,9 +40,10 @@ pub struct Sequence {
 #[derive(Default)]
 pub(crate) struct Publishers {
     known: HashMap<PublisherId, Publisher>,
-    /// When each was active, or earlier: its entry is looked at again when it comes to the front.
+    /// When each publisher was active, or an earlier time: it is checked again when it comes to the
+    /// front.
     order: VecDeque<(Duration, PublisherId)>,
-    /// When the last of those was active that are known no more.
+    /// When the last of the forgotten publishers was active.
     forgotten: Option<Duration>,
 }
 
@@ -50,7 +55,7 @@ struct Publisher {
 }
 
 impl Sequence {
-    /// Notes that the publish of this number was taken. Numbers rise.
+    /// Records that the publish with this number was taken. Numbers rise.
     pub fn push(&mut self, number: u64, events: Option<Appended>) {
         add(&mut self.runs, PublisherRun::new(number, events));
         (self.last, self.certain) = (Some(number), true);
@@ -76,7 +81,8 @@ impl Publishers {
         }
     }
 
-    /// What is known of a publish of this number, first sent `ago` at most if it was perhaps tried before.
+    /// Looks up the publish with this number. `ago` is an upper bound of the time since the first
+    /// attempt, if this may be a retry.
     pub(crate) fn judge(
         &self,
         sequence: &Sequence,
@@ -98,7 +104,7 @@ impl Publishers {
         let (Some(ago), Some(forgotten), false) = (ago, self.forgotten, sequence.certain) else {
             return Known::New;
         };
-        // Had it been taken, its publisher would have been active after this.
+        // If it was taken, its publisher was active after this.
         let earliest = (now + BEFORE).checked_sub(ago);
         match earliest.is_some_and(|earliest| earliest > forgotten) {
             true => Known::New,
@@ -124,7 +130,7 @@ impl Publishers {
         self.trim(now - BEFORE, config);
     }
 
-    /// Gives numbers back: what is above `before` was not taken after all.
+    /// Forgets the publishes after number `before`, because they were given up.
     pub(crate) fn undo(&mut self, id: PublisherId, before: Option<u64>) {
         let Some(last) = before else {
             self.known.remove(&id);
@@ -141,9 +147,10 @@ impl Publishers {
         }
     }
 
-    /// Takes over the publishers of an earlier process. With `lost` there may have been more, of which nothing was kept.
+    /// Recovers the publishers of an earlier process. `lost` says that there may have been other
+    /// publishes, which were not stored.
     pub(crate) fn recover(&mut self, recovered: &Recovered, now: Now, lost: bool) {
-        // As if no time had passed since the last event, as with keys.
+        // Counts as if no time has passed since the last event, as for keys.
         let now = now.monotonic + BEFORE;
         let age = if lost {
             Duration::ZERO
@@ -160,7 +167,7 @@ impl Publishers {
         }
     }
 
-    /// Forgets publishers that were idle for the window, and the most idle ones of too many.
+    /// Forgets publishers that were idle for the whole window, and the most idle ones of too many.
     pub(crate) fn trim(&mut self, now: Duration, config: &Config) {
         let horizon = (now + BEFORE).checked_sub(config.dedup_publisher_window);
         while let Some((noted, id)) = self.order.front().copied() {
@@ -170,19 +177,19 @@ impl Publishers {
             }
             self.order.pop_front();
             match self.known.get(&id) {
-                // It was active since: its turn comes later.
+                // It has been active since, so it is checked again later.
                 Some(known) if known.active > noted => self.order.push_back((known.active, id)),
                 Some(known) => {
                     self.forgotten = self.forgotten.max(Some(known.active));
                     self.known.remove(&id);
                 }
-                // Its numbers were given back.
+                // All of its publishes were given up.
                 None => {}
             }
         }
     }
 
-    /// How many publishers are known.
+    /// Returns the number of publishers.
     pub(crate) fn len(&self) -> usize {
         self.known.len()
     }

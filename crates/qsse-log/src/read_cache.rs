@@ -1,4 +1,4 @@
-//! What was read of the past lately: those who come back together read it once.
+//! [`ReadCache`]: recent reads of the past. Readers that come back together read it once.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,36 +6,37 @@ use std::sync::Arc;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
-/// Reads of everything end at multiples of this many seqs, so that readers who began anywhere soon ask the same.
+/// A read of everything ends at a multiple of this many seqs. So readers that started anywhere soon
+/// make the same reads.
 pub(crate) const STRIDE: u64 = 1 << 10;
 
-/// The same of reads that may find little in many seqs.
+/// The same for reads that may find little in many seqs.
 pub(crate) const LONG_STRIDE: u64 = 1 << 16;
 
-/// Reads that are remembered.
+/// The number of reads that are remembered.
 const READS: usize = 16;
 
-/// Where a read from `after` on has to end at the latest.
+/// Returns the end of a read that begins after `after`.
 pub(crate) fn end(after: u64, upto: u64, stride: u64) -> u64 {
     upto.min((after / stride + 1).saturating_mul(stride))
 }
 
-/// What a read holds in memory.
+/// A read that can be cached.
 pub(crate) trait CachedRead {
-    /// Allocated bytes.
+    /// Returns the allocated bytes.
     fn allocated(&self) -> usize;
 }
 
-/// The last reads of one filter, by the position that they began at.
+/// The last reads of one filter, by the position after which they begin.
 pub(crate) struct ReadCache<T: CachedRead> {
     state: Mutex<State<T>>,
-    /// Allocated bytes of all feeds together, of which these are a part.
+    /// Allocated bytes of all feeds together. Cached reads are a part of it.
     all_bytes: Arc<AtomicUsize>,
 }
 
 struct State<T> {
     reads: VecDeque<(u64, T)>,
-    /// Somebody has asked since the last sweep.
+    /// Whether a reader has asked since the last sweep.
     asked: bool,
 }
 
@@ -48,7 +49,7 @@ impl<T: CachedRead + Clone> ReadCache<T> {
         }
     }
 
-    /// What a read from `after` on found, if it is remembered.
+    /// Returns the read that began after `after`, if it is cached.
     pub(crate) fn get(&self, after: u64) -> Option<T> {
         let mut state = self.state.lock();
         state.asked = true;
@@ -56,7 +57,7 @@ impl<T: CachedRead + Clone> ReadCache<T> {
         found.map(|(_, read)| read.clone())
     }
 
-    /// Remembers a read, in place of the oldest one, unless feeds hold `most` bytes already.
+    /// Caches a read in place of the oldest one, unless feeds already have `most` bytes.
     pub(crate) fn insert(&self, after: u64, read: &T, most: usize) {
         let mut state = self.state.lock();
         if state.reads.iter().any(|(known, _)| *known == after) {
@@ -73,7 +74,7 @@ impl<T: CachedRead + Clone> ReadCache<T> {
         }
     }
 
-    /// Forgets everything that nobody has asked for since the last time.
+    /// Drops everything if no reader has asked since the last sweep.
     pub(crate) fn sweep(&self) {
         let mut state = self.state.lock();
         if !std::mem::take(&mut state.asked) {

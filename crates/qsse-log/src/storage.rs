@@ -1,4 +1,4 @@
-//! [`Storage`]: where a log keeps its events beside memory.
+//! [`Storage`]: where a log stores its events outside memory.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,36 +15,38 @@ use crate::publisher::{PublisherId, PublisherRun, PublisherState};
 use crate::read_cache::CachedRead;
 use crate::time::Now;
 
-/// A place that outlasts the process. Its calls are per batch, never per event.
+/// A place for events that outlasts the process. It is called per batch, never per event.
 ///
-/// A log appends from one task at a time; everything else may be called at any time. A call that panics counts as an error: for
-/// writing a final one.
+/// A log appends from one task at a time. All other methods may be called at any time. A panic of a
+/// method counts as an error, and for a method that writes as a final one.
 #[async_trait]
 pub trait Storage: Send + Sync + 'static {
-    /// What was there when it was opened.
+    /// Returns what the storage held when it was opened.
     fn recovered(&self) -> Recovered;
 
-    /// Writes events: all of them, or after an error none. With [`Acknowledge::Synced`] they outlast a crash of the machine
-    /// once this returns.
+    /// Writes events: all of them, or none if it fails. With [`Acknowledge::Synced`] they outlast a
+    /// crash of the machine once this returns.
     ///
     /// # Errors
-    /// [`StorageError`]; with a final one, of every later call too.
+    /// [`StorageError`]. After a final one, every later call fails too.
     async fn append(
         &self,
         entries: Vec<Entry>,
         acknowledge: Acknowledge,
     ) -> Result<(), StorageError>;
 
-    /// Makes sure that seqs up to `upto`, at least, are never given to other events, whatever happens; tells up to which.
+    /// Guarantees that seqs up to `upto` are never assigned to other events, whatever happens.
+    /// Returns up to which seq this holds, at least `upto`.
     ///
     /// # Errors
-    /// [`StorageError`]; nothing was reserved.
+    /// [`StorageError`]: nothing was reserved.
     async fn reserve(&self, upto: u64) -> Result<u64, StorageError>;
 
-    /// The events in (after, upto] that `filter` admits, about `budget` bytes of them.
+    /// Reads the events in (after, upto] that match `filter`, about `budget` bytes of them.
     ///
     /// # Errors
-    /// [`StorageError`]: nothing is known of that range. What is damaged is no error, but [`StoredEvents::lost`].
+    /// [`StorageError`]: the range could not be read. Damage is no error; it is reported in
+    /// [`StoredEvents::lost`].
     async fn read(
         &self,
         filter: Filter,
@@ -53,26 +55,28 @@ pub trait Storage: Send + Sync + 'static {
         budget: usize,
     ) -> Result<StoredEvents, StorageError>;
 
-    /// The topics that `filter` admits and that have an event here, in order.
+    /// Returns the topics that match `filter` and have an event here, in order.
     fn topics(&self, filter: &Filter) -> Vec<Topic>;
 
-    /// The newest event that `filter` admits and that was let go, if it is above this seq; otherwise any seq that is not.
+    /// Returns the newest removed event that matches `filter` if it is above `above`, and otherwise
+    /// any seq that is not.
     fn floor(&self, filter: &Filter, above: u64) -> u64;
 
-    /// The position before the oldest event kept.
+    /// Returns the position before the oldest retained event.
     fn oldest(&self) -> u64;
 
-    /// The first seq whose event is of `time` or later, where times after `until` are ahead of the clock, or the one after the
-    /// newest: what [`Since`](qsse_proto::Since) finds.
+    /// Returns the first seq whose event has a time of `time` or later, or the seq after the newest
+    /// event. Times after `until` are ahead of the clock, see [`Since`](qsse_proto::Since).
     ///
     /// # Errors
-    /// [`StorageError`]: it is not known.
+    /// [`StorageError`]: the seq is unknown.
     async fn seq_at(&self, time: Timestamp, until: Timestamp) -> Result<u64, StorageError>;
 
-    /// For each topic that `filter` admits, the seq of its `n`th last event at or below `upto`, or of its first.
+    /// Returns for each topic that matches `filter` the seq of its `n`th last event at or below
+    /// `upto`, or of its first event if it has fewer.
     ///
     /// # Errors
-    /// [`StorageError`]: they are not known.
+    /// [`StorageError`]: the seqs are unknown.
     async fn tail(
         &self,
         filter: Filter,
@@ -80,36 +84,36 @@ pub trait Storage: Send + Sync + 'static {
         upto: u64,
     ) -> Result<Vec<(Topic, u64)>, StorageError>;
 
-    /// Lets go of what is not to be kept. Called about once a second.
+    /// Removes what the retention does not allow. Called about once a second.
     ///
-    /// Tells which topics have lost events since the last call that succeeded, each with the newest one lost; a topic may come
-    /// more than once. [`floor`](Self::floor) says the same from then on, and the log no longer serves those events from memory
-    /// either.
+    /// Returns the topics that have lost events since the last successful call, each with the
+    /// newest removed event. A topic may occur more than once. From then on [`floor`](Self::floor)
+    /// reports the same, and the log no longer serves these events from memory.
     ///
     /// # Errors
-    /// [`StorageError`]; a later call goes on.
+    /// [`StorageError`]: a later call continues.
     async fn retain(&self, now: Now) -> Result<Vec<(Topic, u64)>, StorageError>;
 
-    /// Ends cleanly. `given_out` is the last seq that anybody was told.
+    /// Closes the storage cleanly. `given_out` is the last seq that was used.
     ///
     /// # Errors
-    /// [`StorageError`]; it is then as after a crash.
+    /// [`StorageError`]: the storage is then as after a crash.
     async fn close(&self, given_out: u64) -> Result<(), StorageError>;
 
-    /// Whether it can take events.
+    /// Checks whether the storage can take events.
     fn health(&self) -> Result<(), StorageError>;
 }
 
-/// What is written in one piece: events of any topics, and the keys of those that have one.
+/// Events of any topics that are written as a whole, with the keys and runs that belong to them.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Entry {
     /// The events.
     pub batch: Batch,
-    /// Keys, with the seqs of their events, rising.
+    /// The keys of events, with the seqs of their events in rising order.
     pub keys: Vec<(u64, PublishKey)>,
-    /// What publishers have published of them, with their numbers, in the order of the seqs. A publish to many topics is among those of the
-    /// entry that has its last event.
+    /// The runs of publishers that number their publishes, in the order of their seqs. The run of a
+    /// publish to many topics belongs to the entry with its last event.
     pub runs: Vec<(PublisherId, PublisherRun)>,
 }
 
@@ -117,30 +121,32 @@ pub struct Entry {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Recovered {
-    /// The epochs of its events; the current one is that of what is appended from now on, and lasts already.
+    /// The epochs of the events. The current one is that of the events appended from now on, and is
+    /// already on disk.
     pub lineage: Lineage,
-    /// The last seq that an event may have: the next one gets the one after.
+    /// The last seq that an event may have. The next event gets the seq after it.
     pub head: u64,
     /// Seqs up to here are reserved.
     pub reserved: u64,
     /// The time of the newest event.
     pub last_time: Timestamp,
-    /// No event is later. It is later than `last_time` where the clock was set back.
+    /// The latest time of all events. It is later than `last_time` if the clock was set back.
     pub latest: Timestamp,
-    /// The keys of the dedup window, with the seqs of their events.
+    /// The keys of the dedup window with the seqs of their events.
     pub keys: Vec<(PublishKey, u64)>,
-    /// How old, counted from the newest event or from the open, a key may be to be among these.
+    /// The age up to which all keys are known, counted from the newest event or from the open.
     pub keys_age: Duration,
-    /// The publishers of the window.
+    /// The publishers of the dedup window.
     pub publishers: Vec<PublisherState>,
-    /// How long ago, counted from the newest event or from the open, a publisher may have been active last to be among these.
+    /// How long ago a publisher that is known may have been active last, counted from the newest
+    /// event or from the open.
     pub publishers_age: Duration,
-    /// Whether it was closed, or is new: nothing that was in memory is missing.
+    /// Whether the storage was closed, or is new: nothing that was only in memory is missing.
     pub clean: bool,
 }
 
 impl Recovered {
-    /// A storage that is empty, and goes on in this epoch.
+    /// Creates the state of an empty storage with this epoch.
     pub fn new(epoch: Epoch) -> Self {
         Self {
             lineage: Lineage::new(epoch),
@@ -157,17 +163,18 @@ impl Recovered {
     }
 }
 
-/// What a read of a storage found.
+/// Events that were read from a storage, and what is missing between them.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct StoredEvents {
     /// The events, in order.
     pub batches: Vec<Batch>,
-    /// Where events are lost, by damage or a crash, each (after, to], in order; never within a batch.
+    /// Ranges that are lost by damage or a crash, each as (after, to], in order. No range lies
+    /// within a batch.
     pub lost: Vec<(u64, u64)>,
-    /// If above the position asked for, admitted events up to here were let go.
+    /// If above the requested position: matching events up to here were removed.
     pub floor: u64,
-    /// Everything up to here was looked at.
+    /// The read is complete up to here.
     pub through: u64,
 }
 
@@ -177,46 +184,46 @@ impl CachedRead for StoredEvents {
     }
 }
 
-/// Why a storage did not do something.
+/// Why an operation of a storage failed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StorageError {
-    /// There is no room. It takes events again once there is.
-    #[error("the disk is full ({0}): make room, or keep less")]
+    /// The disk is full. The storage takes events again once there is room.
+    #[error("the disk is full ({0}): make room, or retain less")]
     Full(Arc<dyn std::error::Error + Send + Sync>),
-    /// It did not work and may the next time.
+    /// The operation failed. A later attempt may succeed.
     #[error("the store failed: {0}")]
     Failed(Arc<dyn std::error::Error + Send + Sync>),
-    /// It takes no more events until it is opened anew.
+    /// The storage takes no more events until it is opened again.
     #[error("the store takes no more events until the server is started again: {0}")]
     Ended(Arc<dyn std::error::Error + Send + Sync>),
 }
 
 impl StorageError {
-    /// It takes no more events, for a reason of the log's own.
+    /// Creates a final error with a reason of the log's own.
     pub(crate) fn ended(why: &'static str) -> Self {
         Self::Ended(Box::<dyn std::error::Error + Send + Sync>::from(why).into())
     }
 
-    /// A call of it panicked. Nobody knows what it did.
+    /// Creates the error of a call that panicked. What the call did is unknown.
     pub(crate) fn panicked(what: &str) -> Self {
         Self::Ended(
             Box::<dyn std::error::Error + Send + Sync>::from(format!("it panicked: {what}")).into(),
         )
     }
 
-    /// It did not read.
+    /// Creates the error of a read that failed.
     #[cfg(feature = "disk")]
     pub(crate) fn unread(why: String) -> Self {
         Self::failed(why)
     }
 
-    /// It has not answered a write for so long.
+    /// Creates the error of a write that has been unanswered for this long.
     pub(crate) fn stalled(waited: Duration) -> Self {
         Self::failed(format!("it has taken nothing for {} s", waited.as_secs()))
     }
 
-    /// It has not answered a question for so long.
+    /// Creates the error of a read that has been unanswered for this long.
     pub(crate) fn silent(waited: Duration) -> Self {
         Self::failed(format!("it has not answered for {} s", waited.as_secs()))
     }
@@ -225,7 +232,7 @@ impl StorageError {
         Self::Failed(Box::<dyn std::error::Error + Send + Sync>::from(why).into())
     }
 
-    /// Whether it will not pass.
+    /// Returns whether the error is final: the storage has to be opened again.
     pub fn is_final(&self) -> bool {
         matches!(self, Self::Ended(_))
     }

@@ -1,7 +1,7 @@
-//! Locks and atomics of what several threads share.
+//! The locks and atomics that threads share.
 //!
-//! With `--cfg shuttle` they are those of the [shuttle](https://docs.rs/shuttle) checker, which runs this very code in many
-//! interleavings: `cargo xtask interleave`.
+//! With `--cfg shuttle` they are those of the [shuttle](https://docs.rs/shuttle) checker, which
+//! runs this code in many interleavings: `cargo xtask interleave`.
 
 #[cfg(shuttle)]
 pub(crate) use checked::{Mutex, MutexGuard};
@@ -12,7 +12,7 @@ pub(crate) use shuttle::sync::atomic;
 #[cfg(not(shuttle))]
 pub(crate) use std::sync::atomic;
 
-/// The checker's lock with the interface of the other one.
+/// The lock of the checker, with the interface of `parking_lot`.
 #[cfg(shuttle)]
 mod checked {
     pub(crate) use shuttle::sync::MutexGuard;

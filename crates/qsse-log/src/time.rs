@@ -1,41 +1,42 @@
-//! Time, passed in by whoever has a clock.
+//! [`Now`]: the time, which callers pass in.
 
 use std::time::Duration;
 
 use qsse_proto::Timestamp;
 
-/// The two clocks at one moment.
+/// The readings of both clocks at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
-    /// The wall clock: the time that events carry. It may jump. Where it goes back by no more than [`MAX_AHEAD`] the time of
-    /// events stands still until it has caught up; where it goes back further, their time goes back with it.
+    /// The wall clock, which may jump. Events carry its time. If it goes back by up to
+    /// [`MAX_AHEAD`], the time of events stands still until the clock has caught up. If it goes
+    /// back further, so does the time of events.
     pub wall: Timestamp,
-    /// A monotonic clock, from any fixed start: what ages are measured by.
+    /// A monotonic clock with any start. Ages are measured by it.
     pub monotonic: Duration,
 }
 
 /// Added to every time in a dedup window, so that there is room for times before the start.
 pub(crate) const BEFORE: Duration = Duration::from_secs(1 << 32);
 
-/// How far the time of events may run ahead of the wall clock: 10 seconds, more than a leap second or what a time service
-/// corrects in one step (`QP-2.7`).
+/// How far the time of events may run ahead of the wall clock (`QP-2.7`): 10 seconds, which is more
+/// than a leap second or a usual correction by a time service.
 pub const MAX_AHEAD: Duration = Duration::from_secs(10);
 
-/// What the log knows of the wall clock.
+/// The wall clock as the log knows it.
 #[derive(Default)]
 pub(crate) struct Wall {
-    /// The time of the next event, unless the clock moves on.
+    /// The time of the next event, unless the clock advances.
     time: Timestamp,
     /// The last reading.
     read: Timestamp,
-    /// Times have gone back, from one event to the next.
+    /// Whether times have gone back from one event to the next.
     went_back: bool,
-    /// How far the clock was set back when that was seen, until it is told.
+    /// How far the clock was set back, until that is reported.
     set_back: Option<Duration>,
 }
 
 impl Wall {
-    /// After events, the last of which is of that time.
+    /// Continues after an event of this time.
     pub(crate) fn after(time: Timestamp) -> Self {
         Self {
             time,
@@ -55,23 +56,23 @@ impl Wall {
         self.read = wall;
     }
 
-    /// The time of an event that is appended now.
+    /// Returns the time of an event that is appended now.
     pub(crate) fn time(&self) -> Timestamp {
         self.time
     }
 
-    /// Times after this are ahead of the clock.
+    /// Returns the latest time that is not ahead of the clock.
     pub(crate) fn latest(&self) -> Timestamp {
         let ahead = MAX_AHEAD.as_micros() as u64;
         Timestamp::from_micros(self.read.as_micros().saturating_add(ahead))
     }
 
-    /// Whether the times of events may have gone back since the log was opened.
+    /// Returns whether the times of events may have gone back since the log was opened.
     pub(crate) fn went_back(&self) -> bool {
         self.went_back
     }
 
-    /// How far the clock was set back since the last call.
+    /// Returns how far the clock was set back since the last call.
     pub(crate) fn take_set_back(&mut self) -> Option<Duration> {
         self.set_back.take()
     }

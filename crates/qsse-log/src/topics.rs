@@ -1,4 +1,4 @@
-//! The table of topics: each known topic once, with the feeds its events go to and the seqs of those that are kept.
+//! [`Topics`]: the table of known topics, with the feeds of each topic and the seqs of its events.
 
 use std::collections::VecDeque;
 
@@ -8,33 +8,35 @@ use crate::config::TopicRetention;
 
 mod retained;
 
-/// Topics without a kept event stay known up to this many, so that a busy topic keeps its routes when nothing is kept.
+/// This many topics without events stay known, so that a busy topic keeps its routes even if
+/// nothing is retained.
 const IDLE_TOPICS: usize = 65_536;
 
-/// A topic's place in the table, stable while it is pinned or has a kept event.
+/// The number of a topic in the table. It is stable while the topic is pinned or has an event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct TopicId(u32);
 
 /// What is known of one topic.
 pub(crate) struct TopicState {
     topic: Topic,
-    /// The seqs of this topic's events that are kept, oldest first.
+    /// The seqs of the topic's retained events, oldest first.
     seqs: VecDeque<u64>,
-    /// The newest event ever kept. A rule may have let go of it, and the history's record of it names this topic still.
+    /// The newest event. If a rule has removed it, its record in the history still names this
+    /// topic.
     newest: u64,
-    /// Bytes of the kept events.
+    /// Bytes of the retained events.
     bytes: usize,
-    /// The newest event of this topic that is kept no more.
+    /// The newest event of this topic that has been removed.
     floor: u64,
-    /// Which of the retention rules it falls under.
+    /// The number of the retention rule that applies.
     rule: Option<usize>,
-    /// Declared topics stay without events too.
+    /// Whether the topic is declared, and so stays without events.
     pinned: bool,
-    /// The slots of the feeds that match, valid for `generation`.
+    /// The slots of the matching feeds, valid for `generation`.
     routes: Vec<u32>,
-    /// The generation of the feeds that `routes` was made for.
+    /// The generation of the feeds in which `routes` was computed.
     generation: u64,
-    /// Events published since they were last asked for.
+    /// Events published since the last report.
     published: u64,
 }
 
@@ -44,27 +46,27 @@ pub(crate) struct Topics {
     by_name: TopicMap<u32>,
     entries: Vec<Option<TopicState>>,
     free: Vec<u32>,
-    /// Entries neither pinned nor kept.
+    /// The number of topics that are neither pinned nor have events.
     idle: usize,
-    /// Those that could not be forgotten when it was last tried.
+    /// The number of those that could not be forgotten at the last attempt.
     unforgotten: usize,
-    /// Up to here the history has let go of everything.
+    /// Up to here the history has removed everything.
     history_floor: u64,
-    /// Topics whose `published` is not zero.
+    /// Topics whose `published` is not 0.
     published: Vec<TopicId>,
-    /// The topic that was asked for last.
+    /// The topic that was resolved last.
     latest: Option<TopicId>,
     rules: Matcher<usize>,
-    /// The newest event, of any topic, that is kept no more.
+    /// The newest removed event of any topic.
     max_floor: u64,
-    /// The same of topics that are no longer known.
+    /// The newest removed event of any forgotten topic.
     forgotten_floor: u64,
     /// Allocated bytes of all lists of seqs.
     index_bytes: usize,
 }
 
 impl Topics {
-    /// A table in which topics fall under the first of these rules that matches.
+    /// Creates a table. The first rule that matches a topic applies to it.
     pub(crate) fn new(rules: &[TopicRetention]) -> Self {
         let mut matcher = Matcher::default();
         for (index, rule) in rules.iter().enumerate() {
@@ -78,9 +80,9 @@ impl Topics {
         }
     }
 
-    /// The topic's place, made if it is new.
+    /// Returns the number of the topic, which is added if it is new.
     pub(crate) fn resolve(&mut self, topic: TopicRef<'_>) -> TopicId {
-        // Many a publisher stays on one topic for a while.
+        // A publisher often uses the same topic several times in a row.
         if let Some(last) = self.latest
             && self.entry(last).topic.as_str() == topic.as_str()
         {
@@ -94,7 +96,7 @@ impl Topics {
         id
     }
 
-    /// Keeps the topic known for good.
+    /// Pins the topic, so that it stays known.
     pub(crate) fn pin(&mut self, topic: TopicRef<'_>) {
         let id = self.resolve(topic);
         let entry = self.entry_mut(id);
@@ -106,7 +108,7 @@ impl Topics {
         }
     }
 
-    /// The topics that `pattern` matches among those pinned or with a kept event, sorted.
+    /// Returns the topics that match `pattern` and are pinned or have an event, sorted.
     pub(crate) fn matching(&self, pattern: PatternRef<'_>) -> Vec<Topic> {
         let live = |id: u32| {
             let entry = self.entries[id as usize].as_ref();
@@ -118,7 +120,8 @@ impl Topics {
         topics
     }
 
-    /// The feeds of a topic; `feeds` is asked only when they have changed since the last time.
+    /// Returns the feeds of a topic. `feeds` is searched only if feeds were added or dropped since
+    /// the last time.
     pub(crate) fn routes(
         &mut self,
         id: TopicId,
@@ -132,14 +135,14 @@ impl Topics {
             for (_, slots) in feeds.matches(&entry.topic) {
                 entry.routes.extend_from_slice(slots);
             }
-            // A feed of several patterns may be found by more than one.
+            // A feed with several patterns may be found more than once.
             entry.routes.sort_unstable();
             entry.routes.dedup();
         }
         &entry.routes
     }
 
-    /// Counts an event published.
+    /// Counts a published event.
     pub(crate) fn count(&mut self, id: TopicId) {
         let entry = self.entry_mut(id);
         entry.published += 1;
@@ -148,7 +151,7 @@ impl Topics {
         }
     }
 
-    /// How many events each topic has had since the last call.
+    /// Returns how many events each topic has had since the last call.
     pub(crate) fn take_published(&mut self) -> Vec<(Topic, u64)> {
         let ids = std::mem::take(&mut self.published);
         let take = |id| {
@@ -158,17 +161,17 @@ impl Topics {
         ids.into_iter().map(take).collect()
     }
 
-    /// The topic's name.
+    /// Returns the topic's name.
     pub(crate) fn name(&self, id: TopicId) -> &Topic {
         &self.entry(id).topic
     }
 
-    /// The retention rule of the topic.
+    /// Returns the number of the topic's retention rule.
     pub(crate) fn rule(&self, id: TopicId) -> Option<usize> {
         self.entry(id).rule
     }
 
-    /// The topics that fall under some rule and have a kept event.
+    /// Returns the topics that have a rule and an event.
     pub(crate) fn ruled(&self) -> Vec<TopicId> {
         let ruled = |entry: &TopicState| entry.rule.is_some() && !entry.seqs.is_empty();
         let entries = self.entries.iter().enumerate();
@@ -178,7 +181,7 @@ impl Topics {
             .collect()
     }
 
-    /// The known topics that `filter` admits; `None` if there are more than `most`.
+    /// Returns the known topics that match `filter`; `None` if there are more than `most`.
     pub(crate) fn admitted(&self, filter: &Filter, most: usize) -> Option<Vec<TopicId>> {
         let mut ids = Vec::new();
         for pattern in filter {
@@ -195,7 +198,7 @@ impl Topics {
         Some(ids)
     }
 
-    /// How many topics are pinned or have a kept event.
+    /// Returns the number of topics that are pinned or have an event.
     pub(crate) fn len(&self) -> usize {
         self.by_name.len() - self.idle
     }
@@ -238,13 +241,14 @@ impl Topics {
     fn forget_idle(&mut self) {
         self.latest = None;
         for (id, slot) in self.entries.iter_mut().enumerate() {
-            // One whose events are not counted yet, or are in the history yet, stays until then.
+            // A topic stays while its events have not been counted, or are still in the history.
             let idle = |entry: &mut TopicState| {
                 let unused = entry.seqs.is_empty() && entry.newest <= self.history_floor;
                 unused && !entry.pinned && entry.published == 0
             };
             if let Some(entry) = slot.take_if(idle) {
-                // Whatever of it was lost is from now on taken for lost of any topic: a gap too many, never one too few.
+                // Its removed events now count for every topic: a gap too many, but never one too
+                // few.
                 self.forgotten_floor = self.forgotten_floor.max(entry.floor);
                 self.by_name.remove(&entry.topic);
                 self.free.push(id as u32);
@@ -314,7 +318,7 @@ mod tests {
         topics.release(late, 4, 1, 10);
         topics.remove_through(topic("early"), 3);
         assert_eq!((lost(&topics, "late"), lost(&topics, "early")), (4, 1));
-        // Both are forgotten, the one that lost less after the other.
+        // Both are forgotten, first the one that has lost more.
         topics.set_history_floor(4);
         for n in 0..2 * IDLE_TOPICS {
             topics.resolve(topic(&format!("t.{n}")));

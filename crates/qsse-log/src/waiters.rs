@@ -4,55 +4,52 @@ use std::task::Waker;
 
 use slab::Slab;
 
-/// The tasks of readers that wait for one thing, and are all woken by it.
+/// The wakers of readers that wait for the same thing, and are all woken by it.
 ///
-/// Belongs under the lock of what they wait for: to look and to register is one step then.
+/// They are under the lock of the thing itself, so that checking for it and registering is one
+/// step.
 #[derive(Default)]
 pub(crate) struct Waiters {
     wakers: Slab<Waker>,
-    /// How often they were woken.
+    /// How often all were woken.
     round: u64,
 }
 
-/// A reader's place among them. It is worth nothing once they were woken.
+/// The entry of a reader. It is invalid after all were woken.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct WaiterKey {
     round: u64,
-    key: usize,
+    number: usize,
 }
 
 impl Waiters {
-    /// Has `waker` woken; it takes the place of the one that was registered there before, which is returned.
+    /// Registers `waker`. It replaces the reader's earlier one, which is returned.
     ///
-    /// To drop a waker may be to drop its task, and with that a reader: not under the lock.
-    pub(crate) fn register(
-        &mut self,
-        place: &mut Option<WaiterKey>,
-        waker: &Waker,
-    ) -> Option<Waker> {
-        match place.and_then(|place| self.at(place)) {
+    /// Dropping a waker may drop its task, and with it a reader, so do not drop it under the lock.
+    pub(crate) fn register(&mut self, key: &mut Option<WaiterKey>, waker: &Waker) -> Option<Waker> {
+        match key.and_then(|key| self.at(key)) {
             Some(known) if known.will_wake(waker) => None,
             Some(known) => Some(std::mem::replace(known, waker.clone())),
             None => {
                 if self.wakers.capacity() == 0 {
-                    // Most feeds of many have one reader each.
+                    // Most feeds have one reader.
                     self.wakers = Slab::with_capacity(1);
                 }
-                let (round, key) = (self.round, self.wakers.insert(waker.clone()));
-                *place = Some(WaiterKey { round, key });
+                let (round, number) = (self.round, self.wakers.insert(waker.clone()));
+                *key = Some(WaiterKey { round, number });
                 None
             }
         }
     }
 
-    /// Whoever had this place waits no more. Returns its waker, to be dropped when the lock is free.
-    pub(crate) fn leave(&mut self, place: WaiterKey) -> Option<Waker> {
-        self.at(place)
+    /// Removes a reader. Returns its waker, to be dropped after the lock.
+    pub(crate) fn leave(&mut self, key: WaiterKey) -> Option<Waker> {
+        self.at(key)
             .is_some()
-            .then(|| self.wakers.remove(place.key))
+            .then(|| self.wakers.remove(key.number))
     }
 
-    /// Takes all, to be woken when the lock is free.
+    /// Takes all wakers, to be woken after the lock.
     pub(crate) fn take(&mut self) -> Vec<Waker> {
         if self.wakers.is_empty() {
             return Vec::new();
@@ -61,9 +58,9 @@ impl Waiters {
         self.wakers.drain().collect()
     }
 
-    fn at(&mut self, place: WaiterKey) -> Option<&mut Waker> {
-        (place.round == self.round)
-            .then(|| self.wakers.get_mut(place.key))
+    fn at(&mut self, key: WaiterKey) -> Option<&mut Waker> {
+        (key.round == self.round)
+            .then(|| self.wakers.get_mut(key.number))
             .flatten()
     }
 }
@@ -111,7 +108,7 @@ mod tests {
         waiters.register(&mut gone, Waker::noop());
         waiters.take();
         waiters.register(&mut there, &Arc::clone(&counter).into());
-        // It has the same number in another round.
+        // This key has the same number, but is of an earlier round.
         waiters.leave(gone.unwrap());
         waiters.register(&mut gone, Waker::noop());
         assert_eq!(waiters.take().len(), 2);

@@ -1,4 +1,5 @@
-//! A wall clock that jumps: the times that events get, and where a start at a time begins, with and without a store.
+//! A wall clock that jumps: the times of events, and where a start at a time begins, with and
+//! without a store.
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use qsse_topic::{Filter, TopicRef};
 
 const SECOND: u64 = 1_000_000;
 const DAY: u64 = 24 * 60 * 60 * SECOND;
-/// When a test begins.
+/// The time at which a test begins.
 const BEGIN: u64 = 20_000 * DAY;
 const AHEAD: u64 = MAX_AHEAD.as_micros() as u64;
 
@@ -23,7 +24,7 @@ fn micros(micros: u64) -> Timestamp {
     Timestamp::from_micros(micros)
 }
 
-/// A log and its clocks, which may be opened anew on the same files.
+/// A log and its clocks. It can be opened again on the same files.
 struct Machine {
     log: Log,
     files: Option<(MemIo, DiskRetention)>,
@@ -72,7 +73,7 @@ impl Machine {
         ));
     }
 
-    /// The process ends and another begins, with its own monotonic clock.
+    /// Ends the process and begins another one, with its own monotonic clock.
     async fn restart(&mut self) {
         self.log.close().await.unwrap();
         self.keeper.take().unwrap().abort();
@@ -85,7 +86,7 @@ impl Machine {
         self.monotonic += micros;
     }
 
-    /// Time passes, and what has to be done in it is done.
+    /// Lets time pass, with the upkeep that belongs to it.
     async fn sweep(&mut self, micros: u64) {
         self.pass(micros);
         self.log.sweep(self.now());
@@ -102,7 +103,7 @@ impl Machine {
         id
     }
 
-    /// What a start finds: seqs and times.
+    /// Returns the events after a start: seqs and times.
     async fn read(&self, start: Start) -> (Outcome, Vec<(u64, u64)>) {
         let all: Filter = "*".parse().unwrap();
         let mut reader = self.log.open(&all, start, OnLag::CatchUp).await.unwrap();
@@ -136,7 +137,7 @@ impl Machine {
     }
 }
 
-// QP-2.7: a small step back lets times stand still, a larger one takes them along.
+// QP-2.7: after a small step back times stand still, after a larger one they go back too.
 #[tokio::test]
 async fn times_follow_a_clock_that_is_set_back_further_than_it_may_be_ahead() {
     let mut machine = Machine::in_memory(Config::default());
@@ -152,7 +153,7 @@ async fn times_follow_a_clock_that_is_set_back_further_than_it_may_be_ahead() {
     let wanted = [BEGIN, BEGIN, BEGIN - AHEAD - 1, BEGIN - AHEAD + 4];
     assert_eq!(machine.times().await, wanted);
 
-    // QP-6.3: not within a batch, so that whoever is live gets the same.
+    // QP-6.3: not within a batch, so that live readers get the same.
     let mut batches = Vec::new();
     live.step(1 << 20, &mut batches);
     let events = batches.iter().flat_map(|batch| batch.iter());
@@ -189,7 +190,7 @@ async fn a_clock_that_was_ahead_once_spoils_no_start_at_a_time_also_after_restar
     assert_eq!(machine.since(ago(60)).await, [6]);
     assert!(machine.since(ago(20)).await.is_empty());
     assert_eq!(machine.since(ago(3_700)).await, [5, 6]);
-    // Those of the wrong clock may be of this time.
+    // Events of the wrong clock may be of this time.
     assert_eq!(machine.since(ago(3 * 3_600)).await, [2, 3, 4, 5, 6]);
 }
 
@@ -200,7 +201,7 @@ async fn a_clock_that_was_behind_hides_nothing_from_a_start_at_a_time() {
         machine.publish().await;
         machine.pass(10 * SECOND);
         machine.publish().await;
-        // A machine without a clock of its own begins in 1970.
+        // A machine without a battery for its clock begins in 1970.
         machine.restart().await;
         machine.wall = 5 * SECOND;
         machine.publish().await;
@@ -211,7 +212,7 @@ async fn a_clock_that_was_behind_hides_nothing_from_a_start_at_a_time() {
         }
         assert_eq!(machine.since(BEGIN + SECOND).await, [2, 3, 4]);
         assert_eq!(machine.since(BEGIN + 30 * SECOND).await, [4]);
-        // Who asks while the clock is behind asks for a time to come.
+        // While the clock is behind, this is a time in the future.
         machine.wall = 20 * SECOND;
         machine.log.sweep(machine.now());
         assert_eq!(machine.since(BEGIN + SECOND).await, [2, 3, 4]);
@@ -235,10 +236,10 @@ async fn what_the_history_has_dropped_of_a_clock_that_was_ahead_spoils_no_start_
         (outcome, events),
         (Outcome::Resumed, vec![(6, BEGIN + 4 * SECOND)])
     );
-    // What is gone of the time asked for is told.
+    // Removed events of that time are reported.
     let (outcome, events) = since(BEGIN + SECOND).await;
     assert_eq!((outcome, events.len()), (Outcome::Gap, 3));
-    // It counts once the clock has come to its time.
+    // It counts once the clock has reached its time.
     machine.wall += DAY;
     machine.log.sweep(machine.now());
     let (outcome, events) = machine.read(Start::Since(micros(BEGIN + DAY))).await;
@@ -253,7 +254,7 @@ fn kept_for(seconds: u64) -> DiskRetention {
 
 #[tokio::test]
 async fn one_wrong_reading_of_the_clock_makes_no_event_old() {
-    // It is the last that was published before the restart, or others follow it.
+    // Either it is the last event before the restart, or others follow it.
     for follow in [false, true] {
         let mut machine = Machine::stored(kept_for(3_600));
         for _ in 0..3 {
@@ -271,7 +272,7 @@ async fn one_wrong_reading_of_the_clock_makes_no_event_old() {
         machine.sweep(SECOND).await;
         assert_eq!(machine.times().await.len(), 4 + usize::from(follow));
 
-        // Nor does it keep any: all go in their time.
+        // Nor does it retain any: all are removed in their time.
         machine.publish().await;
         machine.restart().await;
         machine.sweep(3_590 * SECOND).await;
@@ -302,12 +303,12 @@ async fn events_of_a_clock_that_was_ahead_go_with_what_follows_them() {
 #[derive(Clone, Debug)]
 enum Op {
     Publish,
-    /// So many seconds pass.
+    /// This many seconds pass.
     Pass(u64),
-    /// The clock is set, by so many seconds.
+    /// The clock is set forward or back by this many seconds.
     Set(i64),
     Restart,
-    /// A start so many seconds before, or after, what the clock shows.
+    /// A start this many seconds before or after the clock's time.
     Since(i64),
 }
 
@@ -323,11 +324,12 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// What must be so: all times, and where a start at a time begins, told by every event's own time and those after it.
+/// What must hold: all times, and where a start at a time begins, by the times of an event and of
+/// those after it.
 #[derive(Default)]
 struct Model {
     times: Vec<u64>,
-    /// The latest time that the clock showed or an event got since it was set back.
+    /// The latest time of the clock or an event since the clock was set back.
     time: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Publishes with a key: taken once, or not known any more, never twice.
+//! Publishes with a key: taken once, or of unknown outcome, but never taken twice.
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 use std::time::Duration;
@@ -22,7 +22,7 @@ fn seconds(seconds: u64) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-/// Publishes under a key if it is new.
+/// Publishes under a key if the key is new.
 fn publish(log: &Log, now: Now, key: PublishKey, ago: Option<Duration>) -> Known {
     let mut appender = log.appender(now);
     let known = appender.look_up(&key, ago);
@@ -71,14 +71,15 @@ fn what_is_out_of_the_window_is_unknown_to_a_retry() {
         Known::Unknown
     );
     assert_eq!(log.visible().seq(), 1, "never a second time");
-    // One first tried after all that was forgotten would be known, had it been taken.
+    // If it had been taken, it would be known, because its first attempt was after all forgotten
+    // ones.
     assert_eq!(publish(&log, at(131), key("new"), seconds(60)), Known::New);
-    // One that was first tried at the moment of the newest that was forgotten is none of those.
+    // Its first attempt was at the time of the newest forgotten one, so it is not among those.
     assert_eq!(
         publish(&log, at(131), key("late"), seconds(121)),
         Known::Unknown
     );
-    // A first attempt is no retry, whatever was forgotten.
+    // A first attempt is not a retry, whatever was forgotten.
     assert_eq!(publish(&log, at(131), key("one"), None), Known::New);
 }
 

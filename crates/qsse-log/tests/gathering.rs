@@ -11,7 +11,8 @@ use qsse_topic::TopicRef;
 use support::{Fault, Faulty, Memory, Shared};
 use tokio::time::Instant;
 
-/// Runs it on a paused clock, in a thread of its own: what never gives the clock a chance cannot be timed out from within.
+/// Runs a test on a paused clock, in a thread of its own: a loop that never lets the clock advance
+/// could not be timed out from within.
 fn on_a_paused_clock<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
     let (done, ended) = mpsc::channel();
     std::thread::spawn(move || {
@@ -36,7 +37,7 @@ fn start(faulty: &Arc<Faulty>) -> Log {
     log
 }
 
-/// Publishes one event in each of so many tasks, and waits for all.
+/// Publishes one event in each of `count` tasks, and waits for all.
 async fn publish(log: &Log, count: usize) {
     let publish = |_| {
         let log = log.clone();
@@ -63,7 +64,7 @@ fn a_group_that_waits_for_more_publishers_lets_a_paused_clock_move() {
             let log = start(&storage);
             storage.set("append", Fault::Slow(Duration::from_micros(micros)));
             publish(&log, 4).await;
-            // One comes back where four were expected.
+            // One publisher returns where four were expected.
             publish(&log, 1).await;
             publish(&log, 4).await;
         }
@@ -85,13 +86,13 @@ fn a_storage_that_hung_once_does_not_hold_back_the_next_group() {
     });
 }
 
-/// So many publishers that go on as soon as each is acknowledged. How long it takes.
+/// Lets publishers continue as soon as each is acknowledged. Returns how long it takes.
 async fn publish_in_turns(log: &Log, publishers: u64, turns: u32) -> Duration {
     let publishers = (0..publishers).map(|n| {
         let log = log.clone();
         tokio::spawn(async move {
             for _ in 0..turns {
-                // Some are back a little later than others.
+                // Some return a little later than others.
                 tokio::time::sleep(Duration::from_micros(700 * n)).await;
                 publish(&log, 1).await;
             }
@@ -112,14 +113,14 @@ fn publishers_that_come_back_are_written_together() {
             let log = start(&storage);
             storage.set("append", Fault::Slow(Duration::from_millis(10)));
             let took = publish_in_turns(&log, publishers, 50).await;
-            // Two halves that take turns need 20 ms for each turn.
+            // Two halves that take turns would need 20 ms for each turn.
             assert!(took < Duration::from_millis(50 * 15), "it took {took:?}");
             assert!(took > Duration::from_millis(50 * 10), "it took {took:?}");
         }
     });
 }
 
-/// When one of two does not come back, the other waits in vain, but not each time.
+/// If one of two publishers does not return, the other waits in vain, but not each time.
 #[test]
 fn waiting_in_vain_becomes_rare() {
     on_a_paused_clock(async || {
@@ -133,7 +134,7 @@ fn waiting_in_vain_becomes_rare() {
         }
         let waited = began.elapsed() - rounds * Duration::from_millis(10);
         assert!(waited < Duration::from_millis(60), "{waited:?}");
-        // When the others are back they are waited for again.
+        // Once the others have returned they are waited for again.
         let took = publish_in_turns(&log, 4, 150).await;
         assert!(took < Duration::from_millis(150 * 16), "it took {took:?}");
     });

@@ -1,7 +1,9 @@
-//! The log under a checker that switches threads at each lock and atomic: `cargo xtask interleave` runs it.
+//! The log under a checker that switches threads at each lock and atomic: `cargo xtask interleave`
+//! runs it.
 //!
-//! A wake-up that is lost leaves a thread waiting for ever, which the checker reports as a deadlock. It takes every atomic
-//! operation as sequentially consistent, so that it says nothing about weaker orderings.
+//! A lost wake-up leaves a thread waiting for ever, which the checker reports as a deadlock. It
+//! treats every atomic operation as sequentially consistent, so it proves nothing about weaker
+//! orderings.
 #![cfg(shuttle)]
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
@@ -25,7 +27,8 @@ use tokio::sync::Notify;
 
 const EPOCH: Epoch = Epoch::new(9);
 
-/// Interleavings of each test, unless the environment says how many. A slip in the code checked here shows within a hundred.
+/// Interleavings of each test, unless the environment sets them. A mistake in the checked code
+/// shows within a hundred.
 const ITERATIONS: usize = 2_000;
 
 /// Runs `test` in many interleavings, half of them with few switches at the worst places.
@@ -33,7 +36,7 @@ fn interleave(test: fn()) {
     let asked = std::env::var("SHUTTLE_ITERATIONS").ok();
     let iterations = asked.map_or(ITERATIONS, |count| count.parse().unwrap());
     let mut config = shuttle::Config::new();
-    // It warns of each ordering that it takes as a stronger one.
+    // It warns of each ordering that it strengthens.
     config.silence_warnings = true;
     config.stack_size = 1 << 18;
     Runner::new(RandomScheduler::new(iterations / 2), config.clone()).run(test);
@@ -53,7 +56,7 @@ fn reader(log: &Log, filter: &str) -> Reader {
     log.reader(&filter.parse().unwrap(), Start::Live).unwrap()
 }
 
-/// Reads `count` events, waiting as a delivery does; their seqs.
+/// Reads `count` events, waiting as a delivery does. Returns their seqs.
 async fn read(reader: &mut Reader, count: usize) -> Vec<u64> {
     let mut batches = Vec::new();
     while batches
@@ -104,7 +107,7 @@ fn an_idle_reader_never_passes_an_event_that_is_being_appended() {
             let log = log.clone();
             thread::spawn(move || append(&log, name).seq())
         });
-        // What does not match moves the position while the rest is on its way.
+        // Events that do not match move the position while the others are on their way.
         let mut read = block_on(read(&mut reader, 2));
         let [first, _, second] = publishers.map(|publisher| publisher.join().unwrap());
         read.sort_unstable();
@@ -140,7 +143,7 @@ fn who_paces_itself_goes_on_when_readers_have_taken_or_left() {
         let readers = [
             thread::spawn(move || {
                 block_on(read(&mut stays, 2));
-                // The next step says that these were dealt with.
+                // The next step says that these were handled.
                 while !matches!(stays.step(1, &mut Vec::new()), Step::Idle(_)) {}
             }),
             thread::spawn(move || drop(leaves)),
@@ -155,7 +158,7 @@ fn who_paces_itself_goes_on_when_readers_have_taken_or_left() {
     });
 }
 
-/// Keeps seqs, and lets others run before and after.
+/// Stores seqs, and lets other threads run before and after.
 struct Fake {
     kept: Mutex<BTreeSet<u64>>,
 }
@@ -229,7 +232,7 @@ impl Storage for Fake {
     }
 }
 
-/// Runs `test` with a log whose keeping runs in a thread of its own, and ends that.
+/// Runs `test` with a log whose group commit runs in a thread, and ends that thread.
 fn with_storage(test: impl FnOnce(&Log, &Arc<Fake>)) {
     let storage = Arc::new(Fake {
         kept: Mutex::default(),
@@ -239,7 +242,7 @@ fn with_storage(test: impl FnOnce(&Log, &Arc<Fake>)) {
     let keeping = {
         let (log, done) = (log.clone(), Arc::clone(&done));
         thread::spawn(move || {
-            // Each look at the clock takes a while, so that waiting for more events ends.
+            // Each reading of the clock advances it, so that waiting for more events ends.
             let clock = AtomicU64::new(0);
             let now = || Now {
                 monotonic: Duration::from_millis(clock.fetch_add(1, Ordering::Relaxed)),

@@ -1,4 +1,4 @@
-//! Readers that fall behind, in front of a storage, and starts that it has to be asked for.
+//! Readers that lag in a log with a storage, and starts that only the storage can find.
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod support;
@@ -13,7 +13,7 @@ use qsse_topic::TopicRef;
 use support::{EPOCH, Fault, Faulty, Memory, Shared};
 use tokio::task::yield_now;
 
-/// A log with next to nothing in memory, so that whoever is not live reads the storage.
+/// A log with almost nothing in memory, so that a reader that is not live reads the storage.
 async fn start(storage: &Arc<Faulty>, acknowledge: Acknowledge) -> Log {
     let config = Config::default().history_events(1).feed_bytes(4 << 10);
     let shared = Arc::new(Shared(Arc::clone(storage)));
@@ -29,7 +29,7 @@ fn push(log: &Log, topic: &str) {
     log.append(Now::default(), event).unwrap();
 }
 
-/// So many events on `a` and `b` in turn, kept.
+/// Publishes and stores events on `a` and `b` in turn.
 async fn publish(log: &Log, count: usize) {
     for n in 0..count {
         push(log, ["a", "b"][n % 2]);
@@ -43,7 +43,7 @@ async fn open(log: &Log, start: Start, on_lag: OnLag) -> Reader {
         .unwrap()
 }
 
-/// Reads to the end: the seqs, and the gaps before them.
+/// Reads to the end. Returns the gaps and the seqs.
 async fn read(reader: &mut Reader) -> (Vec<Gap>, Vec<u64>) {
     let (mut gaps, mut seqs, mut batches) = (Vec::new(), Vec::new(), Vec::new());
     loop {
@@ -64,7 +64,7 @@ async fn read(reader: &mut Reader) -> (Vec<Gap>, Vec<u64>) {
     }
 }
 
-/// A reader that has been live and fell out of its feed, with 1,000 events behind it.
+/// A reader that was live and then fell out of its feed, with 1,000 events after it.
 async fn lagging(on_lag: OnLag) -> (Log, Reader) {
     let log = start(&Faulty::new(Memory::default()), Acknowledge::Synced).await;
     let mut reader = open(&log, Start::Live, on_lag).await;
@@ -107,7 +107,7 @@ async fn one_that_wants_the_latest_gets_the_last_of_each_topic_that_it_missed() 
     let (log, mut reader) = lagging(OnLag::Latest).await;
     let gaps = vec![gap(0, 1_000, GapReason::Latest)];
     assert_eq!(read(&mut reader).await, (gaps, vec![999, 1_000]));
-    // Of `b` there was nothing that it has not.
+    // It has missed nothing on `b`.
     for _ in 0..1_000 {
         push(&log, "a");
     }
@@ -145,7 +145,7 @@ async fn the_last_events_of_each_topic_come_from_the_storage() {
         assert_eq!(read(&mut reader).await, (vec![], seqs), "last {last}");
         assert_eq!(reader.position(), EventId::new(EPOCH, 1_001));
     }
-    // What comes meanwhile follows.
+    // Events that are published meanwhile follow.
     let mut reader = open(&log, Start::Last(1), OnLag::Skip).await;
     publish(&log, 3).await;
     let all = (vec![], vec![999, 1_000, 1_001, 1_002, 1_003, 1_004]);
@@ -205,6 +205,6 @@ async fn seqs_are_reserved_before_they_run_out() {
     let begun = storage.begun("reserve", 2);
     let begun = tokio::time::timeout(Duration::from_secs(20), begun).await;
     begun.expect("half of the first 65,536 are left");
-    // What was reserved before goes on meanwhile.
+    // What was reserved before can be used meanwhile.
     push(&log, "a");
 }

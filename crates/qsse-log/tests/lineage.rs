@@ -1,4 +1,5 @@
-//! A log over several starts of its server: ids that stay, and positions that are of no log any more.
+//! A log over several starts of its server: ids stay valid, and positions of another log are
+//! recognised.
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use qsse_proto::stream::Outcome;
 use qsse_proto::{Epoch, EventId};
 use tempfile::TempDir;
 
-/// A log in a folder, in the epoch of that number, and its keeper.
+/// Opens a log in a folder, in the epoch with this number, and runs its group commit.
 fn open(folder: &TempDir, epoch: u64) -> Log {
     let options = disk::options(Epoch::new(epoch), Acknowledge::Synced).salt_if_new(1);
     let disk = Disk::open(folder.path(), options, DiskRetention::default()).unwrap();
@@ -35,7 +36,7 @@ async fn publish(log: &Log, key: Option<&PublishKey>) -> EventId {
     id
 }
 
-/// How it begins there, and the ids of all that follows.
+/// Returns how a reader starts, and the ids of all events after it.
 async fn read(log: &Log, start: Start) -> (Outcome, EventId, Vec<EventId>) {
     let filter = "*".parse().unwrap();
     let mut reader = log.open(&filter, start, OnLag::CatchUp).await.unwrap();
@@ -89,7 +90,7 @@ async fn ids_outlast_a_restart_and_those_of_a_lost_future_are_resets() {
     let (outcome, started, ids) = read(&log, Start::After(id(2, 4))).await;
     assert_eq!((outcome, started), (Outcome::Resumed, id(2, 4)));
     assert_eq!(ids, all[4..]);
-    // What another copy of this store has given out under seqs that are here as well.
+    // Ids that another copy of this store has assigned to seqs that are here too.
     for lost in [id(1, 4), id(2, 6), id(3, 7), id(9, 5)] {
         let (outcome, started, ids) = read(&log, Start::After(lost)).await;
         assert_eq!((outcome, started), (Outcome::Reset, id(1, 0)), "{lost:?}");

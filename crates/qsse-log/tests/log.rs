@@ -1,4 +1,4 @@
-//! What a log promises, one promise a test.
+//! The guarantees of a log, one in each test.
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -31,7 +31,7 @@ fn publish(log: &Log, topic: &str, data: &[u8]) -> EventId {
     .unwrap()
 }
 
-/// Reads to the end: the seqs of all events.
+/// Reads to the end. Returns the seqs of all events.
 fn read(reader: &mut Reader) -> Vec<u64> {
     let (mut seqs, mut batches) = (Vec::new(), Vec::new());
     loop {
@@ -136,7 +136,7 @@ fn a_cursor_below_what_is_kept_is_told_so_before_the_first_event() {
     assert_eq!(read(&mut reader), [8, 9, 10]);
 }
 
-/// A wall clock and a monotonic one that show the same.
+/// A wall clock and a monotonic clock with the same time.
 fn at(seconds: u64) -> Now {
     Now {
         wall: Timestamp::from_micros(seconds * 1_000_000),
@@ -169,11 +169,11 @@ fn a_start_at_a_time_begins_with_the_first_event_of_that_time() {
 
 #[test]
 fn the_history_tells_every_part_of_an_event() {
-    // Of 16 segments, so that each is used again and again.
+    // With 16 segments, so that each is reused again and again.
     let log = log(Config::default().history_bytes(64 << 10));
     let mut told = Vec::new();
     for n in 1..=3_000_u64 {
-        // Several at one time, then the clocks together, then each alone.
+        // Several events at one time, then both clocks advance, then each alone.
         let now = Now {
             wall: Timestamp::from_micros(n / 7 * 10),
             monotonic: Duration::from_micros(n / 5),
@@ -214,7 +214,7 @@ fn the_history_tells_every_part_of_an_event() {
 #[test]
 fn a_start_at_a_time_gives_nothing_older_that_a_feed_still_has() {
     let log = log(Config::default().history_events(2));
-    // Its reader is why the feed keeps everything.
+    // Because of this reader the feed retains everything.
     let _other = log.reader(&filter("a"), Start::Live).unwrap();
     for second in [1, 2, 3, 4, 5] {
         publish_at(&log, second, "a");
@@ -226,7 +226,7 @@ fn a_start_at_a_time_gives_nothing_older_that_a_feed_still_has() {
         (Outcome::Resumed, 1)
     );
     assert_eq!(read(&mut reader), [2, 3, 4, 5]);
-    // Without such a feed it is not known any more where that was.
+    // Without such a feed it is no longer known where that was.
     let mut reader = log.reader(&filter("*"), time).unwrap();
     assert_eq!(
         (reader.outcome(), reader.started().seq()),
@@ -274,7 +274,7 @@ fn the_last_events_of_each_topic_come_first_and_then_everything() {
     assert_eq!(read(&mut none), [7, 8]);
 }
 
-/// What the reader is told until there is no more: seqs, and gaps as ranges.
+/// Reads until there is no more. Returns the seqs and the ranges of the gaps.
 fn told(reader: &mut Reader) -> (Vec<u64>, Vec<(u64, u64)>) {
     let (mut seqs, mut gaps, mut batches) = (Vec::new(), Vec::new(), Vec::new());
     loop {
@@ -309,7 +309,7 @@ fn what_a_lagging_reader_was_told_it_is_not_told_again() {
     let (log, mut reader) = lagging_in(Config::default().history_events(2), OnLag::Latest);
     let step = reader.step(1, &mut Vec::new());
     assert!(matches!(step, Step::Gap(gap) if (gap.after, gap.to) == (0, 1_000)));
-    // Event 999, which was selected, goes.
+    // Event 999, which was selected, is removed.
     publish(&log, "c", b"x");
     assert_eq!(told(&mut reader), (vec![1_000, 1_001], vec![]));
 }
@@ -334,7 +334,8 @@ fn memory_of_history_is_that_of_events_and_of_their_lists() {
     for _ in 0..10_000 {
         publish(&log, "a", b"");
     }
-    // Eight bytes each for the kind, for where the event is, and for its seq, and room to grow.
+    // Eight bytes each for the kind, for the location of the event and for its seq, and room to
+    // grow.
     let bytes = log.stats().history_bytes;
     assert!((250_000..500_000).contains(&bytes), "{bytes} bytes");
 }
@@ -352,7 +353,7 @@ fn one_topic_of_many_is_read_without_the_others() {
     assert!(matches!(reader.step(1 << 20, &mut batches), Step::Idle(_)));
 }
 
-/// A reader that has been live and then fell out of its feed, with 1,000 events on two topics behind it.
+/// A reader that was live and then fell out of its feed, with 1,000 events on two topics after it.
 fn lagging(on_lag: OnLag) -> (Log, Reader) {
     lagging_in(Config::default(), on_lag)
 }
@@ -421,7 +422,7 @@ fn only_those_whose_topics_lost_something_are_told_of_a_gap() {
         publish(&log, "busy.one", b"x");
     }
     publish(&log, "quiet", b"2");
-    // Nobody reads the feeds any more: all comes from the history.
+    // The feeds have no readers any more, so everything comes from the history.
     let mut quiet = log.reader(&filter("quiet"), Start::After(start)).unwrap();
     assert_eq!(quiet.outcome(), Outcome::Resumed);
     assert_eq!(read(&mut quiet), [12]);
@@ -622,7 +623,7 @@ fn take(reader: &mut Reader) -> Vec<Batch> {
     batches
 }
 
-/// The data of a batch's events, one after the other; counts how often it is asked.
+/// Returns the data of a batch's events, joined, and counts its calls.
 fn joined(batch: &Batch) -> Bytes {
     ENCODED.fetch_add(1, Ordering::Relaxed);
     batch
@@ -648,7 +649,7 @@ fn a_batch_is_encoded_once_for_all_readers_of_a_feed() {
     assert_eq!(ENCODED.load(Ordering::Relaxed), 1);
     assert!(log.stats().feed_bytes > idle_bytes + 12, "it is counted");
 
-    // What was taken out of a batch is not put back by what others were given, though the seqs are the same.
+    // Events that were removed from a batch do not come back with another batch of the same seqs.
     publish(&log, "a", b"1");
     publish(&log, "secret", b"2");
     publish(&log, "a", b"3");
@@ -663,7 +664,7 @@ fn a_batch_is_encoded_once_for_all_readers_of_a_feed() {
     assert_eq!(readers[2].encoded(&whole, encoding), "123");
     assert_eq!(ENCODED.load(Ordering::Relaxed), 3);
 
-    // Other forms go with their batches, and within the same bound.
+    // Other encodings are dropped with their batches, and are within the same limit.
     for _ in 0..100 {
         publish(&log, "a", &[0; 1_000]);
         let batch = take(&mut readers[0]).remove(0);
@@ -703,7 +704,7 @@ async fn a_publisher_may_wait_for_those_who_keep_up() {
     assert!(matches!(slow.step(1, &mut batches), Step::Idle(_)));
     taken.await.unwrap();
 
-    // One that lags, and one that is gone, are not waited for.
+    // A reader that lags, or is gone, is not waited for.
     for _ in 0..100 {
         publish(&log, "a", &[0; 1_000]);
     }
@@ -722,7 +723,7 @@ async fn a_publisher_may_wait_for_those_who_keep_up() {
 fn topics_that_a_rule_has_emptied_are_nobody_elses() {
     let none = TopicRetention::of("s.*".parse().unwrap()).max_events(0);
     let log = log(Config::default().history_bytes(16 << 20).retain(none));
-    // More than are remembered, and all of them still have a record in the history.
+    // More topics than are remembered, all of which still have a record in the history.
     for n in 0..70_000 {
         publish(&log, &format!("s.{n}"), b"x");
         if n % 1_000 == 0 {
@@ -749,7 +750,7 @@ fn topics_that_a_rule_has_emptied_are_nobody_elses() {
             .iter()
             .eq(&(0..1_000).map(|n| format!("b.{n}")).collect::<Vec<_>>())
     );
-    // The history goes on letting go of what it has no room for.
+    // The history continues to remove what it has no room for.
     let large = vec![0; 64 << 10];
     for _ in 0..1_000 {
         publish(&log, "b.0", &large);

@@ -1,4 +1,4 @@
-//! Random operations on a log, against a model that keeps every event.
+//! Random operations on a log, compared with a model that retains every event.
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +30,7 @@ enum Op {
     Step(usize),
     /// Read a reader to its end.
     Drain(usize),
-    /// A reader leaves and comes back where it was.
+    /// A reader leaves and returns where it was.
     Reconnect(usize),
     /// Time passes.
     Advance(u64),
@@ -42,7 +42,7 @@ enum From {
     Earliest,
     After(u64),
     OtherEpoch,
-    /// At this time, in seconds.
+    /// Start at this time, in seconds.
     Since(u64),
     Last(u32),
 }
@@ -73,18 +73,19 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// A reader and what it has a right to.
+/// A reader and what it must get.
 struct Checked {
     reader: Reader,
     filter: Filter,
-    /// Everything matching up to here was seen, or told to be missing.
+    /// Everything matching up to here was seen or reported as missing.
     seen: u64,
-    /// Where events may be missing, (after, to], as gaps said, or because the start leaves them out.
+    /// Ranges (after, to] in which events may be missing, by gaps or by the start.
     gaps: Vec<(u64, u64)>,
-    /// What a start with the last events of each topic selects, until it has come; only where everything is kept.
+    /// The events that a start with the last events of each topic selects, until they have come.
+    /// Only if everything is retained.
     selected: BTreeSet<u64>,
     on_lag: OnLag,
-    /// It has been idle: only from then on it can lag.
+    /// Whether it has been idle: only from then on it can lag.
     live: bool,
 }
 
@@ -100,10 +101,10 @@ fn filter(index: usize) -> Filter {
 struct World {
     log: Log,
     now: Now,
-    /// Every event ever: seq, topic, data.
+    /// Every event: seq, topic, data.
     all: BTreeMap<u64, (&'static str, Vec<u8>)>,
     times: BTreeMap<u64, Timestamp>,
-    /// The history lets go of nothing.
+    /// Whether the history removes nothing.
     keeps_all: bool,
     readers: Vec<Checked>,
 }
@@ -116,7 +117,7 @@ impl World {
                 let seq = self.all.len() as u64 + 1;
                 let data: Vec<u8> = (0..size).map(|byte| (byte as u64 ^ seq) as u8).collect();
                 let event = NewEvent::new(TopicRef::new(topic).unwrap(), &data);
-                // QP-2.11: seqs count from 1, each given once.
+                // QP-2.11: seqs count from 1, and each is assigned once.
                 let id = self.log.append(self.now, event).unwrap();
                 assert_eq!(id, EventId::new(EPOCH, seq));
                 assert_eq!(self.log.visible(), id);
@@ -165,7 +166,7 @@ impl World {
                 let time = Timestamp::from_micros(seconds * 1_000_000);
                 let earlier = self.times.iter().filter(|(_, own)| **own < time);
                 let before = earlier.map(|(seq, _)| *seq).max().unwrap_or_default();
-                // Earlier, only where it is not known any more what was of that time.
+                // Earlier only if it is no longer known which events were of that time.
                 let matches = |seq| filter.matches(TopicRef::new(self.all[&seq].0).unwrap());
                 let exact = seen <= before && !(seen + 1..=before).any(matches);
                 assert!(
@@ -181,7 +182,7 @@ impl World {
                     assert_eq!(seen, first);
                 }
             }
-            // The oldest kept: what the history holds follows.
+            // The oldest retained event: everything in the history follows.
             _ => assert_eq!(seen, head - self.log.stats().history_events),
         }
         self.readers.push(Checked {
@@ -195,7 +196,7 @@ impl World {
         });
     }
 
-    /// The last `n` events of each topic that the filter admits.
+    /// Returns the last `n` events of each topic that matches the filter.
     fn last(&self, filter: &Filter, n: usize) -> BTreeSet<u64> {
         let admitted = |topic: &&str| filter.matches(TopicRef::new(topic).unwrap());
         let of = |name: &str| {
@@ -221,7 +222,7 @@ impl World {
         );
     }
 
-    /// True when the reader is idle.
+    /// Returns true when the reader is idle.
     fn step(&mut self, index: usize) -> bool {
         let Checked {
             reader,
@@ -273,7 +274,7 @@ impl World {
             Step::Unreadable { reason } => panic!("{reason}"),
             Step::Lagged => {
                 assert_eq!((*on_lag, *live), (OnLag::Disconnect, true));
-                // As a client that comes back.
+                // As a client that returns.
                 let after = Start::After(EventId::new(EPOCH, *seen));
                 *reader = self.log.reader_with(filter, after, *on_lag).unwrap();
                 *live = false;
@@ -289,7 +290,7 @@ impl World {
     }
 }
 
-/// No event in (after, to] that the filter matches was skipped, unless a gap said so.
+/// Checks that no matching event in (after, to] was skipped without a gap.
 fn missing(
     all: &BTreeMap<u64, (&'static str, Vec<u8>)>,
     filter: &Filter,

@@ -1,4 +1,4 @@
-//! What publishers are promised, while one group is written and the next one gathers.
+//! The receipts of publishers, while one group is written and the next one gathers.
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod support;
@@ -32,7 +32,7 @@ fn push(log: &Log) -> (EventId, Receipt) {
     (appender.push(event("a")).unwrap(), appender.receipt())
 }
 
-/// Unless the storage is behind.
+/// Pushes an event, unless the storage is behind.
 fn try_push(log: &Log, topic: &str) -> Option<Receipt> {
     let mut appender = log.appender(Now::default());
     appender.ready().ok()?;
@@ -40,7 +40,7 @@ fn try_push(log: &Log, topic: &str) -> Option<Receipt> {
     Some(appender.receipt())
 }
 
-/// Gives a task that can go on the time to do so.
+/// Lets the tasks that can continue do so.
 async fn settle() {
     for _ in 0..20 {
         tokio::task::yield_now().await;
@@ -56,7 +56,7 @@ async fn soon<F: Future>(future: F) -> F::Output {
 
 type Stored = JoinHandle<Result<(), StorageError>>;
 
-/// Two groups of one event each: the first is being written, the second gathers.
+/// Creates two groups of one event each: the first is being written, the second gathers.
 async fn two_groups(storage: &Arc<Faulty>, log: &Log) -> [(EventId, Stored); 2] {
     storage.set("append", Fault::Hang);
     let (first, kept_first) = push(log);
@@ -237,7 +237,7 @@ async fn keys_of_a_group_that_fails_are_free_also_behind_another() {
         appender.receipt()
     };
     storage.begun("append", 1).await;
-    // A single event behind it, without a key.
+    // A single event after it, without a key.
     let (_, behind) = push(&log);
     let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
     storage.set("append", Fault::Fail(StorageError::Full(Arc::new(full))));
@@ -247,7 +247,8 @@ async fn keys_of_a_group_that_fails_are_free_also_behind_another() {
     assert_eq!(known, Known::New);
 }
 
-/// Several threads append, one keeps, and others read: nothing is missed, nothing comes twice or out of order.
+/// Several threads append, one writes groups, and others read: nothing is missing, and nothing
+/// comes twice or out of order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn readers_of_other_threads_see_each_event_once_and_in_order() {
     const EACH: u64 = 3_000;
@@ -285,7 +286,7 @@ async fn readers_of_other_threads_see_each_event_once_and_in_order() {
                             .flat_map(|batch| batch.iter())
                             .map(|e| e.seq()),
                     );
-                    // What is idle has seen everything that was visible before.
+                    // An idle reader has seen everything that was visible before.
                     let position = reader.position().seq();
                     assert!(seqs.last().is_none_or(|last| *last <= position));
                 }
@@ -317,7 +318,7 @@ async fn readers_of_other_threads_see_each_event_once_and_in_order() {
     }
 }
 
-/// A reader that saw nothing up to a position may say so only if nothing up to there was shown meanwhile.
+/// A reader may report a position without events only if none up to there was shown meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_position_is_never_ahead_of_what_was_handed_out() {
     const EVENTS: u64 = 100_000;

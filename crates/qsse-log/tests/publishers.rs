@@ -1,4 +1,4 @@
-//! Publishers that number what they publish: each number is taken once, or it is not known any more whether it was.
+//! Publishers that number their publishes: each number is taken once, or its outcome is unknown.
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 use std::time::Duration;
@@ -21,7 +21,7 @@ fn seconds(seconds: u64) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-/// What became of publishes of these numbers in one turn, each with so many events.
+/// Publishes these numbers in one turn, each with `events` events. Returns the outcomes.
 fn turn(
     log: &Log,
     now: Now,
@@ -46,7 +46,7 @@ fn turn(
     known
 }
 
-/// One event of each number.
+/// Publishes one event with each number.
 fn publish(
     log: &Log,
     now: Now,
@@ -78,10 +78,10 @@ fn a_number_is_taken_once_and_tells_its_seq_again() {
     let known = publish(&log, at(2), ADA, 2..=4, seconds(1));
     assert_eq!(known, [taken(2, 2), taken(3, 3), Known::New]);
     assert_eq!(log.visible().seq(), 6);
-    // Whatever an older stream of the same publisher still brings.
+    // Whatever an older stream of the same publisher still sends.
     let known = publish(&log, at(2), ADA, [1, 4], None);
     assert_eq!(known, [taken(1, 1), taken(6, 6)]);
-    // Numbers may be left out.
+    // Numbers may be omitted.
     assert_eq!(publish(&log, at(2), ADA, [9], None), [Known::New]);
     assert_eq!(log.stats().dedup_publishers, 2);
 }
@@ -96,7 +96,7 @@ fn a_publish_to_many_topics_or_none_is_one_number() {
     assert_eq!(known, [taken(1, 3), Known::Taken(None), taken(4, 4)]);
 }
 
-// However many came in between: it is not a matter of how fast anybody is.
+// However many come in between: the speed of publishers does not matter.
 #[test]
 fn a_known_publisher_is_judged_by_its_number_alone() {
     let log = log(Duration::from_secs(600), 2);
@@ -117,7 +117,7 @@ fn of_a_publisher_that_may_be_forgotten_the_outcome_is_unknown() {
     let unknown = publish(&log, at(13), ADA, [2], seconds(3));
     assert_eq!(unknown, [Known::Unknown]);
     assert_eq!(log.visible().seq(), 4, "never a second time");
-    // It would be known, had it been tried after the last one that was forgotten.
+    // It would be known if it had been tried after the last forgotten publisher.
     assert_eq!(publish(&log, at(14), ADA, [2], seconds(3)), [Known::New]);
     assert_eq!(publish(&log, at(14), [4; 16], [1], None), [Known::New]);
 }

@@ -19,7 +19,7 @@ const EPOCH: Epoch = Epoch::new(9);
 const FILTERS: [&str; 4] = ["t", "quiet", "*", "zzz"];
 const EVENTS: u64 = 16;
 
-/// What one start was answered.
+/// The answer to one start.
 #[derive(Debug, PartialEq, Eq)]
 struct Answer {
     outcome: Outcome,
@@ -54,7 +54,7 @@ async fn publish(log: &Log, seconds: u64, topic: &str) {
     receipt.stored().await.unwrap();
 }
 
-/// One event a second: twelve on `t` with two quiet ones before and in between.
+/// Publishes an event each second: twelve on `t`, with two quiet ones before and in between.
 async fn fill(log: &Log) {
     for seconds in 1..=EVENTS {
         let topic = match seconds {
@@ -63,7 +63,7 @@ async fn fill(log: &Log) {
             _ => "t",
         };
         publish(log, seconds, topic).await;
-        // Ages are known by the second.
+        // Ages have a resolution of a second.
         log.retain(now(seconds)).await;
     }
 }
@@ -100,7 +100,7 @@ async fn read(reader: &mut Reader, budget: usize) -> Answer {
     }
 }
 
-/// Every start there is.
+/// Returns every kind of start.
 fn starts() -> Vec<Start> {
     let after = (0..=EVENTS).map(|seq| Start::After(EventId::new(EPOCH, seq)));
     let since = (0..=EVENTS + 1).map(|second| Start::Since(now(second).wall));
@@ -116,7 +116,7 @@ async fn answers(log: &Log, starts: &[Start]) -> Vec<(String, Answer)> {
         for asked in starts {
             let mut reader = start(log, filter, *asked).await;
             let answer = read(&mut reader, 150).await;
-            // QP-7.6: so says the header, and so it is.
+            // QP-7.6: the header says whether there is a gap.
             let has_gap = !answer.gaps.is_empty();
             let what = format!("{filter} {asked:?}");
             match answer.outcome {
@@ -192,7 +192,7 @@ async fn who_begins_in_the_past_gets_no_more_because_somebody_reads_live() {
             .filter(|start| !matches!(start, Start::After(id) if id.epoch() == EPOCH))
             .collect();
         let with_live = answers(&log, &starts).await;
-        // Who has been live gets everything, however few events are kept.
+        // A live reader gets everything, however few events are retained.
         let t = read(&mut live[0], 1 << 20).await;
         assert_eq!((t.seqs.len(), t.gaps.len()), (12, 0), "{name}");
         drop(live);
@@ -324,7 +324,7 @@ async fn a_small_limit_of_bytes_holds() {
     let keeper = log.clone();
     tokio::spawn(async move { keeper.run_group_commit(|| now(0)).await });
     log.room().await;
-    // All at once: groups are longer than segments.
+    // All at once, so that groups are longer than segments.
     for _ in 0..40 {
         for _ in 0..1_000 {
             let event = NewEvent::new(TopicRef::new("t").unwrap(), &[7; 100]);
@@ -362,7 +362,7 @@ async fn topics_are_known_as_long_as_an_event_is_kept() {
     assert_eq!(known(), ["a", "b"]);
     log.retain(now(1)).await;
     assert_eq!(known(), ["b"]);
-    // Of what was there before a start only the store knows.
+    // Only the store knows the events from before the start.
     log.close().await.unwrap();
     let log = open(&io, &kept, &Config::default());
     let topics = log.topics_matching(&"*".parse().unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! A log with a storage: what readers see, what publishers are promised, and what happens when it fails.
+//! A log with a storage: what readers see, what receipts say, and what happens on failures.
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 
 const EPOCH: Epoch = Epoch::new(9);
 
-/// Keeps batches in memory; each append needs a permit, and may be told to fail.
+/// Stores batches in memory. Each append needs a permit and may be made to fail.
 struct Fake {
     kept: Mutex<Vec<Batch>>,
     keys: Mutex<Vec<(PublishKey, u64)>>,
@@ -29,7 +29,7 @@ struct Fake {
     reads: AtomicUsize,
     /// Seqs that are lost.
     holes: Mutex<Vec<(u64, u64)>>,
-    /// What the next retention lets go of.
+    /// What the next retention removes.
     let_go: Mutex<Vec<(Topic, u64)>>,
 }
 
@@ -38,7 +38,7 @@ impl Fake {
         Self::of(Vec::new(), Semaphore::MAX_PERMITS)
     }
 
-    /// One that lets nothing pass until it is given permits.
+    /// Creates a storage that lets nothing pass until it gets permits.
     fn stuck() -> Arc<Self> {
         Self::of(Vec::new(), 0)
     }
@@ -68,7 +68,7 @@ impl Fake {
             .collect()
     }
 
-    /// Every kept event that the filter admits: seq and topic.
+    /// Returns every stored event that matches the filter: seq and topic.
     fn admitted(&self, filter: &Filter) -> Vec<(u64, Topic)> {
         let kept = self.kept.lock().unwrap();
         let events = kept.iter().flat_map(|batch| batch.iter());
@@ -223,7 +223,7 @@ fn event<'a>(topic: &'a str, data: &'a [u8]) -> NewEvent<'a> {
     NewEvent::new(TopicRef::new(topic).unwrap(), data)
 }
 
-/// Publishes and waits for the promise.
+/// Publishes an event and waits for its receipt.
 async fn publish(log: &Log, topic: &str) -> Result<EventId, StorageError> {
     let (id, receipt) = {
         let mut appender = log.appender(Now::default());
@@ -240,7 +240,7 @@ async fn open(log: &Log, filter: &str, start: Start) -> Reader {
     log.open(&filter, start, OnLag::CatchUp).await.unwrap()
 }
 
-/// Reads to the end: the seqs, and what gaps there were.
+/// Reads to the end. Returns the seqs and the reasons of the gaps.
 async fn read(reader: &mut Reader) -> (Vec<u64>, Vec<GapReason>) {
     let (mut seqs, mut gaps, mut batches) = (Vec::new(), Vec::new(), Vec::new());
     loop {
@@ -486,7 +486,7 @@ async fn many_who_come_back_together_read_the_storage_once() {
         readers.push(open(&second, "*", Start::Earliest).await);
     }
     for reader in &mut readers {
-        // Each publish made a batch of its own: the first ones are asked for by all.
+        // Each publish made a batch of its own, and all readers ask for the first ones.
         for _ in 0..20 {
             if reader.step(1, &mut Vec::new()) == Step::Stored {
                 reader.fetch(1).await;
@@ -548,7 +548,7 @@ async fn events_that_are_shown_later_are_dropped_from_memory_too() {
     let fake = Fake::new();
     let log = log(&fake, Config::default());
     publish(&log, "a").await.unwrap();
-    // The storage lets go of events that it has and that readers have not seen yet.
+    // The storage removes events that readers have not seen yet.
     fake.let_go.lock().unwrap().push(("a".parse().unwrap(), 2));
     log.retain(Now::default()).await;
     publish(&log, "a").await.unwrap();
@@ -611,7 +611,7 @@ async fn each_hole_is_told_where_it_is_and_as_long_as_it_is() {
     };
     let kept = [1, 5, 200_000].map(batch);
     fake.kept.lock().unwrap().extend(kept);
-    // The second one ends where a read does, and the third begins a little later.
+    // The second reader ends where a read does, and the third begins a little later.
     let stride = 1 << 16;
     let holes = [(1, 4), (stride - 9, stride), (stride + 5, 199_999)];
     fake.holes.lock().unwrap().extend(holes);

@@ -1,4 +1,5 @@
-//! What the store costs beside bare files: appending with a sync for each group, and replaying.
+//! The cost of the store compared with bare files: appending with a sync for each group, and
+//! replaying.
 
 use std::fs::File;
 use std::hint::black_box;
@@ -16,10 +17,10 @@ const DATA: [u8; 128] = [b'x'; 128];
 /// Entries of one append, and events of one entry.
 const GROUP: u64 = 4;
 const EVENTS: u64 = 25;
-/// What is replayed.
+/// The number of events that are replayed.
 const REPLAYED: u64 = 400_000;
 
-/// Batches of `EVENTS` events on many topics, from `first` on.
+/// Returns batches of `events` events on many topics, from `first` on.
 fn batches(first: u64, count: u64, events: u64, topics: u64) -> Vec<Batch> {
     let names: Vec<String> = (0..topics).map(|n| format!("ride.{n}.start")).collect();
     let mut builder = Builder::new();

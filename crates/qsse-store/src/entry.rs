@@ -1,4 +1,4 @@
-//! What is written at once: a batch with the keys of its events, and with the numbers that its publishers gave them.
+//! [`Entry`]: a batch that is written as a whole, with its keys and runs.
 
 use crate::error::StoreError;
 use crate::format::{Fields, ONLY_RUNS, Record};
@@ -8,43 +8,44 @@ use qsse_proto::Batch;
 /// The longest key, in bytes.
 pub const KEY_BYTES: usize = 64;
 
-/// What tells a second publish of the same event from a new one.
+/// The key of a publish, which identifies repetitions.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PublishKey {
-    /// Whose keys these are: a hash of the principal and the publisher's name.
+    /// The scope of the key: a hash of the principal and the publisher's name.
     pub scope: [u8; 16],
-    /// The publisher's key, at most [`KEY_BYTES`].
+    /// The key, of at most [`KEY_BYTES`].
     pub key: Bytes,
 }
 
-/// Events that are written in one piece: after a crash all of them are there, or none.
+/// Events that are written as a whole: after a crash all of them are there, or none.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// The events, of any topics.
     pub batch: Batch,
-    /// The keys of those that have one, with their seqs, which rise.
+    /// The keys of events, with the seqs of their events in rising order.
     pub keys: Vec<(u64, PublishKey)>,
-    /// What publishers that number their publishes have published of it.
+    /// The runs of publishers that number their publishes.
     pub runs: Vec<PublisherRun>,
 }
 
-/// Publishes of one publisher with numbers that follow one another, and whose events have seqs that do.
+/// Publishes of one publisher with consecutive numbers, whose events have consecutive seqs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PublisherRun {
-    /// Which publisher: a hash of what it is recognised by.
+    /// The publisher: a hash of its scope and name.
     pub publisher: [u8; 16],
     /// The number of the first publish.
     pub number: u64,
-    /// How many publishes: each has one event, unless there is one publish only.
+    /// How many publishes. Each has one event, unless there is only one publish.
     pub count: u32,
-    /// The seq of the first event. Where a publish has events in several entries, it is among the runs of the last one.
+    /// The seq of the first event. The run of a publish with events in several entries belongs to
+    /// the last one.
     pub first: u64,
     /// How many events.
     pub events: u32,
 }
 
 impl PublisherRun {
-    /// Whether `next` goes on where this ends, so that they are one.
+    /// Returns whether `next` continues this run, so that they can be joined.
     pub(crate) fn goes_on(&self, next: &Self) -> bool {
         let singles = self.count == self.events && next.count == next.events;
         let numbers = self.number.checked_add(u64::from(self.count)) == Some(next.number);
@@ -58,7 +59,7 @@ impl PublisherRun {
             .saturating_sub(1)
     }
 
-    /// Writes all but the publisher and the seq.
+    /// Writes all fields but the publisher and the seq.
     pub(crate) fn put(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.number.to_le_bytes());
         out.extend_from_slice(&self.count.to_le_bytes());
@@ -87,7 +88,7 @@ impl From<Batch> for Entry {
 }
 
 impl Entry {
-    /// The record of the entry, if it stands at `offset` of its segment.
+    /// Returns the record of the entry at `offset` of its segment.
     pub(crate) fn record(&self, offset: u32) -> Record {
         let keys: usize = self.keys.iter().map(|(_, key)| 21 + key.key.len()).sum();
         let runs = self.runs.len() * RUN_BYTES;
@@ -95,7 +96,7 @@ impl Entry {
         let batch = &self.batch;
         Record {
             offset,
-            // `check` bounds it, and keys and runs are fewer than events.
+            // Bounded by `check`. Keys and runs are fewer than events.
             batch_len: batch.bytes().len() as u32,
             keys_len: u32::try_from(keys + runs).unwrap_or(!ONLY_RUNS) | only_runs,
             count: batch.count(),
@@ -107,7 +108,7 @@ impl Entry {
         }
     }
 
-    /// What is wrong with it by itself, if anything.
+    /// Checks the entry by itself.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         let fail = |what| Err(StoreError::Entry { what });
         let (first, last) = (self.batch.first_seq(), self.batch.last_seq());
@@ -146,17 +147,17 @@ impl Entry {
     }
 }
 
-/// Far more than any limit on events that a server would set.
+/// Far above any sensible limit on events.
 const MAX_BATCH: usize = 256 << 20;
 
-/// Writes keys as `| seq - first u32 | scope 16 | length u8 | key |`, one after the other.
+/// Writes keys, each as `| seq - first u32 | scope 16 | length u8 | key |`.
 pub(crate) fn put_keys<'a>(
     out: &mut Vec<u8>,
     first_seq: u64,
     keys: impl IntoIterator<Item = &'a (u64, PublishKey)>,
 ) {
     for (seq, key) in keys {
-        // `check` bounds both.
+        // Both are bounded by `check`.
         out.extend_from_slice(&((seq - first_seq) as u32).to_le_bytes());
         out.extend_from_slice(&key.scope);
         out.push(key.key.len() as u8);
@@ -164,11 +165,11 @@ pub(crate) fn put_keys<'a>(
     }
 }
 
-/// Writes runs as `| last seq - first u32 | publisher 16 | 0 u8 | number u64 | count u32 | events u32 |`, one after the other. The 0 stands
-/// where a key has its length, which is never 0.
+/// Writes runs, each as `| last seq - first u32 | publisher 16 | 0 u8 | number u64 | count u32 |
+/// events u32 |`. The 0 is where a key has its length, which is never 0.
 pub(crate) fn put_runs(out: &mut Vec<u8>, first_seq: u64, runs: &[PublisherRun]) {
     for run in runs {
-        // `check` bounds it.
+        // Bounded by `check`.
         out.extend_from_slice(&((run.last_seq() - first_seq) as u32).to_le_bytes());
         out.extend_from_slice(&run.publisher);
         out.push(0);
@@ -176,20 +177,20 @@ pub(crate) fn put_runs(out: &mut Vec<u8>, first_seq: u64, runs: &[PublisherRun])
     }
 }
 
-/// The bytes of a run.
+/// The length of a run in bytes.
 pub(crate) const RUN_BYTES: usize = 21 + 16;
 
-/// Reads the keys of what [`put_keys`] and [`put_runs`] wrote; `None` if it is something else.
+/// Reads the keys that [`put_keys`] and [`put_runs`] wrote; `None` if the bytes are something else.
 pub(crate) fn read_keys(bytes: &[u8], first_seq: u64) -> Option<Vec<(u64, PublishKey)>> {
     read_tail(bytes, first_seq).map(|(keys, _)| keys)
 }
 
-/// Reads the runs of what [`put_keys`] and [`put_runs`] wrote; `None` if it is something else.
+/// Reads the runs that [`put_keys`] and [`put_runs`] wrote; `None` if the bytes are something else.
 pub(crate) fn read_runs(bytes: &[u8], first_seq: u64) -> Option<Vec<PublisherRun>> {
     read_tail(bytes, first_seq).map(|(_, runs)| runs)
 }
 
-/// Keys, with the seqs of their events, and runs.
+/// Keys with the seqs of their events, and runs.
 type Tail = (Vec<(u64, PublishKey)>, Vec<PublisherRun>);
 
 fn read_tail(bytes: &[u8], first_seq: u64) -> Option<Tail> {

@@ -1,4 +1,4 @@
-//! What can go wrong.
+//! The errors of a store.
 
 use std::io;
 
@@ -6,40 +6,40 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// Another process, or another part of this one, has the directory open.
+    /// The directory is already open, in another process or in this one.
     #[error("the store is in use by {holder}: stop that one first, or choose another directory")]
     Locked {
-        /// What the holder said of itself, [`Options::purpose`](crate::Options::purpose).
+        /// The [`Options::purpose`](crate::Options::purpose) of the holder.
         holder: String,
     },
-    /// A file was written by an earlier version of this software, in a format that is not read any more.
+    /// A file has the format of an earlier version, which this version does not read.
     #[error(
         "{file} has format version {found}, and this program reads version {known}: begin with a new directory, or use the older program"
     )]
     Older {
         /// The file's name.
         file: String,
-        /// The version that it has.
+        /// The version of the file.
         found: u32,
-        /// The version that is read.
+        /// The version that this program reads.
         known: u32,
     },
-    /// A file was written by a later version of this software.
+    /// A file has the format of a later version.
     #[error(
         "{file} has format version {found}, and this program reads version {known}: use a newer program"
     )]
     Newer {
         /// The file's name.
         file: String,
-        /// The version that it has.
+        /// The version of the file.
         found: u32,
-        /// The version that is read.
+        /// The version that this program reads.
         known: u32,
     },
-    /// Both copies of the file that says which seqs were given out are gone or damaged.
+    /// Both copies of the file that records the used seqs are missing or damaged.
     ///
-    /// Going on could give a seq to a second event. Put a copy of `meta.0` back, or move the
-    /// directory away and begin a new one, which has a new epoch.
+    /// Continuing could assign a seq to a second event. Restore a copy of `meta.0`, or move the
+    /// directory away and begin with a new one, which gets a new epoch.
     #[error(
         "both copies of the store's meta file are missing or damaged while there are events: restore meta.0 or begin with a new directory"
     )]
@@ -47,44 +47,45 @@ pub enum OpenError {
     /// An operation on a file failed.
     #[error("the store could not {what}")]
     Io {
-        /// What was tried.
+        /// The operation.
         what: &'static str,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
 }
 
-/// Why an operation on an open store did not succeed.
+/// Why an operation on an open store failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The disk is full. Nothing of the operation remains; reading goes on, and the same operation
+    /// The disk is full. The operation was undone, reading continues, and the same operation
     /// succeeds once there is room.
-    #[error("the disk that the store is on is full: make room, or keep less")]
+    #[error("the disk that the store is on is full: make room, or retain less")]
     Full {
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
-    /// An operation on a file failed, and was undone. It may be tried again.
+    /// An operation on a file failed and was undone. It may be retried.
     #[error("the store could not {what}")]
     Io {
-        /// What was tried.
+        /// The operation.
         what: &'static str,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
-    /// Nobody knows any more what is on the disk: a sync failed, or a failed write could not be
-    /// undone. Or the directory, its lock or a file that is written to was removed, renamed or replaced, so that the next open would
-    /// not find what is written. Nothing is written until the store is opened anew; reading goes on.
-    #[error("the store writes no more until it is opened anew: {reason}")]
+    /// The state of the disk is unknown, because a sync failed or a failed write could not be
+    /// undone. Or the directory, its lock or a file that is being written was removed, renamed or
+    /// replaced, so that the next open would not find what is written. Nothing is written until the
+    /// store is opened again; reading continues.
+    #[error("the store does not write until it is opened again: {reason}")]
     Failed {
-        /// What happened first.
+        /// The first failure.
         reason: String,
     },
-    /// An entry that does not follow from what was appended before.
+    /// The entry does not fit what was appended before.
     #[error("this entry cannot be appended: {what}")]
     Entry {
-        /// What is wrong with it.
+        /// The reason.
         what: &'static str,
     },
 }
@@ -107,7 +108,7 @@ impl StoreError {
     }
 }
 
-/// Whether there was no room, as opposed to anything else.
+/// Returns whether an operation failed because there was no room.
 fn is_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -119,14 +120,14 @@ fn is_full(error: &io::Error) -> bool {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Health {
-    /// It can.
+    /// It can take events.
     #[default]
     Good,
-    /// The last write found the disk full; the next one tries again.
+    /// The last write found the disk full. The next write tries again.
     Full,
-    /// It writes no more until it is opened anew.
+    /// It does not write until it is opened again.
     Failed {
-        /// What happened first.
+        /// The first failure.
         reason: String,
     },
 }

@@ -1,5 +1,5 @@
-//! What was removed: up to where for each topic, in a file that is replaced in one step. It is there
-//! from the beginning of a store, so that one that was lost is noticed.
+//! The floors of topics, in a file that is replaced in one step. Every store has the file from the
+//! beginning, so that a missing one is noticed.
 //!
 //! ```text
 //! | prologue | missing u64 | begin u64 | topics u32 | topic | topic ... | checksum u32 |
@@ -16,10 +16,10 @@ use std::io;
 
 const MAGIC: &[u8; 8] = b"qsse.flo";
 pub(crate) const NAME: &str = "floors";
-/// More than four million of the longest names.
+/// More than four million topics with the longest names.
 const LIMIT: u64 = 1 << 30;
 
-/// What the file says.
+/// The contents of the file.
 #[derive(Default)]
 pub(crate) struct Floors {
     /// Events of any topic may be missing up to here.
@@ -30,14 +30,14 @@ pub(crate) struct Floors {
 }
 
 impl Floors {
-    /// The last seq of which it says anything: all through it were given out.
+    /// Returns the highest seq in the file. All seqs up to it were used.
     pub(crate) fn through(&self) -> u64 {
         let topics = self.topics.iter().map(|(_, floor)| *floor);
         topics.fold(self.missing.max(self.begin), u64::max)
     }
 }
 
-/// Reads the file; `None` if there is no good one.
+/// Reads the file; `None` if it is missing or damaged.
 pub(crate) fn read(io: &dyn Io, seal: Seal) -> Result<Option<Floors>, OpenError> {
     let error = || OpenError::io("read which events were removed");
     let bytes = match io.open(NAME).and_then(|file| read_file(&*file, LIMIT)) {
@@ -53,7 +53,7 @@ pub(crate) fn read(io: &dyn Io, seal: Seal) -> Result<Option<Floors>, OpenError>
     Ok(decode(&bytes, seal))
 }
 
-/// Replaces the file, synced.
+/// Replaces the file and syncs it.
 pub(crate) fn write(io: &dyn Io, topics: &Topics, seal: Seal) -> io::Result<()> {
     let mut out = Vec::new();
     put_prologue(&mut out, MAGIC);

@@ -1,64 +1,68 @@
-//! What the files are made of.
+//! The format of the files.
 //!
 //! All numbers are little-endian. Every checksum is a CRC-32C that begins with the store's salt and
-//! number, so that neither a file of another store nor a publisher's data is ever taken for part of
-//! this one. All files but the lock begin with a prologue that stays as it is in all versions:
+//! number, so that neither a file of another store nor a publisher's data can pass for a part of
+//! this store. All files but the lock begin with a prologue that is the same in all versions:
 //!
 //! ```text
 //! prologue: | magic 8 | version u32 | checksum of those, unsalted u32 |
 //! ```
 //!
 //! # `SEQ.seg`: a segment
-//! Named by the first seq that it may have, in 20 digits. Events are added at the end of the last one.
+//! The name is the first seq that the segment may have, in 20 digits. Events are appended to the
+//! last segment.
 //! ```text
-//! | prologue | store u64 | first seq u64 | end u64 | generation u32 | checksum u32 | record | record ...
+//! | prologue | store u64 | first seq u64 | end u64 | generation u32 | checksum u32 | record | ...
 //! ```
-//! `end` and `generation` are 0 until the segment is written anew without its dead events; then it
-//! covers all seqs through `end`, and other segments that begin within it are left-overs.
+//! `end` and `generation` are 0 until the segment is rewritten without its dead events. Then it
+//! covers all seqs through `end`, and other segments that begin within it are left over.
 //! ```text
 //! record: | magic 4 | batch length u32 | keys length u32 | count u32
 //!         | after u64 | first seq u64 | last seq u64 | first time u64 | last time u64
 //!         | checksum of batch u32 | checksum of keys u32 | checksum of this header u32 | 0 u32 |
 //!         | batch | keys and runs | zeros up to a multiple of 16
 //! ```
-//! The batch is a frame of `docs/protocol.md`, bytes for bytes as it goes on the wire. A record answers for
-//! all seqs in (after, last seq]: those that it does not have were removed on purpose. A seq that no
-//! record answers for is lost. A record of 0 events has no batch and only answers for removed ones.
+//! The batch is a frame of `docs/protocol.md`, with the same bytes as on the wire. A record covers
+//! all seqs in (after, last seq]: those without an event were removed on purpose. A seq that no
+//! record covers is lost. A record of 0 events has no batch and covers only removed events.
 //!
-//! The length of the keys counts the runs of publishers too; its highest bit says that there are no keys. See `entry.rs`.
+//! The length of the keys includes the runs of publishers. Its highest bit says that there are no
+//! keys. See `entry.rs`.
 //!
-//! Records begin at multiples of 16, so that after damage the next one is found again: by its magic
-//! and the checksum of its header. Behind the records of each append stands a mark, in the same write:
+//! Records begin at multiples of 16, so that after damage the next one is found by its magic and
+//! the checksum of its header. After the records of each append there is a mark, written together
+//! with them:
 //! ```text
 //! mark: | magic 4 | through u64 | checksum u32 |
 //! ```
-//! It says that seqs through this one were appended, so that they stay used, and are told as lost, when the records before it are damaged.
+//! It says that seqs through this one were appended. So they stay used, and are reported as lost,
+//! if the records before the mark are damaged.
 //!
 //! # `SEQ.idx`: the index of a segment
-//! Made when the segment is closed, and made anew whenever it is missing, damaged or of another
-//! length or generation than its segment. See `index/file.rs`.
+//! Written when the segment is closed, and rebuilt if it is missing, damaged or of another length
+//! or generation than its segment. See `index/file.rs`.
 //!
-//! # `meta.0`, `meta.1`: which seqs were given out, and in which epochs
-//! Two copies, written over in place and synced one after the other, so that one of them is always
+//! # `meta.0`, `meta.1`: which seqs were used, and in which epochs
+//! Two copies, overwritten in place and synced one after the other, so that one of them is always
 //! good and no room is needed. See `meta.rs`.
 //!
-//! # `floors`: what was removed
+//! # `floors`: which events were removed
 //! Replaced by renaming, before events are removed from the disk. See `floors.rs`.
 //!
-//! # `keys`: the keys of publishes whose events were removed
-//! Replaced as `floors` is, as long as such keys may be asked for. See `keys.rs`.
+//! # `keys`: the keys of removed publishes
+//! Replaced like `floors`, as long as the keys are in the dedup window. See `keys.rs`.
 //!
 //! # `publishers`: the last numbers of publishers
-//! Replaced as `floors` is, whenever a segment is begun. See `publishers.rs`.
+//! Replaced like `floors`, whenever a segment is begun. See `publishers.rs`.
 //!
 //! # `LOCK`
-//! Locked while the store is open; says by whom.
+//! Locked while the store is open. It contains the purpose of the holder.
 
 use crate::error::OpenError;
 use crc32c::crc32c_append;
 use qsse_proto::Timestamp;
 
-/// The format that is written, and the only one that is read.
+/// The version of the format that is written. No other is read.
 pub(crate) const VERSION: u32 = 2;
 
 pub(crate) const PROLOGUE: usize = 16;
@@ -67,7 +71,8 @@ pub(crate) const RECORD_HEADER: usize = 72;
 /// Records begin at multiples of this.
 pub(crate) const ALIGN: usize = 16;
 
-/// In the length of a record's keys: there are no keys, only runs of publishers, so that who looks for keys need not read it.
+/// A bit in the length of a record's keys: there are only runs of publishers and no keys, so a
+/// search for keys need not read it.
 pub(crate) const ONLY_RUNS: u32 = 1 << 31;
 
 const SEGMENT_MAGIC: &[u8; 8] = b"qsse.seg";
@@ -76,7 +81,7 @@ const MARK_MAGIC: [u8; 4] = [0xe5, b'q', 0x1a, b'M'];
 /// The length of a mark.
 pub(crate) const MARK: usize = ALIGN;
 
-/// Which checksums this store's are.
+/// The salt of a store's checksums.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seal(u32);
 
@@ -92,20 +97,22 @@ impl Seal {
     }
 }
 
-/// What a prologue says.
+/// What a prologue says about a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Prologue {
-    /// The version that is read.
+    /// The file has the version that is read.
     Known,
-    /// Another one.
+    /// The file has another version.
     Other(u32),
-    /// Not the beginning of such a file.
+    /// The bytes are not the prologue of such a file.
     Bad,
 }
 
 impl Prologue {
+    /// Checks the version.
+    ///
     /// # Errors
-    /// That the file is of another version.
+    /// The file has another version.
     pub(crate) fn check(self, file: &str) -> Result<(), OpenError> {
         let (file, known) = (file.to_owned(), VERSION);
         match self {
@@ -141,7 +148,7 @@ pub(crate) fn prologue(bytes: &[u8], magic: &[u8; 8]) -> Prologue {
     }
 }
 
-/// The beginning of a segment file.
+/// The header of a segment file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
     /// The store's number.
@@ -165,7 +172,7 @@ impl SegmentHeader {
         out
     }
 
-    /// `None` if it is damaged.
+    /// Decodes a header; `None` if it is damaged.
     pub(crate) fn decode(bytes: &[u8], seal: Seal) -> Option<Self> {
         let (checked, rest) = bytes.split_at_checked(SEGMENT_HEADER - 4)?;
         if Fields::new(rest).u32()? != seal.sum(checked) {
@@ -185,18 +192,19 @@ impl SegmentHeader {
     }
 }
 
-/// A mark behind an append through `seq`, which stands at `offset` of the segment that begins with `first`.
+/// Writes a mark after an append through `seq`, at `offset` of the segment that begins with
+/// `first`.
 pub(crate) fn put_mark(out: &mut Vec<u8>, seq: u64, (first, offset): (u64, u32), seal: Seal) {
     out.extend_from_slice(&MARK_MAGIC);
     out.extend_from_slice(&seq.to_le_bytes());
     out.extend_from_slice(&mark_sum(seq, (first, offset), seal).to_le_bytes());
 }
 
-/// The seq of the mark at the front of `bytes`; `None` if there is none.
-pub(crate) fn mark(bytes: &[u8], place: (u64, u32), seal: Seal) -> Option<u64> {
+/// Returns the seq of the mark at the front of `bytes`; `None` if there is none.
+pub(crate) fn mark(bytes: &[u8], location: (u64, u32), seal: Seal) -> Option<u64> {
     let mut fields = Fields::new(bytes);
     let (magic, seq, sum) = (fields.array()?, fields.u64()?, fields.u32()?);
-    (magic == MARK_MAGIC && sum == mark_sum(seq, place, seal)).then_some(seq)
+    (magic == MARK_MAGIC && sum == mark_sum(seq, location, seal)).then_some(seq)
 }
 
 fn mark_sum(seq: u64, (first, offset): (u64, u32), seal: Seal) -> u32 {
@@ -207,13 +215,13 @@ fn mark_sum(seq: u64, (first, offset): (u64, u32), seal: Seal) -> u32 {
     seal.sum(&bytes)
 }
 
-/// What is known of a record without its body.
+/// A record without its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
-    /// Where it begins in its segment.
+    /// Where the record begins in its segment.
     pub(crate) offset: u32,
     pub(crate) batch_len: u32,
-    /// With [`ONLY_RUNS`] where that is so.
+    /// The length of keys and runs, with [`ONLY_RUNS`] if there are no keys.
     pub(crate) keys_len: u32,
     pub(crate) count: u32,
     pub(crate) after: u64,
@@ -231,30 +239,30 @@ pub(crate) struct Sums {
 }
 
 impl Record {
-    /// Its length in the file, with header and padding.
+    /// Returns the length in the file, with header and padding.
     pub(crate) fn len(&self) -> u64 {
         let body = u64::from(self.batch_len) + u64::from(self.tail_len());
         (RECORD_HEADER as u64 + body).next_multiple_of(ALIGN as u64)
     }
 
-    /// The earliest and the latest time of its events.
+    /// Returns the earliest and the latest time of the events.
     pub(crate) fn times(&self) -> (Timestamp, Timestamp) {
         [self.first_time, self.last_time]
             .map(Timestamp::from_micros)
             .into()
     }
 
-    /// The length of its keys and runs.
+    /// Returns the length of keys and runs.
     pub(crate) fn tail_len(&self) -> u32 {
         self.keys_len & !ONLY_RUNS
     }
 
-    /// Whether there are keys.
+    /// Returns whether there are keys.
     pub(crate) fn has_keys(&self) -> bool {
         self.keys_len > 0 && self.keys_len & ONLY_RUNS == 0
     }
 
-    /// Where the next one begins.
+    /// Returns where the next record begins.
     pub(crate) fn end(&self) -> u64 {
         u64::from(self.offset) + self.len()
     }
@@ -275,7 +283,7 @@ impl Record {
         out
     }
 
-    /// Writes everything but the offset, as a header and an index have it.
+    /// Writes all fields but the offset, as in a header and in an index.
     pub(crate) fn put_fields(&self, mut put: impl FnMut(&[u8])) {
         for number in [self.batch_len, self.keys_len, self.count] {
             put(&number.to_le_bytes());
@@ -301,7 +309,7 @@ impl Record {
         })
     }
 
-    /// The header at the front of `bytes`, which stand at `offset`; `None` if there is none.
+    /// Decodes the header at the front of `bytes`, which are at `offset`; `None` if there is none.
     pub(crate) fn decode_header(bytes: &[u8], offset: u32, seal: Seal) -> Option<(Self, Sums)> {
         let header: &[u8; RECORD_HEADER] = bytes.first_chunk()?;
         if header[..4] != RECORD_MAGIC {
@@ -324,7 +332,7 @@ impl Record {
     }
 }
 
-/// Fields from the front of bytes that may be anything.
+/// Reads fields from bytes that need not be valid.
 pub(crate) struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
@@ -356,7 +364,7 @@ impl<'a> Fields<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
-    /// A number of variable length, seven bits a byte, the low ones first.
+    /// Reads a number of variable length: seven bits in each byte, the low ones first.
     pub(crate) fn varint(&mut self) -> Option<u32> {
         let mut value = 0u64;
         for shift in (0..35).step_by(7) {

@@ -1,4 +1,4 @@
-//! What a segment holds: its records, what it lost, and for each topic where its events are.
+//! [`Index`]: the records of a segment, its holes, and where the events of each topic are.
 
 mod file;
 mod slots;
@@ -13,14 +13,14 @@ pub(crate) use slots::{Slot, Stat};
 
 use slots::{List, Slots, list};
 
-/// The index of a segment, being built or read from its file.
+/// The index of a segment, while it is built or after it was read from its file.
 pub(crate) struct Index {
-    /// The segment's first seq.
+    /// The first seq of the segment.
     first: u64,
     records: Vec<Record>,
-    /// Seqs that no record answers for, as (after, to].
+    /// Seqs that no record covers, as (after, to].
     holes: Vec<(u64, u64)>,
-    /// What the last mark says, and where it ends in the file.
+    /// The seq of the last mark, and where the mark ends in the file.
     marked: (u64, u64),
     topics: TopicMap<Stat>,
     times: Option<(Timestamp, Timestamp)>,
@@ -44,8 +44,8 @@ impl Index {
         }
     }
 
-    /// Adds the record behind the others, with its batch unless it only answers for removed events.
-    /// `seen` is told of each event.
+    /// Adds a record after the others, with its batch unless it covers only removed events. Calls
+    /// `seen` for each event.
     pub(crate) fn add(
         &mut self,
         record: Record,
@@ -66,7 +66,7 @@ impl Index {
         };
         let mut known: Option<(*const u8, u32)> = None;
         for event in batch.into_iter().flatten() {
-            // A topic named earlier in the batch has the very same text.
+            // A topic that occurs earlier in the batch has the same text.
             let name = event.topic();
             let at = match known {
                 Some((text, at)) if text == name.as_ptr() => at,
@@ -95,7 +95,7 @@ impl Index {
         }
     }
 
-    /// Everything through this seq is answered for, lost or not yet written.
+    /// Returns the last seq that is covered or lost.
     pub(crate) fn end(&self) -> u64 {
         let last = self.records.last();
         let end = last.map_or(self.first - 1, |record| record.last_seq);
@@ -118,7 +118,7 @@ impl Index {
         &self.records
     }
 
-    /// The records that answer for something after `after`.
+    /// Returns the records that cover seqs after `after`.
     pub(crate) fn records_after(&self, after: u64) -> &[Record] {
         let from = self
             .records
@@ -130,12 +130,13 @@ impl Index {
         self.records.get(slot.record as usize).copied()
     }
 
-    /// Lost seqs that are after `after`, as (after, to].
+    /// Returns the lost seqs, as (after, to].
     pub(crate) fn holes(&self) -> &[(u64, u64)] {
         &self.holes
     }
 
-    /// Takes a mark that ends at `file_end`: everything through this seq was appended, and is lost where no record has it.
+    /// Adds a mark that ends at `file_end`: all seqs up to `through` were appended, and those that
+    /// no record covers are lost.
     pub(crate) fn mark(&mut self, through: u64, file_end: u64) {
         let end = self.end();
         if through > end {
@@ -144,14 +145,14 @@ impl Index {
         self.marked = (through.max(end), file_end);
     }
 
-    /// Where the bytes of the last record and the mark behind it end.
+    /// Returns where the last record or mark ends.
     pub(crate) fn file_end(&self) -> u64 {
         let last = self.records.last();
         let end = last.map_or(SEGMENT_HEADER as u64, Record::end);
         end.max(self.marked.1)
     }
 
-    /// The earliest and the latest time of its events.
+    /// Returns the earliest and the latest time of the events.
     pub(crate) fn times(&self) -> Option<(Timestamp, Timestamp)> {
         self.times
     }
@@ -160,7 +161,7 @@ impl Index {
         self.first + u64::from(slot.seq)
     }
 
-    /// The first and the last seq of a topic.
+    /// Returns the first and the last seq of a topic.
     pub(crate) fn span(&self, stat: &Stat) -> (u64, u64) {
         let seq = |from_first| self.first + u64::from(from_first);
         (seq(stat.first), seq(stat.last))
@@ -176,7 +177,7 @@ impl Index {
         self.topics.get(topic).map(|stat| self.stat_of(stat))
     }
 
-    /// The topics that `filter` matches, each once.
+    /// Returns the topics that match `filter`, each once.
     pub(crate) fn matching<'a>(
         &'a self,
         filter: &'a Filter,
@@ -184,7 +185,7 @@ impl Index {
         matching(&self.topics, filter).map(|(topic, stat)| (topic, self.stat_of(stat)))
     }
 
-    /// The events of a topic in (after, upto], in order.
+    /// Returns the events of a topic in (after, upto], in order.
     pub(crate) fn slots(&self, stat: &Stat, after: u64, upto: u64) -> io::Result<Vec<Slot>> {
         let Some(upto) = upto.checked_sub(self.first) else {
             return Ok(Vec::new());
@@ -206,7 +207,7 @@ impl Index {
         }
     }
 
-    /// The figures of a topic; in memory they are kept up to date by the slots themselves.
+    /// Returns the figures of a topic. In memory its slots have the current ones.
     fn stat_of(&self, stat: &Stat) -> Stat {
         let Slots::Memory(lists) = &self.slots else {
             return *stat;
@@ -222,12 +223,12 @@ impl Index {
     }
 }
 
-/// What an event counts in limits on bytes.
+/// Returns the bytes of an event that count for limits.
 pub(crate) fn event_bytes(topic: &str, kind: &str, data: &[u8]) -> u32 {
     u32::try_from(topic.len() + kind.len() + data.len()).unwrap_or(u32::MAX)
 }
 
-/// The topics of a map that `filter` matches, each once.
+/// Returns the topics of a map that match `filter`, each once.
 pub(crate) fn matching<'a, V>(
     map: &'a TopicMap<V>,
     filter: &'a Filter,

@@ -1,4 +1,4 @@
-//! Files, as far as a store needs them: real ones, or ones in memory that fail on demand.
+//! [`Io`]: the files of a store, on disk or in memory.
 
 mod lock;
 #[cfg(feature = "testing")]
@@ -12,97 +12,99 @@ pub use system::StdIo;
 
 /// A directory of files with flat names.
 ///
-/// A store calls it from the thread that appends, and from those that read. What is written is on the
-/// disk for good only after [`IoFile::sync_data`], and names only after [`sync_dir`](Io::sync_dir).
+/// A store calls it from the thread that appends and from those that read. Written bytes are
+/// durable only after [`IoFile::sync_data`], and changed names only after
+/// [`sync_dir`](Io::sync_dir).
 pub trait Io: Send + Sync {
-    /// Makes an empty file, also where there is one, for reading and writing.
+    /// Creates an empty file for reading and writing. An existing file is emptied.
     ///
     /// # Errors
-    /// Those of the system.
+    /// The error of the system.
     fn create(&self, name: &str) -> io::Result<Arc<dyn IoFile>>;
 
-    /// Opens a file that exists, for reading and writing.
+    /// Opens an existing file for reading and writing.
     ///
     /// # Errors
-    /// Those of the system; `NotFound` if there is none.
+    /// The error of the system; `NotFound` if it does not exist.
     fn open(&self, name: &str) -> io::Result<Arc<dyn IoFile>>;
 
-    /// Removes a file. Those who have it open go on reading.
+    /// Removes a file. Open handles can still read it.
     ///
     /// # Errors
-    /// Those of the system.
+    /// The error of the system.
     fn remove(&self, name: &str) -> io::Result<()>;
 
-    /// Gives a file another name, in one step, also where there is one of that name.
+    /// Renames a file in one step, and replaces one with that name.
     ///
     /// # Errors
-    /// Those of the system.
+    /// The error of the system.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
-    /// The names of all files, in any order.
+    /// Lists the names of all files, in any order.
     ///
     /// # Errors
-    /// Those of the system.
+    /// The error of the system.
     fn list(&self) -> io::Result<Vec<String>>;
 
-    /// Makes names that were made, changed and removed last.
+    /// Makes changes of names durable.
     ///
     /// # Errors
-    /// Those of the system.
+    /// The error of the system.
     fn sync_dir(&self) -> io::Result<()>;
 
-    /// Takes the directory for oneself until the guard is dropped, and notes for others what for.
+    /// Locks the directory until the guard is dropped, and records the purpose for others.
     ///
     /// # Errors
-    /// [`LockError::Held`] if someone else has it.
+    /// [`LockError::Held`] if it is already locked.
     fn lock(&self, purpose: &str) -> Result<Box<dyn Lock>, LockError>;
 }
 
 /// A file of an [`Io`].
 pub trait IoFile: Send + Sync {
-    /// Reads from `offset` on, as much as there is and fits; 0 at the end.
+    /// Reads from `offset` on, as much as there is and fits. Returns the number of bytes; 0 at the
+    /// end.
     ///
     /// # Errors
-    /// Those of the system.
+    /// The error of the system.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
 
-    /// Writes at `offset`, perhaps less than all, and says how much.
+    /// Writes at `offset`, possibly less than all. Returns the number of bytes.
     ///
     /// # Errors
-    /// Those of the system.
+    /// The error of the system.
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize>;
 
-    /// Makes everything written last, and the length of the file.
+    /// Makes all written bytes and the length of the file durable.
     ///
     /// # Errors
-    /// Those of the system. What was written before is then in an unknown state.
+    /// The error of the system. The state of what was written before is then unknown.
     fn sync_data(&self) -> io::Result<()>;
 
     /// Cuts the file to `len` bytes.
     ///
     /// # Errors
-    /// Those of the system.
+    /// The error of the system.
     fn truncate(&self, len: u64) -> io::Result<()>;
 
-    /// Whether it is the file with this device and number, whatever its name. `true` where files have none.
+    /// Returns whether it is the file with this device and inode number. `true` if files have none.
     ///
     /// # Errors
-    /// Those of the system.
+    /// The error of the system.
     fn is(&self, id: (u64, u64)) -> io::Result<bool> {
         let _ = id;
         Ok(true)
     }
 
-    /// Its length in bytes.
+    /// Returns the length in bytes.
     ///
     /// # Errors
-    /// Those of the system.
+    /// The error of the system.
     fn len(&self) -> io::Result<u64>;
 
-    /// Whether it has no bytes.
+    /// Returns whether the file is empty.
     ///
     /// # Errors
-    /// Those of [`len`](IoFile::len).
+    /// The errors of [`len`](IoFile::len).
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }
@@ -124,7 +126,7 @@ pub(crate) fn write_all(file: &dyn IoFile, mut buf: &[u8], mut offset: u64) -> i
     Ok(())
 }
 
-/// Reads into `buf` until it is full or the file ends, and says how much.
+/// Reads into `buf` until it is full or the file ends. Returns the number of bytes.
 pub(crate) fn read_full(file: &dyn IoFile, buf: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut done = 0;
     while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
@@ -138,8 +140,8 @@ pub(crate) fn read_full(file: &dyn IoFile, buf: &mut [u8], offset: u64) -> io::R
     Ok(done)
 }
 
-/// The bytes `offset .. offset + len`, of which there may be fewer. Whoever calls bounds `len` by
-/// the length of the file.
+/// Reads the bytes `offset .. offset + len`, or fewer at the end. The caller bounds `len` by the
+/// length of the file.
 pub(crate) fn read_range(file: &dyn IoFile, offset: u64, len: usize) -> io::Result<Vec<u8>> {
     let mut buf = vec![0; len];
     let read = read_full(file, &mut buf, offset)?;
@@ -147,7 +149,7 @@ pub(crate) fn read_range(file: &dyn IoFile, offset: u64, len: usize) -> io::Resu
     Ok(buf)
 }
 
-/// All of a file, unless it has more than `limit` bytes.
+/// Reads a whole file, unless it has more than `limit` bytes.
 pub(crate) fn read_file(file: &dyn IoFile, limit: u64) -> io::Result<Vec<u8>> {
     let len = file.len()?;
     if len > limit {
@@ -156,7 +158,7 @@ pub(crate) fn read_file(file: &dyn IoFile, limit: u64) -> io::Result<Vec<u8>> {
     read_range(file, 0, len as usize)
 }
 
-/// Replaces a file by one with these bytes, in one step. After an error either may stand.
+/// Replaces a file in one step. After an error, the old or the new file is there.
 pub(crate) fn replace(io: &dyn Io, name: &str, bytes: &[u8], sync: bool) -> io::Result<()> {
     let temporary = format!("{name}.tmp");
     let written = io.create(&temporary).and_then(|file| {
@@ -165,7 +167,7 @@ pub(crate) fn replace(io: &dyn Io, name: &str, bytes: &[u8], sync: bool) -> io::
     });
     let renamed = written.and_then(|()| io.rename(&temporary, name));
     if let Err(error) = renamed {
-        // What remains is removed at the next open.
+        // If this fails, the next open removes the file.
         let _ = io.remove(&temporary);
         return Err(error);
     }

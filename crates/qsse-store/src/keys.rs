@@ -1,5 +1,5 @@
-//! The keys of publishes: in the records of their events and, once those are off the disk, in a file
-//! that is replaced in one step before they go.
+//! The keys of publishes. They are in the records of their events. Before those are removed from
+//! the disk, their keys are saved in a file that is replaced in one step.
 //!
 //! ```text
 //! | prologue | keys u32 | key | key ... | checksum u32 |
@@ -22,22 +22,22 @@ use std::sync::Arc;
 
 const MAGIC: &[u8; 8] = b"qsse.key";
 pub(crate) const NAME: &str = "keys";
-/// Ten million of the longest.
+/// Ten million of the longest keys.
 const LIMIT: u64 = 1 << 30;
 
 /// A key with the seq and the time of its event.
 pub(crate) type Keyed = (PublishKey, u64, Timestamp);
 
-/// The keys that may still be asked for: those of events of this time.
+/// The dedup window: the times of the events whose keys may still be looked up.
 pub(crate) struct Window {
     oldest: u64,
     newest: u64,
-    /// The first of these events that is in a segment.
+    /// The first of these events in a segment.
     from: u64,
 }
 
 impl Window {
-    /// The window up to `newest`, the time of the newest event.
+    /// Returns the window that ends at `newest`, the time of the newest event.
     pub(crate) fn new(
         segments: &[Arc<Segment>],
         files: &Files,
@@ -53,18 +53,18 @@ impl Window {
         }
     }
 
-    /// Whether a record may have such keys.
+    /// Returns whether a record may have keys of the window.
     pub(crate) fn has(&self, record: &Record) -> bool {
         record.has_keys() && record.last_seq >= self.from
     }
 
-    /// A time after all keys of a segment.
+    /// Returns a time after all keys of a segment.
     pub(crate) fn after(&self, segment: &Segment) -> u64 {
         let latest = segment.times().map_or(0, |(_, latest)| latest.as_micros());
         latest.min(self.newest) + 1
     }
 
-    /// The time that counts for an event in a segment, of which the clock may have been wrong.
+    /// Returns the time that counts for an event of a segment, even if the clock was wrong.
     fn time(&self, time: Timestamp) -> Timestamp {
         match (self.oldest..=self.newest).contains(&time.as_micros()) {
             true => time,
@@ -73,15 +73,15 @@ impl Window {
     }
 }
 
-/// What is known of the keys of a store.
+/// The newest keys of a store.
 pub(crate) struct Newest {
-    /// The newest, in the order of their seqs; of a key that came twice the newer one.
+    /// The keys in the order of their seqs. Of a key that occurs twice this has the newer one.
     pub(crate) keys: Vec<Keyed>,
-    /// Nothing that was kept of them is damaged.
+    /// Whether the saved keys are undamaged.
     pub(crate) complete: bool,
 }
 
-/// Finds the newest keys of a store, whose newest event is of that time.
+/// Finds the newest keys of a store. `last_time` is the time of its newest event.
 pub(crate) fn newest(
     segments: &[Arc<Segment>],
     files: &Files,
@@ -124,7 +124,7 @@ pub(crate) fn newest(
     Ok(Newest { keys, complete })
 }
 
-/// Makes the keys of a segment last that is about to be removed, those that may be asked for.
+/// Saves the keys of the window that are in a segment, before it is removed.
 pub(crate) fn save(
     segment: &Arc<Segment>,
     files: &Files,
@@ -142,7 +142,7 @@ pub(crate) fn save(
     if keys.is_empty() {
         return Ok(());
     }
-    // Of a file that cannot be read nothing can be kept.
+    // If the file cannot be read, its keys are lost.
     let removed = read(&*files.io, files.seal).unwrap_or_default();
     let mut removed = removed.unwrap_or_default();
     removed.retain(|(.., time)| time.as_micros() >= window.oldest);
@@ -153,7 +153,7 @@ pub(crate) fn save(
         .map_err(StoreError::io("write the keys of what is removed"))
 }
 
-/// The records with keys that may be asked for.
+/// Returns the records that may have keys of the window.
 fn records(segment: &Arc<Segment>, files: &Files, window: &Window) -> io::Result<Vec<Record>> {
     let asked = |record: &&Record| window.has(record);
     segment.index(files, |index| {
@@ -161,7 +161,7 @@ fn records(segment: &Arc<Segment>, files: &Files, window: &Window) -> io::Result
     })
 }
 
-/// The keys of a record that may be asked for; none, if it is damaged.
+/// Returns the keys of the window in a record; none if it is damaged.
 fn of_record(
     segment: &Arc<Segment>,
     record: &Record,
@@ -185,7 +185,7 @@ fn of_record(
     Ok(found)
 }
 
-/// What the file has; `None` if it is damaged.
+/// Reads the file; `None` if it is damaged.
 fn read(io: &dyn Io, seal: Seal) -> Result<Option<Vec<Keyed>>, OpenError> {
     let bytes = match io.open(NAME).and_then(|file| read_file(&*file, LIMIT)) {
         Ok(bytes) => bytes,
@@ -204,7 +204,7 @@ fn read(io: &dyn Io, seal: Seal) -> Result<Option<Vec<Keyed>>, OpenError> {
 fn encode(keys: &[Keyed], seal: Seal) -> Vec<u8> {
     let mut out = Vec::new();
     put_prologue(&mut out, MAGIC);
-    // Bounded by `max_keys`, and by LIMIT when it is read.
+    // Bounded by `max_keys` here, and by LIMIT when it is read.
     out.extend_from_slice(&(keys.len() as u32).to_le_bytes());
     for (key, seq, time) in keys {
         out.extend_from_slice(&seq.to_le_bytes());

@@ -1,41 +1,42 @@
 //! The durable event log of qsse: one sequence of events on disk.
 //!
-//! Events are written in batches, exactly as they go over the wire, each behind a header with its seqs
-//! and checksums. A run of such records is a segment file; the last segment is written to, the others
-//! have an index that says where each topic's events are. Two small files say which seqs may have been
-//! given out, and one says up to where each topic's events were removed.
+//! Events are written in batches, in the same form as on the wire. Each batch follows a header with
+//! its seqs and checksums, and together they are a record. A segment is a file of records. The last
+//! segment is being written. The others have an index that says where the events of each topic are.
+//! Two small files say which seqs may have been used, and one file has the floor of each topic.
 //!
 //! # Writing
-//! There is one [`Store`] of a directory. [`append`](Store::append) hands events to the operating
-//! system, [`sync`](Store::sync) makes them last: several appends, one sync is a group commit. A seq is
-//! told to anyone only after [`reserve`](Store::reserve) or `append` has leased it, so that no seq ever
-//! names two events. All calls block; give the store a thread of its own.
+//! A directory has one [`Store`]. [`append`](Store::append) passes events to the operating system,
+//! and [`sync`](Store::sync) makes them durable. Several appends with one sync are a group commit.
+//! A seq may be used only after [`reserve`](Store::reserve) or `append` has leased it, so that no
+//! seq ever names two events. All calls block, so use a thread for the store.
 //!
 //! # Reading
-//! A [`Reader`] is cheap, and there may be many. [`read`](Reader::read) takes a filter and a position and
-//! gives batches, what is lost, and the next position. What retention removed is told by a floor for
-//! each filter: a cursor below it meets a gap.
+//! A [`Reader`] is cheap, and there may be many. [`read`](Reader::read) takes a filter and a
+//! position, and returns batches, lost ranges and the next position. Each filter has a floor: a
+//! cursor below it gets a gap, because retention has removed events.
 //!
-//! # What may go wrong
-//! | what | then |
-//! |---|---|
-//! | the process or the machine dies | the torn end is cut off; seqs go on above the lease, and the gap is told |
-//! | a write fails, or the disk is full | the append is undone as a whole and may be tried again; reading goes on |
-//! | a sync fails | [`StoreError::Failed`] until the store is opened anew, which writes the end once more |
-//! | the directory, the lock or the last segment is removed or renamed | [`StoreError::Failed`], before anything more is acknowledged |
-//! | a record is damaged | its seqs are lost, and told; those around it are read |
-//! | an index is lost or damaged | it is made anew from its segment |
-//! | the floors are lost | every cursor meets a gap; no event is lost |
-//! | the keys of removed events are lost | [`Recovered::keys_age`] says that none may be relied on |
-//! | one meta file is lost or damaged | the other one is as good |
-//! | both are | [`OpenError::Meta`]: nobody knows which seqs were given out |
+//! # Failures
+//! - The process or the machine crashes: the torn end is cut off. Seqs continue above the lease,
+//!   which leaves a gap.
+//! - A write fails, or the disk is full: the append is undone as a whole and may be retried. Reading
+//!   continues.
+//! - A sync fails: [`StoreError::Failed`] until the store is opened again, which rewrites the end.
+//! - The directory, the lock or the last segment is removed or renamed: [`StoreError::Failed`],
+//!   before anything else is acknowledged.
+//! - A record is damaged: its seqs are reported as lost, and the other records are read.
+//! - An index is lost or damaged: it is rebuilt from its segment.
+//! - The floors are lost: every cursor gets a gap, and no event is lost.
+//! - The keys of removed events are lost: [`Recovered::keys_age`] says that no key is certain.
+//! - One meta file is lost or damaged: the other one is used. Both are:
+//!   [`OpenError::Meta`], because it is unknown which seqs were used.
 //!
 //! # Features
 //! - `testing`: `io::mem::MemIo`, files in memory that fail and crash on demand.
 #![deny(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "the outputs belong to the program, and printing panics where nobody reads"
+    reason = "the outputs belong to the program, and printing panics if they are closed"
 )]
 
 mod entry;

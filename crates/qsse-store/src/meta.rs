@@ -1,4 +1,4 @@
-//! Which seqs were given out, and in which epochs: two files that are written over in place.
+//! The used seqs and their epochs, in two files that are overwritten in place.
 //!
 //! ```text
 //! | prologue | store u64 | salt u64 | number u64 | mark u64 | clean head u64
@@ -7,12 +7,12 @@
 //! epoch: | epoch u64 | first seq u64 |
 //! ```
 //!
-//! `store` is a number that the store was made with. Each open adds an epoch, whose first seq is the one after all that may have been given out
-//! before. The files have room for the most epochs from the beginning, so that a full disk keeps no
-//! store from being opened.
+//! `store` is a number that is chosen when the store is created. Each open adds an epoch. Its first
+//! seq is the one after all that may have been used before. The files have room for the most epochs
+//! from the beginning, so that a store can be opened on a full disk.
 //!
-//! Each change is written and synced in both, one after the other, before it counts. So one may be
-//! torn or rot without harm, and the newer of two good ones says no less than what counted.
+//! A change counts only after it was written and synced in both files, one after the other. So
+//! either file may be torn or decay, and the newer good one has everything that counts.
 
 use crate::error::OpenError;
 use crate::format::{Fields, PROLOGUE, Prologue, prologue, put_prologue};
@@ -24,38 +24,40 @@ use std::sync::Arc;
 
 const MAGIC: &[u8; 8] = b"qsse.met";
 const NAMES: [&str; 2] = ["meta.0", "meta.1"];
-/// What stands before the epochs.
+/// The length of the fields before the epochs.
 const FIXED: usize = PROLOGUE + 7 * 8 + 2 * 4;
 const EPOCH: usize = 16;
 /// The most epochs that a store remembers.
 const MAX_EPOCHS: usize = 1_024;
-/// The length of a file that has room for as many.
+/// The length of a file with room for the most epochs.
 const ROOM: usize = FIXED + MAX_EPOCHS * EPOCH + 4;
 
 /// The epochs of a store, each with the first seq that an event of it may have, in order.
 pub(crate) type Epochs = Arc<[(Epoch, u64)]>;
 
-/// What the files say.
+/// The contents of the files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct State {
-    /// The number that the store was made with.
+    /// The number that was chosen when the store was created.
     pub(crate) store: u64,
     pub(crate) salt: u64,
-    /// Grows with each change.
+    /// Rises with each change.
     pub(crate) number: u64,
-    /// Seqs up to here may have been given out.
+    /// Seqs up to here may have been used.
     pub(crate) mark: u64,
-    /// After a clean end: the last seq that was.
+    /// The last used seq, after a clean end.
     pub(crate) clean: Option<u64>,
-    /// Events of any topic may have been removed up to here: for when there is no room for floors.
+    /// Events of any topic may have been removed up to here. Used if there is no room for the
+    /// floors.
     pub(crate) missing: u64,
-    /// Keys of events before this time may have been removed: for when there is no room for them.
+    /// Keys of events before this time may have been removed. Used if there is no room for them.
     pub(crate) keys_from: u64,
     pub(crate) epochs: Epochs,
 }
 
 impl State {
-    /// With a further epoch, for the seqs from `first` on. One that the store had before is counted up.
+    /// Adds an epoch for the seqs from `first` on. If the store already has it, the next free
+    /// number is used.
     pub(crate) fn begin_epoch(&self, mut epoch: Epoch, first: u64) -> Self {
         let mut epochs = self.epochs.to_vec();
         while epochs.iter().any(|(known, _)| *known == epoch) {
@@ -77,23 +79,23 @@ impl State {
 /// A file and its name.
 type Named = (&'static str, Arc<dyn IoFile>);
 
-/// The two files.
+/// The two meta files.
 pub(crate) struct Meta {
-    /// In the order of writing, by their names: one that is damaged comes first, while the other still stands.
+    /// In the order in which they are written: a damaged file first, while the other one is good.
     files: [Named; 2],
     state: State,
 }
 
 /// Why a change does not count.
 pub(crate) enum WriteError {
-    /// It was not written, and may be tried again.
+    /// It was not written and may be retried.
     Write(io::Error),
-    /// Nobody knows what is on the disk.
+    /// The state of the disk is unknown.
     Sync(io::Error),
 }
 
 impl Meta {
-    /// The files of the directory; `None` if there is no good one.
+    /// Opens the files of the directory; `None` if no good one exists.
     pub(crate) fn open(io: &dyn Io) -> Result<Option<Self>, OpenError> {
         let error = || OpenError::io("read its meta files");
         let mut best: Option<State> = None;
@@ -122,7 +124,7 @@ impl Meta {
         };
         let mut files = open_both(io).map_err(error())?;
         for (_, file) in &files {
-            // Without room for it now, there may be some when it is needed.
+            // If there is no room now, there may be some when it is needed.
             let _ = make_room(&**file);
         }
         if best_is_first {
@@ -131,7 +133,7 @@ impl Meta {
         Ok(Some(Self { files, state }))
     }
 
-    /// Makes the files of a new store.
+    /// Creates the files of a new store.
     pub(crate) fn create(io: &dyn Io, store: u64, salt: u64) -> Result<Self, OpenError> {
         let error = || OpenError::io("make its meta files");
         let state = State {
@@ -164,7 +166,7 @@ impl Meta {
         self.state.clone()
     }
 
-    /// Whether both files were taken away: without one of them the store does not open again.
+    /// Returns whether both files were removed or replaced. One is enough to open the store.
     pub(crate) fn lost(&self, lock: &dyn Lock) -> Option<Lost> {
         let gone = |(name, file): &Named| lock.is_lost(name, &**file);
         let lost = self.files.iter().all(gone);
@@ -173,11 +175,11 @@ impl Meta {
         })
     }
 
-    /// Makes a change last, in both files.
+    /// Writes a change to both files.
     pub(crate) fn write(&mut self, state: State) -> Result<(), WriteError> {
         let number = self.state.number + 1;
         let state = State { number, ..state };
-        // A number is used once, also if writing it fails half way.
+        // A number is used once, even if writing it fails halfway.
         self.state.number = number;
         let bytes = encode(&state);
         for (_, file) in &self.files {
@@ -200,7 +202,7 @@ fn open_both(io: &dyn Io) -> io::Result<[Named; 2]> {
     Ok([first?, second?])
 }
 
-/// Makes a file as long as it can get.
+/// Makes a file as long as possible, up to its greatest length.
 fn make_room(file: &dyn IoFile) -> io::Result<()> {
     let len = file.len()?;
     let missing = (ROOM as u64).saturating_sub(len);
@@ -295,7 +297,7 @@ mod tests {
     #[test]
     fn of_too_many_epochs_those_without_events_go_first() {
         let (mut full, most) = (state(), MAX_EPOCHS as u64);
-        // Number 7 has no event: number 8 begins where it does.
+        // Number 7 has no event, because number 8 begins at the same seq.
         for number in 0..most {
             let first = if number < 8 { number } else { number - 1 };
             full = full.begin_epoch(Epoch::new(100 + number), first);

@@ -1,4 +1,4 @@
-//! What a store is told when it is opened, and what it shall keep.
+//! How to open a store, and what it retains.
 
 use qsse_proto::{Epoch, Timestamp};
 use qsse_topic::Pattern;
@@ -9,45 +9,50 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Options {
-    /// The epoch of what is appended from this open to the next. It must be random: what tells these events from those that
-    /// another copy of the store has under the same seqs. One that the store had before is counted up.
+    /// The epoch of what is appended from this open to the next. It must be random, because it
+    /// distinguishes these events from those with the same seqs in another copy of the store. If
+    /// the store already has this epoch, the next free number is used.
     pub epoch: Epoch,
-    /// The wall clock at this open. An event of a later time was stamped by a clock that was ahead, and is as old as the
-    /// open. By default no time is.
+    /// The wall clock at this open. An event with a later time has the time of a clock that was
+    /// ahead, and counts as of the open. By default no time is later.
     pub now: Timestamp,
-    /// A random number that goes into every checksum of a store made by this open, so that nobody can
-    /// publish data that is later mistaken for a record. From the standard library's hash keys by
-    /// default; tests that want equal files set it.
+    /// A random number for the checksums of a store that this open creates, so that nobody can
+    /// publish data that passes for a record. The default comes from the hash keys of the standard
+    /// library. Set it in tests that need equal files.
     pub salt_if_new: u64,
-    /// What a second one that wants to open the directory is told, such as `qsse serve, process 12`.
+    /// Who uses the store, for the error of a second open, such as `qsse serve, process 12`.
     pub purpose: String,
-    /// A segment is closed when it has grown to this many bytes. Default 64 MiB, at least 4 KiB, at
-    /// most 1 GiB. Only a single entry that is longer goes past it.
+    /// The length at which a segment is closed, from 4 KiB to 1 GiB. The default is 64 MiB. Only a
+    /// single longer entry exceeds it.
     pub segment_bytes: u64,
-    /// How many seqs are leased ahead at once: the size of the gap after an unclean end. Default
-    /// 1,048,576, at most 2^30.
+    /// How many seqs are leased at once, which is the size of the gap after an unclean end. The
+    /// default is 1,048,576, and the most is 2^30.
     ///
-    /// With 0, [`Store::append`](crate::Store::append) leases nothing, and there is no gap: for those who tell a
-    /// seq to nobody before it is synced.
+    /// With 0, [`Store::append`](crate::Store::append) leases nothing, and there is no gap. Use
+    /// this only if no seq is shown to anyone before it is synced.
     pub lease: u64,
-    /// Indexes of closed segments kept in memory, each about 56 bytes for a record and 150 for a
-    /// topic. Default 16.
+    /// How many indexes of closed segments stay in memory. An index takes about 56 bytes for each
+    /// record and 150 for each topic. The default is 16.
     pub max_cached_indexes: usize,
-    /// Floors kept for topics that have no event any more. Default 65,536. Beyond it the oldest are
-    /// forgotten, and a cursor below those meets a gap on any topic.
+    /// How many floors of topics without events are remembered. The default is 65,536. Beyond that
+    /// the oldest are forgotten, and a cursor below them gets a gap on any topic.
     pub max_idle_floors: usize,
-    /// Most keys told by [`Recovered::keys`](crate::Recovered::keys). Default 100,000.
+    /// Most keys in [`Recovered::keys`](crate::Recovered::keys). The default is 100,000.
     pub max_keys: usize,
-    /// The age of the oldest key told, counted from the newest event. Default 2 minutes.
+    /// Greatest age of a key in [`Recovered::keys`](crate::Recovered::keys), counted from the
+    /// newest event. The default is 2 minutes.
     pub keys_age: Duration,
-    /// Most publishers whose numbers are told by [`Recovered::publishers`](crate::Recovered::publishers). Default 10,000.
+    /// Most publishers in [`Recovered::publishers`](crate::Recovered::publishers). The default is
+    /// 10,000.
     pub max_publishers: usize,
-    /// How long ago, counted from the newest event, a publisher that is told may have been active last. Default 10 minutes.
+    /// How long ago, counted from the newest event, a publisher in
+    /// [`Recovered::publishers`](crate::Recovered::publishers) may have been active last. The
+    /// default is 10 minutes.
     pub publishers_age: Duration,
 }
 
 impl Options {
-    /// The defaults, with the epoch of this open.
+    /// Creates options with the defaults and this epoch.
     pub fn new(epoch: Epoch) -> Self {
         Self {
             epoch,
@@ -135,7 +140,7 @@ impl Options {
         self
     }
 
-    /// [`keys_age`](Self::keys_age) in microseconds, as times are.
+    /// Returns [`keys_age`](Self::keys_age) in microseconds.
     pub(crate) fn keys_age_micros(&self) -> u64 {
         u64::try_from(self.keys_age.as_micros()).unwrap_or(u64::MAX)
     }
@@ -148,19 +153,20 @@ impl Options {
     }
 }
 
-/// What a store keeps. Each limit that is set holds by itself.
+/// What a store retains. Each limit applies by itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Retention {
-    /// Most bytes of all files together: segments, their indexes, floors and keys; the two meta files have 33 KB beside. Whole segments go, the oldest
-    /// first; the one that is written to stays, so make this several times [`Options::segment_bytes`].
+    /// Most bytes of all files together: segments, their indexes, floors and keys. The two meta
+    /// files take 33 KB more. Whole segments are removed, the oldest first. The segment that is
+    /// being written stays, so choose a multiple of [`Options::segment_bytes`].
     pub max_bytes: Option<u64>,
     /// Most events of all topics together.
     pub max_events: Option<u64>,
     /// Greatest age of an event.
     pub max_age: Option<Duration>,
-    /// Limits for each single topic that a pattern matches. The first rule that matches a topic counts
-    /// for it, so exceptions stand before what they are exceptions of.
+    /// Limits for the topics of patterns. The first rule that matches a topic applies to it, so put
+    /// exceptions first.
     pub topics: Vec<TopicRetention>,
 }
 
@@ -168,7 +174,7 @@ pub struct Retention {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TopicRetention {
-    /// Which topics.
+    /// The pattern of the topics.
     pub pattern: Pattern,
     /// Most events of one topic.
     pub max_events: Option<u64>,
@@ -179,7 +185,7 @@ pub struct TopicRetention {
 }
 
 impl TopicRetention {
-    /// A rule without limits yet.
+    /// Creates a rule without limits.
     pub fn new(pattern: Pattern) -> Self {
         Self {
             pattern,
@@ -233,7 +239,7 @@ impl Retention {
         self
     }
 
-    /// Adds a rule behind the others.
+    /// Adds a rule after the others.
     #[must_use]
     pub fn topic(mut self, rule: TopicRetention) -> Self {
         self.topics.push(rule);
@@ -241,19 +247,19 @@ impl Retention {
     }
 }
 
-/// The time that ages are measured by. No wall clock is in it.
+/// The time by which ages are measured. It does not depend on a wall clock.
 ///
-/// An event appended since the store was opened is as old as the first call of
-/// [`retain`](crate::Store::retain) that saw it. One from before is as old as it was when the last
-/// event was written, by their times, and `closed`, and `since_open` together. So a wall clock that
-/// jumps changes no age while the store is open, and after a restart only as far as the caller lets it
-/// by `closed`.
+/// The age of an event that was appended since the open counts from the first call of
+/// [`retain`](crate::Store::retain) that saw it. The age of an earlier event is the sum of its age
+/// when the last event was written, by their times, of `closed` and of `since_open`. So a jump of
+/// the wall clock changes no age while the store is open. After a restart it changes ages only as
+/// far as the caller allows by `closed`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Age {
-    /// How long the store has been open, by a monotonic clock.
+    /// The time since the open, by a monotonic clock.
     pub since_open: Duration,
-    /// How long before the open the last event was written, as far as the caller believes it: the wall
-    /// clock then minus [`Recovered::last_time`](crate::Recovered::last_time), or less where that is
-    /// too long to be true. Zero never wipes anything early.
+    /// The time between the last event and the open, as far as the caller believes it: the wall
+    /// clock at the open minus [`Recovered::last_time`](crate::Recovered::last_time), or less if
+    /// that is too long to be true. With zero nothing is removed too early.
     pub closed: Duration,
 }

@@ -1,8 +1,10 @@
-//! What each publisher has published: in the records of its events, and in a file with all of it up to some seq.
+//! The runs of publishers. They are in the records of their events, and in a file that has all of
+//! them up to some seq.
 //!
-//! The file is replaced whenever a segment is begun, so that an open reads only the records behind it; and before records go off the
-//! disk that it does not cover. Where it cannot be written, and where something behind it is missing, it is not known what was taken:
-//! then nothing is said to be complete.
+//! The file is replaced whenever a segment is begun, so that an open reads only the records after
+//! it. It is also replaced before records that it does not cover are removed from the disk. If it
+//! cannot be written, or something after it is missing, it is unknown what was taken, and the table
+//! is incomplete.
 //!
 //! ```text
 //! | prologue | through u64 | from u64 | publishers u32 | publisher ... | checksum u32 |
@@ -24,35 +26,37 @@ use std::time::Duration;
 
 const MAGIC: &[u8; 8] = b"qsse.pub";
 const NAME: &str = "publishers";
-/// Ten million of the shortest.
+/// Ten million publishers with the fewest runs.
 const LIMIT: u64 = 1 << 30;
-/// Runs kept of each publisher, the newest.
+/// How many of the newest runs of each publisher are remembered.
 const RUNS: usize = 16;
 
-/// What is known of a publisher.
+/// What a store knows of a publisher.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PublisherState {
-    /// Which one.
+    /// The publisher.
     pub id: [u8; 16],
-    /// The last number that it had published under.
+    /// The number of its last publish.
     pub last: u64,
-    /// Whether it has published nothing above that. It is not known where records are lost.
+    /// Whether it is certain that no later publish was taken. It is not certain if records are
+    /// lost.
     pub certain: bool,
-    /// The newest of what it published, in order.
+    /// Its newest runs, in order.
     pub runs: Vec<PublisherRun>,
 }
 
 /// The publishers of a store.
 pub(crate) struct Table {
     known: HashMap<[u8; 16], Known>,
-    /// Those that were active last before this time may be forgotten.
+    /// Publishers that were active last before this time may be forgotten.
     from: u64,
-    /// The latest time so far. What is published by a clock that was set back counts as of this time: then nothing is forgotten early.
+    /// The latest time so far. Publishes with the time of a clock that was set back count as of
+    /// this time, so that nothing is forgotten early.
     latest: u64,
-    /// The file has all of it through this seq.
+    /// The file covers everything through this seq.
     through: u64,
-    /// Something of it may be missing.
+    /// Whether nothing is missing.
     complete: bool,
     most: usize,
 }
@@ -65,7 +69,7 @@ struct Known {
 }
 
 impl Table {
-    /// Finds what is known: what the file says, and the records behind it.
+    /// Reads the file and the records after it.
     pub(crate) fn open(
         segments: &[Arc<Segment>],
         files: &Files,
@@ -80,7 +84,7 @@ impl Table {
         };
         table.most = options.max_publishers;
         let first = segments.first().map_or(1, |segment| segment.first);
-        // Records behind the file are off the disk.
+        // Records that the file does not cover have been removed.
         let mut gap = first > table.through + 1;
         for segment in segments {
             if segment.end() <= table.through {
@@ -109,7 +113,8 @@ impl Table {
         }
         if gap {
             table.complete = false;
-            // Those that came in behind the gap are known by their own records, but there may be others behind those.
+            // Publishers after the gap are known by their own records, but the gap may have had
+            // later ones.
             table
                 .known
                 .values_mut()
@@ -129,7 +134,7 @@ impl Table {
         }
     }
 
-    /// All of them, for the next process.
+    /// Returns all publishers, for the next process.
     pub(crate) fn states(&self) -> Vec<PublisherState> {
         let known = self.known.iter().map(|(id, known)| PublisherState {
             id: *id,
@@ -143,7 +148,7 @@ impl Table {
         all
     }
 
-    /// How long ago, counted from `last_time`, a publisher may have been active last to be known.
+    /// Returns how long ago, counted from `last_time`, a known publisher may have been active last.
     pub(crate) fn age(&self, options: &Options, last_time: u64) -> Duration {
         if !self.complete || options.max_publishers == 0 {
             return Duration::ZERO;
@@ -157,7 +162,7 @@ impl Table {
         }
     }
 
-    /// Notes what was published, of the next events, the last of which is of that time.
+    /// Adds the runs of the next events. `time` is the time of the last of them.
     pub(crate) fn take(&mut self, runs: &[PublisherRun], time: u64) {
         self.latest = self.latest.max(time);
         if self.most > 0 {
@@ -189,7 +194,7 @@ impl Table {
         }
     }
 
-    /// Forgets the most idle ones of too many.
+    /// Forgets the most idle publishers if there are too many.
     fn forget(&mut self) {
         let surplus = self.known.len().saturating_sub(self.most);
         if surplus == 0 {
@@ -206,12 +211,13 @@ impl Table {
         }
     }
 
-    /// Whether the file covers everything through that seq.
+    /// Returns whether the file covers everything through this seq.
     pub(crate) fn covers(&self, seq: u64) -> bool {
         seq <= self.through
     }
 
-    /// Replaces the file: it then covers everything through `seq`, which all of the table must be.
+    /// Replaces the file, which then covers everything through `seq`. The table must have all of
+    /// it.
     pub(crate) fn write(
         &mut self,
         io: &dyn Io,
@@ -225,7 +231,7 @@ impl Table {
         if self.known.len() < before {
             self.from = self.from.max(oldest);
         }
-        // A loss before the file was written is as lost afterwards.
+        // A loss from before the file was written stays a loss.
         let from = if self.complete { self.from } else { u64::MAX };
         let bytes = encode(&self.known, seq, from, seal);
         replace(io, NAME, &bytes, true).map_err(StoreError::io("write its publishers"))?;
@@ -235,14 +241,14 @@ impl Table {
 }
 
 impl Known {
-    /// The seq of its last event.
+    /// Returns the seq after its last event.
     fn active(&self) -> u64 {
         let last = self.runs.back();
         last.map_or(0, |run| run.first.saturating_add(u64::from(run.events)))
     }
 }
 
-/// What the file says; nothing, if there is none, and `None` if it is damaged.
+/// Reads the file: an empty table if there is none, and `None` if it is damaged.
 fn read(io: &dyn Io, seal: Seal) -> Result<Option<Table>, OpenError> {
     let bytes = match io.open(NAME).and_then(|file| read_file(&*file, LIMIT)) {
         Ok(bytes) => bytes,
@@ -263,7 +269,7 @@ fn encode(known: &HashMap<[u8; 16], Known>, through: u64, from: u64, seal: Seal)
     put_prologue(&mut out, MAGIC);
     out.extend_from_slice(&through.to_le_bytes());
     out.extend_from_slice(&from.to_le_bytes());
-    // Bounded by `max_publishers`, and by LIMIT when it is read.
+    // Bounded by `max_publishers` here, and by LIMIT when it is read.
     out.extend_from_slice(&(known.len() as u32).to_le_bytes());
     for (id, known) in known {
         out.extend_from_slice(id);

@@ -1,4 +1,4 @@
-//! Reading events again, while others are appended.
+//! [`Reader`]: reads events while others are appended.
 
 mod plan;
 mod query;
@@ -15,35 +15,36 @@ use qsse_topic::{Filter, PatternRef, Topic, TopicRef};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// A handle for reading. A clone is cheap, and each thread may have its own; none waits for an append.
+/// A handle for reading. Clones are cheap, and each thread may have its own. Reading never waits
+/// for an append.
 #[derive(Clone)]
 pub struct Reader {
     pub(crate) shared: Arc<Shared>,
 }
 
-/// What a read found.
+/// Events that were read, and what is missing between them.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct StoredEvents {
     /// The matching events, in order.
     pub batches: Vec<Batch>,
-    /// Seqs of which matching events may be lost, by damage or an unclean end, each as (after, to],
-    /// in order. None of them lies within a batch.
+    /// Seqs of matching events that may be lost by damage or an unclean end, each as (after, to],
+    /// in order. No range lies within a batch.
     pub lost: Vec<(u64, u64)>,
-    /// Everything up to here has been looked at: the `after` of the next read.
+    /// The read is complete up to here: the `after` of the next read.
     pub through: u64,
-    /// If this is above the `after` that was asked for, matching events up to here may have been
-    /// removed; those that were kept are among the batches. Otherwise it may be anything below.
+    /// If above the requested `after`: matching events up to here may have been removed, and those
+    /// that are retained are in the batches. Otherwise any seq that is not above it.
     pub floor: u64,
 }
 
-/// The most bytes of a file that are read in one piece, if no single record is longer.
+/// The most bytes that are read at once, unless a single record is longer.
 const CHUNK: u64 = 256 << 10;
-/// The most bytes that one call reads, about.
+/// The most bytes that one call reads, approximately.
 const READ_BYTES: u64 = 4 << 20;
-/// The most segments that one call looks at.
+/// The most segments that one call searches.
 const SEGMENTS: usize = 16;
-/// Batches of this size are given out as they were stored; smaller ones are put together.
+/// Batches of at least this size are returned as they were stored. Smaller ones are combined.
 const WHOLE_BATCH: usize = 1 << 10;
 
 impl Reader {
@@ -51,20 +52,21 @@ impl Reader {
         Self { shared }
     }
 
-    /// Whether the store can take events.
+    /// Returns whether the store can take events.
     pub fn health(&self) -> Health {
         self.shared.health.lock().clone()
     }
 
-    /// The events in (after, upto] that `filter` matches, until about `budget` bytes of them are found.
+    /// Reads the events in (after, upto] that match `filter`, until about `budget` bytes are found.
     ///
-    /// It does a bounded amount of work, so it may find nothing and still have moved: call it again
-    /// with `after` as its [`through`](StoredEvents::through) until that is `upto`, or no longer moves because
-    /// nothing was appended beyond. Damage ends nothing: it is told, and the rest is read. So are
-    /// files that the system cannot read now; another call may find them well.
+    /// One call does a limited amount of work, so it may advance without finding anything. Call it
+    /// again with [`through`](StoredEvents::through) as `after`, until that is `upto` or no longer
+    /// advances because nothing later was appended. Damage does not end a read: it is reported, and
+    /// the rest is read. Files that the system cannot read now are reported in the same way, and
+    /// another call may succeed.
     ///
-    /// Stored batches of 1 KiB and more that match as a whole are given out byte for byte, as slices
-    /// of what was read from the file.
+    /// Stored batches of at least 1 KiB that match as a whole are returned without copying, as
+    /// slices of the bytes that were read.
     pub fn read(&self, filter: &Filter, after: u64, upto: u64, budget: usize) -> StoredEvents {
         let known = self.shared.state.read().known;
         let mut reading = Reading {
@@ -88,21 +90,21 @@ impl Reader {
     }
 }
 
-/// A read under way.
+/// A read in progress.
 struct Reading<'a> {
     shared: &'a Shared,
     filter: &'a Filter,
-    /// The filter is `*`, or has it.
+    /// Whether the filter is or contains `*`.
     takes_all: bool,
     upto: u64,
     budget: usize,
-    /// Everything up to here has been dealt with.
+    /// Everything up to here is done.
     position: u64,
-    /// Events that were not stored as a batch of their own.
+    /// Events that are not returned in a batch of their own.
     open: Builder,
-    /// Bytes of batches sealed so far.
+    /// Bytes of the sealed batches so far.
     found: usize,
-    /// Bytes of files read so far.
+    /// Bytes read from files so far.
     read: u64,
     out: StoredEvents,
 }
@@ -121,7 +123,7 @@ impl Reading<'_> {
                 }
             };
             let begin = (segment.first - 1).min(self.upto);
-            // The events of segments that were removed have floors.
+            // The floors cover the events of removed segments.
             self.position = self.position.max(removed.min(begin));
             self.lose(begin);
             if self.position >= self.upto {
@@ -147,8 +149,8 @@ impl Reading<'_> {
         let upto = self.upto.min(segment.end());
         match self.plan(segment, upto) {
             Some(Plan::Sequence(records)) => self.sequence(segment, &records, upto),
-            Some(Plan::Places(items)) => self.places(segment, items, upto),
-            // Not even what is in it is known.
+            Some(Plan::Selected(items)) => self.selected(segment, items, upto),
+            // The contents of the segment are unknown.
             None => self.lose(upto),
         }
     }
@@ -173,7 +175,8 @@ impl Reading<'_> {
         }
     }
 
-    /// The floors of matching topics that are above the position. To be asked before an index is.
+    /// Returns the floors of matching topics that are above the position. Call it before reading an
+    /// index.
     fn floors(&self) -> HashMap<Topic, u64> {
         let state = self.shared.state.read();
         if state.topics.max_floor() <= self.position {
@@ -186,7 +189,7 @@ impl Reading<'_> {
             .collect()
     }
 
-    /// Reads records that follow one another.
+    /// Reads consecutive records.
     fn sequence(&mut self, segment: &Segment, records: &[Record], upto: u64) {
         let (Some(first), Some(last)) = (records.first(), records.last()) else {
             return self.lose(upto);
@@ -206,8 +209,8 @@ impl Reading<'_> {
         }
     }
 
-    /// Reads the events at some places.
-    fn places(&mut self, segment: &Segment, items: Vec<Item>, upto: u64) {
+    /// Reads selected records.
+    fn selected(&mut self, segment: &Segment, items: Vec<Item>, upto: u64) {
         for item in items {
             if self.is_enough() {
                 return;
@@ -245,7 +248,7 @@ impl Reading<'_> {
         self.position = self.position.max(end);
     }
 
-    /// Takes what matches of a batch: as it is, if that is all of it.
+    /// Takes the matching events of a batch: without copying if all of them match.
     fn take(&mut self, batch: &Batch, upto: u64) {
         let first = batch.first_seq();
         let within = first > self.position && batch.last_seq() <= upto;
@@ -270,11 +273,11 @@ impl Reading<'_> {
         });
     }
 
-    /// Whether every event of a batch matches and is kept.
+    /// Returns whether every event of a batch matches and is retained.
     fn is_wanted(&self, batch: &Batch) -> bool {
         let state = self.shared.state.read();
         if batch.first_seq() > state.topics.max_floor() && self.takes_all {
-            // All but the names that a wildcard in front never matches.
+            // A leading wildcard matches all names but these.
             return batch.topics().all(|name| !name.starts_with('$'));
         }
         batch.topics().all(|name| {
@@ -284,7 +287,7 @@ impl Reading<'_> {
         })
     }
 
-    /// For each topic of a batch up to where its events are removed, or `None` if it does not match.
+    /// Returns the floor of each topic of a batch, or `None` for one that does not match.
     fn floors_of<'b>(&self, batch: &'b Batch) -> HashMap<&'b str, Option<u64>> {
         let state = self.shared.state.read();
         let floor = |name| {
@@ -314,7 +317,7 @@ impl Reading<'_> {
         }
     }
 
-    /// Everything from the position through `to` is lost, if that is anything.
+    /// Reports everything after the position through `to` as lost, if that is anything.
     fn lose(&mut self, to: u64) {
         if to > self.position {
             self.seal();

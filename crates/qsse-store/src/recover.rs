@@ -46,14 +46,14 @@ pub struct Recovered {
     /// The newest keys with the seqs and times of their events, in order of the seqs. Of a key that
     /// occurs twice this has the newer one. See [`Options::max_keys`] and [`Options::keys_age`].
     pub keys: Vec<(PublishKey, u64, Timestamp)>,
-    /// The age up to which all keys are known, counted from `last_time` or [`Options::now`]. This is
-    /// [`Options::keys_age`], or less if keys of removed events could not be saved.
+    /// The age up to which all keys are known, counted from `last_time` or [`Options::now`]. This
+    /// is [`Options::keys_age`], or less if keys of removed events could not be saved.
     pub keys_age: Duration,
     /// The publishers that number their publishes, the most idle first. See
     /// [`Options::max_publishers`] and [`Options::publishers_age`].
     pub publishers: Vec<PublisherState>,
-    /// How long ago a publisher that is known may have been active last, counted from `last_time` or
-    /// [`Options::now`]. This is [`Options::publishers_age`], or less if there were too many
+    /// How long ago a publisher that is known may have been active last, counted from `last_time`
+    /// or [`Options::now`]. This is [`Options::publishers_age`], or less if there were too many
     /// publishers or some of their data is lost.
     pub publishers_age: Duration,
     /// Whether the store was closed, or is new.

@@ -1,4 +1,4 @@
-//! Finding the records of a segment again, also behind damage.
+//! Finds the records of a segment, even after damage.
 
 use crate::format::{self, ALIGN, MARK, RECORD_HEADER, Record, SEGMENT_HEADER, Seal, Sums};
 use crate::index::Index;
@@ -7,13 +7,13 @@ use bytes::Bytes;
 use qsse_proto::Batch;
 use std::io;
 
-/// Reads this much at a time.
+/// The number of bytes that are read at once.
 const WINDOW: u64 = 1 << 20;
 
 /// Reads all good records of a segment of `len` bytes that begins with seq `first`.
 ///
 /// # Errors
-/// Those of the system: what could not be read is not damage.
+/// The error of the system: what could not be read is not damage.
 pub(crate) fn scan(file: &dyn IoFile, len: u64, first: u64, seal: Seal) -> io::Result<Index> {
     let mut index = Index::new(first);
     let mut window = Window::default();
@@ -48,8 +48,8 @@ pub(crate) fn scan(file: &dyn IoFile, len: u64, first: u64, seal: Seal) -> io::R
     Ok(index)
 }
 
-/// The batch of a record whose body begins with `body`, or none if it only answers for removed
-/// events; `None` if anything of it is damaged.
+/// Returns the batch of a record whose body begins with `body`, or no batch if it covers only
+/// removed events; `None` if any part is damaged.
 pub(crate) fn body_of(
     record: &Record,
     sums: Sums,
@@ -64,7 +64,7 @@ pub(crate) fn body_of(
     batch_of(record, sums, body, seal)
 }
 
-/// As [`body_of`], without a look at the keys.
+/// Returns the batch as [`body_of`] does, without checking the keys.
 pub(crate) fn batch_of(
     record: &Record,
     sums: Sums,
@@ -84,7 +84,7 @@ pub(crate) fn batch_of(
     same.then_some(Some(batch))
 }
 
-/// A piece of the file, moved along.
+/// A part of the file that moves along.
 #[derive(Default)]
 struct Window {
     start: u64,
@@ -92,7 +92,8 @@ struct Window {
 }
 
 impl Window {
-    /// `len` bytes at `at`, within the file's `file_len`; fewer only if the file is shorter than it was.
+    /// Returns `len` bytes at `at`, within the file's `file_len`. There are fewer only if the file
+    /// has become shorter.
     fn get(&mut self, file: &dyn IoFile, at: u64, len: u64, file_len: u64) -> io::Result<Bytes> {
         let within = at >= self.start && at + len <= self.start + self.bytes.len() as u64;
         if !within {

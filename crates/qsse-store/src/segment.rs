@@ -1,4 +1,4 @@
-//! One segment: its file, and its index as far as it is in memory.
+//! [`Segment`]: the file of a segment, and its index if that is in memory.
 
 use crate::format::{RECORD_HEADER, Record, Seal};
 use crate::index::{self, Index, Of};
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub(crate) struct Files {
     pub(crate) io: Arc<dyn Io>,
     pub(crate) seal: Seal,
-    /// Segments whose index is in memory only to be quick, the latest last.
+    /// Segments whose index is cached, the latest last.
     cached: Mutex<VecDeque<Arc<Segment>>>,
     max_cached: usize,
 }
@@ -26,30 +26,30 @@ pub(crate) struct Segment {
     pub(crate) first: u64,
     pub(crate) generation: u32,
     pub(crate) file: Arc<dyn IoFile>,
-    /// The bytes of all good records and what stands before them.
+    /// Where the last good record ends.
     len: AtomicU64,
-    /// Everything through here is answered for, or lost within.
+    /// The last seq that is covered or lost.
     end: AtomicU64,
     /// The earliest and the latest time of its events.
     times: Mutex<Option<(Timestamp, Timestamp)>>,
     index: RwLock<Option<Index>>,
-    /// The index is in memory alone.
+    /// Whether the index is only in memory.
     pinned: AtomicBool,
-    /// The length of the index's file; 0 while it is not known.
+    /// The length of the index file; 0 if it is unknown.
     index_len: AtomicU64,
 }
 
-/// The name of the segment that begins with that seq.
+/// Returns the name of the segment that begins with this seq.
 pub(crate) fn segment_name(first: u64) -> String {
     format!("{first:020}.seg")
 }
 
-/// The name of that segment's index.
+/// Returns the name of the index of that segment.
 pub(crate) fn index_name(first: u64) -> String {
     format!("{first:020}.idx")
 }
 
-/// The first seq of the segment of that name.
+/// Returns the first seq of the segment with this name.
 pub(crate) fn first_of(name: &str, suffix: &str) -> Option<u64> {
     let digits = name.strip_suffix(suffix)?;
     let all_digits = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -68,7 +68,7 @@ impl Files {
         }
     }
 
-    /// Notes that the segment's index was used, and drops the one that was not for longest.
+    /// Records that the segment's index was used, and drops the one that was unused for longest.
     fn touch(&self, segment: &Arc<Segment>) {
         let mut cached = self.cached.lock();
         if let Some(at) = cached.iter().position(|other| Arc::ptr_eq(other, segment)) {
@@ -79,7 +79,7 @@ impl Files {
             let Some(oldest) = cached.pop_front() else {
                 break;
             };
-            // One that is in use just now is dropped when it comes round again.
+            // An index in use is dropped the next time.
             if !oldest.pinned.load(Ordering::Acquire)
                 && let Some(mut index) = oldest.index.try_write()
             {
@@ -88,7 +88,7 @@ impl Files {
         }
     }
 
-    /// Forgets a segment that is no longer part of the store.
+    /// Forgets a segment that no longer belongs to the store.
     pub(crate) fn forget(&self, segment: &Arc<Segment>) {
         let mut cached = self.cached.lock();
         cached.retain(|other| !Arc::ptr_eq(other, segment));
@@ -96,7 +96,7 @@ impl Files {
 }
 
 impl Segment {
-    /// A segment with an index in memory.
+    /// Creates a segment whose index is in memory.
     pub(crate) fn new(file: Arc<dyn IoFile>, generation: u32, index: Index) -> Self {
         Self {
             first: index.first(),
@@ -115,7 +115,7 @@ impl Segment {
         self.len.load(Ordering::Acquire)
     }
 
-    /// Its bytes with those of its index's file.
+    /// Returns the bytes of the segment and of its index file.
     pub(crate) fn size(&self, files: &Files) -> u64 {
         if !self.pinned.load(Ordering::Acquire) && self.index_len.load(Ordering::Acquire) == 0 {
             let file = files.io.open(&index_name(self.first));
@@ -129,15 +129,17 @@ impl Segment {
         self.end.load(Ordering::Acquire)
     }
 
-    /// The earliest and the latest time of its events; those that were removed count until it is written anew.
+    /// Returns the earliest and the latest time of its events. Removed events count until it is
+    /// rewritten.
     pub(crate) fn times(&self) -> Option<(Timestamp, Timestamp)> {
         *self.times.lock()
     }
 
-    /// Gives the index to `ask`, read from its file if need be, or made from the segment itself.
+    /// Calls `ask` with the index, which is read from its file or rebuilt from the segment if
+    /// necessary.
     ///
     /// # Errors
-    /// Those of the system.
+    /// The error of the system.
     pub(crate) fn index<T>(
         self: &Arc<Self>,
         files: &Files,
@@ -156,12 +158,12 @@ impl Segment {
         drop(place);
         match &*self.index.read() {
             Some(index) => Ok(ask(index)),
-            // Pushed out again by another thread at this very moment.
+            // Another thread has dropped it again.
             None => Ok(ask(&self.load(files)?)),
         }
     }
 
-    /// Forgets an index that turned out to be damaged, so that it is made anew.
+    /// Drops a damaged index, so that it is rebuilt.
     pub(crate) fn distrust(&self, files: &Files) {
         if !self.pinned.load(Ordering::Acquire) {
             let _ = files.io.remove(&index_name(self.first));
@@ -169,7 +171,7 @@ impl Segment {
         }
     }
 
-    /// Makes the index anew from the segment, in memory.
+    /// Rebuilds the index in memory from the segment.
     pub(crate) fn rebuild(&self, files: &Files) -> io::Result<()> {
         let index = scan::scan(&*self.file, self.len(), self.first, files.seal)?;
         self.end.store(index.end(), Ordering::Release);
@@ -179,7 +181,7 @@ impl Segment {
         Ok(())
     }
 
-    /// Changes the index of the segment that is written to.
+    /// Changes the index of the segment that is being written.
     pub(crate) fn update(&self, change: impl FnOnce(&mut Index)) {
         let mut place = self.index.write();
         if let Some(index) = &mut *place {
@@ -190,7 +192,7 @@ impl Segment {
         }
     }
 
-    /// Writes the index of a closed segment to its file, if that is still to be done.
+    /// Writes the index of a closed segment to its file, if that was not done.
     pub(crate) fn save_index(&self, files: &Files) -> io::Result<()> {
         if !self.pinned.load(Ordering::Acquire) {
             return Ok(());
@@ -204,7 +206,7 @@ impl Segment {
         Ok(())
     }
 
-    /// What its index must say of itself.
+    /// Returns what the segment's index must be of.
     fn of(&self) -> Of {
         Of {
             first: self.first,
@@ -219,22 +221,24 @@ impl Segment {
             return Ok(index);
         }
         let index = scan::scan(&*self.file, self.len(), self.first, files.seal)?;
-        // A help for the next time; without it this is only slow.
+        // If this fails, the next open is slower.
         let _ = index::write(&*files.io, &name, &index, self.of(), files.seal);
         Ok(index)
     }
 
-    /// The batch of a record, or none if it has none; `None` if it is damaged or cannot be read.
+    /// Returns the batch of a record, or no batch if it has none; `None` if it is damaged or cannot
+    /// be read.
     pub(crate) fn batch(&self, record: &Record, seal: Seal) -> Option<Option<Batch>> {
         let len = RECORD_HEADER + record.batch_len as usize;
         let bytes = self.bytes(u64::from(record.offset), len).ok()?;
         batch_in(record, &bytes, seal)
     }
 
-    /// All of a record, checked: its batch and the bytes of its keys; `None` if it is damaged.
+    /// Reads and checks a whole record: its batch and the bytes of its keys; `None` if it is
+    /// damaged.
     ///
     /// # Errors
-    /// Those of the system: what cannot be read now is not damage.
+    /// The error of the system: what cannot be read now is not damage.
     pub(crate) fn whole(
         &self,
         record: &Record,
@@ -245,7 +249,7 @@ impl Segment {
         Ok(whole_in(record, &bytes, seal))
     }
 
-    /// Bytes of the file, fewer where it ends. Nothing beyond its length is allocated.
+    /// Reads bytes of the file, fewer at its end. Nothing beyond its length is allocated.
     pub(crate) fn bytes(&self, offset: u64, len: usize) -> io::Result<Bytes> {
         let most = self.len().saturating_sub(offset);
         let len = len.min(usize::try_from(most).unwrap_or(usize::MAX));
@@ -253,7 +257,8 @@ impl Segment {
     }
 }
 
-/// The batch of the record at the front of `bytes`, which must be the one that the index knows.
+/// Returns the batch of the record at the front of `bytes`, which must be the one that the index
+/// has.
 pub(crate) fn batch_in(record: &Record, bytes: &Bytes, seal: Seal) -> Option<Option<Batch>> {
     let (found, sums) = Record::decode_header(bytes, record.offset, seal)?;
     if found != *record {

@@ -1,11 +1,11 @@
-//! Where a time begins, among events whose times may go back.
+//! Where a time begins among events whose times may go back.
 
 use crate::segment::{Files, Segment};
 use qsse_proto::Since;
 use std::sync::Arc;
 
-/// The seq that `since` looks for, which is `next` if no event in these segments is of that time. Events that were removed since
-/// count as well, and so does a damaged record, as a whole.
+/// Returns the seq that `since` looks for, or `next` if no event in these segments has such a time.
+/// Removed events count too, and a damaged record counts as a whole.
 pub(crate) fn seq_since(
     segments: &[Arc<Segment>],
     files: &Files,

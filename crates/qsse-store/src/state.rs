@@ -1,4 +1,4 @@
-//! What readers and the writer share.
+//! [`Shared`]: what readers and the writer share.
 
 use crate::error::Health;
 use crate::index::matching;
@@ -11,55 +11,55 @@ use std::sync::Arc;
 /// Shared by a store and its readers.
 pub(crate) struct Shared {
     pub(crate) files: Files,
-    /// The number that the store was made with.
+    /// The number that was chosen when the store was created.
     pub(crate) store: u64,
     pub(crate) epochs: Epochs,
-    /// Taken before the index of a segment, never while one is held.
+    /// Locked before the index of a segment, and never while one is locked.
     pub(crate) state: RwLock<State>,
     pub(crate) health: Mutex<Health>,
 }
 
-/// What is kept, as it is now.
+/// The current segments and topics.
 pub(crate) struct State {
-    /// In order; the last one is written to.
+    /// In order. The last one is being written.
     pub(crate) segments: Vec<Arc<Segment>>,
     /// Seqs through here were appended or are lost.
     pub(crate) known: u64,
     pub(crate) topics: Topics,
 }
 
-/// All topics with a kept event, and those of which events were removed.
+/// All topics with a retained event, and those with removed events.
 #[derive(Default)]
 pub(crate) struct Topics {
     map: TopicMap<TopicState>,
     /// Events of any topic may be missing up to here.
     pub(crate) missing: u64,
-    /// Segments up to here were removed: what is not there is not lost.
+    /// Segments up to here were removed, so seqs that are not there are not lost.
     pub(crate) begin: u64,
-    /// No floor of a topic is above.
+    /// The highest floor of any topic.
     max_floor: u64,
-    /// Kept events of all topics.
+    /// Retained events of all topics.
     pub(crate) events: u64,
-    /// Topics without a kept event.
+    /// The number of topics without a retained event.
     idle: usize,
 }
 
 /// What is known of one topic.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TopicState {
-    /// Kept events.
+    /// Retained events.
     pub(crate) count: u64,
     pub(crate) bytes: u64,
-    /// The newest event, kept or not.
+    /// The newest event, even if it was removed.
     pub(crate) last: u64,
-    /// Its events up to here are removed.
+    /// Events up to here were removed.
     pub(crate) floor: u64,
-    /// It has no kept event before this one.
+    /// No retained event is older than this one.
     pub(crate) oldest: u64,
 }
 
 impl State {
-    /// The segment that answers for `seq`, or the first one after it.
+    /// Returns the segment that covers `seq`, or the first one after it.
     pub(crate) fn segment_at(&self, seq: u64) -> Option<(usize, &Arc<Segment>)> {
         let at = self.segments.partition_point(|segment| segment.end() < seq);
         self.segments.get(at).map(|segment| (at, segment))
@@ -71,7 +71,7 @@ impl State {
 }
 
 impl Topics {
-    /// Up to where events of this topic are removed.
+    /// Returns the seq up to which events of this topic were removed.
     pub(crate) fn floor(&self, topic: TopicRef<'_>) -> u64 {
         self.map.get(topic).map_or(0, |state| state.floor)
     }
@@ -91,7 +91,7 @@ impl Topics {
         matching(&self.map, filter)
     }
 
-    /// Counts events of a topic in; the first and the newest of them are these.
+    /// Adds events of a topic, with the first and the last seq of them.
     pub(crate) fn add(
         &mut self,
         topic: TopicRef<'_>,
@@ -121,7 +121,7 @@ impl Topics {
         self.map.insert(topic.to_topic(), state);
     }
 
-    /// Raises the floor of a topic, under which `count` events of `bytes` bytes go.
+    /// Raises the floor of a topic, which removes `count` events of `bytes` bytes.
     pub(crate) fn raise(&mut self, topic: TopicRef<'_>, floor: u64, count: u64, bytes: u64) {
         if self.map.get(topic).is_none() {
             self.add(topic, (floor, floor), 0, 0);
@@ -141,15 +141,15 @@ impl Topics {
         self.max_floor = self.max_floor.max(floor);
     }
 
-    /// Notes where the kept events of a topic begin.
+    /// Records where the retained events of a topic begin.
     pub(crate) fn begins(&mut self, topic: TopicRef<'_>, oldest: u64) {
         if let Some(state) = self.map.get_mut(topic) {
             state.oldest = state.oldest.max(oldest);
         }
     }
 
-    /// Forgets floors of topics without events beyond `max`, if none of their events can come up
-    /// again: those below `gone` are off the disk.
+    /// Forgets floors of topics without events, beyond `max` of them. Topics with events after
+    /// `gone` are not forgotten, because these may still be on the disk.
     pub(crate) fn forget_idle(&mut self, max: usize, gone: u64) {
         if self.idle <= max {
             return;

@@ -1,4 +1,4 @@
-//! The writer: appending, syncing, leasing seqs and closing.
+//! [`Store`]: appends, syncs, leases seqs and closes.
 
 mod in_place;
 mod part;
@@ -24,55 +24,57 @@ use std::sync::Arc;
 use retain::Ages;
 pub use retain::Trimmed;
 
-/// A store that is open for writing. There is one at a time of a directory.
+/// A store that is open for writing. A directory has only one at a time.
 ///
-/// All its methods block while files are written; [`reader`](Store::reader) gives handles for
-/// other threads, which do not wait for it. Dropping it is an unclean end, as of a process that was
-/// killed; [`close`](Store::close) is a clean one.
+/// All methods block while files are written. [`reader`](Store::reader) returns handles for other
+/// threads, which do not wait for the writer. Dropping a store is an unclean end, as if the process
+/// had been killed. [`close`](Store::close) is a clean end.
 pub struct Store {
     pub(crate) shared: Arc<Shared>,
     pub(crate) meta: Meta,
     pub(crate) options: Options,
     ages: Ages,
     pub(crate) publishers: Table,
-    /// The time of the newest event, or that of the open where it is earlier and nothing was appended since.
+    /// The time of the newest event, or that of the open if it is earlier and nothing was appended
+    /// since.
     pub(crate) last_time: u64,
-    /// Seqs through here may be given out.
+    /// Seqs through here may be used.
     mark: u64,
-    /// Something was written that was not synced.
+    /// Whether something was written and not synced.
     dirty: bool,
-    /// Records on their way to the file, kept for its memory.
+    /// A buffer for records, reused for its memory.
     buf: Vec<u8>,
-    /// Floors were raised since they were written.
+    /// Whether floors were raised since they were written.
     pub(crate) floors_changed: bool,
-    /// A closed segment may have nothing left, or little.
+    /// Whether a closed segment may have no or few retained events.
     pub(crate) may_be_dead: bool,
-    /// Segments that begin before this were looked at for that.
+    /// Segments that begin before this were checked for that.
     pub(crate) looked_through: u64,
-    /// Floors that the last call of `retain` raised.
+    /// Floors that were raised since they were last taken.
     pub(crate) raised: Vec<(Topic, u64)>,
-    /// Given back when the store is dropped.
+    /// Unlocks the directory when the store is dropped.
     lock: Box<dyn Lock>,
 }
 
 impl Store {
-    /// Opens the store in `io`, or makes it if there is none.
+    /// Opens the store in `io`, or creates it if there is none.
     ///
-    /// The end of the last segment is cut back to its last good record. Nothing else is changed
-    /// by damage: what is lost is told, here and by reads.
+    /// The last segment is cut back to its last good record. Nothing else is changed by damage:
+    /// lost events are reported here and by reads.
     ///
     /// # Errors
-    /// [`OpenError::Locked`] if it is open already, [`OpenError::Newer`] if it was written by a
-    /// later version, [`OpenError::Meta`] if nobody knows which seqs were given out.
+    /// [`OpenError::Locked`] if it is already open, [`OpenError::Newer`] if it has the format of a
+    /// later version, [`OpenError::Meta`] if it is unknown which seqs were used.
     pub fn open(io: Arc<dyn Io>, options: Options) -> Result<(Self, Recovered), OpenError> {
         let (opened, recovered) = recover::open(io, options)?;
         Ok((Self::new(opened), recovered))
     }
 
-    /// Opens the store in a directory of the system, which is made if there is none; see [`StdIo`].
+    /// Opens the store in a directory of the system, which is created if it does not exist; see
+    /// [`StdIo`].
     ///
     /// # Errors
-    /// Those of [`open`](Store::open).
+    /// The errors of [`open`](Store::open).
     pub fn open_dir(
         path: impl AsRef<Path>,
         options: Options,
@@ -100,34 +102,34 @@ impl Store {
         }
     }
 
-    /// A handle for reading. It stays of use when the store is closed or fails.
+    /// Returns a handle for reading. It stays usable after the store is closed or has failed.
     pub fn reader(&self) -> Reader {
         Reader::new(Arc::clone(&self.shared))
     }
 
-    /// Whether it can take events.
+    /// Returns whether the store can take events.
     pub fn health(&self) -> Health {
         self.shared.health.lock().clone()
     }
 
-    /// The last seq that was appended or is lost: the next event must have a later one.
+    /// Returns the last seq that was appended or is lost. The next event must have a later one.
     pub fn head(&self) -> u64 {
         self.shared.state.read().known
     }
 
-    /// Seqs up to here may be given out without asking again.
+    /// Returns the seq up to which seqs may be used without another lease.
     pub fn reserved(&self) -> u64 {
         self.mark
     }
 
-    /// Makes sure that no seq up to `upto` is ever given to another event, whatever happens from
-    /// now on: only after this may such a seq be told to anyone.
+    /// Guarantees that no seq up to `upto` is ever assigned to another event. Such a seq must not
+    /// be shown to anyone before that.
     ///
-    /// It writes, and syncs, once in [`Options::lease`] seqs, and needs no room on the disk. What was
-    /// reserved and not appended when the store ends uncleanly is a gap for good.
+    /// It writes and syncs once for [`Options::lease`] seqs, and needs no room on the disk. Seqs
+    /// that were reserved and not appended before an unclean end are a gap.
     ///
     /// # Errors
-    /// Nothing was reserved then. [`StoreError::Failed`] stays until the store is opened anew.
+    /// Nothing was reserved. [`StoreError::Failed`] is final until the store is opened again.
     pub fn reserve(&mut self, upto: u64) -> Result<(), StoreError> {
         self.usable()?;
         if upto <= self.mark && self.meta.state().clean.is_none() {
@@ -144,24 +146,26 @@ impl Store {
         Ok(())
     }
 
-    /// Writes entries to the operating system: all of them or, after an error, none.
+    /// Writes entries to the operating system: all of them, or none if it fails.
     ///
-    /// They last only after the next [`sync`](Store::sync). Seqs must rise from entry to entry and be above
-    /// [`head`](Store::head); ones left out are told as lost. It reserves what was not reserved. When
-    /// a segment is full it is synced and the next one begun, also in the middle of the entries.
+    /// They are durable only after the next [`sync`](Store::sync). Seqs must rise from entry to
+    /// entry and be above [`head`](Store::head); omitted seqs are reported as lost. Seqs that are
+    /// not reserved are reserved first. A full segment is synced and the next one begun, even in
+    /// the middle of the entries.
     ///
     /// # Errors
-    /// [`StoreError::Full`] without room: nothing remains, and the same append succeeds when there is
-    /// some. [`StoreError::Entry`] for what may not be appended. [`StoreError::Failed`] stays until
-    /// the store is opened anew; it also says that the directory is no longer there.
+    /// [`StoreError::Full`] if there is no room: nothing remains, and the same append succeeds once
+    /// there is room. [`StoreError::Entry`] for an invalid entry. [`StoreError::Failed`] is final
+    /// until the store is opened again; it also says that the directory is gone.
     pub fn append(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
         self.put(entries, false)
     }
 
-    /// [`append`](Store::append) and [`sync`](Store::sync) in one step, for less than both: readers see the events once they last.
+    /// Does [`append`](Store::append) and [`sync`](Store::sync) in one step, which is cheaper.
+    /// Readers see the events once they are durable.
     ///
     /// # Errors
-    /// Those of both.
+    /// The errors of both.
     pub fn append_synced(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
         self.put(entries, true)
     }
@@ -179,7 +183,7 @@ impl Store {
             let synced = part.segment.file.sync_data();
             written = synced.map_err(|error| self.fail("a sync", &error));
         }
-        // Asked after an error too: this may be what is behind it, and then there is nothing to take back.
+        // Checked after an error too: this may be its cause, and then there is nothing to undo.
         self.still_there(&parts.iter().map(|part| &part.segment).collect::<Vec<_>>())?;
         if let Err(error) = written {
             return Err(self.take_back(parts, error));
@@ -194,12 +198,12 @@ impl Store {
         Ok(())
     }
 
-    /// Makes everything appended last.
+    /// Makes everything that was appended durable.
     ///
     /// # Errors
-    /// [`StoreError::Failed`], and from then on for every call that writes: after a failed sync
-    /// nobody knows what is on the disk, and a second one would succeed without having written it. A sync of a directory that is no
-    /// longer there fails too.
+    /// [`StoreError::Failed`], also of every later call that writes. After a failed sync the state
+    /// of the disk is unknown, and a second sync would succeed without having written anything. A
+    /// sync also fails if the directory is gone.
     pub fn sync(&mut self) -> Result<(), StoreError> {
         self.usable()?;
         if !self.dirty {
@@ -216,18 +220,20 @@ impl Store {
         Ok(())
     }
 
-    /// Ends cleanly: the next open goes on at the seq after `given_out` without a gap.
+    /// Closes the store cleanly: the next open continues at the seq after `given_out` without a
+    /// gap.
     ///
-    /// `given_out` is the last seq that anyone was told, also if its event was never appended; what
-    /// was appended counts by itself.
+    /// `given_out` is the last seq that was shown to anyone, even if its event was never appended.
+    /// Appended events count by themselves.
     ///
     /// # Errors
-    /// The store may then be as after an unclean end, with nothing lost that was synced.
+    /// The store may be as after an unclean end. Nothing that was synced is lost.
     pub fn close(mut self, given_out: u64) -> Result<(), StoreError> {
         self.sync()?;
         self.is_in_place()?;
         if self.floors_changed {
-            // Without room for them, what was removed but is still on the disk comes back once.
+            // Without room for the floors, removed events that are still on the disk come back
+            // once.
             let state = self.shared.state.read();
             let _ = floors::write(
                 &*self.shared.files.io,
@@ -244,14 +250,14 @@ impl Store {
         self.write_meta(state)
     }
 
-    /// What has to be leased for an append through `upto`.
+    /// Leases what an append through `upto` needs.
     fn lease(&mut self, upto: u64) -> Result<(), StoreError> {
         let state = self.meta.state();
         if self.options.lease > 0 {
             return self.reserve(upto);
         }
         if state.clean.is_some() {
-            // From now on the end of the files is where it goes on.
+            // From now on the end of the files says where to continue.
             self.write_meta(MetaState {
                 clean: None,
                 ..state
@@ -260,7 +266,7 @@ impl Store {
         Ok(())
     }
 
-    /// An error if nothing may be written any more.
+    /// Checks whether the store may write.
     pub(crate) fn usable(&self) -> Result<(), StoreError> {
         match &*self.shared.health.lock() {
             Health::Failed { reason } => Err(StoreError::Failed {
@@ -270,12 +276,12 @@ impl Store {
         }
     }
 
-    /// Nothing is written from now on.
+    /// Ends all writing after a failure.
     pub(crate) fn fail(&mut self, what: &str, error: &io::Error) -> StoreError {
         self.end(format!("{what} failed ({error})"))
     }
 
-    /// Nothing is written from now on, for this reason.
+    /// Ends all writing, for this reason.
     fn end(&mut self, reason: String) -> StoreError {
         *self.shared.health.lock() = Health::Failed {
             reason: reason.clone(),
@@ -293,13 +299,13 @@ impl Store {
         }
     }
 
-    /// The keys that may still be asked for.
+    /// Returns the window of keys that may still be looked up.
     pub(crate) fn keyed(&self) -> Window {
         let segments = self.shared.state.read().segments.clone();
         Window::new(&segments, &self.shared.files, &self.options, self.last_time)
     }
 
-    /// The same error, told by `health` too if the disk is full.
+    /// Returns the same error, and reports a full disk by `health`.
     fn noted(&self, error: StoreError) -> StoreError {
         if matches!(error, StoreError::Full { .. }) {
             *self.shared.health.lock() = Health::Full;

@@ -1,4 +1,5 @@
-//! Events whose times go back: where a time begins, what is old, and which keys and publishers are remembered.
+//! Events whose times go back: where a time begins, which events are old, and which keys and
+//! publishers are remembered.
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod support;
@@ -22,7 +23,7 @@ fn at(seq: u64, time: u64) -> Event {
     }
 }
 
-/// Appends events of these times after all others, each in an entry of its own.
+/// Appends events with these times after all others, each in its own entry.
 fn append(store: &mut Store, times: &[u64]) {
     for time in times {
         let seq = store.head() + 1;
@@ -46,7 +47,8 @@ fn seq_at(store: &Store, time: u64, until: u64) -> u64 {
     store.reader().seq_at(time, until)
 }
 
-/// The first seq that counts as of `time` or later: each event as the next one, itself included, that is not ahead.
+/// Returns the first seq that counts as of `time` or later. Each event counts as of the next one,
+/// including itself, that is not ahead.
 fn naive(times: &[u64], time: u64, until: u64) -> u64 {
     let until = if time > until { u64::MAX } else { until };
     let counts_as = |at: usize| times[at..].iter().find(|time| **time <= until);
@@ -54,7 +56,7 @@ fn naive(times: &[u64], time: u64, until: u64) -> u64 {
     (0..times.len()).find(is_since).unwrap_or(times.len()) as u64 + 1
 }
 
-/// Times of a clock that jumps both ways, in runs.
+/// Returns the times of a clock that jumps both ways, in runs.
 fn jumping(dice: &mut Dice, count: u64) -> Vec<u64> {
     let mut time = 5_000;
     let times = (0..count).map(|_| {
@@ -150,13 +152,14 @@ fn a_damaged_record_counts_as_of_the_time_with_what_is_ahead_before_it() {
     append(&mut store, &[NOON, NOON + YEAR]);
     let damaged = store.reader().bytes() as usize;
     append(&mut store, &[NOON + 10 * SECOND, NOON + 20 * SECOND]);
-    // In the batch, behind the header of 72 bytes.
+    // In the batch, after the header of 72 bytes.
     assert!(io.flip("00000000000000000001.seg", (damaged + 80) * 8));
     assert_eq!(read(&store.reader(), "*").lost, [(2, 3)]);
     assert_eq!(seq_at(&store, NOON + 5 * SECOND, NOON + 30 * SECOND), 2);
 }
 
-/// What is left of at most an hour's events, after the store was opened at that time and open for so long.
+/// Returns the events of the last hour, in a store that was opened at `now` and was open for
+/// `since_open`.
 fn left_after(io: &MemIo, now: u64, since_open: u64) -> Vec<u64> {
     let (mut store, _) = open_at(io, now);
     let age = Age {
@@ -200,7 +203,7 @@ fn events_of_a_clock_that_was_behind_go_with_those_before_them() {
     assert_eq!(left_after(&io, NOON + 61 * SECOND, 3_550), [4]);
 }
 
-/// Appends an event of that time with its seq as a key.
+/// Appends an event with this time, and with its seq as a key.
 fn append_keyed(store: &mut Store, time: u64) {
     let seq = store.head() + 1;
     let mut entry = entry(&[at(seq, time)]);
@@ -238,14 +241,14 @@ fn keys_outlast_a_clock_that_jumps() {
         let (mut store, recovered) = restart(&io, store);
         assert_eq!(keyed(&recovered), [1, 2, 3, 4, 5, 6]);
         assert_eq!(recovered.keys_age, Options::new(EPOCH).keys_age);
-        // Nobody asks for them any more.
+        // They are outside the window.
         append(&mut store, &[NOON + 500 * SECOND]);
         let (_, recovered) = restart(&io, store);
         assert!(keyed(&recovered).is_empty());
     }
 }
 
-/// Appends events of one time, without keys.
+/// Appends events with one time, without keys.
 fn fill_at(store: &mut Store, first: u64, count: u64, time: u64) {
     for seq in first..first + count {
         store.append(&[entry(&[at(seq, time)])]).unwrap();
@@ -265,7 +268,7 @@ fn keys_outlast_a_clock_that_was_ahead_when_the_process_died() {
     assert_eq!(keyed(&recovered), [1, 2]);
 }
 
-/// Appends an event of that time as the next of a publisher.
+/// Appends an event with this time as the next publish of a publisher.
 fn append_of(store: &mut Store, publisher: u8, time: u64) {
     let seq = store.head() + 1;
     let mut entry = entry(&[at(seq, time)]);
@@ -287,7 +290,7 @@ fn publishers_are_remembered_when_the_clock_jumps() {
     for (publisher, time) in [(1, NOON), (2, NOON + YEAR), (3, NOON + SECOND), (4, SECOND)] {
         append_of(&mut store, publisher, time);
     }
-    // Segments are begun, with which idle publishers are forgotten.
+    // Segments are begun, which makes the store forget idle publishers.
     let first = store.head() + 1;
     fill_at(&mut store, first, 100, NOON + 2 * SECOND);
     let (_, recovered) = restart(&io, store);

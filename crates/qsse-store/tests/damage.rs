@@ -1,4 +1,4 @@
-//! Bits that flip and files that are cut: never a wrong payload, and what is hit is told.
+//! Flipped bits and cut files: no read returns wrong data, and all damage is reported.
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod support;
@@ -14,7 +14,7 @@ use support::*;
 const EVENTS: u64 = 400;
 const SIZE: usize = 5;
 
-/// A closed store of several segments.
+/// A closed store with several segments.
 fn whole() -> (MemIo, Vec<Event>) {
     let io = MemIo::new();
     let (mut store, _) = open(&io);
@@ -23,7 +23,7 @@ fn whole() -> (MemIo, Vec<Event>) {
     (io, events)
 }
 
-/// Everything read is what was written, and everything else is told.
+/// Checks that everything read was written, and everything else is reported.
 fn check(store: &Store, events: &[Event], most_lost: usize, what: &str) {
     let reader = store.reader();
     let by_seq: BTreeMap<u64, &Event> = events.iter().map(|event| (event.seq, event)).collect();
@@ -57,8 +57,8 @@ fn check(store: &Store, events: &[Event], most_lost: usize, what: &str) {
     }
 }
 
-/// How many events one damage may take: those of its record, of the two that it spans, or more where
-/// a file is cut.
+/// Returns how many events one damage may take: those of its record, of the two that it spans, or
+/// more if a file is cut.
 fn most_lost(cut: bool) -> usize {
     if cut { EVENTS as usize } else { 2 * SIZE }
 }
@@ -157,7 +157,7 @@ fn damage_to_what_retention_left_is_told_too() {
         let what = format!("round {round}: byte {at} of {name}");
         check(&store, &events, 1_000, &what);
         if name != "floors" {
-            // Nothing that was removed comes back by damage elsewhere.
+            // Damage elsewhere does not restore removed events.
             let found = read(&store.reader(), "*").events;
             assert!(found.iter().all(|event| kept.contains(event)), "{what}");
         }
@@ -173,8 +173,8 @@ fn without_both_meta_files_nothing_is_guessed() {
     assert!(matches!(error, OpenError::Meta), "{error}");
 }
 
-/// Publishes the bytes of a segment with salt 7 in a store with another salt, at each place within 16 bytes,
-/// damages the records around them, and says how many of those bytes are taken for records.
+/// Publishes the bytes of a segment with salt 7 in a store with another salt, at each offset within
+/// 16 bytes, and damages the records around them. Returns how many of those bytes pass for records.
 fn taken_for_records(salt: u64) -> usize {
     let (io, _) = whole();
     let stolen = io.read("00000000000000000001.seg").unwrap()[48..2_000].to_vec();
@@ -194,7 +194,7 @@ fn taken_for_records(salt: u64) -> usize {
     while at < bytes.len() {
         let length = u32::from_le_bytes(bytes[at + 4..at + 8].try_into().unwrap());
         bytes[at + 20] ^= 1;
-        // And the mark behind it.
+        // And the mark after it.
         at += (72 + length as usize).next_multiple_of(16) + 16;
     }
     io.write(name, bytes);
@@ -205,7 +205,7 @@ fn taken_for_records(salt: u64) -> usize {
 #[test]
 fn data_that_looks_like_a_record_is_never_one() {
     assert_eq!(taken_for_records(8), 0);
-    // It is the salt that tells them apart.
+    // The salt is what distinguishes them.
     assert!(taken_for_records(7) > 0);
 }
 
@@ -257,7 +257,7 @@ fn restore(path: &Path, names: &[std::path::PathBuf], originals: &[Vec<u8>]) {
     }
 }
 
-/// One that has acknowledged 10 events, each by itself, and was killed; and its file.
+/// A store that has acknowledged 10 events, each by itself, and was killed; and its file.
 fn killed() -> (MemIo, &'static str) {
     let io = MemIo::new();
     let (mut store, _) = Store::open(Arc::new(io.clone()), options().lease(0)).unwrap();
@@ -304,7 +304,7 @@ fn a_damaged_mark_costs_nothing() {
     assert_eq!(read(&store.reader(), "*").events.len(), 10);
 }
 
-// What the floors say was removed stays removed, so no newer event may have such a seq.
+// Events below the floors stay removed, so no newer event may have such a seq.
 #[test]
 fn a_cut_segment_gives_no_seq_again_that_retention_has_removed() {
     let io = MemIo::new();

@@ -20,7 +20,7 @@ fn each_open_begins_an_epoch_behind_all_that_was_given_out() {
     let (mut store, _) = open(7);
     fill(&mut store, 1, 10, 3, 2);
     store.close(12).unwrap();
-    // What was given out and never written is of the epoch that gave it out.
+    // A seq that was used and never written belongs to the epoch in which it was used.
     let (store, recovered) = open(8);
     let epoch = Epoch::new;
     assert_eq!(recovered.epochs, [(epoch(7), 1), (epoch(8), 13)]);
@@ -34,7 +34,7 @@ fn each_open_begins_an_epoch_behind_all_that_was_given_out() {
     fill(&mut store, 21, 30, 3, 2);
     store.close(30).unwrap();
 
-    // A copy that is put back knows nothing of what came after it, and goes on in an epoch of its own.
+    // A restored copy does not know later events, and continues in an epoch of its own.
     let options = options().epoch(epoch(10));
     let (store, recovered) = Store::open(Arc::new(copy), options).unwrap();
     let (first, _) = (recovered.next_seq, drop(store));
@@ -53,7 +53,7 @@ fn no_epoch_begins_below_the_one_before_whatever_is_lost() {
     let (store, recovered) = open(8);
     assert_eq!(recovered.epochs.last(), Some(&(Epoch::new(8), 11)));
     drop(store);
-    // The whole end of the file is gone, and what marks it.
+    // The whole end of the file is gone, with its mark.
     let name = "00000000000000000001.seg";
     let bytes = io.read(name).unwrap();
     io.write(name, bytes[..bytes.len() / 2].to_vec());

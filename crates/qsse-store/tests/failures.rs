@@ -1,5 +1,5 @@
-//! Each operation on a file failing once, and a crash at each of them: nothing acknowledged is lost and no
-//! seq names two events.
+//! Each operation on a file fails once, and the machine crashes at each of them: nothing
+//! acknowledged is lost, and no seq names two events.
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod support;
@@ -11,46 +11,46 @@ use qsse_store::io::mem::{Failure, MemIo, Op};
 use qsse_store::{Age, Health, Recovered, Retention, Store, StoreError, TopicRetention};
 use support::*;
 
-/// What callers were told.
+/// What callers know.
 #[derive(Default)]
 struct World {
-    /// Each seq that anyone was told, with its event.
+    /// Each seq that was shown to anyone, with its event.
     given: BTreeMap<u64, Event>,
-    /// Of which the store could not say any more whether they were written.
+    /// Events of which it is unknown whether they were written.
     doubtful: Vec<Event>,
-    /// Appended, perhaps not yet synced.
+    /// Appended events that may not be synced.
     written: Vec<u64>,
-    /// Those for which a sync succeeded.
+    /// Events for which a sync succeeded.
     acknowledged: Vec<u64>,
-    /// So that refused seqs may be used for other events.
+    /// Distinguishes events that use refused seqs again.
     edition: u64,
     errors: usize,
-    /// Segments that were written anew, and removed.
+    /// Segments that were rewritten or removed.
     rewritten: usize,
     removed: usize,
-    /// From this operation on the machine is off.
+    /// The operation from which on the machine is off.
     off: Option<usize>,
 }
 
-/// When callers are told the seqs of their events.
+/// When callers learn the seqs of their events.
 #[derive(Clone, Copy, PartialEq)]
 enum Told {
-    /// Before they are written: what is refused afterwards is lost.
+    /// Before they are written: events that are refused afterwards are lost.
     AtOnce,
-    /// After the sync: what is refused is not told, and its seqs are used again.
+    /// After the sync: refused seqs are not shown and are used again.
     Synced,
 }
 
 fn rules() -> Retention {
     let rule = |pattern: &str| TopicRetention::new(pattern.parse().unwrap());
-    // Most of a segment goes early, so that it is written anew, and all of it in the end.
+    // Most of a segment is removed early, so that it is rewritten, and all of it in the end.
     Retention::default()
         .topic(rule("t.0").max_events(30))
         .topic(rule("t.*").max_events(4))
         .max_bytes(16 << 10)
 }
 
-/// Topics of the events.
+/// The number of topics.
 const TOPICS: u64 = 6;
 
 impl World {
@@ -73,7 +73,7 @@ impl World {
         }
     }
 
-    /// A life of the store: opens it, appends, trims, and closes it if nothing is wrong.
+    /// Runs the store once: opens it, appends, trims, and closes it if nothing is wrong.
     fn live(&mut self, io: &MemIo, told: Told, rounds: usize) {
         let Ok((mut store, recovered)) = Store::open(Arc::new(io.clone()), options()) else {
             self.errors += 1;
@@ -146,7 +146,7 @@ impl World {
         self.written.clear();
     }
 
-    /// Whether the store can go on.
+    /// Records an error. Returns whether the store can continue.
     fn noted(&mut self, store: &Store, result: Result<(), StoreError>) -> bool {
         let Err(error) = result else {
             return true;
@@ -186,13 +186,14 @@ impl World {
     }
 
     fn check(&self, io: &MemIo, store: &Store) {
-        // What cannot be read once is told as lost, and there the next time.
+        // What cannot be read once is reported as lost, and is there the next time.
         let result = self.checked(store).or_else(|_| self.checked(store));
         let off = self.off.is_some_and(|off| io.operations() > off);
         assert!(off || result.is_ok(), "{result:?}");
     }
 
-    /// Everything acknowledged is there or told as removed, and nothing else ever was.
+    /// Checks that everything acknowledged is there or reported as removed, and that there is
+    /// nothing else.
     fn checked(&self, store: &Store) -> Result<(), String> {
         let reader = store.reader();
         let mut by_topic = Vec::new();
@@ -228,7 +229,7 @@ impl World {
 
 const ROUNDS: usize = 30;
 
-/// How many operations a run without failures has.
+/// Returns the operations of a run without failures.
 fn operations(told: Told) -> Vec<Op> {
     let io = MemIo::new();
     let mut world = World::default();
@@ -247,7 +248,7 @@ fn each_operation_may_fail_once() {
         let mut errors = 0;
         for (at, op) in operations.iter().enumerate() {
             for failure in [Failure::Io, Failure::Full, Failure::Short] {
-                // Room and short writes are no matter of reading.
+                // Room and short writes do not concern reading.
                 if matches!(op, Op::Read | Op::Len | Op::Open) && failure != Failure::Io {
                     continue;
                 }
@@ -257,10 +258,11 @@ fn each_operation_may_fail_once() {
                 io.fail_at(at, failure);
                 world.live(&io, told, ROUNDS);
                 io.recover();
-                // Short where a sync failed, so that what it left in doubt is not removed meanwhile.
+                // A short run after a failed sync, so that events in doubt are not removed
+                // meanwhile.
                 world.live(&io, told, if *op == Op::Sync { 2 } else { ROUNDS });
                 io.recover();
-                // And what was acknowledged survives the machine, too.
+                // Acknowledged events survive a crash of the machine too.
                 io.crash(at as u64);
                 world.live(&io, told, 5);
                 errors += world.errors;
@@ -293,7 +295,7 @@ fn the_machine_may_stop_at_each_operation() {
                 io.crash((at * 10 + seed) as u64);
                 world.off = None;
                 world.live(&io, told, 9);
-                // The repair of the first crash may be cut short by a second one.
+                // A second crash may interrupt the repair after the first.
                 world.off = Some(io.operations() + at % 50);
                 io.power_off_at(io.operations() + at % 50);
                 world.live(&io, told, 9);

@@ -1,4 +1,4 @@
-//! Random operations against a plain list of events.
+//! Random operations, compared with a plain list of events.
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod support;
@@ -15,15 +15,15 @@ use support::*;
 
 #[derive(Clone, Debug)]
 enum Op {
-    /// So many events on random topics, in one entry.
+    /// Append this many events on random topics, in one entry.
     Append(Vec<(u8, u8)>),
-    /// Seqs that are left out.
+    /// Leave out this many seqs.
     Skip(u8),
     Sync,
     Restart,
     Kill,
     Retain(Keep),
-    /// Time passes.
+    /// Let time pass.
     Wait(u8),
     Read {
         pattern: u8,
@@ -77,22 +77,22 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// What must be so.
+/// What must hold.
 struct Model {
     io: MemIo,
     store: Option<Store>,
     /// All events ever written.
     events: Vec<Event>,
-    /// The newest event of each topic that was removed.
+    /// The newest removed event of each topic.
     floors: BTreeMap<String, u64>,
-    /// Floors that are only in memory may come down by a kill.
+    /// A kill may lower floors that are only in memory.
     lost: Vec<(u64, u64)>,
     next: u64,
     now: u64,
     opened: u64,
     /// The last seq and time at the open.
     before: (u64, u64),
-    /// Times of `retain`, with the head then.
+    /// Times of `retain`, with the head at each.
     seen: Vec<(u64, u64)>,
 }
 
@@ -167,7 +167,7 @@ impl Model {
         }
     }
 
-    /// Events through this seq are at least so old.
+    /// Returns the seq up to which events are at least this old.
     fn expired(&self, age: u64) -> u64 {
         let mut newest = self.seen.iter().rev();
         if let Some((_, head)) = newest.find(|(then, _)| self.now - then >= age) {
@@ -226,7 +226,7 @@ impl Model {
                 let end = self.expired(u64::from(n) * 50);
                 self.remove(|event| event.seq <= end);
             }
-            // Whole segments: their bounds are the store's, but only the oldest may go.
+            // Whole segments. Their bounds are the store's, but only the oldest may be removed.
             Keep::Bytes(_) => {
                 let floor = self.store.as_ref().unwrap().reader().floor(&filter("*"));
                 let sys = self
@@ -260,7 +260,8 @@ impl Model {
         }
     }
 
-    /// `goes` is asked with how many newer kept events the topic has, the bytes of it and them, and the seq.
+    /// `goes` gets the number of newer retained events of the topic, the bytes of these and the
+    /// event, and the seq.
     fn retain_topics(&mut self, pattern: u8, goes: impl Fn(usize, u64, u64) -> bool) {
         for topic in TOPICS {
             let events = self.kept_of(PATTERNS[usize::from(pattern)]);
@@ -306,7 +307,7 @@ impl Model {
                 assert_eq!(recovered.next_seq, self.next);
             }
             Op::Kill => {
-                // Floors that are only in memory may come down, so they are put down first.
+                // A kill may lower floors that are only in memory, so the model lowers them first.
                 let store = self.store.take().unwrap();
                 let (head, mark) = (store.head(), store.reserved());
                 let used = mark > head;
@@ -350,7 +351,7 @@ impl Model {
         let mut wanted = self.kept_of(pattern);
         wanted.retain(|event| event.seq > after && event.seq <= upto);
         assert_eq!(found.events, wanted, "{pattern} of ({after}, {upto}]");
-        // Losses before what is kept at all are told by floors.
+        // Floors report losses before the first retained event.
         let first = wanted.first().map_or(u64::MAX, |event| event.seq);
         for seq in after + 1..=upto.min(reader.head()) {
             let told = is_lost(&found.lost, seq);
@@ -392,7 +393,7 @@ impl Model {
             Timestamp::from_micros(time),
             Timestamp::from_micros(u64::MAX),
         );
-        // Nothing kept of that time is before it, and nothing kept of an earlier time after it.
+        // No retained event of that time comes before it, and none of an earlier time after it.
         for event in self.kept_of("*") {
             assert_eq!(
                 event.time >= time,
@@ -408,7 +409,7 @@ impl Model {
             reader.events(),
             self.events.iter().filter(|event| self.kept(event)).count() as u64
         );
-        // A loss that went off the disk is told by the floor of every topic.
+        // A loss that was removed from the disk is covered by the floor of every topic.
         let lost: Vec<u64> = self.lost.iter().map(|(_, to)| *to).collect();
         for pattern in PATTERNS {
             let filter = filter(pattern);

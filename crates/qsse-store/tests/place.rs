@@ -1,4 +1,5 @@
-//! A store whose folder, lock or files are taken away while it is open acknowledges nothing more, and is never open twice.
+//! A store whose folder, lock or files are removed while it is open acknowledges nothing more, and
+//! is never open twice.
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use qsse_store::{Age, Health, OpenError, Retention, Store, StoreError};
 use support::*;
 
-/// Where the folder of [`Case::Renamed`] goes.
+/// Returns where the folder of [`Case::Renamed`] goes.
 fn aside(path: &Path) -> PathBuf {
     path.with_extension("aside")
 }
@@ -19,7 +20,7 @@ fn first_segment(path: &Path) -> PathBuf {
     path.join("00000000000000000001.seg")
 }
 
-/// What somebody does with the folder of a store that is open.
+/// What happens to the folder of an open store.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Case {
     Removed,
@@ -86,7 +87,7 @@ impl Case {
         }
     }
 
-    /// What the error has to speak of.
+    /// Returns what the error must name.
     fn named(self) -> &'static str {
         match self {
             Self::LockRemoved | Self::LockReplaced => "LOCK in its folder was removed or replaced",
@@ -99,7 +100,7 @@ impl Case {
     }
 }
 
-/// A store of ten events in a folder of a folder.
+/// A store with ten events in a folder within a folder.
 fn whole() -> (tempfile::TempDir, PathBuf, Store) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("parent/store");
@@ -109,7 +110,7 @@ fn whole() -> (tempfile::TempDir, PathBuf, Store) {
     (dir, path, store)
 }
 
-/// The error for this case, which `health` repeats and every later call too.
+/// Returns the error for this case, which `health` and every later call repeat.
 #[track_caller]
 fn ended(store: &mut Store, error: &StoreError, case: Case) {
     let StoreError::Failed { reason } = error else {
@@ -138,7 +139,7 @@ fn an_append_to_a_folder_that_is_not_there_any_more_is_refused() {
             case.happen(&path);
             let error = append(&mut store, &[entry(&[event(11, 2)])]).unwrap_err();
             ended(&mut store, &error, case);
-            // Nobody was told of it, and what was there is read by those who have it open.
+            // It was not acknowledged, and open readers can still read what was there.
             let found = read(&store.reader(), "*");
             assert_eq!(found.events.len(), 10, "{case:?}");
         }
@@ -207,7 +208,7 @@ fn each_segment_of_a_long_append_is_looked_for() {
         };
         entry(&[large])
     };
-    // Into the first segment, and one that is new.
+    // Into the first segment, and into a new one.
     fs::remove_file(first_segment(&path)).unwrap();
     let error = store.append(&[large(11), large(12)]).unwrap_err();
     ended(&mut store, &error, Case::SegmentRemoved);
@@ -240,7 +241,7 @@ fn a_reader_that_is_left_does_not_keep_the_folder_locked() {
 
 #[test]
 fn what_was_acknowledged_is_found_whenever_the_folder_goes() {
-    // The folder gives way to a copy between a write and its sync.
+    // A copy replaces the folder between a write and its sync.
     let (_dir, path, mut store) = whole();
     let mut acknowledged = 10;
     for seq in 11..20 {
@@ -262,7 +263,7 @@ fn what_was_acknowledged_is_found_whenever_the_folder_goes() {
 #[test]
 fn what_only_moves_around_the_store_is_no_loss() {
     let (_dir, path, mut store) = whole();
-    // A file of somebody else, other permissions, one meta file of two, and its own name given back in time.
+    // A foreign file, other permissions, one meta file of two, and a name that is restored in time.
     fs::write(path.join("note"), "mine").unwrap();
     fs::remove_file(path.join("meta.1")).unwrap();
     fs::rename(&path, aside(&path)).unwrap();

@@ -31,7 +31,7 @@ fn publish(store: &mut Store, who: [u8; 16], number: u64, first: u64, last: u64)
     store.sync().unwrap();
 }
 
-/// Each publisher's last number, and whether there is none above.
+/// Returns each publisher's last number, and whether it is certain that there is none above.
 fn known(recovered: &Recovered) -> Vec<([u8; 16], u64, bool)> {
     let publishers = recovered.publishers.iter();
     publishers

@@ -1,4 +1,4 @@
-//! What is removed, what is told of it, and what is left.
+//! What is removed, how it is reported, and what is left.
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod support;
@@ -54,7 +54,7 @@ fn a_quiet_topic_has_no_gap_and_a_busy_one_tells_its_own() {
         assert_eq!(reader.events(), 11);
     };
     check(&store);
-    // The dead ones between are off the disk, although the oldest segment is alive.
+    // The dead segments in between are removed from the disk, although the oldest one is alive.
     assert!(
         store.reader().bytes() < 20_000,
         "{} bytes",
@@ -113,7 +113,7 @@ fn what_was_lost_is_told_after_its_segment_is_gone_too() {
         .retain(&Retention::default().max_bytes(10_000), Age::default())
         .unwrap();
     assert!(read(&store.reader(), "*").events[0].seq > mark);
-    // Nobody knows what was in the gap, so it is one for every topic.
+    // It is unknown what was in the gap, so it is a gap for every topic.
     assert_eq!(store.reader().floor(&filter("never.seen")), mark);
     drop(store);
     let (store, _) = open(&io);
@@ -164,7 +164,7 @@ fn keys_that_may_be_asked_for_outlive_their_events() {
     assert_eq!(seqs, (1..=400).collect::<Vec<_>>());
     assert_eq!(recovered.keys_age, options().keys_age);
 
-    // They go when nobody may ask for them any more.
+    // Their keys are removed once they are outside the window.
     let mut late = event(next, 1);
     late.time += 1_000 * 1_000_000;
     store.append(&[entry(&[late])]).unwrap();
@@ -189,7 +189,7 @@ fn keys_that_could_not_be_kept_are_not_relied_on() {
     assert!(known <= oldest, "{known} and {oldest}");
     assert!(known > event(recovered.keys[0].1 - 1, 1).time);
 
-    // The same of a file that is damaged.
+    // The same for a damaged file.
     let rules = Retention::default().max_events(0);
     let next = recovered.next_seq;
     fill(&mut store, next, next + 100, 1, 1);
@@ -222,7 +222,7 @@ fn a_clock_that_jumps_wipes_nothing() {
         since_open: seconds(since_open),
         closed: seconds(closed),
     };
-    // Times in events that are years apart do not count while it is open.
+    // Times of events that are years apart do not count while the store is open.
     let late = Event {
         time: 1 << 50,
         ..event(51, 2)
@@ -236,7 +236,7 @@ fn a_clock_that_jumps_wipes_nothing() {
     fill(&mut store, 52, 60, 7, 2);
     store.close(60).unwrap();
 
-    // After a restart the caller says how long it was closed, and how much of it it believes.
+    // After a restart the caller says how long it was closed, and how much of that it believes.
     let (mut store, _) = open(&io);
     store.retain(&rules, at(0, 0)).unwrap();
     assert!(store.reader().events() > 0);
@@ -279,7 +279,7 @@ fn floors_of_topics_that_are_gone_are_bounded() {
     let floors = io.read("floors").unwrap().len();
     assert!(floors < 8_000, "{floors} bytes");
     let (store, _) = open(&io);
-    // Each is still told, if only together with others.
+    // Each is still reported, if only together with others.
     for seq in [1, 500, 2_900] {
         let floor = store.reader().floor(&filter(&format!("once.{seq}")));
         assert!(floor >= seq, "{floor}");
@@ -295,7 +295,8 @@ fn all_files_together_stay_within_the_limit() {
     let (mut store, _) = Store::open(Arc::new(io.clone()), options).unwrap();
     let rules = Retention::default().max_bytes(LIMIT);
     for first in (1..4_000).step_by(20) {
-        // Each on a topic of its own and with a key: floors, keys and indexes are a good part of the files.
+        // Each event has its own topic and a key: floors, keys and indexes are a large part of the
+        // files.
         let events = first..first + 20;
         let events: Vec<Event> = events
             .map(|seq| named(&format!("once.{seq}"), seq))
@@ -305,7 +306,7 @@ fn all_files_together_stay_within_the_limit() {
         store.append(&[entry]).unwrap();
         store.sync().unwrap();
         store.retain(&rules, Age::default()).unwrap();
-        // It goes by whole segments.
+        // It is freed by whole segments.
         let meta = ["meta.0", "meta.1"].map(|name| io.read(name).unwrap().len() as u64);
         let used = io.used() - meta.iter().sum::<u64>();
         assert!(used <= LIMIT + 4_096, "{used} bytes at {first}");
@@ -367,7 +368,7 @@ fn readers_never_wait_and_never_see_a_hole() {
                     let head = reader.head();
                     let read = reader.read(&filter, position, head, 20_000);
                     assert!(read.lost.is_empty(), "{read:?}");
-                    // The writer may have come far since the head was asked for.
+                    // The writer may have advanced far since the head was read.
                     assert!(read.floor <= position || read.floor < reader.head());
                     for event in read.batches.iter().flat_map(|batch| batch.iter()) {
                         assert_eq!(event.data(), support::event(event.seq(), 10).data);

@@ -1,4 +1,4 @@
-//! What a store promises, one promise a test.
+//! The guarantees of a store, one in each test.
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod support;
@@ -49,7 +49,7 @@ fn after_an_unclean_end_seqs_go_on_above_the_lease_and_the_gap_stays() {
     assert_eq!((recovered.tail, recovered.next_seq), (10, mark + 1));
     assert_eq!(recovered.lost, [(10, mark)]);
     drop(store);
-    // Ends that give nothing out make it no larger.
+    // Closing without using seqs does not increase it.
     let (mut store, recovered) = open(&io);
     assert_eq!(recovered.next_seq, mark + 1);
     fill(&mut store, mark + 1, mark + 5, 3, 2);
@@ -159,7 +159,7 @@ fn a_full_disk_refuses_events_reads_on_and_recovers() {
     for room in [0, 1, 60, 100, 4_000] {
         io.set_capacity(Some(io.used() + room));
         let mut next = store.head() + 1;
-        // Refused at last, with seqs leased anew on the way.
+        // Refused in the end, after seqs were leased again.
         let error = loop {
             let more: Vec<Event> = (next..next + 7).map(|seq| event(seq, 10)).collect();
             match store.append(&[entry(&more[..3]), entry(&more[3..])]) {
@@ -174,7 +174,7 @@ fn a_full_disk_refuses_events_reads_on_and_recovers() {
         assert_eq!(found.events, events);
         assert!(found.lost.is_empty());
         store.sync().unwrap();
-        // Nothing of what was refused comes back.
+        // Nothing of the refused entries comes back.
         let (copy, _) = open(&io.snapshot());
         assert_eq!(read(&copy.reader(), "*").events, events);
 
@@ -195,7 +195,7 @@ fn one_append_is_laid_into_as_many_segments_as_it_needs() {
     let before = fill(&mut store, 1, 20, 7, 3);
     let events: Vec<Event> = (21..=400).map(|seq| event(seq, 3)).collect();
     let entries: Vec<_> = events.chunks(9).map(entry).collect();
-    // Without room it leaves nothing, wherever it ends.
+    // Without room it leaves nothing, wherever it fails.
     let (used, head) = (io.used(), store.head());
     for room in (0..28_000).step_by(512) {
         io.set_capacity(Some(used + room));
@@ -359,7 +359,7 @@ fn a_stored_batch_goes_out_as_it_is() {
     }
     let read = store.reader().read(&filter("*"), 0, u64::MAX, usize::MAX);
     assert_eq!(read.batches, batches);
-    // In the middle of one, only that one is written anew.
+    // From the middle of a batch, only that batch is encoded again.
     let read = store.reader().read(&filter("*"), 700, 1_900, usize::MAX);
     assert_eq!(read.batches.len(), 3);
     assert_eq!(read.batches[1], batches[2]);
@@ -370,7 +370,7 @@ fn a_stored_batch_goes_out_as_it_is() {
 #[test]
 fn an_append_that_was_torn_anywhere_is_cut_off_and_the_next_one_stands_in_its_place() {
     const SEGMENT: &str = "00000000000000000001.seg";
-    // Nothing is leased, so that only the files say how far seqs were used.
+    // Nothing is leased, so only the files say which seqs were used.
     let open = |io: &MemIo| Store::open(Arc::new(io.clone()), options().lease(0)).unwrap();
     let io = MemIo::new();
     let (mut store, _) = open(&io);
@@ -395,7 +395,7 @@ fn an_append_that_was_torn_anywhere_is_cut_off_and_the_next_one_stands_in_its_pl
         }
         kept.push((tail, left));
 
-        // What comes next is shorter than what was torn.
+        // The next record is shorter than the torn one.
         let next = event(tail + 1, 2);
         store.append(&[entry(std::slice::from_ref(&next))]).unwrap();
         store.sync().unwrap();

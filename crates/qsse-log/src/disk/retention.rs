@@ -13,8 +13,8 @@ use crate::config::TopicRetention;
 #[non_exhaustive]
 pub struct DiskRetention {
     /// Most bytes of all files together, which are freed by whole segments. Publishing exceeds the
-    /// limit until the next call of [`Storage::retain`](crate::Storage::retain). After that call the
-    /// files exceed it only if the newest segment alone does.
+    /// limit until the next call of [`Storage::retain`](crate::Storage::retain). After that call
+    /// the files exceed it only if the newest segment alone does.
     pub max_bytes: Option<u64>,
     /// Most events of all topics together.
     pub max_events: Option<u64>,

@@ -1,4 +1,4 @@
-//! What a feed holds, finds and lets go of.
+//! What a feed contains, finds and drops.
 
 use super::*;
 
@@ -12,7 +12,7 @@ fn feed() -> (Feed, Arc<AtomicUsize>) {
     (feed, all_bytes)
 }
 
-/// Adds events of these seqs, each at as many seconds, with so many bytes.
+/// Appends events with these seqs, each with a time of as many seconds and with `bytes` bytes.
 fn write(feed: &Feed, seqs: impl IntoIterator<Item = u64>, bytes: usize, budget: usize) {
     for seq in seqs {
         let event = Incoming {
@@ -26,7 +26,7 @@ fn write(feed: &Feed, seqs: impl IntoIterator<Item = u64>, bytes: usize, budget:
     }
 }
 
-/// The seqs of the batches behind a position, or the floor that it is below.
+/// Returns the seqs of the batches after a position, or the floor that it is below.
 fn take(feed: &Feed, position: u64) -> Result<Vec<Vec<u64>>, u64> {
     let seqs = |batch: &Batch| batch.iter().map(|event| event.seq()).collect();
     let mut out = Vec::new();
@@ -46,7 +46,7 @@ fn a_batch_is_sealed_when_it_is_asked_for_and_when_it_is_full() {
     write(&feed, 3..=4, 10, 1 << 20);
     assert_eq!(take(&feed, 3), Ok(vec![vec![3, 4]]), "it is inside");
     assert_eq!(take(&feed, 1), Ok(vec![vec![1, 2]]));
-    // Each is no longer than a batch may be.
+    // Each is shorter than a batch may be.
     write(&feed, 5..=7, 40 * KIB, 1 << 20);
     assert_eq!(take(&feed, 4), Ok(vec![vec![5], vec![6], vec![7]]));
 }

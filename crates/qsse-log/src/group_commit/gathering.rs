@@ -1,7 +1,8 @@
 //! [`Gathering`]: the next group waits a moment for the publishers of the last one.
 //!
-//! Publishers that wait for each acknowledgement come back all at once when a group is kept. Taken at once, the next group has only
-//! those that came meanwhile, and the publishers part into two halves that take turns: twice the syncs for the same events.
+//! Publishers that wait for each acknowledgement all return when a group is written. If the next
+//! group began at once, it would have only the events that came meanwhile. The publishers would
+//! form two halves that take turns, with twice the syncs for the same events.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -11,35 +12,37 @@ use crate::config::Acknowledge;
 use crate::shared::Shared;
 use crate::time::Now;
 
-/// The part of the last group's time that the next one may wait.
+/// The next group may wait for this fraction of the last group's time.
 const PART: u32 = 2;
 
-/// The longest that a group waits: a storage that once hung for a minute must not delay the next group by half of that.
+/// The longest wait of a group. After a storage has hung for a minute, the next group must not wait
+/// for half a minute.
 const LONGEST: Duration = Duration::from_millis(10);
 
-/// How fine a timer is. A longer wait uses one and needs no processor.
+/// The resolution of a timer. A longer wait uses a timer, which needs no processor.
 const TIMER: Duration = Duration::from_millis(1);
 
-/// After so many turns in which the clock stood still it is a paused one, which only a timer moves.
+/// If the clock has stood still for this many turns, it is paused, and only a timer moves it.
 const STILL: u32 = 64;
 
-/// Groups that do not wait after one that waited in vain, doubling up to so many.
+/// The most groups that do not wait after one that waited in vain. The number doubles each time.
 const MOST_SKIPPED: u32 = 64;
 
-/// How the groups follow one another.
+/// How one group follows another.
 #[derive(Default)]
 pub(super) struct Gathering {
-    /// Events in flight when the last group was kept: so many come if their publishers go on.
+    /// The number of events in flight when the last group was written. As many come if their
+    /// publishers continue.
     expected: u64,
     until: Duration,
-    /// Groups that are taken at once.
+    /// How many more groups do not wait.
     skip: u32,
-    /// How many those were the last time; 0 when it was worth the while.
+    /// How many groups did not wait the last time; 0 after a wait that was worth it.
     skipped: u32,
 }
 
 impl Gathering {
-    /// Waits until as many events are pending as there were before, for as long as that is worth.
+    /// Waits until as many events are pending as were in flight, for as long as that is worth it.
     pub(super) async fn gather(&mut self, shared: &Shared, now: &impl Fn() -> Now) {
         if self.expected < 2 {
             return;
@@ -79,7 +82,7 @@ impl Gathering {
         self.skip = self.skipped;
     }
 
-    /// A group was kept, and at its end there were so many events with those behind it.
+    /// Records that a group was written, with `in_flight` events in it and after it.
     pub(super) fn written(
         &mut self,
         shared: &Shared,
@@ -89,7 +92,7 @@ impl Gathering {
     ) {
         self.expected = match shared.config.acknowledge {
             Acknowledge::Synced => in_flight,
-            // What is not synced is quick, and what is in memory is acknowledged before.
+            // Writing without a sync is fast, and memory is acknowledged before it is written.
             _ => 0,
         };
         let part = ended.saturating_sub(begun) / PART;

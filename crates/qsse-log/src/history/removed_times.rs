@@ -1,18 +1,18 @@
-//! The times of events that are gone.
+//! [`RemovedTimes`]: the times of removed events.
 
 use qsse_proto::Timestamp;
 
-/// What is known of the times of events that the history has let go of.
+/// The times of events that the history has removed.
 #[derive(Default)]
 pub(super) struct RemovedTimes {
-    /// The latest time of those that were not ahead of the clock when they went.
+    /// The latest time of those that were not ahead of the clock when they were removed.
     latest: Option<Timestamp>,
-    /// The earliest and the latest of those that were.
+    /// The earliest and the latest time of those that were.
     ahead: Option<(Timestamp, Timestamp)>,
 }
 
 impl RemovedTimes {
-    /// Events of this time and earlier ones.
+    /// Stands for removed events with times up to `latest`.
     pub(super) fn through(latest: Timestamp) -> Self {
         Self {
             latest: Some(latest),
@@ -20,7 +20,7 @@ impl RemovedTimes {
         }
     }
 
-    /// An event of this time goes, when times after `until` are ahead of the clock.
+    /// Adds the time of a removed event. Times after `until` are ahead of the clock.
     pub(super) fn add(&mut self, time: Timestamp, until: Timestamp) {
         if time <= until {
             self.latest = self.latest.max(Some(time));
@@ -30,7 +30,8 @@ impl RemovedTimes {
         self.ahead = Some((earliest.min(time), latest.max(time)));
     }
 
-    /// Whether there may be one of `time` or later, where times after `until` are ahead of the clock.
+    /// Returns whether an event of `time` or later may have been removed. Times after `until` are
+    /// ahead of the clock.
     pub(super) fn has_since(&self, time: Timestamp, until: Timestamp) -> bool {
         let is_since = |latest: Timestamp| latest >= time;
         let ahead = self

@@ -1,4 +1,4 @@
-//! Letting go of what is not to be kept.
+//! Retention in the history.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::config::{Config, TopicRetention};
 use crate::topics::{TopicId, Topics};
 
 impl History {
-    /// Drops the oldest events until the bounds hold.
+    /// Drops the oldest events until the limits hold.
     pub(crate) fn trim(&mut self, config: &Config, now: Duration, topics: &mut Topics) {
         while self.bytes + topics.index_bytes() > config.history_bytes
             && let Some(oldest) = self.segments.front()
@@ -43,7 +43,8 @@ impl History {
         }
     }
 
-    /// Lets go of a topic's oldest events until its rule holds. They are dropped for good with their segment.
+    /// Removes a topic's oldest events until its rule holds. Their memory is freed with their
+    /// segment.
     pub(crate) fn trim_topic(
         &self,
         id: TopicId,
@@ -53,18 +54,18 @@ impl History {
     ) {
         let oldest = rule.max_age.and_then(|age| now.checked_sub(age));
         while let Some(&seq) = topics.seqs(id).front() {
-            let Some(kept) = self.get(seq) else {
+            let Some(event) = self.get(seq) else {
                 break;
             };
             let over = rule
                 .max_events
                 .is_some_and(|most| topics.seqs(id).len() as u64 > most)
                 || rule.max_bytes.is_some_and(|most| topics.bytes(id) > most)
-                || oldest.is_some_and(|oldest| kept.moment.age < oldest);
+                || oldest.is_some_and(|oldest| event.moment.age < oldest);
             if !over {
                 break;
             }
-            topics.release(id, seq, 1, kept.len());
+            topics.release(id, seq, 1, event.len());
         }
     }
 
@@ -99,13 +100,14 @@ impl History {
     }
 }
 
-/// Lets go of events of a segment in the table of topics, those that follow each other on one topic together.
+/// Removes events of a segment from the table of topics. Consecutive events of one topic are
+/// removed together.
 fn release(segment: &Segment, places: Range<usize>, topics: &mut Topics) {
     let mut seq = segment.first_seq + places.start as u64;
     let mut events = segment.lengths(places).peekable();
     while let Some((topic, mut bytes)) = events.next() {
         let mut count = 1;
-        // Of a topic with a rule some may be gone already.
+        // Some events of a topic with a rule may have been removed already.
         if topics.rule(topic).is_none() {
             while let Some((_, len)) = events.next_if(|(next, _)| *next == topic) {
                 count += 1;

@@ -8,7 +8,7 @@ use qsse_proto::{Since, Timestamp};
 use crate::event::Incoming;
 use crate::topics::{TopicId, Topics};
 
-/// One event to keep.
+/// One event to append.
 pub(crate) struct Record<'a> {
     pub(crate) seq: u64,
     pub(crate) time: Timestamp,
@@ -40,30 +40,31 @@ impl<'a> Record<'a> {
 
 /// A run of events without a hole in their seqs.
 ///
-/// What is written here is read late or never, so each byte of it is a trip to memory and back: what
-/// events have in common is kept once.
+/// Its bytes are read late or never, so each one costs a trip to memory and back. What events have
+/// in common is therefore stored once.
 pub(super) struct Segment {
     pub(super) first_seq: u64,
     bytes: Vec<u8>,
-    places: Vec<Location>,
-    /// In order; the first one is that of the first event.
+    locations: Vec<Location>,
+    /// In order. The first one is that of the first event.
     moments: Vec<Moment>,
     /// The earliest and the latest time.
     times: Option<(Timestamp, Timestamp)>,
 }
 
-/// Where an event stands in its segment, up to the next one: the length of its kind in a byte, the kind, the data.
+/// Where an event begins in its segment. It has the length of its kind in one byte, the kind and
+/// the data, and ends where the next one begins.
 struct Location {
     topic: TopicId,
     at: u32,
 }
 
-/// Bytes that say how long a kind is.
+/// The bytes of the length of a kind.
 const KIND_LENGTH: usize = 1;
 
-/// When an event came, and all behind it up to the next moment.
+/// When an event and the following ones, up to the next moment, were appended.
 pub(super) struct Moment {
-    /// Its place in the segment.
+    /// The number of the first event in the segment.
     first: u32,
     pub(super) time: Timestamp,
     pub(super) age: Duration,
@@ -83,24 +84,24 @@ impl Segment {
         Self {
             first_seq: 0,
             bytes: Vec::with_capacity(bytes),
-            places: Vec::new(),
+            locations: Vec::new(),
             moments: Vec::new(),
             times: None,
         }
     }
 
-    /// Without events, and with the same memory.
+    /// Returns the segment without events, with the same memory.
     pub(super) fn cleared(mut self) -> Self {
         self.bytes.clear();
-        self.places.clear();
+        self.locations.clear();
         self.moments.clear();
         self.times = None;
         self
     }
 
-    /// Whether an event of so many bytes may be added to those there are.
+    /// Returns whether an event of this length fits.
     pub(super) fn has_room(&self, need: usize, limit: usize) -> bool {
-        self.places.is_empty() || self.bytes.len() + KIND_LENGTH + need <= limit
+        self.locations.is_empty() || self.bytes.len() + KIND_LENGTH + need <= limit
     }
 
     pub(super) fn push(&mut self, record: &Record<'_>) {
@@ -111,25 +112,25 @@ impl Segment {
         let (time, age) = (record.time, record.age);
         let last = self.moments.last();
         if last.is_none_or(|last| (last.time, last.age) != (time, age)) {
-            let first = self.places.len() as u32;
+            let first = self.locations.len() as u32;
             self.moments.push(Moment { first, time, age });
             let (earliest, latest) = self.times.unwrap_or((time, time));
             self.times = Some((earliest.min(time), latest.max(time)));
         }
         let topic = record.topic;
-        self.places.push(Location { topic, at });
+        self.locations.push(Location { topic, at });
     }
 
-    /// How many events there are.
+    /// Returns the number of events.
     pub(super) fn len(&self) -> usize {
-        self.places.len()
+        self.locations.len()
     }
 
     pub(super) fn last_seq(&self) -> u64 {
-        self.first_seq + self.places.len() as u64 - 1
+        self.first_seq + self.locations.len() as u64 - 1
     }
 
-    /// Where a start at a time begins, if that is here.
+    /// Returns where a start at a time begins, if that is in this segment.
     pub(super) fn begin(&self, since: &mut Since) -> Option<u64> {
         let (earliest, latest) = self.times?;
         if since.skip(self.first_seq, earliest, latest) {
@@ -142,23 +143,23 @@ impl Segment {
         })
     }
 
-    /// The times of the events at these places.
-    pub(super) fn times(&self, places: std::ops::Range<usize>) -> impl Iterator<Item = Timestamp> {
-        let first = self.moment_number(places.start);
-        let within = move |moment: &&Moment| (moment.first as usize) < places.end;
+    /// Returns the times of these events, by their numbers in the segment.
+    pub(super) fn times(&self, numbers: std::ops::Range<usize>) -> impl Iterator<Item = Timestamp> {
+        let first = self.moment_number(numbers.start);
+        let within = move |moment: &&Moment| (moment.first as usize) < numbers.end;
         let moments = self.moments[first..].iter().take_while(within);
         moments.map(|moment| moment.time)
     }
 
-    /// How many events come before the first one of a moment of which this does not hold. It has to
-    /// hold of none behind that one.
+    /// Returns how many events come before the first moment for which `holds` is false. It must be
+    /// false for all later moments too.
     pub(super) fn count_while(&self, holds: impl Fn(&Moment) -> bool) -> usize {
         let count = self.moments.partition_point(holds);
         let next = self.moments.get(count);
         next.map_or(self.len(), |moment| moment.first as usize)
     }
 
-    /// The moment of the event at this place.
+    /// Returns the moment of the event with this number.
     pub(super) fn moment(&self, at: usize) -> &Moment {
         &self.moments[self.moment_number(at)]
     }
@@ -167,71 +168,71 @@ impl Segment {
         let behind = self
             .moments
             .partition_point(|moment| moment.first as usize <= at);
-        // The first one is that of place 0.
+        // The first moment is that of event 0.
         behind - 1
     }
 
-    /// Topics and lengths of the events at these places.
+    /// Returns the topics and lengths of these events, by their numbers in the segment.
     pub(super) fn lengths(
         &self,
-        places: std::ops::Range<usize>,
+        numbers: std::ops::Range<usize>,
     ) -> impl Iterator<Item = (TopicId, usize)> {
-        places.map(|at| {
-            let (place, end) = (&self.places[at], self.end(at));
-            (place.topic, end - place.at as usize - KIND_LENGTH)
+        numbers.map(|at| {
+            let (location, end) = (&self.locations[at], self.end(at));
+            (location.topic, end - location.at as usize - KIND_LENGTH)
         })
     }
 
-    /// Where the event at this place ends.
+    /// Returns where the event with this number ends.
     fn end(&self, at: usize) -> usize {
-        let next = self.places.get(at + 1);
+        let next = self.locations.get(at + 1);
         next.map_or(self.bytes.len(), |next| next.at as usize)
     }
 
     pub(super) fn allocated(&self) -> usize {
         self.bytes.capacity()
-            + self.places.capacity() * size_of::<Location>()
+            + self.locations.capacity() * size_of::<Location>()
             + self.moments.capacity() * size_of::<Moment>()
     }
 
-    /// The events after `after`, in order.
+    /// Returns the events after `after`, in order.
     pub(super) fn events(&self, after: u64) -> impl Iterator<Item = SegmentEvent<'_>> {
         let first = (after + 1).saturating_sub(self.first_seq) as usize;
         let mut number = self.moment_number(first);
         (first..self.len()).map(move |at| {
             let next = self.moments.get(number + 1);
             number += usize::from(next.is_some_and(|next| next.first as usize <= at));
-            self.kept(at, &self.moments[number])
+            self.event(at, &self.moments[number])
         })
     }
 
     pub(super) fn get(&self, seq: u64) -> Option<SegmentEvent<'_>> {
         let at = usize::try_from(seq.checked_sub(self.first_seq)?).ok()?;
-        (at < self.len()).then(|| self.kept(at, self.moment(at)))
+        (at < self.len()).then(|| self.event(at, self.moment(at)))
     }
 
-    fn kept<'a>(&'a self, at: usize, moment: &'a Moment) -> SegmentEvent<'a> {
-        let place = &self.places[at];
-        let bytes = &self.bytes[place.at as usize..self.end(at)];
+    fn event<'a>(&'a self, at: usize, moment: &'a Moment) -> SegmentEvent<'a> {
+        let location = &self.locations[at];
+        let bytes = &self.bytes[location.at as usize..self.end(at)];
         let (kind_len, rest) = bytes.split_at(KIND_LENGTH);
         let (kind, data) = rest.split_at(usize::from(kind_len[0]));
         SegmentEvent {
             seq: self.first_seq + at as u64,
-            topic: place.topic,
+            topic: location.topic,
             moment,
-            kind: std::str::from_utf8(kind).expect("a kind was text when it was kept"),
+            kind: std::str::from_utf8(kind).expect("a kind was text when it was appended"),
             data,
         }
     }
 }
 
 impl SegmentEvent<'_> {
-    /// What it counts for in the bounds of its topic.
+    /// Returns the length that counts for the limits of the topic.
     pub(super) fn len(&self) -> usize {
         self.kind.len() + self.data.len()
     }
 
-    /// Adds the event to a batch; false if it does not fit into it any more.
+    /// Adds the event to a batch. Returns false if it does not fit.
     pub(super) fn add(&self, builder: &mut Builder, topics: &Topics) -> bool {
         let event = Incoming {
             seq: self.seq,
@@ -278,7 +279,7 @@ mod tests {
         segment.first_seq = 5;
         assert_eq!((segment.len(), segment.times), (0, None));
         let seconds = Duration::from_secs;
-        // A moment is that of two events; the next has the same time and another age.
+        // Two events share a moment. The next one has the same time and another age.
         for (seq, age, data) in [(5, 1, "x"), (6, 1, "yy"), (7, 2, ""), (8, 2, "zzz")] {
             segment.push(&Record {
                 seq,

@@ -1,4 +1,4 @@
-//! Reading by the topics' lists of seqs: of one topic among many, and of the last events of each.
+//! Reads by the topics' lists of seqs: few topics among many, and the last events of each.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -8,16 +8,16 @@ use qsse_proto::batch::{Batch, Builder};
 use super::{History, Read};
 use crate::topics::{TopicId, Topics};
 
-/// What comes next of a selection.
+/// The next part of a selection.
 pub(crate) enum Selected {
     /// Events.
     Batch(Batch),
-    /// This event is kept no more.
+    /// This event has been removed.
     Lost(u64),
 }
 
 impl History {
-    /// The events of these topics in (after, upto], in order, as many as fit into one batch.
+    /// Reads the events of these topics in (after, upto], in order, as many as fit into one batch.
     pub(super) fn read_topics(
         &self,
         topics: &Topics,
@@ -26,7 +26,7 @@ impl History {
         upto: u64,
     ) -> Read {
         let lists: Vec<&VecDeque<u64>> = ids.iter().map(|id| topics.seqs(*id)).collect();
-        // Of each topic the next seq, and where it stands in its list.
+        // The next seq of each topic, with the number of its list and the index in it.
         let mut next: BinaryHeap<Reverse<(u64, usize, usize)>> = BinaryHeap::new();
         for (list, seqs) in lists.iter().enumerate() {
             let at = seqs.partition_point(|seq| *seq <= after);
@@ -38,10 +38,10 @@ impl History {
             if seq > upto {
                 break;
             }
-            let Some(kept) = self.get(seq) else {
+            let Some(event) = self.get(seq) else {
                 continue;
             };
-            if !kept.add(&mut builder, topics) {
+            if !event.add(&mut builder, topics) {
                 return Read {
                     batch: Some(builder.finish()),
                     through,
@@ -57,19 +57,19 @@ impl History {
         }
     }
 
-    /// A batch of the events of these seqs, as many as fit; they are removed.
+    /// Takes events from the front of `seqs`, as many as fit into one batch.
     pub(crate) fn take_selected(&self, topics: &Topics, seqs: &mut VecDeque<u64>) -> Selected {
         let mut builder = Builder::new();
         while let Some(&seq) = seqs.front() {
-            let kept = self.get(seq);
-            let Some(kept) = kept.filter(|kept| topics.is_retained(kept.topic, seq)) else {
+            let event = self.get(seq);
+            let Some(event) = event.filter(|event| topics.is_retained(event.topic, seq)) else {
                 if builder.is_empty() {
                     seqs.pop_front();
                     return Selected::Lost(seq);
                 }
                 break;
             };
-            if !kept.add(&mut builder, topics) {
+            if !event.add(&mut builder, topics) {
                 break;
             }
             seqs.pop_front();

@@ -1,4 +1,4 @@
-//! What the history holds, finds and lets go of.
+//! What the history contains, finds and removes.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn time(seconds: u64) -> Timestamp {
     Timestamp::from_micros(seconds * 1_000_000)
 }
 
-/// A history, its topics and its bounds.
+/// A history with its topics and limits.
 struct Kit {
     config: Config,
     history: History,
@@ -31,7 +31,7 @@ impl Kit {
         }
     }
 
-    /// Appends an event whose time and age are those seconds.
+    /// Appends an event with a time and age of `at` seconds.
     fn append(&mut self, seq: u64, at: u64, topic: &str, bytes: usize) -> bool {
         let topic = self.topics.resolve(TopicRef::new(topic).unwrap());
         let record = Record {
@@ -55,7 +55,7 @@ impl Kit {
         self.history.trim_topic(id, rule, now, &mut self.topics);
     }
 
-    /// The seqs that a reader of `filter` gets of those in (after, upto].
+    /// Returns the seqs in (after, upto] that a reader of `filter` gets.
     fn read(&self, filter: &str, after: u64, upto: u64) -> Vec<u64> {
         let filter: Filter = filter.parse().unwrap();
         let (mut after, mut seqs) = (after, Vec::new());
@@ -74,7 +74,7 @@ impl Kit {
         self.topics.seqs(id).iter().copied().collect()
     }
 
-    /// What all segments and the spare one have allocated.
+    /// Returns the allocated bytes of all segments and of the spare one.
     fn allocated(&self) -> usize {
         let segments = self.history.segments.iter().chain(&self.history.spare);
         segments.map(Segment::allocated).sum()
@@ -144,13 +144,13 @@ fn bytes_are_those_of_all_segments_and_stay_within_the_bound() {
 fn segments_are_filled_before_the_next_one_begins() {
     let mut kit = Kit::new(Config::default().history_bytes(64 << 10));
     assert_eq!(kit.history.segment_bytes, 4 << 10);
-    // One byte for the length of the kind, one of kind.
+    // One byte for the length of the kind, and one for the kind.
     for seq in 1..=65 {
         kit.append(seq, 1, "a", 62);
     }
     let lens: Vec<_> = kit.history.segments.iter().map(Segment::len).collect();
     assert_eq!(lens, [64, 1]);
-    // Of 17 bytes each, 16 are left.
+    // With 17 bytes each, 16 are left.
     let mut other = Kit::new(kit.config.clone());
     for seq in 1..=241 {
         other.append(seq, 1, "a", 15);
@@ -177,7 +177,7 @@ fn the_number_of_events_is_bounded_exactly() {
         assert_eq!((kit.history.events(), kit.history.floor()), (10, seq - 10));
         assert_eq!(kit.kept("a")[0], seq - 9);
     }
-    // With a hole in the seqs, from one segment to the next.
+    // With a hole in the seqs, between two segments.
     kit.append(40, 40, "a", 10);
     kit.trim(seconds(40));
     assert_eq!(
@@ -213,7 +213,7 @@ fn an_event_goes_when_it_is_older_than_the_bound() {
         kit.trim(now);
         assert_eq!(kit.history.floor(), floor, "at {now:?}");
     }
-    // The memory of the last segment is kept for the next one, until there has been none.
+    // The memory of the last segment is reused for the next one, until a sweep has seen none.
     kit.trim(seconds(17));
     assert_eq!((kit.history.events(), kit.history.bytes()), (0, 0));
     assert_eq!(kit.topics.len(), 0);
@@ -249,7 +249,7 @@ fn each_rule_of_a_topic_holds_exactly() {
     }
     assert_eq!(kit.read("*", 0, 16), [4, 8, 9, 10, 12, 13, 14, 15, 16]);
     assert_eq!(kit.read("events", 0, 16), [9, 13]);
-    // With their segment they go for good, and only once.
+    // They are removed with their segment, and only once.
     kit.history.drop_through(12, &mut kit.topics);
     assert_eq!((kit.history.events(), kit.kept("events")), (4, vec![13]));
     let bytes = kit.topics.resolve(TopicRef::new("bytes").unwrap());

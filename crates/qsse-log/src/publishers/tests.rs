@@ -53,11 +53,11 @@ fn runs_join_where_numbers_and_seqs_both_go_on() {
     for (next, joined) in [
         (run(3, 1, 12, 1), Some(run(1, 3, 10, 3))),
         (run(3, 4, 12, 4), Some(run(1, 6, 10, 6))),
-        // A number is left out, or others published in between.
+        // A number is missing, or others have published in between.
         (run(4, 1, 12, 1), None),
         (run(3, 1, 13, 1), None),
         (run(4, 1, 13, 1), None),
-        // One publish of several events, or of none.
+        // One publish with several events, or with none.
         (run(3, 1, 12, 2), None),
         (run(3, 1, 0, 0), None),
         (run(3, u32::MAX, 12, u32::MAX), None),
@@ -119,7 +119,7 @@ fn each_publish_of_a_run_has_its_events() {
     assert_eq!(run(5, 1, 9, 0).events_of(5, &lineage), None);
 }
 
-/// What is known of Ada from an earlier process.
+/// The state of Ada from an earlier process.
 fn opened(certain: bool) -> Recovered {
     let mut opened = Recovered::new(EPOCH);
     opened.publishers_age = seconds(100);
@@ -132,7 +132,7 @@ fn opened(certain: bool) -> Recovered {
     opened
 }
 
-/// Asks for a number of a publisher 50 s after the clock began.
+/// Looks up a number of a publisher 50 s after the clock began.
 fn judge(publishers: &Publishers, who: PublisherId, number: u64, ago: Option<u64>) -> Known {
     let sequence = publishers.sequence(who);
     let (now, lineage) = (seconds(50), Lineage::new(EPOCH));
@@ -148,7 +148,7 @@ fn publishers_of_an_earlier_process_go_on_with_their_numbers() {
     let ada = |number| judge(&publishers, ADA, number, Some(40));
     assert_eq!((ada(4), ada(6)), (taken(11, 11), taken(21, 21)));
     assert_eq!((ada(2), ada(8)), (Known::TakenLongAgo, Known::New));
-    // One that is not known would be, had it been active since.
+    // An unknown publisher would be known if it had been active since then.
     let bob = |ago| judge(&publishers, BOB, 1, ago);
     assert_eq!((bob(None), bob(Some(99))), (Known::New, Known::New));
     assert_eq!(

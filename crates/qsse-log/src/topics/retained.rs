@@ -1,4 +1,4 @@
-//! What is kept of each topic, and what is not any more.
+//! Which events of each topic are retained.
 
 use std::collections::VecDeque;
 use std::collections::vec_deque::Iter;
@@ -8,7 +8,7 @@ use qsse_topic::{Filter, Topic, TopicRef};
 use super::{TopicId, Topics};
 
 impl Topics {
-    /// Notes that an event is kept, this many bytes long.
+    /// Adds an event of this length.
     pub(crate) fn add_event(&mut self, id: TopicId, seq: u64, bytes: usize) {
         let entry = self.entry_mut(id);
         let before = entry.seqs.capacity();
@@ -22,20 +22,20 @@ impl Topics {
         self.index_bytes += grown;
     }
 
-    /// Notes that the topic's oldest events are kept no more, if these are the `count` from seq `first` on; several only of a topic without
-    /// a rule.
+    /// Removes the topic's oldest `count` events, which begin with seq `first`. More than one may
+    /// be removed at once only if the topic has no rule.
     pub(crate) fn release(&mut self, id: TopicId, first: u64, count: usize, bytes: usize) {
         let kept = self.seqs(id);
         if kept.front() == Some(&first) {
             return self.drop_oldest(id, count, bytes);
         }
-        // A rule, or the storage, has let go of some before, or of all.
+        // A rule or the storage has already removed some of them, or all.
         let last = first + count as u64 - 1;
         let rest = kept.partition_point(|seq| *seq <= last);
         self.drop_oldest(id, rest, bytes);
     }
 
-    /// Notes that the topic's events up to a seq are kept no more, because the storage has let go of them.
+    /// Removes the topic's events up to a seq, as the storage has.
     pub(crate) fn remove_through(&mut self, topic: TopicRef<'_>, floor: u64) {
         if let Some(&id) = self.by_name.get(topic) {
             let id = TopicId(id);
@@ -44,7 +44,7 @@ impl Topics {
         }
     }
 
-    /// Drops the topic's `count` oldest events, of so many bytes; those count only where a rule does.
+    /// Drops the topic's `count` oldest events. `bytes` matters only for topics with a rule.
     fn drop_oldest(&mut self, id: TopicId, count: usize, bytes: usize) {
         let entry = self.entry_mut(id);
         let Some(seq) = entry.seqs.drain(..count).next_back() else {
@@ -67,22 +67,22 @@ impl Topics {
         self.max_floor = self.max_floor.max(seq);
     }
 
-    /// Whether this event of the topic is kept, if the history has it at all.
+    /// Returns whether this event of the topic is retained, if the history still has it.
     pub(crate) fn is_retained(&self, id: TopicId, seq: u64) -> bool {
         seq > self.entry(id).floor
     }
 
-    /// The seqs of the topic's kept events, oldest first.
+    /// Returns the seqs of the topic's events, oldest first.
     pub(crate) fn seqs(&self, id: TopicId) -> &VecDeque<u64> {
         &self.entry(id).seqs
     }
 
-    /// Bytes of the topic's kept events.
+    /// Returns the bytes of the topic's events.
     pub(crate) fn bytes(&self, id: TopicId) -> usize {
         self.entry(id).bytes
     }
 
-    /// The seqs of the topic's kept events in (after, upto], oldest first.
+    /// Returns the seqs of the topic's events in (after, upto], oldest first.
     pub(crate) fn seqs_within(&self, id: TopicId, after: u64, upto: u64) -> Iter<'_, u64> {
         let kept = self.seqs(id);
         let end = kept.partition_point(|seq| *seq <= upto);
@@ -90,7 +90,8 @@ impl Topics {
         kept.range(start.min(end)..end)
     }
 
-    /// Of each topic that `filter` admits how many of its last `n` events up to `upto` are kept, and the first of those.
+    /// Returns for each topic that matches `filter` how many of its last `n` events up to `upto`
+    /// are retained, and the first of them.
     pub(crate) fn last(&self, filter: &Filter, n: usize, upto: u64) -> Vec<(Topic, usize, u64)> {
         let ids = self.admitted(filter, usize::MAX).unwrap_or_default();
         let last = ids.into_iter().filter_map(|id| {
@@ -101,9 +102,10 @@ impl Topics {
         last.collect()
     }
 
-    /// The seqs of the last `n` kept events of each topic that `filter` admits, of those in (after, upto], in order.
+    /// Returns the seqs of the last `n` events in (after, upto] of each topic that matches
+    /// `filter`, in order.
     ///
-    /// `None` if there are more than `most`.
+    /// Returns `None` if there are more than `most`.
     pub(crate) fn last_seqs(
         &self,
         filter: &Filter,
@@ -122,12 +124,13 @@ impl Topics {
         Some(seqs.into())
     }
 
-    /// Whether everything after `seq` is kept.
+    /// Returns whether everything after `seq` is retained.
     pub(crate) fn retains_after(&self, seq: u64) -> bool {
         self.max_floor <= seq && self.forgotten_floor <= seq
     }
 
-    /// The newest event that `filter` admits and that is kept no more; at most `above` if there is none above that.
+    /// Returns the newest removed event that matches `filter`, or `above` if none above that has
+    /// been removed.
     pub(crate) fn floor(&self, filter: &Filter, above: u64) -> u64 {
         if self.max_floor.max(self.forgotten_floor) <= above {
             return above;
@@ -150,18 +153,18 @@ impl Topics {
             .max(above)
     }
 
-    /// The history has no record up to this seq any more.
+    /// Sets the seq up to which the history has no events.
     pub(crate) fn set_history_floor(&mut self, floor: u64) {
         self.history_floor = floor;
     }
 
-    /// Allocated bytes of the lists of seqs.
+    /// Returns the allocated bytes of the lists of seqs.
     pub(crate) fn index_bytes(&self) -> usize {
         self.index_bytes
     }
 }
 
-/// The last `n` of these.
+/// Returns the last `n` seqs.
 fn last_of(seqs: Iter<'_, u64>, n: usize) -> std::iter::Skip<Iter<'_, u64>> {
     let surplus = seqs.len().saturating_sub(n);
     seqs.skip(surplus)
@@ -188,7 +191,7 @@ mod tests {
         assert_eq!(topics.bytes(id), 60);
         topics.release(id, 2, 2, 60);
         assert_eq!((topics.bytes(id), topics.seqs(id).len()), (0, 0));
-        // What a storage lets go of is not counted, but nothing left is nothing.
+        // Events that a storage removes are not counted, but nothing has no bytes.
         let (mut topics, id) = topics_with(&[(1, 10), (2, 20)]);
         topics.remove_through(TopicRef::new("a").unwrap(), 2);
         assert_eq!(topics.bytes(id), 0);

@@ -1,4 +1,4 @@
-//! A storage in memory, and one whose calls hang, fail, take long or panic when a test says so.
+//! A storage in memory, and one whose calls hang, fail, take long or panic on demand.
 #![allow(dead_code, reason = "each test program uses its own part")]
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 pub(crate) const EPOCH: Epoch = Epoch::new(9);
 
-/// Keeps batches in memory.
+/// Stores batches in memory.
 #[derive(Default)]
 pub(crate) struct Memory(Mutex<Vec<Batch>>);
 
@@ -121,12 +121,12 @@ impl Storage for Memory {
     }
 }
 
-/// What a call of a [`Faulty`] storage does in place of its work.
+/// What a call of a [`Faulty`] storage does instead of its work.
 #[derive(Clone)]
 pub(crate) enum Fault {
-    /// Waits until it is told otherwise, or let pass.
+    /// Waits until the fault is changed or the call may pass.
     Hang,
-    /// Takes so long, and then does it.
+    /// Takes this long, and then does its work.
     Slow(Duration),
     Fail(StorageError),
     Panic,
@@ -135,9 +135,9 @@ pub(crate) enum Fault {
 #[derive(Default)]
 struct Plan {
     faults: HashMap<&'static str, Fault>,
-    /// Hanging calls that may pass.
+    /// How many hanging calls may pass.
     passes: HashMap<&'static str, usize>,
-    /// Calls that were begun.
+    /// How many calls were begun.
     begun: HashMap<&'static str, usize>,
 }
 
@@ -170,7 +170,7 @@ impl Faulty {
             .send_modify(|plan| *plan.passes.entry(call).or_default() += 1);
     }
 
-    /// Waits until so many of these calls were begun in all.
+    /// Waits until `count` of these calls were begun in total.
     pub(crate) async fn begun(&self, call: &'static str, count: usize) {
         let mut plans = self.plan.subscribe();
         let begun = |plan: &Plan| plan.begun.get(call).is_some_and(|begun| *begun >= count);
@@ -207,7 +207,7 @@ impl Faulty {
         }
     }
 
-    /// Of a call that cannot wait.
+    /// Meets the fault of a call that does not wait.
     fn meet_now(&self, call: &'static str) -> Result<(), StorageError> {
         match self.plan.borrow().faults.get(call).cloned() {
             Some(Fault::Panic) => panic!("{call} of the storage panics"),
@@ -217,7 +217,7 @@ impl Faulty {
     }
 }
 
-/// A handle of a storage, for those that want one of their own.
+/// A handle of a storage, for logs that need one of their own.
 pub(crate) struct Shared(pub(crate) Arc<Faulty>);
 
 #[async_trait]

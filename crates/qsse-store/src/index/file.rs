@@ -1,8 +1,9 @@
-//! The index as a file.
+//! The file of an index.
 //!
 //! ```text
-//! | prologue | first seq u64 | segment length u64 | generation u32 | records u32 | topics u32 | 0 u32
-//! | length of slots u64 | end u64 | checksum of records and topics u32 | checksum of this header u32
+//! | prologue | first seq u64 | segment length u64 | generation u32 | records u32 | topics u32
+//! | 0 u32 | length of slots u64 | end u64 | checksum of records and topics u32
+//! | checksum of this header u32
 //! | record | record ... | topic | topic ... | slots | slots ...
 //!
 //! record: | offset u32 | batch length u32 | keys length u32 | count u32
@@ -12,8 +13,8 @@
 //! slots:  for each event | seq step v | record step v | bytes v
 //! ```
 //!
-//! `v` is a number of variable length; the steps of a topic's first event are from 0. The checksum of
-//! slots is checked when they are read, so that one topic of many costs little.
+//! `v` is a number of variable length. The steps of a topic's first event begin at 0. The checksum
+//! of slots is checked when they are read, so reading one topic among many is cheap.
 
 use super::Index;
 use super::slots::{Slot, Slots, Stat, list};
@@ -27,7 +28,7 @@ const MAGIC: &[u8; 8] = b"qsse.idx";
 const HEADER: usize = PROLOGUE + 56;
 const RECORD: usize = 56;
 
-/// What an index must belong to.
+/// Identifies the segment that an index belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Of {
     pub(crate) first: u64,
@@ -35,7 +36,7 @@ pub(crate) struct Of {
     pub(crate) generation: u32,
 }
 
-/// Writes the index of a closed segment. It is not synced: if it is lost it is made anew.
+/// Writes the index of a closed segment. It is not synced, because a lost index is rebuilt.
 pub(crate) fn write(io: &dyn Io, name: &str, index: &Index, of: Of, seal: Seal) -> io::Result<()> {
     let Slots::Memory(lists) = &index.slots else {
         return Ok(());
@@ -80,7 +81,7 @@ pub(crate) fn write(io: &dyn Io, name: &str, index: &Index, of: Of, seal: Seal) 
     replace(io, name, &out, false)
 }
 
-/// Reads an index, all but its slots; `None` if it is not a good one of that segment.
+/// Reads an index without its slots; `None` if it is damaged or of another segment.
 pub(crate) fn read(io: &dyn Io, name: &str, of: Of, seal: Seal) -> io::Result<Option<Index>> {
     let file = match io.open(name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

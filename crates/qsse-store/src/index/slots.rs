@@ -5,25 +5,25 @@ use crate::io::{IoFile, read_range};
 use std::io;
 use std::sync::Arc;
 
-/// One event of a topic. Its seq is counted from the segment's first one.
+/// One event of a topic. Its seq is relative to the segment's first one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot {
     pub(crate) seq: u32,
-    /// The record that it is in.
+    /// The number of its record.
     pub(crate) record: u32,
-    /// What [`Retention`](crate::Retention) counts.
+    /// The bytes that count for [`Retention`](crate::Retention).
     pub(crate) bytes: u32,
 }
 
-/// What is known of a topic's events in a segment.
+/// The figures of a topic's events in a segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Stat {
     pub(crate) count: u32,
     pub(crate) bytes: u64,
-    /// Seqs counted from the segment's first one.
+    /// Seqs relative to the segment's first one.
     pub(crate) first: u32,
     pub(crate) last: u32,
-    /// In memory: its number in the list of slots. In a file: where its slots are.
+    /// In memory the number of the topic's list; in a file where its slots begin.
     pub(super) at: u32,
     pub(super) len: u32,
     pub(super) sum: u32,
@@ -49,12 +49,12 @@ impl List {
     }
 }
 
-/// The slots of a topic in memory.
+/// Returns the slots of a topic in memory.
 pub(super) fn list<'a>(lists: &'a [List], stat: &Stat) -> &'a [Slot] {
     lists.get(stat.at as usize).map_or(&[], |list| &list.slots)
 }
 
-/// The slots of one topic.
+/// Reads the slots of one topic.
 pub(super) fn read(file: &dyn IoFile, seal: Seal, stat: &Stat) -> io::Result<Vec<Slot>> {
     let damaged = || io::Error::from(io::ErrorKind::InvalidData);
     if u64::from(stat.at) + u64::from(stat.len) > file.len()? {

@@ -1,37 +1,40 @@
-//! Taking a directory for oneself, and noticing that it is no longer there.
+//! [`Lock`]: a locked directory, and whether it is still there.
 
 use super::IoFile;
 use std::io;
 
-/// A directory that is taken until this is dropped.
+/// A directory that stays locked until this is dropped.
 ///
-/// Open files follow a directory that is moved, and outlast one that is removed: writing and syncing go on without an error, but
-/// whoever opens the directory by its path finds nothing of it. This asks whether the names still lead to what is open.
+/// Open files follow a directory that is moved, and outlast one that is removed. Writing and
+/// syncing continue without an error, but the next open finds nothing at the path. These methods
+/// check whether the names still lead to the open files.
 pub trait Lock: Send + Sync {
-    /// What is no longer where it was: the directory, or the lock in it. `None` where that cannot be known.
+    /// Returns what is no longer where it was: the directory or the lock in it. `None` also if that
+    /// cannot be known.
     fn lost(&self) -> Option<Lost> {
         None
     }
 
-    /// Whether that name in the directory leads to something else than this file, or to nothing. `false` where that cannot be known.
+    /// Returns whether a name in the directory leads to nothing or to another file than this.
+    /// `false` if that cannot be known.
     fn is_lost(&self, name: &str, file: &dyn IoFile) -> bool {
         let _ = (name, file);
         false
     }
 }
 
-/// What was taken away from under an open store.
+/// What was removed while the store was open.
 ///
-/// Its text names no path, since clients get to see it.
+/// The text names no path, because clients may see it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Lost {
-    /// The path of the directory leads to nothing, or to another directory.
+    /// The path of the directory leads to nothing or to another directory.
     #[error(
         "its folder was removed, renamed or replaced while it was in use: put the folder back first, or a new store begins there"
     )]
     Directory,
-    /// The lock is gone, or another one is there.
+    /// The file of the lock was removed or replaced.
     #[error(
         "{name} in its folder was removed or replaced while it was in use: make sure first that no other program uses the folder"
     )]
@@ -39,7 +42,7 @@ pub enum Lost {
         /// The name of the lock's file.
         name: &'static str,
     },
-    /// A file that is written to is gone, or another one has its name.
+    /// A file that is being written was removed or replaced.
     #[error(
         "{name} in its folder was removed or replaced while it was in use: put that file back first, or events are lost"
     )]
@@ -58,11 +61,11 @@ impl From<Lost> for io::Error {
 /// Why a directory was not locked.
 #[derive(Debug)]
 pub enum LockError {
-    /// Someone else has it.
+    /// It is already locked.
     Held {
-        /// What they said of themselves.
+        /// The purpose of the holder.
         holder: String,
     },
-    /// The system refused.
+    /// The system returned an error.
     Io(io::Error),
 }

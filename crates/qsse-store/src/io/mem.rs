@@ -1,4 +1,4 @@
-//! Files in memory, whose operations fail on demand and whose writes a crash may take back.
+//! [`MemIo`]: files in memory. Their operations fail on demand, and a crash may undo their writes.
 
 mod disk;
 
@@ -9,11 +9,11 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A kind of operation, for counting and failing them.
+/// A kind of operation, for counting and failing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Op {
-    /// Making a file.
+    /// Creating a file.
     Create,
     /// Opening a file.
     Open,
@@ -25,7 +25,7 @@ pub enum Op {
     Sync,
     /// Cutting a file.
     Truncate,
-    /// Asking for a file's length.
+    /// Reading a file's length.
     Len,
     /// Removing a file.
     Remove,
@@ -41,19 +41,19 @@ pub enum Op {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Failure {
-    /// An error of the device. A sync that fails so forgets what it should have made last.
+    /// A device error. A sync that fails with it forgets what it should have synced.
     Io,
     /// No room. Operations that need none fail as with [`Failure::Io`].
     Full,
-    /// A write stores half of its bytes and the next one fails; other operations fail as with
+    /// A write stores half of its bytes, and the next one fails. Other operations fail as with
     /// [`Failure::Io`].
     Short,
 }
 
 /// A directory in memory. A clone is the same directory.
 ///
-/// Until a file is synced a [`crash`](MemIo::crash) keeps each of its writes, drops it, or keeps
-/// some of its sectors; and likewise each change of a name until the directory is synced.
+/// A [`crash`](MemIo::crash) keeps each unsynced write of a file, drops it, or keeps some of its
+/// sectors. It does the same with each change of a name after which the directory was not synced.
 #[derive(Clone, Default)]
 pub struct MemIo {
     inner: Arc<Inner>,
@@ -69,90 +69,92 @@ struct Inner {
 
 #[derive(Default)]
 struct Plan {
-    /// Operations so far.
+    /// The operations so far.
     done: Vec<Op>,
-    /// The operation of this number fails.
+    /// The number of the operation that fails, and how.
     fail: Option<(usize, Failure)>,
-    /// The write after a short one.
+    /// Whether the next write fails, after a short one.
     fail_next_write: bool,
-    /// From the operation of this number on nothing has an effect: the machine is off.
+    /// The operation from which on nothing has an effect: the machine is off.
     off: Option<usize>,
     capacity: Option<u64>,
 }
 
 impl MemIo {
-    /// An empty directory.
+    /// Creates an empty directory.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How many operations there were.
+    /// Returns the number of operations so far.
     pub fn operations(&self) -> usize {
         self.inner.plan.lock().done.len()
     }
 
-    /// All operations there were, in order.
+    /// Returns all operations so far, in order.
     pub fn history(&self) -> Vec<Op> {
         self.inner.plan.lock().done.clone()
     }
 
-    /// Lets the operation number `at`, counted from 0 over all, fail once.
+    /// Lets operation `at` fail once. All operations are counted from 0.
     pub fn fail_at(&self, at: usize, failure: Failure) {
         self.inner.plan.lock().fail = Some((at, failure));
     }
 
-    /// Lets every operation from number `at` on fail without effect, until [`crash`](Self::crash).
+    /// Lets every operation from `at` on fail without effect, until [`crash`](Self::crash).
     pub fn power_off_at(&self, at: usize) {
         self.inner.plan.lock().off = Some(at);
     }
 
-    /// The most bytes of all files together; `None` is no limit.
+    /// Sets the most bytes of all files together; `None` is no limit.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.inner.plan.lock().capacity = bytes;
     }
 
-    /// The bytes of all files together.
+    /// Returns the bytes of all files together.
     pub fn used(&self) -> u64 {
         self.inner.disk.lock().used()
     }
 
-    /// Loses what a crash loses, chosen by `seed`, forgets all plans, and unlocks the directory.
-    /// Whoever still has it open must not use it any more.
+    /// Loses what a crash loses, as chosen by `seed`, cancels all planned failures, and unlocks the
+    /// directory. A store that still has it open must not be used any more.
     pub fn crash(&self, seed: u64) {
         self.inner.disk.lock().crash(seed);
         self.recover();
     }
 
-    /// Ends plans and locks but loses nothing: the process died, the machine lives.
+    /// Cancels planned failures and unlocks the directory without losing anything, as if only the
+    /// process had crashed.
     pub fn recover(&self) {
         let mut plan = self.inner.plan.lock();
         (plan.fail, plan.off, plan.fail_next_write) = (None, None, false);
         self.inner.locked.store(false, Ordering::SeqCst);
     }
 
-    /// The bytes of a file.
+    /// Returns the bytes of a file.
     pub fn read(&self, name: &str) -> Option<Vec<u8>> {
         self.inner.disk.lock().read(name)
     }
 
-    /// Puts a file there, synced.
+    /// Writes and syncs a file.
     pub fn write(&self, name: &str, bytes: Vec<u8>) {
         self.inner.disk.lock().put(name, bytes);
     }
 
-    /// Flips bit `bit` of a file, also for those who have it open; `false` if there is no such bit.
+    /// Flips bit `bit` of a file, also for open handles. Returns false if there is no such bit.
     pub fn flip(&self, name: &str, bit: usize) -> bool {
         self.inner.disk.lock().flip(name, bit)
     }
 
-    /// A copy of all files as they are, synced and unlocked.
+    /// Returns a copy of all files, synced and unlocked.
     pub fn snapshot(&self) -> Self {
         let copy = Self::new();
         *copy.inner.disk.lock() = self.inner.disk.lock().copy();
         copy
     }
 
-    /// Counts an operation; an error if it is to fail, `Short` if a write is to be short.
+    /// Counts an operation. Returns an error if it is to fail, and `Short` if a write is to be
+    /// short.
     fn begin(&self, op: Op) -> io::Result<Option<Failure>> {
         let mut plan = self.inner.plan.lock();
         let number = plan.done.len();
@@ -238,7 +240,7 @@ impl MemIo {
 
 struct Guard(MemIo);
 
-/// Names lead to where they did: nobody else has the directory.
+/// Names always lead to the same files, because nobody else has the directory.
 impl Lock for Guard {}
 
 impl Drop for Guard {

@@ -1,4 +1,4 @@
-//! Which records of a segment a read needs.
+//! [`Plan`]: which records of a segment a read needs.
 
 use crate::format::Record;
 use crate::index::{Index, Slot};
@@ -8,27 +8,27 @@ use std::io;
 
 /// How to read a segment from a position on.
 pub(super) enum Plan {
-    /// These records, one behind the other.
+    /// Read these consecutive records.
     Sequence(Vec<Record>),
-    /// These places, and nothing else through the end of what was asked for.
-    Places(Vec<Item>),
+    /// Read these items. Nothing else matches.
+    Selected(Vec<Item>),
 }
 
 pub(super) enum Item {
-    /// The events of these seqs, in this record.
+    /// The events with these seqs in this record.
     Record(Record, Vec<u64>),
     /// Seqs (after, to] are lost.
     Hole(u64, u64),
 }
 
-/// If less than one in this many bytes match, only their records are read.
+/// If less than one byte in this many matches, only the records with matching events are read.
 const SPARSE: u64 = 4;
 
-/// Plans a read of (after, upto]. Of the topics in `floors` what is not above is
-/// left out; without it records are read one by one, and single events are not asked for.
+/// Plans a read of (after, upto]. `floors` has the floors of topics, below which nothing is read.
+/// Without it records are read one by one, and not single events.
 ///
 /// # Errors
-/// Those of reading the index of a topic.
+/// The index of a topic could not be read.
 pub(super) fn plan(
     index: &Index,
     filter: &Filter,
@@ -58,10 +58,10 @@ pub(super) fn plan(
         slots.append(&mut index.slots(stat, *after, upto)?);
     }
     slots.sort_unstable_by_key(|slot| slot.seq);
-    Ok(Plan::Places(items(index, &slots, after, upto)))
+    Ok(Plan::Selected(items(index, &slots, after, upto)))
 }
 
-/// The next records, about `chunk` bytes of them and one at least.
+/// Returns the next records, at least one and about `chunk` bytes.
 fn sequence(index: &Index, after: u64, upto: u64, chunk: u64) -> Plan {
     let records = index.records_after(after);
     let Some(first) = records.first() else {
@@ -94,7 +94,7 @@ fn items(index: &Index, slots: &[Slot], after: u64, upto: u64) -> Vec<Item> {
         items.push(Item::Record(record, seqs));
     }
     items.extend(holes.map(|(from, to)| Item::Hole(from, to)));
-    // An index that was made anew may know of less than the one before.
+    // A rebuilt index may know less than the one before.
     if index.end() < upto {
         items.push(Item::Hole(index.end().max(after), upto));
     }

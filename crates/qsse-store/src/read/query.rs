@@ -1,4 +1,4 @@
-//! Questions about what is kept.
+//! Questions about the retained events.
 
 use super::Reader;
 use crate::since::seq_since;
@@ -8,44 +8,45 @@ use qsse_topic::{Filter, Topic};
 use std::collections::BTreeMap;
 
 impl Reader {
-    /// The epochs of the store, as [`Recovered::epochs`](crate::Recovered::epochs) tells them.
+    /// Returns the epochs of the store, as in [`Recovered::epochs`](crate::Recovered::epochs).
     pub fn epochs(&self) -> &[(Epoch, u64)] {
         &self.shared.epochs
     }
 
-    /// The last seq that was appended or is lost.
+    /// Returns the last seq that was appended or is lost.
     pub fn head(&self) -> u64 {
         self.shared.state.read().known
     }
 
-    /// The position before the oldest event that may be there: where to begin for all that is kept.
+    /// Returns the position before the oldest event that may be there: the start for all retained
+    /// events.
     pub fn oldest(&self) -> u64 {
         let state = self.shared.state.read();
         let first = state.segments.first().map(|segment| segment.first - 1);
         first.unwrap_or(state.known).max(state.topics.begin)
     }
 
-    /// How many events are kept, of all topics.
+    /// Returns the number of retained events of all topics.
     pub fn events(&self) -> u64 {
         self.shared.state.read().topics.events
     }
 
-    /// Bytes of all segments, without their indexes.
+    /// Returns the bytes of all segments, without their indexes.
     pub fn bytes(&self) -> u64 {
         let state = self.shared.state.read();
         state.segments.iter().map(|segment| segment.len()).sum()
     }
 
-    /// The seq up to which an event that `filter` matches may have been removed; 0 if none was.
+    /// Returns the seq up to which events that match `filter` may have been removed; 0 if none was.
     ///
-    /// It is the seq of the newest such event, not of whatever was removed beside it. What is lost
-    /// by damage is not counted: reads tell it.
+    /// It is the seq of the newest such event, and not of other events removed with it. Events lost
+    /// by damage do not count: reads report them.
     pub fn floor(&self, filter: &Filter) -> u64 {
         self.floor_above(filter, 0)
     }
 
-    /// The [`floor`](Reader::floor) if it is above `after`; otherwise any seq that is not. It is quicker, where nothing was
-    /// removed above.
+    /// Returns the [`floor`](Reader::floor) if it is above `after`, and otherwise any seq that is
+    /// not. It is faster if nothing above `after` was removed.
     pub fn floor_above(&self, filter: &Filter, after: u64) -> u64 {
         let state = self.shared.state.read();
         let topics = &state.topics;
@@ -56,16 +57,18 @@ impl Reader {
         floors.fold(topics.missing, u64::max)
     }
 
-    /// For each topic that `filter` matches the seq of its `n`th newest event at or below `upto`, or of
-    /// its oldest one if it has fewer: where to begin for its last `n`. Topics without one, and all
-    /// if `n` is 0, are left out. In byte order of the topics.
+    /// Returns for each topic that matches `filter` the seq of its `n`th newest event at or below
+    /// `upto`, or of its oldest one if it has fewer: where its last `n` events begin. Topics
+    /// without such an event are left out, and all topics if `n` is 0. In byte order of the topics.
     pub fn tail(&self, filter: &Filter, n: u64, upto: u64) -> Vec<(Topic, u64)> {
         let (wanted, segments) = {
             let state = self.shared.state.read();
             let matching = state.topics.matching(filter);
-            let kept =
+            let present =
                 matching.filter(|(_, state)| n > 0 && state.count > 0 && state.oldest <= upto);
-            let wanted: Vec<_> = kept.map(|(topic, state)| (topic.clone(), *state)).collect();
+            let wanted: Vec<_> = present
+                .map(|(topic, state)| (topic.clone(), *state))
+                .collect();
             (wanted, state.segments.clone())
         };
         let mut found: BTreeMap<Topic, u64> = BTreeMap::new();
@@ -86,7 +89,7 @@ impl Reader {
             if open.is_empty() {
                 break;
             }
-            // What cannot be read has no events to begin with.
+            // A segment that cannot be read counts as one without events.
             let _ = segment.index(&self.shared.files, |index| {
                 open.retain_mut(|looking| {
                     let Some(stat) = index.stat(&looking.topic) else {
@@ -109,12 +112,12 @@ impl Reader {
         found.into_iter().collect()
     }
 
-    /// The first seq whose event has a time of `time` or later, or the one after the head: where to
-    /// begin for all since then. Events that were removed since count as well, and so does a damaged
-    /// record, as a whole.
+    /// Returns the first seq whose event has a time of `time` or later, or the seq after the head:
+    /// the start for all events since then. Removed events count too, and a damaged record counts
+    /// as a whole.
     ///
-    /// Times after `until` are ahead of the clock: an event of such a time counts as of the time of the next one that is not,
-    /// as [`Since`] says.
+    /// Times after `until` are ahead of the clock. An event with such a time counts as of the next
+    /// event that is not ahead, see [`Since`].
     pub fn seq_at(&self, time: Timestamp, until: Timestamp) -> u64 {
         let (segments, next) = {
             let state = self.shared.state.read();
@@ -123,12 +126,12 @@ impl Reader {
         seq_since(&segments, &self.shared.files, Since::new(time, until), next)
     }
 
-    /// The topics with a kept event that `filter` matches, each with the seq of its newest one, in byte
-    /// order of the topics.
+    /// Returns the topics with a retained event that match `filter`, each with the seq of its
+    /// newest event, in byte order.
     pub fn last_seqs(&self, filter: &Filter) -> Vec<(Topic, u64)> {
         let state = self.shared.state.read();
-        let kept = state.topics.matching(filter);
-        let mut list: Vec<_> = kept
+        let matching = state.topics.matching(filter);
+        let mut list: Vec<_> = matching
             .filter(|(_, state)| state.count > 0)
             .map(|(topic, state)| (topic.clone(), state.last))
             .collect();
@@ -136,19 +139,19 @@ impl Reader {
         list
     }
 
-    /// The topics with a kept event that `filter` matches, in byte order.
+    /// Returns the topics with a retained event that match `filter`, in byte order.
     pub fn topics_matching(&self, filter: &Filter) -> Vec<Topic> {
         let last = self.last_seqs(filter);
         last.into_iter().map(|(topic, _)| topic).collect()
     }
 }
 
-/// A topic whose beginning is still looked for.
+/// A topic whose start is not found yet.
 struct Looking {
     topic: Topic,
     state: TopicState,
-    /// Events at or below the end that are still needed.
+    /// How many events at or below the end are still needed.
     needed: u64,
-    /// Kept events seen so far.
+    /// How many retained events have been seen.
     seen: u64,
 }

@@ -1,4 +1,4 @@
-//! Noticing that the files are no longer where the next open looks for them.
+//! Checks that the files are still where the next open looks for them.
 
 use super::Store;
 use crate::error::StoreError;
@@ -7,10 +7,11 @@ use crate::segment::{Segment, segment_name};
 use std::sync::Arc;
 
 impl Store {
-    /// An error for good if the folder, its lock, the meta files or one of these segments is no longer where it was opened.
+    /// Checks that the folder, its lock, the meta files and these segments are still where they
+    /// were opened. If not, the store ends.
     ///
-    /// To be asked behind each write, before anybody hears that it succeeded: writes and syncs do succeed in files that have no name
-    /// any more.
+    /// Call it after each write, before it is acknowledged: writes and syncs succeed even in files
+    /// that no longer have a name.
     pub(super) fn still_there(&mut self, segments: &[&Arc<Segment>]) -> Result<(), StoreError> {
         let lock = &*self.lock;
         let gone = |segment: &&&Arc<Segment>| {
@@ -32,7 +33,7 @@ impl Store {
         }
     }
 
-    /// The same of the segment that is written to, whether or not something was written.
+    /// Checks the same with the segment that is being written, even if nothing was written.
     pub(crate) fn is_in_place(&mut self) -> Result<(), StoreError> {
         let active = self.shared.state.read().active().cloned();
         self.still_there(active.as_ref().as_slice())

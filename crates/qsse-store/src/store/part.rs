@@ -5,12 +5,12 @@ use crate::format::Record;
 use crate::segment::Segment;
 use std::sync::Arc;
 
-/// Entries in the segment that takes them, written and not shown yet.
+/// Entries that were written to one segment and are not shown to readers yet.
 pub(super) struct Part<'e> {
     pub(super) segment: Arc<Segment>,
-    /// The segment was made for them.
+    /// Whether the segment was begun for these entries.
     pub(super) is_new: bool,
-    /// Where they begin in the file.
+    /// Where the entries begin in the file.
     pub(super) begin: u64,
     pub(super) entries: &'e [Entry],
     pub(super) records: Vec<Record>,

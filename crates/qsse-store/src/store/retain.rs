@@ -1,4 +1,4 @@
-//! Removing what is not to be kept.
+//! Retention: removes what it does not allow.
 
 mod ages;
 mod compact;
@@ -24,17 +24,17 @@ pub(super) use ages::Ages;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Trimmed {
-    /// Events that are no longer given out.
+    /// Events that are no longer returned.
     pub events: u64,
     /// Segments whose files were removed.
     pub segments: usize,
-    /// Segments that were written anew without their dead events.
+    /// Segments that were rewritten without their dead events.
     pub rewritten: usize,
     /// Bytes of files that were freed.
     pub bytes: u64,
 }
 
-/// Events of one topic that go: through a seq, so many, of so many bytes.
+/// Events of one topic that are removed: those up to a floor, with their number and bytes.
 struct Removal {
     topic: Topic,
     floor: u64,
@@ -43,24 +43,26 @@ struct Removal {
 }
 
 impl Store {
-    /// Removes what `rules` do not keep. To be called every second or so, also without rules: it notices when the directory is gone.
+    /// Removes what `rules` do not allow. Call it about once a second, even without rules: it
+    /// notices if the directory is gone.
     ///
-    /// Limits on count and age, and those of topics, are exact: what goes is no longer given out, and
-    /// [`floor`](crate::Reader::floor) tells it for the topics that lost something. Files are freed when all
-    /// events in them are gone, and written anew, at most one a call, when most are. Bytes are
-    /// freed by whole segments: after it all files together have at most
-    /// [`max_bytes`](Retention::max_bytes), or there is only the segment that is written to. It needs no
-    /// room on the disk, except for writing anew.
+    /// Limits on number and age, and those of topics, are exact: removed events are no longer
+    /// returned, and the [`floor`](crate::Reader::floor) of their topics rises. A file is freed
+    /// when all of its events are removed, and rewritten when most of them are, at most one in each
+    /// call. Limits on bytes free whole segments: afterwards all files together have at most
+    /// [`max_bytes`](Retention::max_bytes), or only the segment that is being written remains. Only
+    /// rewriting needs room on the disk.
     ///
-    /// What was removed and is still in the files comes back, until the next call, after an unclean end.
+    /// After an unclean end, removed events that are still in the files come back until the next
+    /// call.
     ///
     /// # Errors
-    /// A part may be done then; the next call goes on. [`StoreError::Failed`] stays until the store is
-    /// opened anew.
+    /// A part may be done, and the next call continues. [`StoreError::Failed`] is final until the
+    /// store is opened again.
     pub fn retain(&mut self, rules: &Retention, age: Age) -> Result<Trimmed, StoreError> {
         self.raised.clear();
         self.usable()?;
-        // Also for a store in which nothing happens.
+        // Checked even in a store in which nothing happens.
         self.is_in_place()?;
         let events = self.reader().events();
         self.ages.note(age, self.head());
@@ -87,8 +89,9 @@ impl Store {
         Ok(trimmed)
     }
 
-    /// Takes what the last call of [`retain`](Store::retain) let go of, also one that failed: topics, each with the seq up to
-    /// which its events are no longer given out. A topic may come more than once.
+    /// Takes the floors that [`retain`](Store::retain) has raised since the last call, even if it
+    /// failed: topics with the seq up to which events were removed. A topic may occur more than
+    /// once.
     pub fn take_raised(&mut self) -> Vec<(Topic, u64)> {
         std::mem::take(&mut self.raised)
     }
@@ -107,15 +110,16 @@ impl Store {
             if segment.first > seq {
                 break;
             }
-            let gone = self.in_index(&segment, |store, index| store.gone_through(index, seq))?;
+            let gone =
+                self.in_index(&segment, |store, index| store.removals_through(index, seq))?;
             self.apply(gone);
         }
         self.ages.trimmed = seq;
         Ok(())
     }
 
-    /// What of a segment goes if everything through `seq` does.
-    fn gone_through(&self, index: &Index, seq: u64) -> io::Result<Vec<Removal>> {
+    /// Returns what is removed from a segment with everything through `seq`.
+    fn removals_through(&self, index: &Index, seq: u64) -> io::Result<Vec<Removal>> {
         let mut all = Vec::new();
         let state = self.shared.state.read();
         for (topic, stat) in index.topics() {
@@ -200,14 +204,14 @@ impl Store {
         Ok(())
     }
 
-    /// Bytes of the files beside the segments and their indexes, without the meta files, which never grow.
+    /// Returns the bytes of the other files, without the meta files, which never grow.
     fn side_bytes(&self) -> u64 {
         let io = &*self.shared.files.io;
         let len = |name| io.open(name).and_then(|file| file.len()).unwrap_or(0);
         [floors::NAME, keys::NAME].map(len).into_iter().sum()
     }
 
-    /// Takes the first segments off the disk if nothing in them is kept.
+    /// Removes the first segments from the disk while they have no retained events.
     fn remove_dead(&mut self, trimmed: &mut Trimmed) -> Result<(), StoreError> {
         loop {
             let (segment, next) = {
@@ -224,7 +228,7 @@ impl Store {
             let holes = segment.index(&self.shared.files, |index| index.holes().last().copied());
             let holes = holes.map_err(StoreError::io("read an index"))?;
             {
-                // Whoever has not read of the loss yet must still learn of it.
+                // Readers that have not reached the loss yet must still learn of it.
                 let mut state = self.shared.state.write();
                 let lost = holes.map_or(0, |(_, to)| to);
                 let behind = if next - 1 > segment.end() {
@@ -238,7 +242,8 @@ impl Store {
             self.floors_changed = true;
             self.save_floors()?;
             self.save_keys(&segment)?;
-            // Files first: one that stays would come back without those behind it.
+            // The file is removed first. If it stays, it must not come back without the segments
+            // after it.
             self.remove_files(segment.first)?;
             self.shared.state.write().segments.remove(0);
             self.shared.files.forget(&segment);
@@ -251,7 +256,7 @@ impl Store {
         }
     }
 
-    /// Kept events of a segment, and their bytes, about.
+    /// Returns the approximate number of retained events in a segment and their bytes.
     fn live(&self, index: &Index) -> (u64, u64) {
         let state = self.shared.state.read();
         let (mut count, mut bytes) = (0, 0);
@@ -272,13 +277,13 @@ impl Store {
 
     fn remove_files(&mut self, first: u64) -> Result<(), StoreError> {
         let files = &self.shared.files.io;
-        // An index alone is in nobody's way.
+        // A remaining index does no harm.
         let _ = files.remove(&index_name(first));
         let removed = match files.remove(&segment_name(first)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             result => result,
         };
-        // If a crash brings it back its events have floors all the same.
+        // If a crash restores the segment, its events are still below their floors.
         removed.map_err(StoreError::io("remove a segment"))?;
         let mut health = self.shared.health.lock();
         if *health == Health::Full {
@@ -287,7 +292,7 @@ impl Store {
         Ok(())
     }
 
-    /// Raises floors.
+    /// Raises the floors.
     fn apply(&mut self, gone: Vec<Removal>) {
         let mut state = self.shared.state.write();
         for gone in gone {
@@ -300,7 +305,7 @@ impl Store {
         }
     }
 
-    /// Asks an index; one that is damaged is made anew and asked again.
+    /// Asks an index. A damaged one is rebuilt and asked again.
     fn in_index<T>(
         &self,
         segment: &Arc<Segment>,
@@ -320,7 +325,7 @@ impl Store {
             .map_err(StoreError::io("read an index"))
     }
 
-    /// Events through this seq are at least `limit` old; 0 if none is.
+    /// Returns the seq up to which events are at least `limit` old; 0 if none is.
     pub(super) fn expired(&self, limit: Duration, age: Age) -> u64 {
         let ages = &self.ages;
         let here = ages.expired_here(limit, age.since_open);
@@ -334,7 +339,7 @@ impl Store {
         let rest = limit - since_last;
         let rest = u64::try_from(rest.as_micros()).unwrap_or(u64::MAX);
         match ages.last_time.checked_sub(rest) {
-            // Those of that very moment are just as old.
+            // Events of that very time are just as old.
             Some(latest) => {
                 let [next, until] = [latest + 1, ages.last_time].map(Timestamp::from_micros);
                 (self.reader().seq_at(next, until) - 1).min(ages.opened)
@@ -344,7 +349,8 @@ impl Store {
     }
 }
 
-/// What is left of a topic that lost `gone` of `all` seqs; something, if that is not all of them.
+/// Estimates what is left of a topic that lost `gone` of `all` seqs: at least one, if it is not all
+/// of them.
 fn share(stat: &Stat, gone: u64, all: u64) -> (u64, u64) {
     let part = |whole: u64| {
         let left = u128::from(whole) * u128::from(all - gone) / u128::from(all.max(1));

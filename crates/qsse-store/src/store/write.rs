@@ -1,4 +1,4 @@
-//! Laying records into the last segment, and beginning the next one.
+//! Writes records to the last segment, and begins the next one.
 
 use super::Store;
 use super::part::Part;
@@ -11,15 +11,15 @@ use crate::segment::{Segment, segment_name};
 use std::io;
 use std::sync::Arc;
 
-/// A segment has at most about this many events, so that its index stays small.
+/// The approximate limit on events in a segment, so that its index stays small.
 const SEGMENT_EVENTS: u64 = 1 << 20;
-/// A larger buffer is not kept for the next append.
+/// A larger buffer is not reused for the next append.
 const MAX_REUSED_BUFFER: usize = 4 << 20;
 
 impl Store {
     /// Writes entries: as many as fit to the last segment, the others to new ones.
     ///
-    /// After an error `parts` has what is to be taken back.
+    /// After an error, `parts` has what is to be undone.
     pub(super) fn write_parts<'e>(
         &mut self,
         mut entries: &'e [Entry],
@@ -50,7 +50,7 @@ impl Store {
         Ok(())
     }
 
-    /// The part of the last segment, if that takes the entry, or of a new one.
+    /// Returns a part of the last segment if that has room for the entry, or of a new one.
     fn first_part<'e>(&mut self, first: &Entry) -> Result<Part<'e>, StoreError> {
         let Some(active) = self.shared.state.read().active().cloned() else {
             return self.new_part(first);
@@ -66,9 +66,10 @@ impl Store {
         Ok(Part::of(active, false))
     }
 
-    /// The part of a segment that is made for it.
+    /// Begins a segment and returns its part.
     fn new_part<'e>(&mut self, first: &Entry) -> Result<Part<'e>, StoreError> {
-        // Without it the next open has more to read. A full disk is told by what comes next. What is written and not shown yet is not in it.
+        // If this fails, the next open reads more. A full disk is reported by the next write. The
+        // file does not cover entries that are written and not shown yet.
         let _ = self.write_publishers(self.head());
         let files = &self.shared.files;
         let first = first.batch.first_seq();
@@ -101,7 +102,7 @@ impl Store {
         Ok(Part::of(segment, true))
     }
 
-    /// How many of these entries the part's segment has room for: the first one always.
+    /// Returns how many of these entries the part's segment has room for, at least one.
     fn fitting(&self, part: &Part<'_>, entries: &[Entry]) -> usize {
         let (mut len, mut events) = (part.begin, 0);
         let fits = |entry: &&Entry| {
@@ -113,7 +114,8 @@ impl Store {
         entries.iter().take_while(fits).count().max(1)
     }
 
-    /// Takes back what was written, the newest first, so that a crash meanwhile leaves the older; the error to return.
+    /// Undoes what was written, the newest first, so that a crash in between leaves older events.
+    /// Returns the error.
     pub(super) fn take_back(&mut self, parts: Vec<Part<'_>>, error: StoreError) -> StoreError {
         if self.usable().is_err() {
             return error;
@@ -122,7 +124,7 @@ impl Store {
             let undone = if part.is_new {
                 self.remove_segment(part.segment.first)
             } else {
-                // Synced too, lest a crash brings back events that were refused.
+                // Synced too, so that a crash does not restore events that were refused.
                 let cut = part.segment.file.truncate(part.begin);
                 cut.and_then(|()| part.segment.file.sync_data())
             };
@@ -135,7 +137,7 @@ impl Store {
         error
     }
 
-    /// Removes a segment that nobody has seen.
+    /// Removes a segment that readers have not seen.
     fn remove_segment(&self, first: u64) -> io::Result<()> {
         let io = &self.shared.files.io;
         match io.remove(&segment_name(first)) {
@@ -145,16 +147,17 @@ impl Store {
         }
     }
 
-    /// Writes the indexes of closed segments that are only in memory, of the newest at least.
+    /// Writes the indexes of closed segments that are only in memory.
     pub(crate) fn save_indexes(&self, closed: usize) {
         let segments = self.shared.state.read().segments.clone();
         for segment in segments.iter().take(closed) {
-            // Tried again with the next segment; until then it stays in memory.
+            // Tried again with the next segment. Until then the index stays in memory.
             let _ = segment.save_index(&self.shared.files);
         }
     }
 
-    /// Lays the records one behind the other and a mark behind them, from `begin` on in the file of the segment that begins with `first`.
+    /// Encodes the records and a mark after them, for the file of the segment that begins with
+    /// `first`, from `begin` on.
     pub(super) fn encode(
         &self,
         entries: &[Entry],
@@ -165,7 +168,7 @@ impl Store {
         let mut keys = Vec::new();
         let mut records = Vec::with_capacity(entries.len());
         for entry in entries {
-            // `MAX_SEGMENT` bounds it.
+            // Bounded by the limit on a segment.
             let record = entry.record((begin + buf.len() as u64) as u32);
             keys.clear();
             put_keys(&mut keys, record.first_seq, &entry.keys);
@@ -182,14 +185,14 @@ impl Store {
             records.push(record);
         }
         if let Some(last) = records.last() {
-            // `MAX_SEGMENT` bounds this place as well.
+            // Bounded by the limit on a segment too.
             let place = (first, last.end() as u32);
             put_mark(buf, last.last_seq, place, seal);
         }
         records
     }
 
-    /// Makes the publishers' file anew, which then covers everything through `seq`.
+    /// Replaces the publishers' file, which then covers everything through `seq`.
     pub(crate) fn write_publishers(&mut self, seq: u64) -> Result<(), StoreError> {
         let (io, seal) = (&*self.shared.files.io, self.shared.files.seal);
         let age = u64::try_from(self.options.publishers_age.as_micros()).unwrap_or(u64::MAX);
@@ -197,7 +200,7 @@ impl Store {
         self.publishers.write(io, seal, seq, oldest)
     }
 
-    /// Shows readers what was written.
+    /// Shows written entries to readers.
     pub(super) fn show(&self, parts: Vec<Part<'_>>) {
         let begun = parts.iter().any(|part| part.is_new);
         let mut state = self.shared.state.write();
@@ -229,7 +232,7 @@ impl Store {
     }
 }
 
-/// Whether the entry is too far behind the segment's first seq for the 32 bits of its places.
+/// Returns whether the entry is too far from the segment's first seq for relative seqs of 32 bits.
 fn is_far(segment: &Segment, entry: &Entry) -> bool {
     entry.batch.last_seq().saturating_sub(segment.first) > u64::from(u32::MAX)
 }

@@ -1,4 +1,4 @@
-//! Events, entries and readings for the tests of the store.
+//! Events, entries and reads for the tests of the store.
 #![allow(dead_code, reason = "each test uses some of it")]
 
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ pub(crate) fn filter(pattern: &str) -> Filter {
     pattern.parse().unwrap()
 }
 
-/// An event as tests write it down.
+/// An event in the form in which tests compare it.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Event {
     pub(crate) seq: u64,
@@ -38,14 +38,14 @@ pub(crate) struct Event {
     pub(crate) data: Vec<u8>,
 }
 
-/// Short: there may be thousands in a message.
+/// Short, because a message may have thousands.
 impl std::fmt::Debug for Event {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {}", self.seq, self.topic)
     }
 }
 
-/// The event of that number: data and topic follow from it.
+/// Returns the event with this seq: data and topic follow from it.
 pub(crate) fn event(seq: u64, topics: u64) -> Event {
     let mut data = format!("event {seq} ").into_bytes();
     data.resize(16 + (seq * 7 % 90) as usize, b'.');
@@ -79,7 +79,7 @@ pub(crate) fn key(name: &str) -> PublishKey {
     }
 }
 
-/// Appends the events first ..= last, in entries of `size`, and syncs.
+/// Appends the events first ..= last in entries of `size`, and syncs.
 pub(crate) fn fill(
     store: &mut Store,
     first: u64,
@@ -95,7 +95,7 @@ pub(crate) fn fill(
     events
 }
 
-/// What reading to the end gives.
+/// The result of reading to the end.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) events: Vec<Event>,
@@ -161,7 +161,7 @@ pub(crate) fn read(reader: &Reader, pattern: &str) -> Found {
     read_with(reader, &filter(pattern), 0, u64::MAX, 10_000)
 }
 
-/// The newest `n` of each topic.
+/// Returns the newest `n` events of each topic.
 pub(crate) fn per_topic(events: &[Event]) -> BTreeMap<String, Vec<u64>> {
     let mut topics: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     for event in events {
@@ -177,7 +177,7 @@ pub(crate) fn is_lost(lost: &[(u64, u64)], seq: u64) -> bool {
     lost.iter().any(|&(after, to)| after < seq && seq <= to)
 }
 
-/// Small random numbers, the same for the same seed.
+/// Small random numbers, which depend only on the seed.
 pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {

@@ -1,35 +1,35 @@
-//! What is in the memory's files, what of it would survive, and what a crash makes of them.
+//! The contents of the files in memory, and what a crash makes of them.
 
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-/// What a disk writes in one piece.
+/// A disk writes this many bytes at once.
 const SECTOR: usize = 512;
 
-/// A directory: names as they are, as they would be after a crash, and what lies between.
+/// A directory: the current names, those after a crash, and the changes in between.
 #[derive(Default)]
 pub(super) struct Disk {
     names: BTreeMap<String, Arc<Mutex<Inode>>>,
     durable: BTreeMap<String, Arc<Mutex<Inode>>>,
-    pending: Vec<Entry>,
+    pending: Vec<NameChange>,
 }
 
-enum Entry {
+enum NameChange {
     Put(String, Arc<Mutex<Inode>>),
     Remove(String),
     Rename(String, String),
 }
 
-/// A file's bytes as they are, as they would be after a crash, and what lies between.
+/// A file: the current bytes, those after a crash, and the changes in between.
 #[derive(Default)]
 pub(super) struct Inode {
     bytes: Vec<u8>,
     durable: Vec<u8>,
     pending: Vec<Change>,
-    /// Changes whose sync failed: the system thinks they are written, nobody knows. With them those that were synced later, which lie above
-    /// them: what is certain is marked.
+    /// Changes whose sync failed: the system takes them for written, but that is unknown. Changes
+    /// that were synced later are above them and are marked as certain.
     doubtful: Vec<(Change, bool)>,
 }
 
@@ -54,21 +54,21 @@ impl Disk {
         }
         let inode = Arc::<Mutex<Inode>>::default();
         self.names.insert(name.to_owned(), Arc::clone(&inode));
-        let entry = Entry::Put(name.to_owned(), Arc::clone(&inode));
+        let entry = NameChange::Put(name.to_owned(), Arc::clone(&inode));
         self.pending.push(entry);
         inode
     }
 
     pub(super) fn remove(&mut self, name: &str) -> io::Result<()> {
         self.names.remove(name).ok_or(io::ErrorKind::NotFound)?;
-        self.pending.push(Entry::Remove(name.to_owned()));
+        self.pending.push(NameChange::Remove(name.to_owned()));
         Ok(())
     }
 
     pub(super) fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
         let inode = self.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
         self.names.insert(to.to_owned(), inode);
-        let entry = Entry::Rename(from.to_owned(), to.to_owned());
+        let entry = NameChange::Rename(from.to_owned(), to.to_owned());
         self.pending.push(entry);
         Ok(())
     }
@@ -89,9 +89,9 @@ impl Disk {
                 continue;
             }
             match entry {
-                Entry::Put(name, inode) => drop(self.durable.insert(name, inode)),
-                Entry::Remove(name) => drop(self.durable.remove(&name)),
-                Entry::Rename(from, to) => {
+                NameChange::Put(name, inode) => drop(self.durable.insert(name, inode)),
+                NameChange::Remove(name) => drop(self.durable.remove(&name)),
+                NameChange::Rename(from, to) => {
                     if let Some(inode) = self.durable.remove(&from) {
                         self.durable.insert(to, inode);
                     }
@@ -173,7 +173,7 @@ impl Inode {
     }
 
     pub(super) fn sync(&mut self) {
-        // What a failed sync forgot is not written by one that succeeds.
+        // A later sync does not write what a failed one has forgotten.
         let synced = self.pending.drain(..);
         if self.doubtful.is_empty() {
             synced.for_each(|change| apply(&mut self.durable, &change));
@@ -198,18 +198,23 @@ impl Inode {
             match (dice.roll(3), change) {
                 (0, _) => {}
                 (1, Change::Write(offset, bytes)) => {
-                    for (number, sector) in bytes.chunks(SECTOR).enumerate() {
-                        if dice.roll(2) == 0 {
-                            let part = &sector[..sector.len().min(1 + dice.roll(SECTOR))];
-                            let at = offset + (number * SECTOR) as u64;
-                            apply(&mut self.durable, &Change::Write(at, part.to_vec()));
-                        }
-                    }
+                    write_some_sectors(&mut self.durable, offset, &bytes, dice);
                 }
                 (_, change) => apply(&mut self.durable, &change),
             }
         }
         self.bytes = self.durable.clone();
+    }
+}
+
+/// Writes a random half of the sectors, each of them only in part.
+fn write_some_sectors(durable: &mut Vec<u8>, offset: u64, bytes: &[u8], dice: &mut Dice) {
+    for (number, sector) in bytes.chunks(SECTOR).enumerate() {
+        if dice.roll(2) == 0 {
+            let part = &sector[..sector.len().min(1 + dice.roll(SECTOR))];
+            let at = offset + (number * SECTOR) as u64;
+            apply(durable, &Change::Write(at, part.to_vec()));
+        }
     }
 }
 
@@ -226,7 +231,7 @@ fn apply(bytes: &mut Vec<u8>, change: &Change) {
     }
 }
 
-/// Small random numbers, the same for the same seed.
+/// Small random numbers, which depend only on the seed.
 struct Dice(u64);
 
 impl Dice {

@@ -4,7 +4,7 @@ use crate::io::IoFile;
 use std::fs::{File, Metadata};
 use std::io;
 
-/// What tells a file or directory from all others: device and number, where the system has that.
+/// The identity of a file or directory: device and inode number, if the system has them.
 pub(super) type Id = Option<(u64, u64)>;
 
 #[cfg(unix)]
@@ -22,7 +22,7 @@ pub(super) fn id_of(_: &Metadata) -> Id {
 #[derive(Debug)]
 pub(super) struct StdFile {
     pub(super) file: File,
-    /// When it was opened. Some file systems number their files anew.
+    /// The identity at the open. Some file systems renumber their files.
     id: Id,
 }
 

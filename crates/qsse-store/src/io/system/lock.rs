@@ -8,18 +8,18 @@ use std::fs::File;
 use std::io::{Read, Seek, Write};
 
 const LOCK: &str = "LOCK";
-/// Longer than a purpose gets.
+/// Longer than any purpose.
 const MAX_PURPOSE: u64 = 1024;
 
-/// Locks a directory: the file `LOCK` in it, and the directory itself where the system can, which still holds when somebody removes the
-/// file.
+/// Locks a directory: the file `LOCK` in it and, if the system can do that, the directory itself,
+/// whose lock holds even if the file is removed.
 pub(super) fn lock(directory: &Directory, purpose: &str) -> Result<Box<dyn Lock>, LockError> {
     let path = directory.path.join(LOCK);
     #[cfg(unix)]
     let dir =
         lock_directory(&directory.path).map_err(|()| held(File::open(&path).ok().as_ref()))?;
     let mut options = Directory::file_options();
-    // Where a file that is open can be kept from being removed.
+    // Prevents the removal of the open file.
     #[cfg(windows)]
     std::os::windows::fs::OpenOptionsExt::share_mode(&mut options, SHARE_READ | SHARE_WRITE);
     let mut file = options
@@ -30,7 +30,7 @@ pub(super) fn lock(directory: &Directory, purpose: &str) -> Result<Box<dyn Lock>
     if !file.try_lock_exclusive().map_err(LockError::Io)? {
         return Err(held(Some(&file)));
     }
-    // The note is for people; without it the lock is as good.
+    // The purpose is for people. The lock works without it.
     let _ = file
         .set_len(0)
         .and_then(|()| file.rewind())
@@ -48,25 +48,27 @@ const SHARE_READ: u32 = 1;
 #[cfg(windows)]
 const SHARE_WRITE: u32 = 2;
 
-/// The directory, locked, or nothing where that does not work; an error if somebody else has it.
+/// Locks the directory itself. Returns `None` if the system cannot do that, and an error if it is
+/// already locked.
 #[cfg(unix)]
 fn lock_directory(path: &std::path::Path) -> Result<Option<File>, ()> {
-    // Opened anew: the lock goes with it, and not with the last handle for reading.
+    // Opened separately, so that the lock ends with this handle and not with the last handle for
+    // reading.
     let Ok(dir) = File::open(path) else {
         return Ok(None);
     };
     match dir.try_lock_exclusive() {
         Ok(true) => Ok(Some(dir)),
         Ok(false) => Err(()),
-        // Network file systems, mostly.
+        // Usually a network file system.
         Err(_) => Ok(None),
     }
 }
 
-/// Somebody else has it, who wrote this file.
+/// Returns the error of a held lock, with the purpose in its file.
 fn held(file: Option<&File>) -> LockError {
     let mut holder = String::new();
-    // Where a lock keeps others from reading too, nothing more is known.
+    // The lock may prevent reading too. Then the purpose stays unknown.
     let _ = file.map(|file| file.take(MAX_PURPOSE).read_to_string(&mut holder));
     if holder.is_empty() {
         holder.push_str("another program");

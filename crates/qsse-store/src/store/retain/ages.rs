@@ -1,21 +1,22 @@
-//! How old events are, without a wall clock.
+//! [`Ages`]: how old events are, without a wall clock.
 
 use crate::options::Age;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// What is known of the ages of events.
+/// What the store knows of the ages of events.
 pub(in crate::store) struct Ages {
-    /// The time of the last event when the store was opened, or that of the open where it is earlier, and the event's seq.
+    /// The time of the last event at the open, or that of the open if it is earlier, and the
+    /// event's seq.
     pub(super) last_time: u64,
     pub(super) opened: u64,
-    /// At these times since the open, events through these seqs were there.
+    /// Times since the open, each with the head at that time.
     seen: VecDeque<(Duration, u64)>,
     /// Everything through here was removed.
     pub(super) trimmed: u64,
 }
 
-/// Beyond this every second one is forgotten: events then go somewhat later.
+/// If there are more entries, every second one is dropped: some events are then removed later.
 const MOST_SEEN: usize = 8_192;
 
 impl Ages {
@@ -28,7 +29,7 @@ impl Ages {
         }
     }
 
-    /// Notes that events through `head` are there at this time.
+    /// Records the head at this time.
     pub(super) fn note(&mut self, age: Age, head: u64) {
         let known = self.seen.back().map_or(self.opened, |(_, head)| *head);
         if head > known {
@@ -36,7 +37,7 @@ impl Ages {
         }
         if self.seen.len() > MOST_SEEN {
             let mut number = 0usize;
-            // Of two the later one stays: it says no less than it knows.
+            // The later one of two stays, so no event seems older than it is.
             self.seen.retain(|_| {
                 number += 1;
                 number.is_multiple_of(2)
@@ -44,7 +45,7 @@ impl Ages {
         }
     }
 
-    /// Events of this life of the store through this seq are at least `limit` old; 0 if none is.
+    /// Returns the seq up to which events since the open are at least `limit` old; 0 if none is.
     pub(super) fn expired_here(&self, limit: Duration, now: Duration) -> u64 {
         let old = |(then, _): &&(Duration, u64)| now.saturating_sub(*then) >= limit;
         let newest = self.seen.iter().take_while(old).last();

@@ -1,4 +1,4 @@
-//! Writing segments anew without their dead events.
+//! Rewrites segments without their dead events.
 
 use super::Trimmed;
 use crate::entry::Entry;
@@ -13,21 +13,22 @@ use qsse_topic::TopicRef;
 use std::io;
 use std::sync::Arc;
 
-/// A segment is written anew when at most one in this many bytes is kept.
+/// A segment is rewritten if at most one byte in this many is retained.
 const MOSTLY_DEAD: u64 = 4;
-/// A segment is small below one in this many parts of its usual size.
+/// A segment is small if it is shorter than the usual length divided by this.
 const SMALL: u64 = 8;
-/// Small ones alone are worth the writing when there are so many.
+/// This many small segments are worth rewriting.
 const MANY_SMALL: usize = 8;
-/// At most this many segments are looked at in one call.
+/// The most segments that one call checks.
 const MOST_LOOKED: usize = 32;
-/// Records are gathered up to this many bytes before they are written.
+/// Records are buffered up to this many bytes.
 const BUFFER: usize = 1 << 20;
 
 impl Store {
-    /// Writes the first run of closed segments anew that are mostly dead; whether there may be more.
+    /// Rewrites the first run of closed segments that are mostly dead. Returns whether there may be
+    /// more.
     ///
-    /// Without room, or when a file cannot be read, everything stays as it is.
+    /// Without room, or if a file cannot be read, everything stays as it is.
     pub(super) fn compact(&mut self, trimmed: &mut Trimmed) -> Result<bool, StoreError> {
         let Some(run) = self.run_to_compact()? else {
             return Ok(false);
@@ -35,7 +36,7 @@ impl Store {
         let (Some(first), Some(last)) = (run.first(), run.last()) else {
             return Ok(true);
         };
-        // What is left out must be told by floors before it is gone.
+        // The floors of dropped events must be saved before the events are gone.
         if !self.save_exact_floors() {
             return Ok(true);
         }
@@ -86,8 +87,8 @@ impl Store {
         Ok(true)
     }
 
-    /// The next run of neighbours that are mostly dead, or small, and fit into one segment. With
-    /// none there may be one among those that were not looked at.
+    /// Returns the next run of neighbouring segments that are mostly dead or small and fit into
+    /// one. If there is none, more segments may have to be checked.
     fn run_to_compact(&mut self) -> Result<Option<Vec<Arc<Segment>>>, StoreError> {
         let segments = self.shared.state.read().segments.clone();
         let closed = segments.len().saturating_sub(1);
@@ -97,13 +98,13 @@ impl Store {
         if let Some(last) = newest_closed
             && !self.save_publishers(last)?
         {
-            // The numbers of publishers go with the rewriting, so they are made last first.
+            // Rewriting drops the numbers of publishers, so they are saved first.
             return Ok(Some(Vec::new()));
         }
         let keyed = self.keyed();
         for segment in segments.iter().take(closed).skip(from).take(MOST_LOOKED) {
             let (live, all) = self.in_index(segment, |store, index| {
-                // Keys go with the rewriting, so those that may be asked for keep their segment.
+                // Rewriting drops keys, so a segment with keys of the window stays.
                 let keyed = index.records().iter().any(|record| keyed.has(record));
                 Ok((store.live(index).1, if keyed { 0 } else { index.bytes() }))
             })?;
@@ -134,7 +135,7 @@ impl Store {
         Ok(more.then(Vec::new))
     }
 
-    /// Makes the floors last; `false` if there is no room for all they say.
+    /// Saves the floors. Returns false if there is no room for all of them.
     fn save_exact_floors(&mut self) -> bool {
         if !self.floors_changed {
             return true;
@@ -162,17 +163,18 @@ impl Run {
     }
 }
 
-/// Writes what is kept of some segments.
+/// Writes the retained events of some segments.
 struct Writer<'a> {
     store: &'a Store,
     file: &'a dyn IoFile,
     index: Index,
     open: Builder,
-    /// Everything through here is answered for by records written, or will be by the next one.
+    /// Written records cover everything through here, or the next one will.
     covered: u64,
-    /// The last seq of the last record written, or where a hole behind it ends.
+    /// The last seq of the last written record, or the end of a hole after it.
     written: u64,
-    /// The earliest and the latest time of all events behind the last record written, removed ones too.
+    /// The earliest and the latest time of all events after the last written record, including
+    /// removed ones.
     times: Option<(u64, u64)>,
     buf: Vec<u8>,
     at: u64,
@@ -200,7 +202,8 @@ impl<'a> Writer<'a> {
         for segment in run {
             let records = segment.index(files, |index| index.records().to_vec())?;
             for record in records {
-                // A damaged one becomes a hole. One that cannot be read now may be well later.
+                // A damaged record becomes a hole. One that cannot be read now may be readable
+                // later.
                 let Some((batch, _)) = segment.whole(&record, files.seal)? else {
                     continue;
                 };
@@ -219,7 +222,7 @@ impl<'a> Writer<'a> {
         Ok(self.index)
     }
 
-    /// What comes next answers for seqs after `after`; all between is lost.
+    /// Continues with seqs after `after`. All before it that are not covered are lost.
     fn cover_from(&mut self, after: u64) -> io::Result<()> {
         if after <= self.covered {
             return Ok(());
@@ -247,7 +250,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Ends a stretch without a hole: the last record of it answers for all of it.
+    /// Ends a range without holes. Its last record covers all of it.
     fn seal(&mut self) -> io::Result<()> {
         self.record()?;
         if self.covered > self.written {
@@ -268,7 +271,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Writes the open batch, if there is one.
+    /// Writes the open batch if it is not empty.
     fn record(&mut self) -> io::Result<()> {
         if self.open.is_empty() {
             return Ok(());

@@ -9,7 +9,7 @@ use crate::store::Store;
 use std::sync::Arc;
 
 impl Store {
-    /// Makes the floors last, before what is below them goes off the disk.
+    /// Saves the floors, before events below them are removed from the disk.
     pub(super) fn save_floors(&mut self) -> Result<(), StoreError> {
         if !self.floors_changed {
             return Ok(());
@@ -24,12 +24,13 @@ impl Store {
                 self.floors_changed = false;
                 let (meta, missing) = (self.meta.state(), self.shared.state.read().topics.missing);
                 if meta.missing > missing {
-                    // Said while the disk was full.
+                    // This was written while the disk was full.
                     self.write_meta(MetaState { missing, ..meta })?;
                 }
                 Ok(())
             }
-            // The meta files have their room already: say less, which counts if there is no better time until the next open.
+            // The meta files always have room, but for a single floor. It counts unless the floors
+            // are saved before the next open.
             Err(StoreError::Full { .. }) => {
                 let missing = {
                     let topics = &self.shared.state.read().topics;
@@ -42,12 +43,12 @@ impl Store {
         }
     }
 
-    /// Makes the keys of a segment last that may still be asked for, before it goes off the disk.
+    /// Saves the keys of a segment that may still be looked up, before it is removed from the disk.
     pub(super) fn save_keys(&mut self, segment: &Arc<Segment>) -> Result<(), StoreError> {
         let keyed = self.keyed();
         self.save_publishers(segment)?;
         match keys::save(segment, &self.shared.files, &self.options, &keyed) {
-            // As with floors: say less, and make some.
+            // As with floors: the meta files have room for a single time.
             Err(StoreError::Full { .. }) => {
                 let state = self.meta.state();
                 let keys_from = keyed.after(segment).max(state.keys_from);
@@ -57,13 +58,14 @@ impl Store {
         }
     }
 
-    /// Makes the numbers of publishers last that are in a segment which goes off the disk; `false` if there is no room for that. Then
-    /// the next open finds records missing, and does not say that it knows all.
+    /// Saves the numbers of publishers, before a segment is removed from the disk. Returns false if
+    /// there is no room: the next open then finds records missing and reports that it does not know
+    /// all publishers.
     pub(super) fn save_publishers(&mut self, segment: &Arc<Segment>) -> Result<bool, StoreError> {
         if self.publishers.covers(segment.end()) {
             return Ok(true);
         }
-        // What the file tells must not be gone after a crash.
+        // A crash must not lose events that the file covers.
         self.sync()?;
         let head = self.head();
         match self.write_publishers(head) {

@@ -1,4 +1,4 @@
-//! Limits of single topics.
+//! Limits for single topics.
 
 use super::Removal;
 use crate::error::StoreError;
@@ -7,12 +7,12 @@ use crate::state::TopicState;
 use crate::store::Store;
 use qsse_topic::{Topic, TopicRef};
 
-/// What of a topic is too much.
+/// By how much a topic exceeds its limits.
 #[derive(Clone, Copy)]
 struct Excess {
     events: u64,
     bytes: u64,
-    /// Everything through here.
+    /// Everything through here has expired.
     through: u64,
 }
 
@@ -49,7 +49,7 @@ impl Store {
             }
         }
         for (topic, state, excess) in all {
-            let (gone, oldest) = self.gone_of(topic, state, excess)?;
+            let (gone, oldest) = self.removal_of(topic, state, excess)?;
             let topic = gone.topic.clone();
             if gone.count > 0 {
                 self.apply(vec![gone]);
@@ -65,8 +65,8 @@ impl Store {
         Ok(())
     }
 
-    /// What of a topic goes, and its oldest event that stays.
-    fn gone_of(
+    /// Returns what is removed from a topic, and its oldest event that stays.
+    fn removal_of(
         &self,
         topic: Topic,
         state: TopicState,
