@@ -220,7 +220,7 @@ mod tests {
         for (notice, start) in [
             (
                 Notice::Lost(Loss::Reported),
-                "{\"lost\":{\"reason\":\"the server says",
+                "{\"lost\":{\"reason\":\"the server reported",
             ),
             (unusable, "{\"lost\":{\"reason\":\"an event of 1 byte"),
             (
