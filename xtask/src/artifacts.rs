@@ -1,7 +1,6 @@
-//! Programs that share their dependencies with the tests, so that nothing below them is built
-//! twice.
+//! Builds programs with the dependencies of the tests, so that nothing is built twice.
 //!
-//! `cargo run --package` would choose other features, and build most of the tree again.
+//! `cargo run --package` would choose other features, and build most dependencies again.
 
 use std::path::PathBuf;
 
@@ -10,8 +9,8 @@ use serde::Deserialize;
 
 use crate::{command::cargo, workspace::Target};
 
-/// What ci tests: all targets that have tests. `--bins` and `--examples` would make test harnesses
-/// of those without.
+/// The tests of ci: all targets that have tests. `--bins` and `--examples` would also build test
+/// harnesses without tests.
 pub(crate) const TEST: &str = "test --no-fail-fast --tests";
 
 /// Builds every program that a task runs. With the examples, cargo chooses the features that it

@@ -17,14 +17,14 @@ use crate::interop::peers;
 #[derive(clap::Args)]
 #[command(disable_help_flag = true)]
 pub(crate) struct Args {
-    /// For the suite: `--help` lists them; and `--go-qsse DIR`, a copy of the Go library's
-    /// repository to measure too
+    /// Options of the suite (`--help` lists them), and `--go-qsse DIR`: a copy of the Go
+    /// library's repository, to measure it too
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }
 
-/// Builds what is measured and lets the suite run; what cannot be built is left out, and that is
-/// said.
+/// Builds the programs to measure and runs the suite. Reports the ones that cannot be built, and
+/// leaves them out.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let mut arguments = args.arguments.clone();
     let library = take_option(&mut arguments, "--go-qsse")?;

@@ -1,4 +1,4 @@
-//! Running cargo and other programs: what runs is shown, what fails says so.
+//! Runs cargo and other programs. Shows each command line, and names the one that fails.
 
 use std::{
     env,
@@ -10,13 +10,13 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::workspace;
 
-/// A command that is shown before it runs, in the workspace's root.
+/// A command that runs in the workspace's root and is shown first.
 pub(crate) struct Shown {
     command: Command,
     line: String,
 }
 
-/// Cargo with these arguments, separated by spaces.
+/// Returns a cargo command with these arguments, separated by spaces.
 pub(crate) fn cargo(arguments: &str) -> Shown {
     let program = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
@@ -30,7 +30,7 @@ pub(crate) fn cargo(arguments: &str) -> Shown {
     }
 }
 
-/// A program that is in the path, or at this one.
+/// Returns a command for a program: a path, or a name in `PATH`.
 pub(crate) fn program(path: impl AsRef<Path>) -> Shown {
     let mut command = Command::new(path.as_ref());
     command.current_dir(workspace::root());
@@ -40,7 +40,7 @@ pub(crate) fn program(path: impl AsRef<Path>) -> Shown {
     }
 }
 
-/// What `program` prints on standard output; an error unless it succeeds.
+/// Runs `program` and returns its standard output. Fails unless the program succeeds.
 pub(crate) fn output(program: &str, arguments: &[&str]) -> Result<String> {
     let mut command = Command::new(program);
     command.current_dir(workspace::root()).args(arguments);
@@ -52,28 +52,28 @@ pub(crate) fn output(program: &str, arguments: &[&str]) -> Result<String> {
 }
 
 impl Shown {
-    /// With one more argument, which may have spaces in it.
+    /// Adds an argument, which may contain spaces.
     pub(crate) fn arg(mut self, argument: &str) -> Self {
         self.line = format!("{} {argument}", self.line);
         self.command.arg(argument);
         self
     }
 
-    /// In this folder instead of the workspace's root.
+    /// Runs the command in this folder instead of the workspace's root.
     pub(crate) fn within(mut self, folder: &Path) -> Self {
         self.line = format!("cd {} && {}", folder.display(), self.line);
         self.command.current_dir(folder);
         self
     }
 
-    /// With an environment variable.
+    /// Sets an environment variable.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.line = format!("{name}='{value}' {}", self.line);
         self.command.env(name, value);
         self
     }
 
-    /// Runs it with its output passed through; an error unless it succeeds.
+    /// Runs the command with its output passed through. Fails unless it succeeds.
     pub(crate) fn run(self) -> Result<()> {
         let line = self.line.clone();
         let status = self.status()?;
@@ -83,7 +83,7 @@ impl Shown {
         Ok(())
     }
 
-    /// Runs it with its output passed through, and returns how it ended.
+    /// Runs the command with its output passed through, and returns its exit status.
     pub(crate) fn status(mut self) -> Result<ExitStatus> {
         println!("$ {}", self.line);
         self.command
@@ -91,7 +91,7 @@ impl Shown {
             .with_context(|| format!("cannot run {}", self.line))
     }
 
-    /// Runs it and returns what it prints on standard output; an error unless it succeeds.
+    /// Runs the command and returns its standard output. Fails unless it succeeds.
     pub(crate) fn output(mut self) -> Result<String> {
         let output = self
             .command
@@ -105,8 +105,8 @@ impl Shown {
     }
 }
 
-/// Removes what the `cargo run` around this program has set. Build scripts that watch those
-/// variables would run again each time cargo is called from here and from a shell in turn.
+/// Removes the variables that the outer `cargo run` has set. Build scripts that watch them would
+/// run again whenever cargo is called from here and from a shell in turn.
 fn forget_outer_cargo(command: &mut Command) {
     let is_ours = |name: &str| {
         name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") || name == "OUT_DIR"

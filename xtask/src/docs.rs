@@ -1,4 +1,4 @@
-//! `cargo xtask docs`: writes the documents that are generated; `--check` tells if one is stale.
+//! `cargo xtask docs`: writes the generated documents; `--check` fails if one is out of date.
 
 use std::fs;
 
@@ -9,12 +9,12 @@ use crate::{artifacts, command, workspace::root};
 /// Arguments of `docs`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Change nothing; fail if a document is not what would be written
+    /// Write nothing; fail if a document is out of date
     #[arg(long)]
     pub(crate) check: bool,
 }
 
-/// A document and the arguments with which `qsse` prints it.
+/// A document, and the arguments that make `qsse` print it.
 struct Document {
     path: &'static str,
     printed_by: &'static [&'static str],
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// The number of the first line in which the two texts differ.
+/// Returns the number of the first line that differs.
 fn first_difference(wanted: &str, found: &str) -> Option<usize> {
     if wanted == found {
         return None;

@@ -1,5 +1,5 @@
-//! `cargo xtask examples`: every example runs, prints what it promises and ends by itself or when
-//! it is interrupted; and so does `qsse demo`.
+//! `cargo xtask examples`: runs every example and `qsse demo`. Each has to print an expected line
+//! and to exit with success, some after an interrupt.
 
 pub(crate) mod process;
 
@@ -17,11 +17,11 @@ pub(crate) struct Args {
     name: Option<String>,
 }
 
-/// How an example is run, and what tells that it went well.
+/// How to run an example, and how to tell that it works.
 struct Example {
     name: &'static str,
     arguments: &'static [&'static str],
-    /// Has to be somewhere in what it prints.
+    /// A part of a line that the example prints.
     prints: &'static str,
     ends: Ends,
 }
@@ -29,7 +29,7 @@ struct Example {
 enum Ends {
     /// By itself.
     Alone,
-    /// When it is interrupted after it has printed its line.
+    /// On an interrupt, after it has printed its line.
     Interrupted,
 }
 
@@ -125,7 +125,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Runs one; an error says which and why.
+/// Runs an example. An error names it.
 fn check(example: &Example, path: &Path) -> Result<()> {
     println!("$ {} {}", example.name, example.arguments.join(" "));
     ends_well(example, path).with_context(|| format!("example {}", example.name))

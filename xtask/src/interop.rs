@@ -1,8 +1,8 @@
-//! `cargo xtask interop`: servers and clients of this workspace against Go, live.
+//! `cargo xtask interop`: runs servers and clients of this workspace against Go programs.
 //!
-//! The peers are built from `crates/qsse-interop/go`: our own one, which speaks the dialect itself,
-//! and with `--real` one that drives the Go library from a copy of its repository. The judge is the
-//! program of `qsse-interop`.
+//! The Go peers are built from `crates/qsse-interop/go`: one speaks the dialect itself; with
+//! `--real`, another drives the Go library from a copy of its repository. The program of
+//! `qsse-interop` judges the runs.
 
 mod examples;
 pub(crate) mod peers;
@@ -40,10 +40,10 @@ pub(crate) struct Args {
     record: bool,
 }
 
-/// Where recorded conversations are kept.
+/// The folder of the recorded conversations.
 const TRANSCRIPTS: &str = "crates/qsse-testing/fixtures/go";
 
-/// Builds the peers and lets the judge run; without Go it says so and is content.
+/// Builds the peers and runs the judge. Without Go it reports that and succeeds.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let Some(go) = peers::version() else {
         println!(
@@ -94,7 +94,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     judge.run()
 }
 
-/// The copy of the library's repository, as an absolute path.
+/// Returns the absolute path of a copy of the library's repository.
 fn repository(path: &Path) -> Result<PathBuf> {
     let shown = path.display();
     let path = path.canonicalize();

@@ -1,7 +1,7 @@
 //! The project's own tasks, run as `cargo xtask TASK`; `cargo xtask help` lists them.
 //!
-//! Each task is a module with an `Args` and a `run`. What several need is in [`command`] (running
-//! cargo) and [`workspace`] (what is in the workspace).
+//! Each task is a module with an `Args` and a `run`. They share [`command`], which runs cargo, and
+//! [`workspace`], which knows the packages and files.
 
 mod api;
 mod artifacts;
@@ -40,43 +40,41 @@ enum Task {
     Check(check::Args),
     /// Run everything that has to pass before a change is good
     Ci(ci::Args),
-    /// Check what the compiler cannot: layers, files, manifests, protocol clauses, licences
+    /// Check the project's own rules: layers, rings, files, manifests, clauses, links, licences
     Tidy(tidy::Args),
     /// Write the lists of the public API in docs/api, or check that they are up to date
     Api(api::Args),
-    /// Write the documents that are generated, or check that they are up to date
+    /// Write the generated documents, or check that they are up to date
     Docs(docs::Args),
-    /// Run every example and see it end well
+    /// Run every example and check that it succeeds
     Examples(examples::Args),
-    /// Measure throughput, latency, memory and more against raw QUIC, SSE and NATS: `bench --help`
-    /// lists it (all: an hour)
+    /// Measure throughput, latency, memory and more against raw QUIC, SSE and NATS (an hour; choose
+    /// with `bench --help`)
     Bench(bench::Args),
-    /// Measure the matcher against others of its kind, on the same data (takes half an hour)
+    /// Measure the matcher against other matchers, on the same data (half an hour)
     Matcher(matcher::Args),
-    /// Kill a server again and again under load: nothing acknowledged is lost (takes minutes)
+    /// Kill a server under load again and again; nothing acknowledged may be lost (minutes)
     Crash(soak::Args),
-    /// Restart a server with 2,000 clients: all resume, spread out (takes two minutes)
+    /// Restart a server with 2,000 clients; all have to resume, spread out (two minutes)
     Restart(soak::Args),
-    /// Stall one of 1,000 subscribers, then all: the others get theirs, memory is bounded (takes a
-    /// minute)
+    /// Stall one of 1,000 subscribers, then all; the others go on, memory is bounded (a minute)
     Stalled(soak::Args),
-    /// Measure how fast history is replayed, against a raw QUIC writer (takes a minute)
+    /// Measure how fast history is replayed, against a raw QUIC writer (a minute)
     Replay(soak::Args),
-    /// Measure synced publishing, against the store alone (takes a minute)
+    /// Measure synced publishing, against the store alone (a minute)
     Synced(soak::Args),
-    /// Measure what exactly-once costs publishers, and stall the server under one at full speed
-    /// (takes a minute)
+    /// Measure the cost of exactly-once publishing, and stall the server under it (a minute)
     Retried(soak::Args),
-    /// Change the code line by line and see that a test notices (a slice takes minutes, everything
-    /// a day)
+    /// Change the code line by line and report changes that no test notices (a day; a slice takes
+    /// minutes)
     Mutants(mutants::Args),
-    /// Run what threads share in the log in many interleavings (a minute, and longer to build)
+    /// Run the code that threads share in the log in many interleavings (minutes)
     Interleave(interleave::Args),
-    /// Run servers and clients against Go, live
+    /// Run servers and clients against Go programs
     Interop(interop::Args),
-    /// Build qsse-topic where the standard library must not be
+    /// Build qsse-topic without the standard library
     NoStd(no_std::Args),
-    /// Judge random programs in a simulated world: `sim --seeds N [--seed S]`
+    /// Run random programs in a simulated network, judged by a model: `sim --seeds N [--seed S]`
     Sim(sim::Args),
 }
 

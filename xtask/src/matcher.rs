@@ -1,11 +1,11 @@
-//! `cargo xtask matcher`: the matcher against others of its kind, on the same data.
+//! `cargo xtask matcher`: measures the matcher against other matchers, on the same data.
 
 use anyhow::Result;
 
 use crate::command::{Shown, cargo};
 use crate::workspace;
 
-/// Where the comparison is: a workspace of its own.
+/// The folder of the comparison, which is a workspace of its own.
 const FOLDER: &str = "crates/qsse-topic/peers";
 
 /// Arguments of `matcher`.
@@ -17,7 +17,7 @@ pub(crate) struct Args {
     arguments: Vec<String>,
 }
 
-/// Builds the comparison for speed and runs it.
+/// Builds the comparison in release mode and runs it.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let target = workspace::root().join("target");
     let manifest = format!("{FOLDER}/Cargo.toml");

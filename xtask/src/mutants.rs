@@ -50,16 +50,15 @@ struct Slice {
 /// A package whose tests are judged.
 struct Judged {
     name: &'static str,
-    /// Percent of its viable mutants that have to be noticed.
+    /// The percentage of viable mutants that tests have to notice.
     floor: f64,
-    /// Packages beside itself whose tests cover it.
+    /// Other packages whose tests cover it.
     covered_by: &'static [&'static str],
-    /// Whether its tests are quick enough for ci, which runs them once for each mutant.
+    /// Whether its tests are quick enough for ci, which runs them for each mutant.
     is_quick: bool,
 }
 
-/// Those whose logic is pure need only their own tests. Server and client are covered by tests of
-/// both together, too.
+/// The judged packages. Server and client are also covered by the tests that need both.
 const JUDGED: [Judged; 7] = [
     quick("qsse-topic", 95.0),
     quick("qsse-proto", 95.0),
@@ -87,11 +86,10 @@ const fn quick(name: &'static str, floor: f64) -> Judged {
     }
 }
 
-/// How many mutants of a quick package ci looks at: a minute or so with the run without a mutant.
+/// The number of mutants of a quick package that ci tests: about a minute.
 const SAMPLE: usize = 3;
 
-/// Runs cargo-mutants and judges what it found. Fails when a survivor is not listed, or when a
-/// whole package is below its floor.
+/// Runs cargo-mutants. Fails if a survivor is not listed, or if a whole package is below its floor.
 pub(crate) fn run(args: &Args) -> Result<()> {
     if !is_installed() {
         bail!("cargo-mutants is not installed: `cargo install cargo-mutants --locked`");
@@ -117,10 +115,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
 }
 
-/// What ci runs: a few mutants of what changed, in the packages with quick tests that
-/// `docs/mutants.md` has a section for.
+/// Tests a few mutants of the changed lines, in the packages with quick tests and a section in
+/// `docs/mutants.md`. This is the step of ci.
 ///
-/// Skips itself, and says so, without cargo-mutants or without an earlier commit.
+/// Skips itself, with a message, without cargo-mutants or an earlier commit.
 pub(crate) fn sample() -> Result<()> {
     if !is_installed() {
         println!("skipped: cargo-mutants is not installed: `cargo install cargo-mutants --locked`");
@@ -151,7 +149,7 @@ pub(crate) fn sample() -> Result<()> {
     })
 }
 
-/// Where the change began: where it left the main branch, or the commit before.
+/// Returns the base of the change: where it left the main branch, or else the commit before.
 fn base() -> Option<String> {
     let rev = |arguments: &[&str]| {
         let output = Command::new("git")
@@ -186,7 +184,7 @@ fn choose(names: &[String]) -> Result<Vec<&'static Judged>> {
     names.iter().map(find).collect()
 }
 
-/// Tests the package's mutants; `None` when there are none among those asked for.
+/// Tests the package's mutants; `None` if the selection has none.
 fn test(package: &Judged, args: &Args, tree: &Path) -> Result<Option<Outcomes>> {
     let out = workspace::root().join("target/mutants").join(package.name);
     fs::create_dir_all(&out)?;
@@ -219,7 +217,7 @@ fn test(package: &Judged, args: &Args, tree: &Path) -> Result<Option<Outcomes>> 
         run = run.arg(&format!("--test-package={other}"));
     }
     let status = run.status()?;
-    // Missed mutants, and those that hang, are in the outcomes.
+    // 2 and 3 stand for missed mutants and timeouts, which are in the outcomes.
     if !matches!(status.code(), Some(0 | 2 | 3)) {
         bail!("cargo mutants failed ({status})");
     }

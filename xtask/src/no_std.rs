@@ -1,8 +1,8 @@
-//! `cargo xtask no-std`: qsse-topic builds, and links, where there is no standard library.
+//! `cargo xtask no-std`: builds and links qsse-topic without the standard library.
 //!
-//! With a bare-metal target installed it is built for that. Always it is linked into a static
-//! library that brings its own panic handler: would anything below it use the standard library,
-//! there would be two of them, which is an error on every target.
+//! It is built for every bare-metal target that is installed. It is also linked into a static
+//! library with a panic handler of its own: if any dependency used the standard library, there
+//! would be two panic handlers, which is an error on every target.
 
 use std::fs;
 
@@ -17,7 +17,7 @@ use crate::{
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 
-/// Builds qsse-topic without the standard library in each way this machine can.
+/// Builds qsse-topic without the standard library in every way that this machine can.
 pub(crate) fn run(_: &Args) -> Result<()> {
     let lib = fs::read_to_string(root().join("crates/qsse-topic/src/lib.rs"))?;
     ensure!(
@@ -59,7 +59,7 @@ fn bare_metal_targets() -> Result<Vec<String>> {
     Ok(targets)
 }
 
-/// A crate of a few lines, written into the target folder and built there.
+/// Writes a crate of a few lines into the target folder and builds it there.
 fn link_with_own_panic_handler() -> Result<()> {
     let folder = root().join("target/xtask/no-std");
     fs::create_dir_all(folder.join("src")).context("making target/xtask/no-std")?;
@@ -69,7 +69,7 @@ fn link_with_own_panic_handler() -> Result<()> {
         MANIFEST.replace("TOPIC", &topic.to_string_lossy()),
     )?;
     fs::write(folder.join("src/lib.rs"), SOURCE)?;
-    // The same versions, so that nothing has to be looked up or downloaded.
+    // The same versions, so that nothing has to be resolved or downloaded.
     fs::copy(root().join("Cargo.lock"), folder.join("Cargo.lock"))?;
     let manifest = folder.join("Cargo.toml");
     cargo("build --quiet --offline --manifest-path")

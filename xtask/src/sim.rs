@@ -1,4 +1,4 @@
-//! `cargo xtask sim`: random programs against a simulated world, judged by a model.
+//! `cargo xtask sim`: runs random programs in a simulated network, judged by a model.
 
 mod shuffled;
 
@@ -18,7 +18,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// These, as if they had been given.
+    /// Returns these arguments as if they had been given.
     pub(crate) fn of<const N: usize>(arguments: [&str; N]) -> Self {
         let arguments = arguments.map(str::to_owned).into();
         Self { arguments }
@@ -30,15 +30,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     judge("run --release --package qsse-sim --config", args)
 }
 
-/// Builds the judge as the tests are built, which takes less time than a short run of it saves, and
-/// runs it.
+/// Builds the judge with the profile of the tests and runs it. For a short run a release build
+/// would take longer than it saves.
 pub(crate) fn run_as_test(args: &Args) -> Result<()> {
     judge("run --bin qsse-sim --config", args)
 }
 
 fn judge(command: &str, args: &Args) -> Result<()> {
-    // With this tokio and the cfg, what the runtime draws is drawn from the seed, too, and so is
-    // the order in which ready tasks run.
+    // With this tokio and the cfg, the seed also decides what the runtime draws, and the order in
+    // which ready tasks run.
     let tokio = format!("paths=[{:?}]", shuffled::tokio()?);
     let judge = cargo(command).arg(&tokio).arg("--");
     let judge = with_cfg(judge, "tokio_unstable")?;

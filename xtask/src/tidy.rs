@@ -1,8 +1,6 @@
-//! `cargo xtask tidy`: the project's rules that no compiler knows, each a check with a message
-//! that tells what to do.
+//! `cargo xtask tidy`: checks the project's own rules. The message of each says what to do.
 //!
-//! A check is a function from what it looks at to [`Problem`]s, so that its tests can show it a
-//! few lines.
+//! A check is a function from its input to [`Problem`]s, so that its tests can pass a few lines.
 
 mod clauses;
 mod code;
@@ -26,18 +24,18 @@ use crate::workspace::{self, File, Metadata};
 /// Arguments of `tidy`.
 #[derive(clap::Args, Default)]
 pub(crate) struct Args {
-    /// Lists the longest and deepest functions instead
+    /// Lists only the longest and deepest functions, each with the reason why it stays
     #[arg(long)]
     functions: bool,
-    /// Lists rings of files that import each other instead, and imports through a crate's root
+    /// Lists only rings of files that import each other, and imports through a crate's root
     #[arg(long)]
     rings: bool,
-    /// Lists the lines of comments that are too wide instead
+    /// Lists only the lines of comments that are too wide
     #[arg(long)]
     wide: bool,
 }
 
-/// Runs all checks; fails when there is a problem, after having shown every one.
+/// Runs all checks. Shows every problem, and fails if there is one.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let rust = workspace::files(&["rs"])?;
     if args.functions {
@@ -64,6 +62,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     problems.extend(shape::stale_exemptions(&rust));
     problems.extend(functions::stale_reasons(&rust));
+    problems.extend(rings::check(&rust));
     problems.extend(text.iter().flat_map(rules::check_words));
     problems.extend(clauses::check(&text, &rust));
     let root = workspace::root();
@@ -95,7 +94,7 @@ fn show(problems: &[Problem]) {
     problems.iter().for_each(|problem| println!("{problem}"));
 }
 
-/// Says what is worth a look and fails nothing.
+/// Prints notes, which do not make the task fail.
 fn note(rust: &[File]) {
     let functions = functions::list(rust);
     let open = functions.iter().filter(|long| long.is_open()).count();
@@ -108,10 +107,10 @@ fn note(rust: &[File]) {
     }
 }
 
-/// Something that is not as it should be.
+/// A violation of a rule.
 #[derive(Debug, PartialEq)]
 struct Problem {
-    /// A path, perhaps with a line, or a package.
+    /// A path, with or without a line, or a package.
     place: String,
     /// What is wrong and what to do about it.
     message: String,
@@ -125,7 +124,7 @@ impl Problem {
         }
     }
 
-    /// In line `line` of a file, counted from 1.
+    /// Returns a problem in a line, counted from 1.
     fn at_line(path: &str, line: usize, message: impl Into<String>) -> Self {
         Self::at(format!("{path}:{line}"), message)
     }

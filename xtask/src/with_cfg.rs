@@ -1,6 +1,6 @@
-//! A `rustc` that sets a `cfg` for the crates of this workspace, and for no others.
+//! Wraps `rustc` to set a `cfg` for the crates of this workspace only.
 //!
-//! With RUSTFLAGS every crate below them would be built again, in a folder of its own.
+//! RUSTFLAGS would build every dependency again.
 
 use std::fs;
 #[cfg(unix)]
@@ -10,11 +10,11 @@ use anyhow::{Context as _, Result};
 
 use crate::{command::Shown, workspace::root};
 
-/// `cargo`, building the workspace's crates with `--cfg NAME`.
+/// Makes a cargo command build the workspace's crates with `--cfg NAME`.
 pub(crate) fn with_cfg(cargo: Shown, name: &str) -> Result<Shown> {
     let folder = root().join("target/xtask");
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-    // Cargo tells builds apart by the wrapper's path.
+    // Cargo distinguishes builds by the wrapper's path.
     let wrapper = folder.join(format!("rustc-{name}"));
     let script = format!("#!/bin/sh\nexec \"$@\" --cfg {name}\n");
     if fs::read_to_string(&wrapper).ok().as_ref() != Some(&script) {

@@ -1,4 +1,4 @@
-//! What is in the workspace: packages as cargo sees them, and source files.
+//! The workspace's packages, as cargo sees them, and its files.
 
 use std::{
     collections::BTreeMap,
@@ -11,14 +11,14 @@ use serde::Deserialize;
 
 use crate::command::cargo;
 
-/// The folder with the workspace's Cargo.toml.
+/// Returns the folder of the workspace's Cargo.toml.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("xtask is a folder of the workspace")
 }
 
-/// What `cargo metadata` tells.
+/// The output of `cargo metadata`.
 #[derive(Deserialize)]
 pub(crate) struct Metadata {
     pub(crate) packages: Vec<Package>,
@@ -26,7 +26,7 @@ pub(crate) struct Metadata {
     workspace_default_members: Vec<String>,
 }
 
-/// A package of the workspace or one that it depends on.
+/// A package of the workspace, or a dependency.
 #[derive(Deserialize, Clone)]
 pub(crate) struct Package {
     pub(crate) id: String,
@@ -40,7 +40,7 @@ pub(crate) struct Package {
     pub(crate) manifest_path: PathBuf,
     pub(crate) dependencies: Vec<Dependency>,
     pub(crate) targets: Vec<Target>,
-    /// Each with what it switches on.
+    /// The features, each with what it enables.
     #[serde(default)]
     pub(crate) features: BTreeMap<String, Vec<String>>,
 }
@@ -62,7 +62,8 @@ pub(crate) struct Target {
 }
 
 impl Metadata {
-    /// Reads it for all platforms, or for this one only. Fails when Cargo.lock is out of date.
+    /// Reads the metadata for all platforms, or only for this one. Fails if Cargo.lock is out of
+    /// date.
     pub(crate) fn read(this_platform_only: bool) -> Result<Self> {
         let mut arguments = "metadata --format-version 1 --locked".to_owned();
         if this_platform_only {
@@ -73,14 +74,14 @@ impl Metadata {
         serde_json::from_str(&json).context("cargo metadata changed its format")
     }
 
-    /// The packages of this workspace.
+    /// Returns the packages of this workspace.
     pub(crate) fn members(&self) -> impl Iterator<Item = &Package> {
         self.packages
             .iter()
             .filter(|package| self.workspace_members.contains(&package.id))
     }
 
-    /// The member called `name`.
+    /// Returns the member `name`.
     pub(crate) fn member(&self, name: &str) -> Result<&Package> {
         self.members()
             .find(|package| package.name == name)
@@ -114,8 +115,8 @@ pub(crate) struct File {
     pub(crate) text: String,
 }
 
-/// The files with one of these extensions, in the order of their paths. Folders that git ignores
-/// or that start with a dot are left out.
+/// Returns the files with one of these extensions, sorted by path. Leaves out `target` and folders
+/// whose names start with a dot.
 pub(crate) fn files(extensions: &[&str]) -> Result<Vec<File>> {
     let mut paths = Vec::new();
     collect(root(), &mut paths)?;

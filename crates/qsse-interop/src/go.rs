@@ -1,4 +1,4 @@
-//! Go peers: programs that are told what to do and tell what happens, a JSON line each.
+//! Go peers: programs that read commands and report events, one JSON line each.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;

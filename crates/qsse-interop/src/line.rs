@@ -1,4 +1,4 @@
-//! What Go peers say on their lines.
+//! The lines that Go peers print.
 
 use anyhow::{Context, Result};
 use base64::Engine;

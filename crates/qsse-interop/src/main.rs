@@ -1,4 +1,4 @@
-//! Judges live runs of servers and clients of this workspace against peers in Go.
+//! Runs servers and clients of this workspace against Go programs, and judges the runs.
 //!
 //! Every case runs with every peer, in a direction of its own: a Go client and our server, or our
 //! client and a Go server. A case waits for conditions, under a deadline.

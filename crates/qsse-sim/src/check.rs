@@ -1,4 +1,4 @@
-//! What can be said only at the end: nothing is missing, and no gap was told in vain.
+//! The checks at the end of a run: nothing is missing, and no gap was reported without cause.
 
 use std::collections::{BTreeMap, BTreeSet};
 

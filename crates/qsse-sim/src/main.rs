@@ -1,5 +1,5 @@
-//! The project's judge: random programs of operations against a simulated world, and a model that
-//! knows what must be true.
+//! Runs random programs of operations in a simulated world, and judges them with a model that knows
+//! what must be true.
 //!
 //! A seed names a [`Program`](program::Program): subscriptions, publishes, tokens that allow more
 //! or less than the one before, or are revoked, lost connections, partitions, restarts, kills with

@@ -1,4 +1,4 @@
-//! What must be true: every publish with what its publisher was told, and what each reader saw.
+//! The model: every publish with its outcome, and every event that each reader saw.
 
 mod kept;
 mod logs;

@@ -1,4 +1,4 @@
-//! Programs: what happens to a world, as data that can be printed, kept and run again.
+//! Programs: sequences of operations, as data that can be printed, saved and run again.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! Publishers: each publish, and what became of it.
+//! Publishers: each publish and its outcome.
 
 use std::rc::Rc;
 use std::time::Duration;

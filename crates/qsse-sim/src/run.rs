@@ -1,4 +1,4 @@
-//! Running a program: its steps, then peace, then what must be true.
+//! Runs a program: its steps, then a time without disturbance, then the judgement.
 
 mod judge;
 mod steps;

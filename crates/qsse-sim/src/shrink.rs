@@ -1,4 +1,4 @@
-//! Making a failing program small.
+//! Reduces a failing program.
 
 use crate::program::{Harm, Op, Program};
 

@@ -1,6 +1,6 @@
-//! Shows that nothing is lost, and what that costs: a server killed again and again, restarted
-//! under thousands of clients, stalled by its subscribers; how fast it replays, and how fast it
-//! publishes what is synced.
+//! Long runs that check that nothing is lost, and measure what that costs: a server killed again
+//! and again, restarted under thousands of clients, stalled by its subscribers; how fast it
+//! replays, and how fast it publishes what is synced.
 //!
 //! Each ends by itself and fails if something was lost. `cargo xtask crash`, `restart`, `stalled`,
 //! `replay` and `synced` run them.

@@ -8,13 +8,13 @@ use crate::command::program;
 use crate::interop::peers;
 use crate::workspace;
 
-/// What is built, by its package name.
+/// The Go package to build.
 const PACKAGE: &str = "github.com/nats-io/nats-server/v2";
 
-/// Its version, so that figures of two days can be compared.
+/// A fixed version, so that figures of different days can be compared.
 const VERSION: &str = "v2.12.1";
 
-/// Builds it, unless it is there already.
+/// Builds the server unless it exists, and returns its path.
 pub(super) fn server() -> Result<PathBuf> {
     let folder = workspace::root().join("target/bench").join(VERSION);
     let built = folder.join("nats-server");

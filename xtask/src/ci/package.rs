@@ -1,8 +1,7 @@
-//! Packs what is published, and lints each package by itself as it was packed, on the others as
-//! packed.
+//! Packs the published crates, and lints each packed crate alone, on top of the other packed ones.
 //!
-//! `cargo package` would build each of them in full, in a folder of its own and with everything
-//! below it. Unpacked into one workspace they share what the steps before have built.
+//! `cargo package` would build each crate and all of its dependencies in a folder of its own.
+//! Unpacked into one workspace, the crates share what earlier steps have built.
 
 use std::{fs, path::Path};
 
@@ -13,8 +12,7 @@ use crate::{
     workspace::{Metadata, Package, root},
 };
 
-/// Below the root: the unpacked packages, each in the folder of its name, and the workspace around
-/// them.
+/// The folder of the unpacked packages, below the root: a workspace with a folder for each.
 const UNPACKED: &str = "target/xtask/unpacked";
 
 /// Packs, unpacks and lints.
@@ -25,7 +23,7 @@ pub(super) fn run() -> Result<()> {
     let exclude: String = unpublished
         .map(|p| format!(" --exclude {}", p.name))
         .collect();
-    // Dirty is fine: what is checked is that the packages hold together, not that they are final.
+    // Uncommitted changes are fine: the step checks that the packages fit together.
     cargo(&format!(
         "package --workspace --allow-dirty --no-verify{exclude}"
     ))
@@ -46,8 +44,7 @@ fn unpack(packages: &[&Package]) -> Result<()> {
     for package in packages {
         let name = format!("{}-{}", package.name, package.version);
         let packed = root().join(format!("target/package/{name}.crate"));
-        // In a package every file has the same old time, by which cargo would not see that it
-        // changed.
+        // `-m`: files in a package all have the same old time, so cargo would miss changes.
         program("tar")
             .arg("-xzmf")
             .arg(&packed.to_string_lossy())
@@ -56,7 +53,7 @@ fn unpack(packages: &[&Package]) -> Result<()> {
         fs::rename(folder.join(&name), folder.join(&package.name))
             .with_context(|| format!("{name} is not what {} holds", packed.display()))?;
     }
-    // The same versions and profiles, so that what is built already is used.
+    // The same versions and profiles, so that cargo reuses what is built.
     fs::copy(root().join("Cargo.lock"), folder.join("Cargo.lock"))?;
     let own = fs::read_to_string(root().join("Cargo.toml"))?;
     let names: Vec<_> = packages.iter().map(|package| &*package.name).collect();

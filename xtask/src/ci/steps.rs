@@ -24,7 +24,7 @@ pub(super) static STEPS: &[Step] = &[
     step("fmt", "the code is formatted", fmt),
     step(
         "tidy",
-        "what the compiler cannot check, and its checks' tests",
+        "the project's own rules, and the tests of xtask",
         tidy,
     ),
     step("api", "the lists of the public API are up to date", run_api),
@@ -47,16 +47,16 @@ pub(super) static STEPS: &[Step] = &[
     ),
     step("doc", "the docs build without warnings", doc),
     step("generated", "generated documents are up to date", generated),
-    step("examples", "the examples run and end well", run_examples),
+    step("examples", "the examples run and succeed", run_examples),
     step(
         "interop",
-        "live, against Go, where there is Go",
+        "live runs against Go programs, if Go is installed",
         run_interop,
     ),
-    step("sim", "300 random programs in a simulated world", run_sim),
+    step("sim", "300 random programs in the simulation", run_sim),
     step(
         "interleave",
-        "what threads share in the log, in 2,000 interleavings a test",
+        "the code that threads share in the log, in 2,000 interleavings a test",
         run_interleave,
     ),
     step(
@@ -66,12 +66,12 @@ pub(super) static STEPS: &[Step] = &[
     ),
     step(
         "mutants",
-        "a few changed lines, changed again, are noticed by a test",
+        "tests notice a few mutants of the changed lines",
         mutants::sample,
     ),
     step(
         "package",
-        "what is published packs, and each package is whole by itself",
+        "the published crates pack, and each lints alone",
         package::run,
     ),
 ];
@@ -104,7 +104,7 @@ fn clippy() -> Result<()> {
 fn features() -> Result<()> {
     no_std::run(&no_std::Args {})?;
     for selection in [
-        // No I/O and no clock: their tests need nothing of the others.
+        // These have no I/O and no clock, and their tests need no other crate.
         "qsse-topic --all-targets",
         "qsse-proto --all-targets",
         "qsse-log --all-targets",
@@ -131,7 +131,8 @@ fn features() -> Result<()> {
     Ok(())
 }
 
-/// Checks a selection of packages and features; what is unused without a feature shows here only.
+/// Lints a selection of packages and features. Only this finds code that is unused without a
+/// feature.
 fn lint(selection: &str) -> Result<()> {
     cargo(&format!("clippy --package {selection} -- -D warnings")).run()
 }

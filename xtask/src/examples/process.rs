@@ -1,4 +1,4 @@
-//! A program under watch: its lines are passed on and looked at, and it gets a time limit.
+//! A child process with a time limit, whose lines are passed on and searched.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, ensure};
 /// How long [`Program::prints_soon`] waits.
 const MOMENT: Duration = Duration::from_millis(500);
 
-/// A program that was started. Killed when dropped.
+/// A running program. Dropping it kills the process.
 pub(crate) struct Program {
     child: Child,
     lines: Receiver<String>,
@@ -22,7 +22,7 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts it; it has to end within `limit`.
+    /// Starts the program, which has to exit within `limit`.
     pub(crate) fn start(path: &Path, arguments: &[&str], limit: Duration) -> Result<Self> {
         let mut child = Command::new(path)
             .args(arguments)
@@ -35,8 +35,8 @@ impl Program {
         thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
                 println!("  {line}");
-                // Nobody listens any more once the line has been found; reading goes on, so that
-                // the program is never blocked by a full pipe.
+                // The receiver is gone once the line was found. Reading continues, so that a full
+                // pipe never blocks the program.
                 let _ = sender.send(line);
             }
         });
@@ -47,13 +47,13 @@ impl Program {
         })
     }
 
-    /// Waits until it prints a line with `part` in it. False when it ends, or its time does,
-    /// before that.
+    /// Waits for a line that contains `part`. Returns false if the program ends or its time is up
+    /// first.
     pub(crate) fn wait_for_line(&mut self, part: &str) -> bool {
         self.prints_before(part, self.deadline)
     }
 
-    /// Whether it prints a line with `part` in it within a moment.
+    /// Waits a moment for a line that contains `part`.
     pub(crate) fn prints_soon(&mut self, part: &str) -> bool {
         self.prints_before(part, Instant::now() + MOMENT)
     }
@@ -69,7 +69,7 @@ impl Program {
         }
     }
 
-    /// What Ctrl-C does.
+    /// Sends the signal of Ctrl-C.
     pub(crate) fn interrupt(&self) -> Result<()> {
         let id = self.child.id().to_string();
         let status = Command::new("kill")
@@ -80,7 +80,7 @@ impl Program {
         Ok(())
     }
 
-    /// Waits for its end; `None` if its time is over first.
+    /// Waits for the exit status; `None` if the time is up first.
     pub(crate) fn wait(&mut self) -> Result<Option<ExitStatus>> {
         while Instant::now() < self.deadline {
             if let Some(status) = self.child.try_wait()? {
@@ -92,9 +92,9 @@ impl Program {
         Ok(None)
     }
 
-    /// Ends it at once.
+    /// Kills the process.
     pub(crate) fn stop(&mut self) {
-        // An error means that it has ended already.
+        // An error means that the process has exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -132,8 +132,8 @@ mod tests {
         assert!(program.wait().expect("waits").is_none());
     }
 
-    /// Whether whoever started this has interrupts ignored, as a shell does for what it runs in the
-    /// background. A shell cannot undo that with a trap; a program can.
+    /// Whether this process ignores interrupts, as a shell makes its background jobs do. A child
+    /// inherits that, and a shell cannot undo it with a trap.
     fn interrupts_are_ignored() -> bool {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -1,5 +1,5 @@
-//! The Go library's example programs, unchanged but for the address: its clients against
-//! `qsse serve`, its servers against `qsse sub`.
+//! Runs the Go library's example programs, of which only the address is changed: its clients
+//! against `qsse serve`, its servers against `qsse sub`.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use super::peers;
 use crate::{artifacts, command::program, examples::process::Program, workspace};
 
-/// An example, and what its two programs tell each other.
+/// An example, and what its two programs exchange.
 struct Example {
     folder: &'static str,
     /// The address in its source.
@@ -60,7 +60,7 @@ const EXAMPLES: &[Example] = &[
     },
 ];
 
-/// The longest a program may run, and the longest until it prints what it has to.
+/// The deadline of a program, and of the line that it has to print.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Builds and runs all of them.
@@ -80,7 +80,7 @@ pub(super) fn run(library: &Path) -> Result<()> {
 }
 
 impl Example {
-    /// Copies one of its programs, with another address, and builds it.
+    /// Copies one of its programs, replaces the address, and builds it.
     fn build(&self, library: &Path, side: &str, address: &str) -> Result<PathBuf> {
         let name = format!("{}-{side}", self.folder);
         let folder = peers::folder(&format!("examples/{name}"))?;
@@ -103,7 +103,7 @@ impl Example {
     }
 }
 
-/// Publishes to the example's client through our server until it has told of everything.
+/// Publishes to the example's client through our server until it has printed every line.
 fn client_works(example: &Example, client: &Path, qsse: &Path, address: &str) -> Result<()> {
     let serve = format!(
         "serve --listen {address} --topics {}",
@@ -117,7 +117,7 @@ fn client_works(example: &Example, client: &Path, qsse: &Path, address: &str) ->
     let mut client = start(client, "")?;
     let started = Instant::now();
     for (topic, line) in example.told {
-        // Its first subscription may not be made yet, so one may come too early.
+        // The client may not have subscribed yet, so publish again until it prints the line.
         loop {
             publish(qsse, address, topic)?;
             if client.prints_soon(line) {
@@ -139,7 +139,7 @@ fn publish(qsse: &Path, address: &str, topic: &str) -> Result<()> {
         .run()
 }
 
-/// Two events of the example's server reach our client.
+/// Waits until two events of the example's server have reached our client.
 fn server_works(example: &Example, server: &Path, qsse: &Path, address: &str) -> Result<()> {
     let _server = start(server, "")?;
     let topics = example.topics.join(" ");
@@ -153,7 +153,7 @@ fn server_works(example: &Example, server: &Path, qsse: &Path, address: &str) ->
     Ok(())
 }
 
-/// Starts a program whose standard error is looked at too.
+/// Starts a program with standard error redirected to standard output.
 fn start(path: &Path, arguments: &str) -> Result<Program> {
     let path = path.to_str().context("a path that is not UTF-8")?;
     println!("$ {path} {arguments}");

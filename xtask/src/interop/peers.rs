@@ -13,32 +13,32 @@ use crate::{command::program, workspace};
 /// Files that both peers are made of.
 const SHARED: &[&str] = &["client.go", "main.go", "report.go", "server.go"];
 
-/// What drives the library.
+/// The file that drives the library.
 const REAL: &str = "real.go";
 
-/// The module that the library calls itself.
+/// The name of the library's module.
 const LIBRARY: &str = "github.com/snapp-incubator/qsse";
 
-/// What Go says of itself; `None` where there is none.
+/// Returns the output of `go version`; `None` without Go.
 pub(crate) fn version() -> Option<String> {
     let output = Command::new("go").arg("version").output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim().to_owned())
 }
 
-/// Where everything about Go is built.
+/// Creates a folder for something that Go builds.
 pub(super) fn folder(name: &str) -> Result<PathBuf> {
     let folder = workspace::root().join("target/interop").join(name);
     fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
     Ok(folder)
 }
 
-/// Fetches what our own peer is built with, unless it is here already.
+/// Downloads the dependencies of our own peer, unless they are there.
 pub(super) fn download() -> Result<()> {
     go("mod download", &source())
 }
 
-/// Our own peer, after a look at its source.
+/// Checks the source of our own peer, builds it, and returns its path.
 pub(super) fn own() -> Result<PathBuf> {
     let source = source();
     let unformatted = program("gofmt")
@@ -57,7 +57,7 @@ pub(super) fn own() -> Result<PathBuf> {
     Ok(peer)
 }
 
-/// A peer around the library in `library`, built outside our tree of sources.
+/// Builds a peer around the library in `library`, outside of our source tree.
 pub(crate) fn real(library: &Path) -> Result<PathBuf> {
     let folder = folder("real")?;
     for file in SHARED.iter().chain([&REAL]) {
@@ -70,7 +70,7 @@ pub(crate) fn real(library: &Path) -> Result<PathBuf> {
     Ok(peer)
 }
 
-/// Makes `folder` a Go module that uses the library from a copy.
+/// Makes `folder` a Go module that uses a copy of the library.
 pub(super) fn write_module(folder: &Path, name: &str, library: &Path) -> Result<()> {
     let theirs = fs::read_to_string(library.join("go.mod")).context("the library's go.mod")?;
     let version = theirs.lines().find(|line| line.starts_with("go "));

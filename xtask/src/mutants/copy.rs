@@ -10,10 +10,10 @@ use anyhow::{Context as _, Result};
 
 use crate::{command, workspace::root};
 
-/// Makes the copy as the workspace is now, and returns where it is.
+/// Brings the copy up to date and returns its path.
 ///
-/// What did not change is not written, so that nothing is built again for it. A run that was
-/// interrupted may have left a mutant behind, which is why contents are compared and not times.
+/// Unchanged files are not written, so that cargo does not build them again. Contents are compared,
+/// not times, because an interrupted run may have left a mutant behind.
 pub(super) fn refresh() -> Result<PathBuf> {
     let copy = root().join("target/mutants/tree");
     let listed = command::output(
@@ -31,7 +31,7 @@ pub(super) fn refresh() -> Result<PathBuf> {
         let (from, to) = (root().join(path), copy.join(path));
         let text = match fs::read(&from) {
             Ok(text) => text,
-            // Deleted and not committed yet.
+            // Deleted, but not committed.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error).with_context(|| from.display().to_string()),
         };
@@ -44,7 +44,7 @@ pub(super) fn refresh() -> Result<PathBuf> {
     Ok(copy)
 }
 
-/// Removes what is not in the workspace any more: a test that was renamed must not run twice.
+/// Removes files that are no longer in the workspace: a renamed test must not run twice.
 fn remove_others(copy: &Path, below: &Path, wanted: &BTreeSet<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(copy.join(below))? {
         let entry = entry?;

@@ -1,4 +1,4 @@
-//! What cargo-mutants found.
+//! The results of cargo-mutants.
 
 use std::{fs, path::Path};
 
@@ -42,7 +42,7 @@ impl Outcomes {
         self.caught + self.timeout + self.missed.len()
     }
 
-    /// How many viable mutants are noticed, of a hundred. One that hangs is.
+    /// The percentage of viable mutants that were noticed; a timeout counts as noticed.
     pub(super) fn percent(&self) -> f64 {
         let noticed = self.caught + self.timeout;
         100.0 * noticed as f64 / self.viable().max(1) as f64
@@ -61,7 +61,7 @@ impl Outcomes {
     }
 }
 
-/// `src/a.rs:3:9: replace ...` as `src/a.rs: replace ...`: lines move with every change.
+/// Shortens `src/a.rs:3:9: replace ...` to `src/a.rs: replace ...`, because lines move.
 fn without_position(name: &str) -> String {
     let mut parts = name.splitn(4, ':');
     match (parts.next(), parts.nth(2)) {

@@ -1,4 +1,4 @@
-//! The mutants that no test notices, as `docs/mutants.md` lists them, each with its reason.
+//! The mutants that `docs/mutants.md` lists as not noticed by any test, each with its reason.
 
 use std::{collections::BTreeMap, fs};
 
@@ -6,11 +6,11 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::workspace;
 
-/// The list, below the workspace's root.
+/// The path of the list.
 pub(super) const PATH: &str = "docs/mutants.md";
 
-/// How often each name is listed, by package. A function may have two places that are changed in
-/// the same way.
+/// The number of entries of each name, by package: a function may have two places with the same
+/// mutant.
 pub(super) struct Survivors {
     by_package: BTreeMap<String, BTreeMap<String, usize>>,
 }
@@ -45,12 +45,12 @@ impl Survivors {
         Ok(Self { by_package })
     }
 
-    /// The packages with a section: their survivors have all been looked at.
+    /// Returns the packages with a section, whose survivors have all been examined.
     pub(super) fn packages(&self) -> Vec<String> {
         self.by_package.keys().cloned().collect()
     }
 
-    /// Those of `missed` that are not listed, or not as often.
+    /// Returns the mutants of `missed` that are not listed, or not as often.
     pub(super) fn unlisted<'m>(&self, missed: &'m [String]) -> Vec<&'m String> {
         let mut left: BTreeMap<&str, usize> = self
             .by_package
@@ -68,7 +68,7 @@ impl Survivors {
         missed.iter().filter(is_unlisted).collect()
     }
 
-    /// What is listed for `package` more often than it was missed.
+    /// Returns the entries of `package` that were not missed, or not as often.
     pub(super) fn stale(&self, package: &str, missed: &[String]) -> Vec<&String> {
         let listed = self.by_package.get(package).into_iter().flatten();
         let is_stale = |name: &str, count: usize| {

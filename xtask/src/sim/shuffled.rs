@@ -1,8 +1,8 @@
-//! A tokio for the simulation that runs ready tasks in an order drawn from the runtime's seed.
+//! Makes a copy of tokio that runs ready tasks in an order drawn from the runtime's seed.
 //!
-//! tokio's own scheduler runs them in the order in which they were woken, so that a program under
-//! test never sees another one. The copy differs from the version in Cargo.lock in one place and by
-//! a build script, and cargo's `paths` takes it in that version's stead.
+//! tokio's own scheduler runs tasks in the order in which they were woken, so a program under test
+//! would never see another order. The copy differs from the version in Cargo.lock in one line and
+//! by a build script; cargo's `paths` makes the build use it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,15 +23,15 @@ const SHUFFLED: &str = "if self.tasks.len() > 1 {
 
 const NO_SCRIPT: &str = "build = false";
 
-/// Sets the cfg with which the runtime takes a seed. RUSTFLAGS would set it for every crate, and so
-/// build every crate again.
+/// Sets the cfg that lets the runtime take a seed. RUSTFLAGS would set it for every crate, and
+/// build all of them again.
 const SCRIPT: &str = r#"fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rustc-cfg=tokio_unstable");
 }
 "#;
 
-/// Makes the copy, or leaves it as it is if it is that already, and returns its folder.
+/// Makes the copy, unless it is up to date, and returns its folder.
 pub(super) fn tokio() -> Result<PathBuf> {
     let metadata = Metadata::read(true)?;
     let tokio = metadata.packages.iter().find(|p| p.name == "tokio");
@@ -43,7 +43,7 @@ pub(super) fn tokio() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Copies a folder of `original` to `copy`, and does not touch what is there already.
+/// Copies a folder of `original`. Leaves files alone that are up to date.
 fn copy(original: &Path, folder: &Path, copy_to: &Path) -> Result<()> {
     for entry in fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
         let path = entry?.path();
@@ -63,7 +63,7 @@ fn copy(original: &Path, folder: &Path, copy_to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes a file, unless it has these contents already.
+/// Writes a file unless it has this content.
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     if fs::read(path).is_ok_and(|there| there == bytes) {
         return Ok(());
@@ -74,7 +74,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     fs::write(path, bytes).with_context(|| format!("writing {}", path.display()))
 }
 
-/// With a build script. It lies within a workspace, and is none of its packages.
+/// Adds a build script, and makes the package a workspace of its own.
 fn manifest(text: &str) -> Result<String> {
     ensure!(
         text.matches(NO_SCRIPT).count() == 1,

@@ -1,7 +1,7 @@
-//! Every clause of docs/protocol.md that demands something is cited where it is kept.
+//! Checks that code or a test names every requirement of docs/protocol.md.
 //!
-//! A clause begins with its id in bold, as **QP-3.2**, and goes on to the next id or heading. It
-//! demands something when it says MUST.
+//! A clause begins with its id in bold, such as **QP-3.2**, and continues to the next id or
+//! heading. It is a requirement if it says MUST.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ pub(super) fn check(texts: &[File], rust: &[File]) -> Vec<Problem> {
             format!("has no clause like **{PREFIX}1.1**"),
         ));
     }
-    // Here ids are examples.
+    // In xtask, ids are examples.
     let citing: Vec<_> = rust
         .iter()
         .filter(|file| !file.path.starts_with("xtask/"))

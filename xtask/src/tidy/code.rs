@@ -1,10 +1,10 @@
-//! Rust source without what is not code, for checks that look for words.
+//! Removes comments, literals and tests from Rust source, for checks that search for words.
 
-/// `source` with comments and the insides of literals blanked. Lines keep their numbers.
+/// Returns `source` without comments and the content of literals. Lines keep their numbers.
 pub(super) fn without_comments_and_literals(source: &str) -> String {
     let mut rest = source;
     let mut code = String::with_capacity(source.len());
-    // Whether the last thing was part of a name: then `r"` and `'` there begin no literal.
+    // Within a name, `r"` and `'` begin no literal.
     let mut in_name = false;
     while let Some(next) = rest.chars().next() {
         let length = if rest.starts_with("//") {
@@ -25,7 +25,7 @@ pub(super) fn without_comments_and_literals(source: &str) -> String {
         };
         in_name = false;
         let (skipped, after) = rest.split_at(length);
-        // Something stays where it was, so that what stands around it does not become one word.
+        // A space stays, so that the code around it does not become one word.
         code.push(' ');
         code.extend(skipped.chars().filter(|&c| c == '\n'));
         rest = after;
@@ -33,7 +33,7 @@ pub(super) fn without_comments_and_literals(source: &str) -> String {
     code
 }
 
-/// The source before the module of its tests.
+/// Returns the source before its module of tests.
 pub(super) fn without_tests(source: &str) -> &str {
     let inline_tests = source
         .match_indices("#[cfg(test)]\nmod ")
@@ -47,7 +47,7 @@ pub(super) fn without_tests(source: &str) -> &str {
     inline_tests.map_or(source, |(start, _)| &source[..start])
 }
 
-/// Whether all of a file is tests or benchmarks, going by its path.
+/// Whether a file has only tests or benchmarks, judged by its path.
 pub(super) fn is_test(path: &str) -> bool {
     path.ends_with("/tests.rs")
         || path.ends_with("_tests.rs")
@@ -56,7 +56,7 @@ pub(super) fn is_test(path: &str) -> bool {
             .any(|folder| folder == "tests" || folder == "benches")
 }
 
-/// The lines of `code` that contain `word` with no letter, digit or `_` at its ends.
+/// Returns the lines of `code` that contain `word` as a whole word.
 pub(super) fn lines_with_word<'a>(
     code: &'a str,
     word: &'a str,
@@ -129,7 +129,7 @@ fn quoted(rest: &str, quote: char) -> usize {
     rest.len()
 }
 
-/// Tells `'a'` from the lifetime `'a`.
+/// Distinguishes `'a'` from the lifetime `'a`.
 fn is_char_literal(rest: &str) -> bool {
     let mut chars = rest.chars().skip(1);
     match chars.next() {

@@ -1,4 +1,4 @@
-//! One version of each package, so that users build, and audit, each once.
+//! Checks that each package comes in one version, so that users build and audit it once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::Problem;
 use crate::command::cargo;
 
-/// Packages that may come in several versions, with who asks for the older one.
+/// Packages that may come in several versions, and what requires the older one.
 const SEVERAL_VERSIONS: &[(&str, &str)] = &[
     (
         "base64",
@@ -42,7 +42,7 @@ fn check_tree(tree: &str, accepted: &[(&str, &str)]) -> Vec<Problem> {
             versions.entry(name).or_default().insert(version);
         }
     }
-    // The same version twice is one that is built with two sets of features.
+    // The same version is listed twice if it is built with two sets of features.
     versions.retain(|_, versions| versions.len() > 1);
     let is_accepted = |name: &str| accepted.iter().any(|(accepted, _)| *accepted == name);
     let new = versions

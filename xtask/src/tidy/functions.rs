@@ -1,6 +1,6 @@
-//! The longest and the deepest functions: a list to look at, which fails nothing.
+//! Lists long and deeply nested functions. The list does not fail the check.
 //!
-//! A function that stays long or deep has a reason here. One without is printed as a note.
+//! A function that stays long or deep has a reason here. Those without one are counted in a note.
 
 use std::fmt;
 
@@ -10,10 +10,10 @@ use syn::visit::{self, Visit};
 use super::{Problem, code::is_test};
 use crate::workspace::File;
 
-/// A function with more lines is listed.
+/// Functions with more lines are listed.
 const LINES: usize = 60;
 
-/// A function in which blocks stand deeper in each other is listed.
+/// Functions with deeper nesting are listed.
 const DEPTH: usize = 4;
 
 /// Why a function stays as it is: its file, its name, the reason.
@@ -88,7 +88,7 @@ pub(super) struct Long {
 }
 
 impl Long {
-    /// Whether nobody has said why it stays.
+    /// Whether it has no reason.
     pub(super) fn is_open(&self) -> bool {
         self.reason.is_none()
     }
@@ -111,7 +111,7 @@ impl fmt::Display for Long {
     }
 }
 
-/// The functions of all `src` folders that are long or deep, the longest first.
+/// Returns the long or deep functions of all `src` folders, the longest first.
 pub(super) fn list(files: &[File]) -> Vec<Long> {
     let is_source = |file: &&File| file.path.contains("/src/") && !is_test(&file.path);
     let mut long: Vec<_> = files.iter().filter(is_source).flat_map(of_file).collect();
@@ -119,7 +119,7 @@ pub(super) fn list(files: &[File]) -> Vec<Long> {
     long
 }
 
-/// Reasons for functions that are short again, or gone.
+/// Reports reasons for functions that are short now, or gone.
 pub(super) fn stale_reasons(files: &[File]) -> Vec<Problem> {
     let long = list(files);
     let is_stale = |(path, name, _): &&Reason| {
@@ -194,7 +194,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
     }
 }
 
-/// How deep blocks stand in each other. What follows an `else if` is as deep as the `if`.
+/// Measures how deep blocks are nested. An `else if` is as deep as its `if`.
 #[derive(Default)]
 struct Depth {
     now: usize,

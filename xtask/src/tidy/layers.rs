@@ -1,10 +1,10 @@
-//! The layers of docs/architecture.md: which crate may use which, and who may name what.
+//! Checks the layers of docs/architecture.md: which crate may depend on which.
 
 use super::Problem;
 use crate::workspace::{Dependency, Metadata, Package};
 
-/// A crate and those of ours it may use. An arrow never points up, and server and client do not
-/// know each other.
+/// Each crate, and the workspace's crates that it may use. No arrow points up, and server and
+/// client do not know each other.
 const LAYERS: &[(&str, &[&str])] = &[
     ("qsse-topic", &[]),
     ("qsse-proto", &["qsse-topic"]),
@@ -60,7 +60,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
-/// What a program that judges whole servers and clients may use.
+/// The crates that a program may use that tests whole servers and clients.
 const TOOL: &[&str] = &[
     "qsse-client",
     "qsse-log",
@@ -72,7 +72,7 @@ const TOOL: &[&str] = &[
     "qsse-transport",
 ];
 
-/// Packages that few may use: what is lost when others name them.
+/// Packages that only some crates may use, and why.
 const RESERVED: &[(&str, &[&str], &str)] = &[
     (
         "quinn",
@@ -89,7 +89,7 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
 
 const QUIC: &[&str] = &["qsse-transport", "qsse-testing"];
 
-/// Crates without I/O, and which features of tokio each may use.
+/// Crates without I/O, and the features of tokio that each may use.
 const TOKIO_FEATURES: &[(&str, &[&str])] = &[
     ("qsse-topic", &[]),
     ("qsse-proto", &[]),

@@ -1,20 +1,20 @@
-//! Every package we build on has a licence that lets ours be used as it says.
+//! Checks that the licence of every dependency permits our own licence.
 
 use super::Problem;
 use crate::workspace::Package;
 
-/// The licences we accept: all permissive, none asks more than to be named.
+/// The accepted licences: permissive ones that require no more than attribution.
 const ACCEPTED: &[&str] = &[
     "Apache-2.0",
     "BSD-2-Clause",
     "BSD-3-Clause",
-    // The certificates of the platform verifier's fallback: data, not code.
+    // Certificates, the fallback of the platform verifier: data, not code.
     "CDLA-Permissive-2.0",
     "ISC",
     "MIT",
-    // The old licence of OpenSSL, on code that the crypto libraries took over from there.
+    // OpenSSL's old licence, on code that the crypto libraries took from it.
     "OpenSSL",
-    // The tables behind unicode-ident.
+    // The tables of unicode-ident.
     "Unicode-3.0",
     "Zlib",
 ];

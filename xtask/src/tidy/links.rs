@@ -1,12 +1,11 @@
-//! Links in Markdown files lead to files and headings that are there.
+//! Checks that links in Markdown files lead to files and headings that exist.
 
 use std::collections::HashMap;
 
 use super::Problem;
 use crate::workspace::File;
 
-/// Looks at the links of all Markdown files among `files`; `exists` tells of a path whether
-/// anything is there.
+/// Checks the links of all Markdown files among `files`. `exists` tells whether a path exists.
 pub(super) fn check(files: &[File], exists: impl Fn(&str) -> bool) -> Vec<Problem> {
     let documents: Vec<_> = files
         .iter()
@@ -40,7 +39,7 @@ pub(super) fn check(files: &[File], exists: impl Fn(&str) -> bool) -> Vec<Proble
     problems
 }
 
-/// The lines outside of code, counted from 1.
+/// Returns the lines outside of code blocks, counted from 1.
 fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut is_code = false;
     (1..).zip(text.lines()).filter(move |(_, line)| {
@@ -50,14 +49,14 @@ fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// What the links of a line point to.
+/// Returns the targets of a line's links.
 fn links(line: &str) -> impl Iterator<Item = &str> {
     let parts = line.split("](").skip(1);
     parts.filter_map(|rest| Some(rest.split_once(')')?.0.trim()))
 }
 
-/// `target`, as it stands in the file at `path`, from the workspace's root; `None` when it leaves
-/// that.
+/// Resolves `target` in the file at `path` against the workspace's root; `None` if it leads out of
+/// the workspace.
 fn resolve(path: &str, target: &str) -> Option<String> {
     if target.is_empty() {
         return Some(path.to_owned());
@@ -74,7 +73,7 @@ fn resolve(path: &str, target: &str) -> Option<String> {
     Some(parts.join("/"))
 }
 
-/// The names by which a document's headings are linked to, as GitHub makes them.
+/// Returns the anchors of a document's headings, as GitHub makes them.
 fn anchors(text: &str) -> Vec<String> {
     let mut anchors = Vec::new();
     let mut times = HashMap::new();

@@ -1,4 +1,4 @@
-//! The manifests: what the workspace decides is inherited, and what is published is complete.
+//! Checks the manifests: settings of the workspace are inherited, and published crates complete.
 
 use std::fs;
 
@@ -8,10 +8,10 @@ use toml::{Table, Value};
 use super::Problem;
 use crate::workspace::{Metadata, Package};
 
-/// Decided once, in the workspace's Cargo.toml.
+/// Keys that the workspace's Cargo.toml decides.
 const INHERITED: [&str; 4] = ["version", "edition", "rust-version", "license"];
 
-/// A README shorter than this says nothing to somebody who found the crate in a registry.
+/// A shorter README does not help somebody who finds the crate in a registry.
 const SHORTEST_README_BYTES: usize = 300;
 
 pub(super) fn check(metadata: &Metadata) -> Result<Vec<Problem>> {
@@ -65,7 +65,7 @@ fn is_inherited(value: &Value) -> bool {
     value.get("workspace").and_then(Value::as_bool) == Some(true)
 }
 
-/// Without it, docs.rs shows only what the default features have.
+/// Checks that docs.rs shows all features; its default is the default features.
 fn check_docs_rs(name: &str, manifest: &Table) -> Option<Problem> {
     let key = |table: &Table, key: &str| table.get(key)?.as_table().cloned();
     let metadata = key(manifest, "package").and_then(|package| key(&package, "metadata"));

@@ -1,5 +1,5 @@
-//! Imports within a crate: those through its root, and rings of files that import each other. A
-//! list to look at, which fails nothing.
+//! Checks imports within a crate: none goes through the crate's root, and no files import each
+//! other in a ring.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use syn::visit::{self, Visit};
 use super::{Problem, code::is_test};
 use crate::workspace::File;
 
-/// Rings that may be: the files of each, as `crate/module`, and why they belong together.
+/// Allowed rings: the modules of each, as `crate/module`, and why they belong together.
 const RINGS: &[(&[&str], &str)] = &[
     (
         &["qsse-client/client", "qsse-client/connect"],
@@ -80,26 +80,26 @@ pub(super) fn check(files: &[File]) -> Vec<Problem> {
     problems
 }
 
-/// A path within a crate, without the `crate` before it.
+/// A path within a crate, without `crate::`.
 type Path = Vec<String>;
 
-/// The files of a crate and what they import from each other.
+/// The files of a crate, and what they import from each other.
 struct House<'n> {
     name: &'n str,
-    /// By module; the root is the empty path.
+    /// The files by module; the root is the empty path.
     rooms: BTreeMap<Path, Room>,
 }
 
 /// A file.
 #[derive(Default)]
 struct Room {
-    /// Where it is.
+    /// Its path in the workspace.
     file: String,
-    /// What it names of its crate, with the line.
+    /// The paths of its crate that it names, with their lines.
     names: Vec<(Path, usize)>,
     /// The names that it re-exports.
     shown: BTreeSet<String>,
-    /// Where those of the crate lead.
+    /// Where the re-exports of its own crate lead.
     exports: BTreeMap<String, Path>,
 }
 
@@ -125,10 +125,10 @@ impl<'n> House<'n> {
         Self { name, rooms }
     }
 
-    /// The module that a path leads to, through re-exports.
+    /// Follows a path through re-exports to a module.
     fn target(&self, path: &[String]) -> Path {
         let mut path = path.to_vec();
-        // A chain of re-exports is short; one that never ends is none of ours.
+        // Chains of re-exports are short; the limit ends a cycle.
         for _ in 0..8 {
             let depth = (0..=path.len())
                 .rev()
@@ -164,7 +164,7 @@ impl<'n> House<'n> {
         problems
     }
 
-    /// Sets of files each of which leads to every other.
+    /// Returns the sets of modules that all reach each other.
     fn rings(&self) -> Vec<Vec<String>> {
         let modules: Vec<_> = self
             .rooms
@@ -211,7 +211,7 @@ impl<'n> House<'n> {
     }
 }
 
-/// Finds what a file names.
+/// Collects the names in a file.
 struct Reader<'m> {
     module: &'m [String],
     modules: &'m [Path],
@@ -219,8 +219,8 @@ struct Reader<'m> {
 }
 
 impl Reader<'_> {
-    /// The path from the crate's root, of what begins with `crate`, `self`, `super` or a module
-    /// within this one.
+    /// Returns the path from the crate's root, if `path` begins with `crate`, `self`, `super` or a
+    /// child module.
     fn absolute(&self, path: &[String]) -> Option<Path> {
         let supers = path.iter().take_while(|part| *part == "super").count();
         let up = self.module.len().checked_sub(supers)?;
@@ -273,7 +273,7 @@ impl Reader<'_> {
         if exports {
             self.room.exports.insert(name.to_string(), path.clone());
         }
-        // What a module shows of those within it is its face, not something that it builds on.
+        // A re-export of a child module is the module's interface, not a dependency.
         let is_face = exports && path.starts_with(self.module);
         if !is_face {
             self.room.names.push((path, name.span().start().line));

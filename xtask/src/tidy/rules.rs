@@ -1,5 +1,5 @@
-//! What code must not say: silence without a reason, unsafe, the time where time is passed in,
-//! things left for later.
+//! Checks for what code must not contain: lints silenced without a reason, `unsafe`, clocks where
+//! time is passed in, and reminders.
 
 use super::{
     Problem,
@@ -7,7 +7,7 @@ use super::{
 };
 use crate::workspace::File;
 
-/// Crates that are told the time.
+/// Crates without a clock: callers pass the time.
 const WITHOUT_CLOCK: [&str; 4] = [
     "crates/qsse-topic/src/",
     "crates/qsse-proto/src/",
@@ -15,7 +15,7 @@ const WITHOUT_CLOCK: [&str; 4] = [
     "crates/qsse-store/src/",
 ];
 
-/// Crates that are not published: what they print is read by whoever works on the project.
+/// Crates that are not published. They may print.
 const UNPUBLISHED: [&str; 6] = [
     "crates/qsse-bench/",
     "crates/qsse-interop/",
@@ -25,10 +25,10 @@ const UNPUBLISHED: [&str; 6] = [
     "crates/qsse-topic/peers/",
 ];
 
-/// Where a safe function may be built on an unsafe one.
+/// The only crate with `unsafe` code.
 const WITH_UNSAFE: &str = "crates/qsse-transport/";
 
-/// The words of things left for later. Written so that this file does not contain them.
+/// Words of reminders, written so that this file does not contain them.
 const LEFTOVERS: [&str; 6] = [
     concat!("TO", "DO"),
     concat!("FIX", "ME"),
@@ -66,17 +66,17 @@ pub(super) fn check(file: &File) -> Vec<Problem> {
     problems
 }
 
-/// Whether this is the root of a crate that others use.
+/// Whether this is the root of a published crate.
 fn is_published_root(path: &str) -> bool {
     let is_root = path.ends_with("/src/lib.rs") || path.ends_with("/src/main.rs");
     let is_unpublished = UNPUBLISHED.iter().any(|folder| path.starts_with(folder));
     path.starts_with("crates/") && is_root && !is_unpublished
 }
 
-/// Checks the words of any text file.
+/// Checks any text file for reminders.
 pub(super) fn check_words(file: &File) -> Vec<Problem> {
     let find = |word: &'static str| {
-        // `!` ends a macro's name, so what follows it does not matter.
+        // A macro's name ends with `!`, whatever follows.
         let bare = word.trim_end_matches('!');
         lines_with_word(&file.text, bare).filter(move |line| {
             let line = file.text.lines().nth(line - 1).unwrap_or_default();
@@ -96,7 +96,7 @@ pub(super) fn check_words(file: &File) -> Vec<Problem> {
         .collect()
 }
 
-/// `allow` and `expect` have a reason and a place of their own.
+/// Checks that `allow` and `expect` have a reason, and stand at an item.
 fn attributes(path: &str, code: &str) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (start, _) in code.match_indices("#[").chain(code.match_indices("#![")) {
@@ -128,7 +128,7 @@ fn attributes(path: &str, code: &str) -> Vec<Problem> {
     problems
 }
 
-/// Rows of signs that divide a file.
+/// Finds rows of signs that divide a file.
 fn banners(path: &str, text: &str) -> Vec<Problem> {
     let is_banner = |line: &str| {
         let Some(comment) = line.trim_start().strip_prefix("//") else {

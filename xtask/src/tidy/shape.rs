@@ -1,4 +1,4 @@
-//! The shape of a source file: what it is for comes first, and it stays small.
+//! Checks the shape of a source file: it says first what it is for, and it stays small.
 
 use super::{
     Problem,
@@ -6,13 +6,13 @@ use super::{
 };
 use crate::workspace::File;
 
-/// A file longer than this wants a wall. Tests do not count.
+/// The length limit of a file, without its tests.
 const LONGEST_FILE_LINES: usize = 400;
 
-/// A lib.rs tells the idea, shows one example and lists the modules.
+/// The length limit of a lib.rs, which has the idea, an example and the modules.
 const LONGEST_LIB_LINES: usize = 120;
 
-/// Files that may be longer, each with the reason.
+/// Files that may be longer, each with its reason.
 const LONG_FILES: &[(&str, &str)] = &[];
 
 pub(super) fn check(file: &File) -> Vec<Problem> {
@@ -40,7 +40,7 @@ pub(super) fn check(file: &File) -> Vec<Problem> {
     problems
 }
 
-/// Exemptions for files that are short again, or gone.
+/// Reports exemptions for files that are short now, or gone.
 pub(super) fn stale_exemptions(files: &[File]) -> Vec<Problem> {
     let is_stale = |path: &str| {
         !files
@@ -62,7 +62,7 @@ fn length(file: &File) -> usize {
     }
 }
 
-/// Whether it starts with a sentence of docs, or with the README, which may have a comment on why.
+/// Whether the file starts with a doc comment, or includes the README, perhaps after a comment.
 fn says_what_it_is_for(text: &str) -> bool {
     let is_comment = |line: &&str| line.starts_with("// ");
     text.starts_with("//! ")
@@ -87,7 +87,7 @@ fn check_lib(path: &str, text: &str) -> Vec<Problem> {
             ),
         ));
     }
-    // Of the item that comes next.
+    // Whether the next item is only for doctests.
     let mut for_doctest = false;
     for (index, line) in without_tests(text).lines().enumerate() {
         if line.starts_with("#[") || line.starts_with("//") {
@@ -103,7 +103,7 @@ fn check_lib(path: &str, text: &str) -> Vec<Problem> {
     problems
 }
 
-/// Whether an item with a body begins in this line.
+/// Whether an item with a body begins on this line.
 fn is_code(line: &str) -> bool {
     let item = line
         .trim_start_matches("pub ")

@@ -1,4 +1,4 @@
-//! Lines of comments that are wider than others: rustfmt leaves them as they are.
+//! Lists comment lines that are too wide: rustfmt does not wrap comments.
 
 use super::Problem;
 use crate::workspace::File;
@@ -14,7 +14,7 @@ pub(super) fn list(files: &[File]) -> Vec<Problem> {
 
 fn of_file(file: &File) -> Vec<Problem> {
     let is_comment = |line: &str| line.trim_start().starts_with("//");
-    // An address cannot be broken.
+    // A URL cannot be broken.
     let is_wide = |line: &str| line.chars().count() > WIDTH && !line.contains("://");
     file.text
         .lines()

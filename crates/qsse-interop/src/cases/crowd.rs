@@ -1,4 +1,4 @@
-//! Many of both kinds on one server, and one that has stopped.
+//! Many clients of both kinds on one server, one of them stalled.
 
 use anyhow::{Result, ensure};
 use futures_util::future::try_join_all;

@@ -1,4 +1,4 @@
-//! A Go client that reads late, is gone or says nothing, and our server.
+//! Our server and a Go client that reads late, is gone or is silent.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Retention: what may be let go of, and what has to be.
+//! Retention: which events may be dropped, and which have to be.
 
 use std::collections::BTreeMap;
 

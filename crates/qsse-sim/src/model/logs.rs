@@ -1,4 +1,4 @@
-//! The logs that there were, one after the other: which ids are of which.
+//! The logs of a run, one after the other, and the ids of each.
 
 use std::collections::BTreeMap;
 

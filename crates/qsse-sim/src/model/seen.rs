@@ -1,4 +1,4 @@
-//! What subscribers see, against what they have a right to.
+//! Compares what subscribers see with what they may see.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! The tokens that clients have shown, and what they may do by them.
+//! The tokens that clients have presented, and what each permits.
 
 use qsse_topic::Filter;
 

@@ -1,4 +1,4 @@
-//! What a subscriber may meet by the rights that its client has had.
+//! What a subscriber may encounter, given the permissions that its client has had.
 
 use qsse_client::Filter;
 

@@ -1,4 +1,4 @@
-//! The end of a run: peace, and the judgement.
+//! The end of a run: ends all disturbance, and judges.
 
 use super::*;
 

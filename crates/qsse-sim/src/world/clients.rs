@@ -1,4 +1,4 @@
-//! The clients of a world, and who is cut off.
+//! The clients of a world, and which of them are cut off.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! [`Pace`]: how long something takes that answers at once by itself.
+//! [`Pace`]: delays for operations that would otherwise finish at once.
 
 use std::time::Duration;
 

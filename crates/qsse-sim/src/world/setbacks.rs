@@ -1,4 +1,4 @@
-//! What is done to a store's files while nobody has them open.
+//! Restores and damages a store's files while no server has them open.
 
 use qsse_store::io::Io;
 use qsse_store::io::mem::MemIo;

@@ -1,4 +1,4 @@
-//! [`Judge`]: knows what became of every event, at the publisher and at each handler.
+//! [`Judge`]: records the outcome of every event, at its publisher and at each handler.
 
 use std::collections::HashMap;
 

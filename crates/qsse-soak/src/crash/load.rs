@@ -1,4 +1,4 @@
-//! [`Load`]: publishers of all kinds, each with one publish after the other, and what each is told.
+//! [`Load`]: publishers of all kinds, each with its publishes in sequence and their outcomes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
