@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_publish_has_become_is_told_again() {
+    fn a_repetition_gets_the_events_of_the_first_publish() {
         for (events, known) in [
             (Some(taken(5, 9)), Some(taken(5, 9))),
             (Some(taken(1, 1)), Some(taken(1, 1))),

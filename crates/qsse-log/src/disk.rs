@@ -326,7 +326,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn segments_are_an_eighth_of_what_is_kept_within_bounds() {
+    fn segments_are_an_eighth_of_the_limit_within_bounds() {
         let kib = 1 << 10;
         for (kept, segment) in [
             (0, 64 * kib),
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_told_before_it_is_synced_leases_seqs() {
+    fn only_seqs_that_are_used_before_they_are_synced_are_leased() {
         let lease = |acknowledge| options(Epoch::new(1), acknowledge).lease;
         assert_eq!(lease(Acknowledge::Synced), 0);
         assert!(lease(Acknowledge::Written) > 0 && lease(Acknowledge::Memory) > 0);

@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_that_is_set_back_far_is_followed_and_told_once() {
+    fn a_clock_that_is_set_back_far_is_followed_and_reported_once() {
         let seconds = |seconds: u64| Timestamp::from_micros(seconds * 1_000_000);
         let most = MAX_AHEAD.as_secs();
         let mut wall = Wall::after(seconds(2 * most));

@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn only_pinned_and_kept_topics_count_as_known() {
+    fn only_pinned_topics_and_those_with_events_count_as_known() {
         let mut topics = Topics::default();
         topics.resolve(topic("idle"));
         topics.pin(topic("pinned"));
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_gone_is_told_up_to_the_last_of_it_also_when_the_topic_is_forgotten() {
+    fn a_floor_stays_when_its_topic_is_forgotten() {
         let mut topics = Topics::default();
         let lost = |topics: &Topics, name: &str| topics.floor(&name.parse().unwrap(), 0);
         let [late, early] = ["late", "early"].map(|name| topics.resolve(topic(name)));
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_that_admits_too_many_topics_is_told_from_one_that_does_not() {
+    fn a_filter_that_matches_too_many_topics_gives_no_list() {
         let mut topics = Topics::default();
         let ids = ["a.b", "a.c", "d"].map(|name| topics.resolve(topic(name)));
         let admitted = |filter: &str, most| topics.admitted(&filter.parse().unwrap(), most);

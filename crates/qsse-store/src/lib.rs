@@ -19,8 +19,8 @@
 //! # Failures
 //! - The process or the machine crashes: the torn end is cut off. Seqs continue above the lease,
 //!   which leaves a gap.
-//! - A write fails, or the disk is full: the append is undone as a whole and may be retried. Reading
-//!   continues.
+//! - A write fails, or the disk is full: the append is undone as a whole and may be retried.
+//!   Reading continues.
 //! - A sync fails: [`StoreError::Failed`] until the store is opened again, which rewrites the end.
 //! - The directory, the lock or the last segment is removed or renamed: [`StoreError::Failed`],
 //!   before anything else is acknowledged.

@@ -3,7 +3,7 @@
 mod segments;
 
 use crate::entry::PublishKey;
-use crate::error::{Health, OpenError};
+use crate::error::OpenError;
 use crate::floors::{self, Floors};
 use crate::format::Seal;
 use crate::index::Index;
@@ -15,7 +15,6 @@ use crate::options::Options;
 use crate::publishers::{PublisherState, Table};
 use crate::segment::{Files, Segment, first_of};
 use crate::state::{Shared, State, Topics};
-use parking_lot::{Mutex, RwLock};
 use qsse_proto::{Epoch, Timestamp};
 use qsse_topic::Topic;
 use segments::open_segments;
@@ -118,15 +117,8 @@ pub(crate) fn open(io: Arc<dyn Io>, options: Options) -> Result<(Opened, Recover
         known,
         topics,
     };
-    let shared = Shared {
-        files,
-        store: found.store,
-        epochs,
-        state: RwLock::new(state),
-        health: Mutex::new(Health::Good),
-    };
     let opened = Opened {
-        shared: Arc::new(shared),
+        shared: Arc::new(Shared::new(files, found.store, epochs, state)),
         meta,
         lock,
         options,

@@ -58,6 +58,18 @@ pub(crate) struct TopicState {
     pub(crate) oldest: u64,
 }
 
+impl Shared {
+    pub(crate) fn new(files: Files, store: u64, epochs: Epochs, state: State) -> Self {
+        Self {
+            files,
+            store,
+            epochs,
+            state: RwLock::new(state),
+            health: Mutex::new(Health::Good),
+        }
+    }
+}
+
 impl State {
     /// Returns the segment that covers `seq`, or the first one after it.
     pub(crate) fn segment_at(&self, seq: u64) -> Option<(usize, &Arc<Segment>)> {

@@ -25,13 +25,13 @@ impl Topics {
     /// Removes the topic's oldest `count` events, which begin with seq `first`. More than one may
     /// be removed at once only if the topic has no rule.
     pub(crate) fn release(&mut self, id: TopicId, first: u64, count: usize, bytes: usize) {
-        let kept = self.seqs(id);
-        if kept.front() == Some(&first) {
+        let seqs = self.seqs(id);
+        if seqs.front() == Some(&first) {
             return self.drop_oldest(id, count, bytes);
         }
         // A rule or the storage has already removed some of them, or all.
         let last = first + count as u64 - 1;
-        let rest = kept.partition_point(|seq| *seq <= last);
+        let rest = seqs.partition_point(|seq| *seq <= last);
         self.drop_oldest(id, rest, bytes);
     }
 
@@ -84,10 +84,10 @@ impl Topics {
 
     /// Returns the seqs of the topic's events in (after, upto], oldest first.
     pub(crate) fn seqs_within(&self, id: TopicId, after: u64, upto: u64) -> Iter<'_, u64> {
-        let kept = self.seqs(id);
-        let end = kept.partition_point(|seq| *seq <= upto);
-        let start = kept.partition_point(|seq| *seq <= after);
-        kept.range(start.min(end)..end)
+        let seqs = self.seqs(id);
+        let end = seqs.partition_point(|seq| *seq <= upto);
+        let start = seqs.partition_point(|seq| *seq <= after);
+        seqs.range(start.min(end)..end)
     }
 
     /// Returns for each topic that matches `filter` how many of its last `n` events up to `upto`
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_those_of_the_kept_events() {
+    fn bytes_are_those_of_the_retained_events() {
         let (mut topics, id) = topics_with(&[(1, 10), (2, 20), (5, 40)]);
         assert_eq!(topics.bytes(id), 70);
         topics.release(id, 1, 1, 10);
