@@ -264,7 +264,7 @@ fn failed(
     if let Some(refused) = verdict.refused(&error) {
         return refused;
     }
-    match ConnectionError::from(error) {
+    match ConnectionError::from_quinn(error) {
         ConnectionError::AlpnMismatch => alpn_mismatch(address, tls),
         ConnectionError::TimedOut => ConnectError::TimedOut {
             address,

@@ -34,7 +34,8 @@ impl Connection {
     /// # Errors
     /// The connection has ended.
     pub async fn open_bi(&self) -> Result<(SendStream, RecvStream), ConnectionError> {
-        let (send, recv) = self.quinn.open_bi().await?;
+        let opened = self.quinn.open_bi().await;
+        let (send, recv) = opened.map_err(ConnectionError::from_quinn)?;
         Ok((SendStream::new(send), RecvStream::new(recv)))
     }
 
@@ -45,7 +46,10 @@ impl Connection {
     /// # Errors
     /// The connection has ended.
     pub async fn open_uni(&self) -> Result<SendStream, ConnectionError> {
-        Ok(SendStream::new(self.quinn.open_uni().await?))
+        let opened = self.quinn.open_uni().await;
+        opened
+            .map(SendStream::new)
+            .map_err(ConnectionError::from_quinn)
     }
 
     /// Waits for the next bidirectional stream that the peer opens. Cancel-safe.
@@ -53,7 +57,8 @@ impl Connection {
     /// # Errors
     /// The connection has ended, and every stream that was opened before has been accepted.
     pub async fn accept_bi(&self) -> Result<(SendStream, RecvStream), ConnectionError> {
-        let (send, recv) = self.quinn.accept_bi().await?;
+        let accepted = self.quinn.accept_bi().await;
+        let (send, recv) = accepted.map_err(ConnectionError::from_quinn)?;
         Ok((SendStream::new(send), RecvStream::new(recv)))
     }
 
@@ -62,7 +67,10 @@ impl Connection {
     /// # Errors
     /// The connection has ended, and every stream that was opened before has been accepted.
     pub async fn accept_uni(&self) -> Result<RecvStream, ConnectionError> {
-        Ok(RecvStream::new(self.quinn.accept_uni().await?))
+        let accepted = self.quinn.accept_uni().await;
+        accepted
+            .map(RecvStream::new)
+            .map_err(ConnectionError::from_quinn)
     }
 
     /// Closes the connection at once. Unsent data is dropped, and pending calls fail with
@@ -77,12 +85,12 @@ impl Connection {
 
     /// Waits until the connection has ended and returns the reason. Cancel-safe.
     pub async fn closed(&self) -> ConnectionError {
-        self.quinn.closed().await.into()
+        ConnectionError::from_quinn(self.quinn.closed().await)
     }
 
     /// Returns why the connection has ended; `None` while it is open.
     pub fn close_reason(&self) -> Option<ConnectionError> {
-        self.quinn.close_reason().map(Into::into)
+        self.quinn.close_reason().map(ConnectionError::from_quinn)
     }
 
     /// Returns the peer's current address. A client may move to another one.

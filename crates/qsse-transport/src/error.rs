@@ -161,22 +161,26 @@ impl FrameError {
     }
 }
 
-impl From<quinn::ReadError> for ReadError {
-    fn from(error: quinn::ReadError) -> Self {
+impl ReadError {
+    pub(crate) fn from_quinn(error: quinn::ReadError) -> Self {
         match error {
             quinn::ReadError::Reset(code) => Self::Reset(crate::quic::code(code)),
-            quinn::ReadError::ConnectionLost(error) => Self::Connection(error.into()),
+            quinn::ReadError::ConnectionLost(error) => {
+                Self::Connection(ConnectionError::from_quinn(error))
+            }
             // Only misuse could lead here, and this crate's types around quinn's rule that out.
             other => Self::Connection(ConnectionError::Transport(other.to_string())),
         }
     }
 }
 
-impl From<quinn::WriteError> for WriteError {
-    fn from(error: quinn::WriteError) -> Self {
+impl WriteError {
+    pub(crate) fn from_quinn(error: quinn::WriteError) -> Self {
         match error {
             quinn::WriteError::Stopped(code) => Self::Stopped(crate::quic::code(code)),
-            quinn::WriteError::ConnectionLost(error) => Self::Connection(error.into()),
+            quinn::WriteError::ConnectionLost(error) => {
+                Self::Connection(ConnectionError::from_quinn(error))
+            }
             quinn::WriteError::ClosedStream => Self::Finished,
             other => Self::Connection(ConnectionError::Transport(other.to_string())),
         }

@@ -44,7 +44,8 @@ impl RecvStream {
     /// # Errors
     /// Those of [`read_chunk`](Self::read_chunk).
     pub async fn read_chunks(&mut self, chunks: &mut [Bytes]) -> Result<Option<usize>, ReadError> {
-        Ok(self.quinn.read_chunks(chunks).await?)
+        let read = self.quinn.read_chunks(chunks).await;
+        read.map_err(ReadError::from_quinn)
     }
 
     /// Does the same as [`read_chunks`](Self::read_chunks), for hand-written futures and streams.

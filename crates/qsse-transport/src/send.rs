@@ -135,7 +135,7 @@ impl SendStream {
         pin!(self.quinn.write_chunks(chunks))
             .poll(cx)
             .map(|result| {
-                let written = result?;
+                let written = result.map_err(WriteError::from_quinn)?;
                 Ok(Written {
                     bytes: written.bytes,
                     chunks: written.chunks,
@@ -177,7 +177,9 @@ impl SendStream {
         poll_fn(move |cx| {
             stopped.as_mut().poll(cx).map(|result| match result {
                 Ok(stop) => Ok(stop.map(code)),
-                Err(quinn::StoppedError::ConnectionLost(error)) => Err(error.into()),
+                Err(quinn::StoppedError::ConnectionLost(error)) => {
+                    Err(ConnectionError::from_quinn(error))
+                }
                 Err(other) => Err(ConnectionError::Transport(other.to_string())),
             })
         })

@@ -54,8 +54,8 @@ impl ConnectionError {
     }
 }
 
-impl From<quinn::ConnectionError> for ConnectionError {
-    fn from(error: quinn::ConnectionError) -> Self {
+impl ConnectionError {
+    pub(crate) fn from_quinn(error: quinn::ConnectionError) -> Self {
         use quinn::ConnectionError as Quinn;
         match error {
             Quinn::ApplicationClosed(close) => Self::Closed {

@@ -97,7 +97,7 @@ impl Handshake {
 }
 
 fn to_handshake_error(error: quinn::ConnectionError) -> HandshakeError {
-    match error.into() {
+    match ConnectionError::from_quinn(error) {
         ConnectionError::AlpnMismatch => HandshakeError::AlpnMismatch,
         other => HandshakeError::Connection(other),
     }
