@@ -69,7 +69,7 @@ async fn main() -> Result<()> {
     let published = server
         .publish_matching("ride.*.end", "thank you for riding with us")
         .await?;
-    println!("published to {} topics at once", published.count);
+    println!("published to {} topics at once", published.count());
     server.publish("weather", "sunny").await?;
 
     // Draining lets every subscriber read to the end.

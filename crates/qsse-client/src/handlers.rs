@@ -4,14 +4,13 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use qsse_proto::Event;
 use qsse_proto::control::{OnLag, Start};
+use qsse_proto::{Cursor, Event};
 use qsse_topic::{Filter, FilterError, IntoFilter, Matcher, Pattern};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::core::Handle;
-use crate::cursor::Cursor;
 use crate::error::{HandlersError, SubscribeError};
 use crate::notice::Notice;
 use crate::subscription::Subscribe;

@@ -70,7 +70,6 @@ mod client;
 mod config;
 mod connect;
 mod core;
-mod cursor;
 mod dialect;
 mod driver;
 mod error;
@@ -88,7 +87,6 @@ mod url;
 pub use client::Client;
 pub use config::{Config, ReconnectPolicy, RetryPolicy};
 pub use connect::Connect;
-pub use cursor::Cursor;
 pub use dialect::{Dialect, ParseDialectError};
 pub use error::{
     CloseReason, ConnectError, DisconnectReason, HandlersError, PublishError, RefreshError,
@@ -96,7 +94,7 @@ pub use error::{
 };
 pub use handlers::{Handlers, HandlersHandle};
 pub use notice::{Item, Loss, Notice};
-pub use publish::{Publish, PublishMatching, PublishProgress, Published, Publisher};
+pub use publish::{Publish, PublishMatching, PublishProgress, Publisher};
 pub use state::{ConnectionState, StateStream};
 pub use subscription::{Items, Subscribe, Subscription};
 pub use token::TokenSource;
@@ -109,8 +107,8 @@ pub use qsse_proto::limits::SettingError;
 pub use qsse_proto::publish::{Key, KeyError};
 pub use qsse_proto::stream::{GapReason, Outcome};
 pub use qsse_proto::{
-    Code, DecodeError, Epoch, Event, EventId, Gap, Kind, KindError, LentEvent, ParseEventIdError,
-    Reset, Timestamp,
+    Code, Cursor, DecodeError, Epoch, Event, EventId, Gap, Kind, KindError, LentEvent,
+    ParseEventIdError, Published, Reset, Timestamp,
 };
 pub use qsse_topic::{Filter, FilterError, IntoFilter, Pattern, PatternError, Topic, TopicError};
 /// TLS settings: which certificates to trust.

@@ -9,11 +9,10 @@ use std::task::{Context, Poll, Waker, ready};
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
 use qsse_proto::stream::{self, Outcome};
-use qsse_proto::{Code, Epoch, Event};
+use qsse_proto::{Code, Cursor, Epoch, Event};
 use qsse_topic::Filter;
 
 use crate::core::Handle;
-use crate::cursor::Cursor;
 use crate::error::SubscriptionError;
 use crate::notice::{Item, OnNotice};
 use crate::slot::{AtomicCursor, End, GO_EPOCH, NewStream, Next, Slot};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use qsse_client::{Client, Connect, Dialect, Event, Item, Notice, Subscription};
-use qsse_server::{Builder, Server};
+use qsse_server::{Server, ServerBuilder};
 use qsse_testing::figures::Figures;
 
 /// A server that Go clients may come to.
@@ -21,10 +21,9 @@ impl OurServer {
         Self::start(|builder| builder).await
     }
 
-    pub(crate) async fn start(set: impl FnOnce(Builder) -> Builder) -> Result<Self> {
+    pub(crate) async fn start(set: impl FnOnce(ServerBuilder) -> ServerBuilder) -> Result<Self> {
         let figures = Figures::default();
         let builder = Server::bind("127.0.0.1:0").recorder(Arc::new(figures.clone()));
-        // Last: a configuration sets it too.
         let server = set(builder).go_dialect(true).await?;
         Ok(Self { server, figures })
     }

@@ -24,7 +24,7 @@ pub struct Credentials<'a> {
 
 /// Turns credentials into a principal.
 ///
-/// A plain closure is enough for tokens: [`Builder::authenticator_fn`](crate::Builder::authenticator_fn).
+/// A plain closure is enough for tokens: [`ServerBuilder::authenticator_fn`](crate::ServerBuilder::authenticator_fn).
 /// An answer that takes longer than [`auth_timeout`](crate::Config::auth_timeout), or a panic, is a no.
 #[async_trait]
 pub trait Authenticator: Send + Sync + 'static {

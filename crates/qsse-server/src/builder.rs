@@ -1,7 +1,7 @@
-//! [`Builder`]: a server before it listens.
+//! [`ServerBuilder`]: a server before it listens.
 
 use std::future::{Future, IntoFuture};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -9,10 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use metrics::Recorder;
 use qsse_log::{Log, Storage};
 use qsse_proto::Epoch;
-use qsse_proto::limits::{FOREVER, SettingError};
-use qsse_topic::PatternError;
+use qsse_proto::limits::FOREVER;
 use qsse_transport::ServerEndpoint;
-use qsse_transport::tls::{ServerTls, TlsError};
+use qsse_transport::tls::{Fingerprint, ServerTls, TlsError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,68 +20,31 @@ use crate::auth::{AcceptAll, Authenticator, Authorizer, NameFn, SubscribeOnly, T
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::go_warnings::GoWarnings;
+use crate::listen_address::ListenAddress;
 use crate::metrics::{Metrics, SharedRecorder};
 use crate::server::Server;
 use crate::shards::Shards;
 use crate::shared::Shared;
 use crate::topics::Topics;
 
-/// Why a server did not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BindError {
-    /// The address is not one.
-    #[error("{address:?} is not an address to listen on: write it like 127.0.0.1:4242")]
-    Address {
-        /// What was given.
-        address: String,
-        /// What the resolver says.
-        source: std::io::Error,
-    },
-    /// A declared topic does not parse.
-    #[error("the topic {topic:?} cannot be declared")]
-    Topic {
-        /// What was given.
-        topic: String,
-        /// What is wrong with it.
-        source: PatternError,
-    },
-    /// A setting is out of its range.
-    #[error(transparent)]
-    Setting(#[from] SettingError),
-    /// The socket or its TLS.
-    #[error(transparent)]
-    Endpoint(#[from] qsse_transport::BindError),
-    /// The certificate or key.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// The threads of [`shards`](Builder::shards).
-    #[error("cannot start a thread for each shard")]
-    Threads {
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// The store.
-    #[cfg(feature = "store")]
-    #[error("the store in {} cannot be used", .directory.display())]
-    Store {
-        /// Where it is.
-        directory: std::path::PathBuf,
-        /// What is wrong with it.
-        source: qsse_log::disk::OpenError,
-    },
-}
+mod error;
 
-/// Settings of a server to be; awaiting it binds the socket.
+pub use error::BindError;
+
+/// The settings of a server. Await it to bind the socket; made by
+/// [`Server::bind`](crate::Server::bind).
 ///
 /// Without TLS settings it makes a self-signed certificate in memory, whose fingerprint is in
 /// [`Server::url`](crate::Server::url). Cancel-safe: a future dropped early leaves nothing behind.
 #[must_use = "a server listens once its builder is awaited"]
-pub struct Builder {
-    address: Result<SocketAddr, BindError>,
+pub struct ServerBuilder {
+    address: ListenAddress,
     topics: Result<Topics, BindError>,
     tls: Option<Result<ServerTls, TlsError>>,
     config: Config,
+    /// Set by methods of their own, whatever `config` says.
+    go_dialect: Option<bool>,
+    shards: Option<usize>,
     authenticator: Option<Arc<dyn Authenticator>>,
     authorizer: Option<Arc<dyn Authorizer>>,
     recorder: Option<SharedRecorder>,
@@ -94,20 +56,15 @@ pub struct Builder {
     directory: Option<std::path::PathBuf>,
 }
 
-impl Builder {
-    pub(crate) fn new(address: impl ToSocketAddrs + std::fmt::Debug) -> Self {
-        let missing = || std::io::Error::new(std::io::ErrorKind::NotFound, "no address");
-        let resolved = address.to_socket_addrs();
-        let first = resolved.and_then(|mut all| all.next().ok_or_else(missing));
-        let address = first.map_err(|source| {
-            let address = format!("{address:?}").trim_matches('"').to_owned();
-            BindError::Address { address, source }
-        });
+impl ServerBuilder {
+    pub(crate) fn new(address: ListenAddress) -> Self {
         Self {
             address,
             topics: Ok(Topics::default()),
             tls: None,
             config: Config::default(),
+            go_dialect: None,
+            shards: None,
             authenticator: None,
             authorizer: None,
             recorder: None,
@@ -120,42 +77,47 @@ impl Builder {
         }
     }
 
-    /// Declares the topics: names, and patterns that admit names. Publishing or subscribing elsewhere is refused. Without this, any
-    /// topic may be used.
+    /// Declares the topics: names, and patterns that admit names. Publishing or subscribing to others
+    /// is refused. Default: any topic may be used.
     pub fn topics<T: AsRef<str>>(mut self, topics: impl IntoIterator<Item = T>) -> Self {
         let declared = Topics::declare(topics);
         self.topics = declared.map_err(|(topic, source)| BindError::Topic { topic, source });
         self
     }
 
-    /// The server's certificate and key.
+    /// Sets the server's certificate and key.
     pub fn tls(mut self, tls: ServerTls) -> Self {
         self.tls = Some(Ok(tls));
         self
     }
 
-    /// The development certificate of this user, made if there is none: clients on this machine trust it by reading it.
+    /// Uses the development certificate of this user, and makes it if there is none. Clients of the
+    /// same user on this machine trust it.
     pub fn dev_cert(mut self) -> Self {
         self.tls = Some(ServerTls::dev_cert());
         self
     }
 
-    /// All settings that are plain data. It replaces what was set before, so call it first.
+    /// Sets all settings that are plain data. [`shards`](Self::shards) and
+    /// [`go_dialect`](Self::go_dialect) take precedence over it, in any order.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
         self
     }
 
-    /// Also serves clients of the Go library, as [`Config::go_dialect`] says. Default: not.
+    /// Sets whether clients of the Go library are served too, as [`Config::go_dialect`] says.
+    /// Default: they are not.
     pub fn go_dialect(mut self, serve: bool) -> Self {
-        self.config.go_dialect = serve;
+        self.go_dialect = Some(serve);
         self
     }
 
-    /// Serves connections on this many threads, as [`Config::shards`] says. Default 1: on the caller's runtime.
+    /// Serves connections on this many threads, as [`Config::shards`] says. Default 1: on the
+    /// caller's runtime.
     ///
-    /// With several, authenticators and authorizers are called on those threads, whose runtimes have one thread each. What runs once
-    /// (taking connections, retention, the store) stays on the caller's runtime, which has to go on running.
+    /// With several, authenticators and authorizers are called on those threads, whose runtimes have
+    /// one thread each. What runs once (accepting connections, retention, the store) stays on the
+    /// caller's runtime, which has to keep running.
     ///
     /// ```
     /// # use qsse_server::Server;
@@ -168,120 +130,91 @@ impl Builder {
     /// # }
     /// ```
     pub fn shards(mut self, shards: usize) -> Self {
-        self.config.shards = shards;
+        self.shards = Some(shards);
         self
     }
 
-    /// Who may connect. Without one, every client.
+    /// Sets who may connect. Default: every client.
     pub fn authenticator(mut self, authenticator: impl Authenticator) -> Self {
         self.authenticator = Some(Arc::new(authenticator));
         self
     }
 
-    /// Who may connect, as in the Go library: a closure that accepts a token or not. No token is the empty one.
+    /// Sets who may connect, as in the Go library: by a closure that accepts a token or not. It gets
+    /// an empty token from a client without one.
     pub fn authenticator_fn(self, accept: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
         self.authenticator(TokenFn(accept))
     }
 
-    /// Who may do what. Without one, every client may subscribe and none may publish.
+    /// Sets who may do what. Default: every client may subscribe and none may publish.
     pub fn authorizer(mut self, authorizer: impl Authorizer) -> Self {
         self.authorizer = Some(Arc::new(authorizer));
         self
     }
 
-    /// Who may subscribe, as in the Go library: a closure of token and topic. It is asked for concrete names, also under a
-    /// wildcard subscription, and never allows publishing.
+    /// Sets who may subscribe, as in the Go library: by a closure of token and topic. It is asked about
+    /// topic names, also for a wildcard subscription, and never allows publishing.
     pub fn authorizer_fn(self, allow: impl Fn(&str, &str) -> bool + Send + Sync + 'static) -> Self {
         self.authorizer(NameFn(allow))
     }
 
-    /// Registers the metrics here instead of with the process's recorder.
+    /// Registers the metrics with this recorder instead of the process's own.
     pub fn recorder(mut self, recorder: Arc<dyn Recorder + Send + Sync>) -> Self {
         self.recorder = Some(recorder);
         self
     }
 
-    /// Uses an endpoint that is bound already; the address and TLS settings then have no effect.
+    /// Uses an endpoint that is already bound. The address and the TLS settings then have no effect.
     pub fn endpoint(mut self, endpoint: ServerEndpoint) -> Self {
         self.endpoint = Some(endpoint);
         self
     }
 
-    /// Keeps events in this directory, which is made if there is none, so that they outlast the process: a publish is
-    /// acknowledged, and seen by subscribers, as [`acknowledge`](crate::LogConfig#structfield.acknowledge) says.
+    /// Stores events in this directory, so that they outlast the process; it is created if missing.
+    /// When a publish is acknowledged, and seen by subscribers, is set by
+    /// [`acknowledge`](crate::LogConfig#structfield.acknowledge).
     ///
-    /// What is kept is bounded by [`Config::store`](crate::Config#structfield.store). The directory is open to one server at a time.
+    /// [`Config::store`](crate::Config#structfield.store) limits how much is kept. One server at a
+    /// time may use the directory.
     #[cfg(feature = "store")]
     pub fn store(mut self, directory: impl Into<std::path::PathBuf>) -> Self {
         self.directory = Some(directory.into());
         self
     }
 
-    /// Keeps events here, so that they outlast the process; a publish is then acknowledged as
-    /// [`acknowledge`](qsse_log::Config#structfield.acknowledge) says. Without one they are in memory only.
+    /// Stores events in this storage, so that they outlast the process. When a publish is acknowledged
+    /// is set by [`acknowledge`](qsse_log::Config#structfield.acknowledge). Default: events are in
+    /// memory only.
     pub fn storage(mut self, storage: impl Storage) -> Self {
         self.storage = Some(Arc::new(storage));
         self
     }
 
-    /// Takes the time of events from here, for simulations.
+    /// Takes the time of events from this clock, for simulations.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = Some(clock);
         self
     }
 
-    /// The epoch of this start, for simulations: anywhere else it must be random. One that a store had before is counted up.
+    /// Sets the epoch of this start, for simulations: everywhere else it must be random. If the store
+    /// had this epoch before, the next number is used.
     pub fn epoch(mut self, epoch: u64) -> Self {
         self.epoch = Some(Epoch::new(epoch));
         self
     }
 
     async fn bind(mut self) -> Result<Server, BindError> {
-        let topics = self.topics?;
-        self.config.check()?;
-        // Moments are told by adding to the time.
-        self.config.heartbeat = self.config.heartbeat.min(FOREVER);
-        let (endpoint, fingerprint, shards) = match self.endpoint {
-            Some(endpoint) => (endpoint, None, None),
-            None => {
-                let own = || ServerTls::self_signed([] as [&str; 0]);
-                let tls = self.tls.unwrap_or_else(own)?;
-                let tls = tls.with_alpn(self.config.protocols());
-                let (address, transport) = (self.address?, &self.config.transport);
-                let shards = start_shards(self.config.shards)?;
-                let endpoint = match &shards {
-                    None => ServerEndpoint::bind(address, &tls, transport)?,
-                    Some(shards) => {
-                        ServerEndpoint::bind_shards(address, shards.runtimes(), &tls, transport)?
-                    }
-                };
-                (endpoint, tls.fingerprint(), shards)
-            }
-        };
-        let metrics = Metrics::new(&self.config, &topics, self.recorder);
+        let topics = mem::replace(&mut self.topics, Ok(Topics::default()))?;
+        self.settle_config()?;
+        let bound = self.listen().await?;
+        let metrics = Metrics::new(&self.config, &topics, self.recorder.take());
         let clock = self.clock.unwrap_or_else(Clock::system);
-        #[cfg(feature = "store")]
-        let storage = match &self.directory {
-            Some(directory) => Some(open_store(directory, &self.config, self.epoch, clock)?),
-            None => self.storage,
-        };
-        #[cfg(not(feature = "store"))]
-        let storage = self.storage;
-        let log = match storage {
-            Some(storage) => Log::stored(storage, self.config.log.clone(), clock.now()),
-            None => {
-                let epoch = self.epoch.unwrap_or_else(random_epoch);
-                Log::new(epoch, self.config.log.clone())
-            }
-        };
-        topics
-            .declared()
-            .filter_map(|name| name.as_topic())
-            .for_each(|name| log.declare(name));
+        let log = self.open_log(clock)?;
+        declare(&topics, &log);
         warn_of_defaults(self.authenticator.is_none(), self.authorizer.is_none());
         let shared = Shared {
-            endpoint,
-            fingerprint,
+            endpoint: bound.endpoint,
+            fingerprint: bound.fingerprint,
             log,
             topics,
             clock,
@@ -300,11 +233,82 @@ impl Builder {
             closed: watch::Sender::new(None),
             config: self.config,
         };
-        Ok(Server::start(shared, shards))
+        Ok(Server::start(shared, bound.shards))
+    }
+
+    /// Brings the settings together and checks them.
+    fn settle_config(&mut self) -> Result<(), BindError> {
+        let config = &mut self.config;
+        config.go_dialect = self.go_dialect.unwrap_or(config.go_dialect);
+        config.shards = self.shards.unwrap_or(config.shards);
+        config.check()?;
+        // It is added to the time, which has a last moment.
+        config.heartbeat = config.heartbeat.min(FOREVER);
+        Ok(())
+    }
+
+    /// Binds the endpoint, unless there is one already.
+    async fn listen(&mut self) -> Result<Bound, BindError> {
+        if let Some(endpoint) = self.endpoint.take() {
+            return Ok(Bound {
+                endpoint,
+                fingerprint: None,
+                shards: None,
+            });
+        }
+        let own = || ServerTls::self_signed([] as [&str; 0]);
+        let tls = self.tls.take().unwrap_or_else(own)?;
+        let tls = tls.with_alpn(self.config.protocols());
+        let address = self.address.resolve().await;
+        let address = address.map_err(|source| BindError::Address {
+            address: self.address.text(),
+            source,
+        })?;
+        let transport = &self.config.transport;
+        let shards = start_shards(self.config.shards)?;
+        let endpoint = match &shards {
+            None => ServerEndpoint::bind(address, &tls, transport)?,
+            Some(shards) => {
+                ServerEndpoint::bind_shards(address, shards.runtimes(), &tls, transport)?
+            }
+        };
+        Ok(Bound {
+            endpoint,
+            fingerprint: tls.fingerprint(),
+            shards,
+        })
+    }
+
+    fn open_log(&mut self, clock: Clock) -> Result<Log, BindError> {
+        let config = self.config.log.clone();
+        if let Some(storage) = self.open_storage(clock)? {
+            return Ok(Log::stored(storage, config, clock.now()));
+        }
+        Ok(Log::new(self.epoch.unwrap_or_else(random_epoch), config))
+    }
+
+    #[cfg_attr(
+        not(feature = "store"),
+        expect(clippy::unnecessary_wraps, reason = "a store may not open")
+    )]
+    fn open_storage(&mut self, _clock: Clock) -> Result<Option<Arc<dyn Storage>>, BindError> {
+        #[cfg(feature = "store")]
+        if let Some(directory) = &self.directory {
+            return open_store(directory, &self.config, self.epoch, _clock).map(Some);
+        }
+        Ok(self.storage.take())
     }
 }
 
-impl IntoFuture for Builder {
+/// An endpoint that listens.
+struct Bound {
+    endpoint: ServerEndpoint,
+    fingerprint: Option<Fingerprint>,
+    /// Its threads, where it has its own.
+    shards: Option<Shards>,
+}
+
+impl IntoFuture for ServerBuilder {
     type Output = Result<Server, BindError>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
@@ -313,7 +317,7 @@ impl IntoFuture for Builder {
     }
 }
 
-/// Threads for the shards; none for one shard, which is on the caller's runtime.
+/// Starts the threads of the shards. One shard has none: it is on the caller's runtime.
 fn start_shards(count: usize) -> Result<Option<Shards>, BindError> {
     let limit = ServerEndpoint::MAX_SHARDS;
     match count {
@@ -355,15 +359,22 @@ fn open_store(
     Ok(Arc::new(disk))
 }
 
-/// A number that no other log has, from the seeds of the standard library's hash maps.
+/// Returns a number that no other log has, from the seeds of the standard library's hash maps.
 fn random_epoch() -> Epoch {
     use std::hash::{BuildHasher, RandomState};
-    // 0 is no log's: clients number with it where a server gives no ids.
+    // No log has epoch 0: clients use it for servers that give no ids.
     Epoch::new(
         RandomState::new()
             .hash_one(std::time::SystemTime::now())
             .max(1),
     )
+}
+
+fn declare(topics: &Topics, log: &Log) {
+    topics
+        .declared()
+        .filter_map(|name| name.as_topic())
+        .for_each(|name| log.declare(name));
 }
 
 fn warn_of_defaults(no_authenticator: bool, no_authorizer: bool) {

@@ -25,12 +25,12 @@ pub struct Config {
     /// Limits, windows and timeouts of the connections.
     pub transport: TransportConfig,
     /// Also serve clients of the Go library `snapp-incubator/qsse`, on the same port. Default `false`: they are not told of gaps by
-    /// id and cannot resume. An [`endpoint`](crate::Builder::endpoint) that is bound already decides by the protocols that it offers.
+    /// id and cannot resume. An [`endpoint`](crate::ServerBuilder::endpoint) that is bound already decides by the protocols that it offers.
     pub go_dialect: bool,
     /// Threads that serve connections, each with a socket and a runtime of its own. Default 1: no thread of its own, all runs on the
     /// runtime that the server was started on. From 1 to 64; several need Linux. They pay where one core is busy, and cost a
     /// wake-up of another thread for each batch, so take one less than there are cores, at most. Limits are those of all together. An
-    /// [`endpoint`](crate::Builder::endpoint) that is bound already has its own.
+    /// [`endpoint`](crate::ServerBuilder::endpoint) that is bound already has its own.
     pub shards: usize,
     /// First part of every metric's name. Default `qsse`, as in the Go library.
     pub namespace: String,

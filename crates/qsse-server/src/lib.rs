@@ -39,7 +39,7 @@
 //! | `aws-lc-rs`, `ring` | the first | the crypto provider |
 //! | `json` | no | `publish_json`, `Event::json` |
 //! | `prometheus` | no | `Server::metrics_text` |
-//! | `store` | no | `Builder::store`: events in a directory |
+//! | `store` | no | `ServerBuilder::store`: events in a directory |
 //! | `testing` | no | `TestServer` |
 #![deny(
     clippy::print_stdout,
@@ -57,36 +57,48 @@ mod config;
 mod dedup_scope;
 mod delivery;
 mod go_warnings;
+mod listen_address;
 mod metrics;
 mod publish;
 mod server;
 mod session;
 mod shards;
 mod shared;
+pub mod storage;
 mod subscription;
 #[cfg(feature = "testing")]
 mod testing;
 mod topics;
 mod wake_gated;
 
+pub use async_trait::async_trait;
 pub use auth::{Action, Authenticator, Authorizer, Credentials, Denied, Principal, Scope};
-pub use builder::{BindError, Builder};
+pub use builder::{BindError, ServerBuilder};
 pub use clock::Clock;
 pub use closed::Closed;
 pub use config::Config;
-pub use publish::{Publish, PublishError, Published};
+pub use listen_address::{IntoListenAddress, ListenAddress};
+pub use publish::{Publish, PublishError, PublishMatching};
 #[cfg(feature = "store")]
-pub use qsse_log::disk::DiskRetention;
-pub use qsse_log::{Acknowledge, Storage, StorageError};
-pub use qsse_log::{Config as LogConfig, Stats as LogStats, TopicRetention};
+pub use qsse_log::disk::{DiskRetention, OpenError};
+pub use qsse_log::{
+    Acknowledge, Config as LogConfig, StartError, Stats as LogStats, Storage, StorageError,
+    TopicRetention,
+};
 pub use qsse_proto::control::{OnLag, Start};
 pub use qsse_proto::limits::SettingError;
 pub use qsse_proto::publish::KeyError;
 pub use qsse_proto::stream::GapReason;
-pub use qsse_proto::{Code, Event, EventId, Gap, Kind, Reset, Timestamp};
-pub use qsse_topic::{Filter, IntoFilter, Pattern, Topic};
-pub use qsse_transport::tls::{Fingerprint, ServerTls};
-pub use qsse_transport::{ServerUrl, TransportConfig, UdpBuffers};
+pub use qsse_proto::{
+    Code, Cursor, Epoch, Event, EventId, Gap, Kind, KindError, ParseEventIdError, Published, Reset,
+    Timestamp,
+};
+pub use qsse_topic::{
+    Filter, FilterError, IntoFilter, Pattern, PatternError, PatternRef, Topic, TopicError, TopicRef,
+};
+pub use qsse_transport::rustls::pki_types::CertificateDer;
+pub use qsse_transport::tls::{Fingerprint, ServerTls, TlsError};
+pub use qsse_transport::{BindError as EndpointError, ServerUrl, TransportConfig, UdpBuffers};
 pub use server::Server;
 pub use subscription::{
     Item, Items, Notice, Subscribe, SubscribeError, Subscription, SubscriptionError,

@@ -1,20 +1,20 @@
 //! [`Server`]: the handle of a running server.
 
-use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use qsse_log::{Start, StorageError};
-use qsse_proto::{Code, EventId, Kind};
+use qsse_proto::{Code, EventId, Published};
 use qsse_topic::IntoFilter;
 use qsse_transport::tls::Fingerprint;
 use qsse_transport::{ServerUrl, UdpBuffers};
 
 use crate::background;
-use crate::builder::Builder;
+use crate::builder::ServerBuilder;
 use crate::closed::Closed;
-use crate::publish::{Publish, PublishError, Published};
+use crate::listen_address::IntoListenAddress;
+use crate::publish::{Publish, PublishError, PublishMatching, stored};
 use crate::session::serve::accept;
 use crate::shards::Shards;
 use crate::shared::Shared;
@@ -32,9 +32,10 @@ pub struct Server {
 const CLOSING: Duration = Duration::from_millis(500);
 
 impl Server {
-    /// A server at this address, such as `"127.0.0.1:4242"`; port 0 takes a free one. It listens once this is awaited.
-    pub fn bind(address: impl ToSocketAddrs + fmt::Debug) -> Builder {
-        Builder::new(address)
+    /// Makes a server for this address, such as `"127.0.0.1:4242"`; port 0 chooses a free one. It
+    /// listens once the builder is awaited.
+    pub fn bind(address: impl IntoListenAddress) -> ServerBuilder {
+        ServerBuilder::new(address.into_listen_address())
     }
 
     /// `shards` are the threads of its endpoint, where it has its own.
@@ -86,15 +87,19 @@ impl Server {
         self.shared.fingerprint
     }
 
-    /// Publishes on a topic: await it for the event's id. Subscribers that are slow are not waited for.
-    pub fn publish(&self, topic: impl AsRef<str>, data: impl AsRef<[u8]>) -> Publish<'_> {
-        Publish::new(&self.shared, topic.as_ref(), data.as_ref())
+    /// Publishes on a topic. Await it for the event's id; it does not wait for slow subscribers.
+    ///
+    /// The data is copied once, into the log.
+    pub fn publish<T: AsRef<str>, D: AsRef<[u8]>>(&self, topic: T, data: D) -> Publish<'_, T, D> {
+        Publish::new(&self.shared, topic, data)
     }
 
-    /// Waits until an event has been accepted by the stream of every subscription that keeps up, so that a publisher can go no faster
-    /// than its subscribers. Those that lag are not waited for.
+    /// Waits until every subscription that keeps up has delivered this event: a client's stream has
+    /// accepted it, or an in-process subscription has handed it out. Subscriptions that lag are not
+    /// waited for.
     ///
-    /// Cancel-safe. `publish` itself never waits for a subscriber.
+    /// A publisher that waits for this after each event is as slow as the slowest of its subscribers
+    /// that keep up. `publish` itself never waits for a subscriber. Cancel-safe.
     ///
     /// ```
     /// # use qsse_server::Server;
@@ -103,16 +108,16 @@ impl Server {
     /// # let server = Server::bind("127.0.0.1:0").await?;
     /// for chunk in ["one", "two", "three"] {
     ///     let id = server.publish("download", chunk).await?;
-    ///     server.accepted(id).await;
+    ///     server.delivered(id).await;
     /// }
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn accepted(&self, id: EventId) {
+    pub async fn delivered(&self, id: EventId) {
         tokio::select! {
             biased;
             () = self.shared.log.taken(id.seq()) => {}
-            // Nobody is given anything any more.
+            // Nothing is delivered any more.
             () = self.shared.closing.cancelled() => {}
         }
     }
@@ -120,20 +125,20 @@ impl Server {
     /// Publishes on a topic without waiting for anything.
     ///
     /// # Errors
-    /// As [`publish`](Self::publish); [`PublishError::NeedsAwait`] where events are acknowledged only once they are in a store.
+    /// As [`publish`](Self::publish); [`PublishError::NeedsAwait`] if events are acknowledged only
+    /// once they are in a store.
     pub fn try_publish(
         &self,
         topic: impl AsRef<str>,
         data: impl AsRef<[u8]>,
     ) -> Result<EventId, PublishError> {
-        self.shared
-            .try_publish(topic.as_ref(), &Kind::MESSAGE, data.as_ref())
+        self.shared.try_publish(topic.as_ref(), data.as_ref())
     }
 
-    /// Publishes several events, each a topic and data, as one step: their ids follow each other without others in between. It costs
-    /// less than as many single publishes.
+    /// Publishes several events, each a topic and data, as one step: their ids follow one another
+    /// without others in between. It costs less than as many single publishes.
     ///
-    /// All are published or, after an error, none. No event is no error.
+    /// All are published or, after an error, none. An empty list is no error.
     ///
     /// ```
     /// # use qsse_server::Server;
@@ -141,7 +146,7 @@ impl Server {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = Server::bind("127.0.0.1:0").await?;
     /// let published = server.publish_all(&[("ride.7.position", "52.5,13.4"), ("ride.7.speed", "31")]).await?;
-    /// assert_eq!(published.count, 2);
+    /// assert_eq!(published.count(), 2);
     /// # Ok(())
     /// # }
     /// ```
@@ -152,12 +157,15 @@ impl Server {
         &self,
         events: &[(T, D)],
     ) -> Result<Published, PublishError> {
-        let published = self.shared.publish_all(events).await?;
+        let shared = &self.shared;
+        let events = shared.checked(events)?;
+        let published = stored(shared, || shared.publish_all(&events)).await?;
         tokio::task::yield_now().await;
         Ok(published)
     }
 
-    /// As [`publish_all`](Self::publish_all), without waiting for anything.
+    /// Publishes several events as [`publish_all`](Self::publish_all) does, without waiting for
+    /// anything.
     ///
     /// # Errors
     /// As [`try_publish`](Self::try_publish).
@@ -168,37 +176,27 @@ impl Server {
         self.shared.try_publish_all(events)
     }
 
-    /// Publishes one event on each topic that `pattern` matches, of those declared by name or with a kept event, as one step.
-    /// None matching is no error.
+    /// Publishes one event on each topic that `pattern` matches, of those declared by name and those
+    /// with a kept event, as one step. Await it for the ids; matching none is no error.
     ///
-    /// # Errors
-    /// A pattern that does not parse or reaches more than 1,000 topics, data over the limit, a server that ended.
-    pub async fn publish_matching(
+    /// It fails if the pattern does not parse or reaches more than 1,000 topics.
+    pub fn publish_matching(
         &self,
         pattern: impl AsRef<str>,
         data: impl AsRef<[u8]>,
-    ) -> Result<Published, PublishError> {
-        let (pattern, data) = (pattern.as_ref(), data.as_ref());
-        let published = self
-            .shared
-            .publish_matching(pattern, &Kind::MESSAGE, data)
-            .await?;
-        tokio::task::yield_now().await;
-        Ok(published)
+    ) -> PublishMatching<'_> {
+        PublishMatching::new(&self.shared, pattern.as_ref(), data.as_ref())
     }
 
-    /// Publishes a value as JSON.
-    ///
-    /// # Errors
-    /// As [`publish`](Self::publish), and where the value cannot be JSON.
+    /// Publishes a value as JSON. Await it for the event's id; a value that cannot be written as
+    /// JSON is an error then.
     #[cfg(feature = "json")]
-    pub async fn publish_json<T: serde::Serialize + ?Sized>(
+    pub fn publish_json<T: AsRef<str>>(
         &self,
-        topic: impl AsRef<str>,
-        value: &T,
-    ) -> Result<EventId, PublishError> {
-        let data = serde_json::to_vec(value).map_err(PublishError::Json)?;
-        self.publish(topic, data).await
+        topic: T,
+        value: &(impl serde::Serialize + ?Sized),
+    ) -> Publish<'_, T, Vec<u8>> {
+        Publish::json(&self.shared, topic, value)
     }
 
     /// Subscribes in this process, to a pattern, several, or a filter: the same methods and events as a client's, no network.
@@ -231,20 +229,22 @@ impl Server {
         self.shared.metrics.text()
     }
 
-    /// Drains: refuses new connections and publishes, says goodbye to every client, writes each stream up to the newest
-    /// event, then closes; at `deadline` at the latest, but for a store that hangs or has no room: what was published is
-    /// given 10 s more to get there.
+    /// Drains the server and closes it: it refuses new connections and publishes, says goodbye to
+    /// every client, and writes each stream up to the newest event.
     ///
-    /// Then its port is free: it can be bound again while there are still handles of this server.
+    /// After `timeout` it closes all the same. Only a store that hangs or has no room gets 10 s more,
+    /// for what was published. Then the port is free: it can be bound again while there are still
+    /// handles of this server.
     ///
-    /// It may be awaited on any tokio runtime, also when the one that the server was started on has ended: then it returns at once.
-    /// Cancelling it leaves the server draining; a second call waits with its own deadline.
-    pub async fn shutdown(&self, deadline: Duration) -> Closed {
+    /// It may be awaited on any tokio runtime. If the one that the server was started on has ended, it
+    /// returns at once. Cancelling it leaves the server draining; a second call waits with its own
+    /// timeout.
+    pub async fn shutdown(&self, timeout: Duration) -> Closed {
         let shared = &self.shared;
         shared.leave();
         shared.endpoint.stop_accepting();
         shared.sessions.close();
-        let drained = tokio::time::timeout(deadline, shared.sessions.wait())
+        let drained = tokio::time::timeout(timeout, shared.sessions.wait())
             .await
             .is_ok();
         let why = if drained {
@@ -253,7 +253,7 @@ impl Server {
             Closed::DeadlinePassed
         };
         shared.stop();
-        // What was published is kept, whatever the clients do. Its task has the same deadline, if it still runs.
+        // What was published is stored, whatever clients do. The task has the same deadline, if it runs.
         let _ = tokio::time::timeout(
             background::STORE_DEADLINE + CLOSING,
             shared.stored.cancelled(),
@@ -263,7 +263,7 @@ impl Server {
         shared
             .endpoint
             .close(Code::SHUTTING_DOWN, "the server is shutting down");
-        // The close has to reach the wire; a peer that does not answer is not waited for.
+        // The close has to reach the wire. A peer that does not answer is not waited for.
         let _ = tokio::time::timeout(CLOSING, shared.endpoint.wait_idle()).await;
         let _ = tokio::time::timeout(CLOSING, shared.sessions.wait()).await;
         shared.endpoint.release().await;

@@ -19,6 +19,8 @@ use crate::go_warnings::GoWarnings;
 use crate::metrics::Metrics;
 use crate::topics::Topics;
 
+mod publishing;
+
 /// One server's parts. Tasks hold this; only handles keep the server open.
 pub(crate) struct Shared {
     pub(crate) config: Config,

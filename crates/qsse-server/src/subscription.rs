@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use qsse_log::{OnLag, Start, StartError};
 use qsse_proto::batch::{Batch, Events};
 use qsse_proto::stream::{self, Outcome};
-use qsse_proto::{Event, EventId, Gap, Reset};
+use qsse_proto::{Cursor, Event, Gap, Reset};
 use qsse_topic::{Filter, FilterError, Pattern};
 
 use crate::delivery::{DeliveryLoop, Next, Recipient};
@@ -98,9 +98,9 @@ impl Subscribe {
         }
     }
 
-    /// Where to begin; with the next event otherwise.
-    pub fn start(mut self, start: Start) -> Self {
-        self.start = start;
+    /// Sets where to begin. Default: with the next event.
+    pub fn start(mut self, start: impl Into<Start>) -> Self {
+        self.start = start.into();
         self
     }
 
@@ -150,7 +150,7 @@ impl Subscribe {
             filter,
             batches: VecDeque::new(),
             events: None,
-            cursor: position,
+            cursor: Cursor::after(position),
             reset,
             on_notice,
             lagged: false,
@@ -179,7 +179,7 @@ pub struct Subscription {
     batches: VecDeque<Batch>,
     /// The batch that is being handed out.
     events: Option<Events>,
-    cursor: EventId,
+    cursor: Cursor,
     reset: Option<Reset>,
     on_notice: OnNotice,
     /// Whether it has ended because it lagged.
@@ -235,8 +235,8 @@ impl Subscription {
         Items(self)
     }
 
-    /// The last event handed out, or where the subscription began.
-    pub fn cursor(&self) -> EventId {
+    /// Returns the position of the last event handed out, or where the subscription began.
+    pub fn cursor(&self) -> Cursor {
         self.cursor
     }
 
@@ -306,7 +306,7 @@ impl Subscription {
         loop {
             if let Some(event) = self.events.as_mut().and_then(Iterator::next) {
                 let event = event.expect("a batch of ours decodes");
-                self.cursor = event.id();
+                self.cursor = Cursor::after(event.id());
                 return Some(event);
             }
             let batch = self.batches.pop_front();

@@ -11,7 +11,7 @@ use qsse_topic::PatternRef;
 use qsse_transport::tls::ServerTls;
 
 use crate::auth::{Action, Authorizer, Principal, Scope};
-use crate::builder::{BindError, Builder};
+use crate::builder::{BindError, ServerBuilder};
 use crate::server::Server;
 
 /// How long a server that restarts lets its clients read to the end.
@@ -37,7 +37,7 @@ pub struct TestServer {
 }
 
 /// What is set on top of the defaults.
-type Settings = dyn Fn(Builder) -> Builder + Send + Sync;
+type Settings = dyn Fn(ServerBuilder) -> ServerBuilder + Send + Sync;
 
 impl TestServer {
     /// Starts a server.
@@ -62,7 +62,7 @@ impl TestServer {
     /// # Errors
     /// As [`Server::bind`].
     pub async fn start_with(
-        settings: impl Fn(Builder) -> Builder + Send + Sync + 'static,
+        settings: impl Fn(ServerBuilder) -> ServerBuilder + Send + Sync + 'static,
     ) -> Result<Self, BindError> {
         let tls = ServerTls::self_signed([] as [&str; 0])?;
         let settings: Arc<Settings> = Arc::new(settings);

@@ -13,8 +13,8 @@ use qsse_proto::publish::{
 };
 use qsse_proto::{Code, Epoch, Frame, Kind};
 use qsse_server::{
-    Action, Authenticator, Authorizer, Builder, Config, Credentials, Denied, LogConfig, Principal,
-    PublishError, Scope, Server,
+    Action, Authenticator, Authorizer, Config, Credentials, Denied, LogConfig, Principal,
+    PublishError, Scope, Server, ServerBuilder,
 };
 use qsse_topic::PatternRef;
 use support::{RawClient, RawPublisher};
@@ -42,7 +42,7 @@ impl Authorizer for ByToken {
     }
 }
 
-fn server() -> Builder {
+fn server() -> ServerBuilder {
     support::server()
         .epoch(EPOCH)
         .authenticator(ByToken)

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use qsse_proto::Code;
 use qsse_proto::go::{EVENT_LINE_BYTES, ErrorData, EventLine, LineDecoder, OFFER_BYTES, Offer};
 use qsse_server::{
-    Authenticator, Builder, Config, Credentials, Denied, LogConfig, Principal, Server, Start,
+    Authenticator, Config, Credentials, Denied, LogConfig, Principal, Server, ServerBuilder, Start,
 };
 use qsse_transport::tls::ClientTls;
 use qsse_transport::{
@@ -21,7 +21,7 @@ use qsse_transport::{
 use support::{RawClient, close_code};
 
 /// A server that knows both dialects.
-fn server() -> Builder {
+fn server() -> ServerBuilder {
     support::server().go_dialect(true)
 }
 

@@ -11,8 +11,8 @@ use qsse_proto::publish::AckFrame;
 use qsse_proto::stream::{Item, Outcome};
 use qsse_proto::{Code, Epoch, EventId, Timestamp};
 use qsse_server::{
-    Acknowledge, Authorizer, BindError, Builder, Clock, Config, DiskRetention, LogConfig, OnLag,
-    PublishError, Server, Start,
+    Acknowledge, Authorizer, BindError, Clock, Config, DiskRetention, LogConfig, OnLag,
+    PublishError, Server, ServerBuilder, Start,
 };
 use qsse_store::Store;
 use qsse_store::io::mem::{Failure, MemIo};
@@ -39,7 +39,7 @@ impl Authorizer for Open {
 }
 
 /// A server with little history in memory, on these files.
-fn on(io: &MemIo, acknowledge: Acknowledge) -> Builder {
+fn on(io: &MemIo, acknowledge: Acknowledge) -> ServerBuilder {
     let options = disk::options(Epoch::new(3), acknowledge).segment_bytes(64 << 10);
     let (store, recovered) = Store::open(Arc::new(io.clone()), options).unwrap();
     let disk = Disk::inline(store, recovered, DiskRetention::default());

@@ -54,14 +54,14 @@ async fn in_process_every_cut_goes_on_with_the_next_event() {
     // below.
     let live = server.subscribe("*").await.unwrap();
     publish(&server).await;
-    let epoch = server.subscribe("*").await.unwrap().cursor().epoch();
+    let epoch = server.subscribe("*").await.unwrap().cursor().id().epoch();
     for filter in ["*", "ride.2"] {
         let matching = (1..=EVENTS).filter(|seq| filter == "*" || topic(*seq) == filter);
         let matching: BTreeSet<u64> = matching.collect();
         for cut in 0..EVENTS {
             let after = Start::After(qsse_client::EventId::new(epoch, cut));
             let mut resumed = server.subscribe(filter).start(after).await.unwrap();
-            assert_eq!(resumed.cursor().seq(), cut);
+            assert_eq!(resumed.cursor().id().seq(), cut);
             let Some(expected) = matching.range(cut + 1..).next() else {
                 continue;
             };

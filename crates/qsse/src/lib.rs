@@ -64,9 +64,9 @@ pub use qsse_server as server;
 pub use qsse_topic as topic;
 
 #[cfg(feature = "client")]
-pub use qsse_client::{Client, ConnectionState, Cursor, Handlers, Publisher};
+pub use qsse_client::{Client, ConnectionState, Handlers, Publisher};
 pub use qsse_proto::control::{OnLag, Start};
-pub use qsse_proto::{Code, Event, EventId, Kind, Timestamp};
+pub use qsse_proto::{Code, Cursor, Event, EventId, Gap, Kind, Published, Reset, Timestamp};
 #[cfg(feature = "server")]
 pub use qsse_server::Server;
 #[cfg(feature = "testing")]

@@ -6,6 +6,10 @@ use super::listing::Listing;
 
 /// The foreign crates, each with the reason.
 const FOREIGN: &[(&str, &str)] = &[
+    (
+        "async_trait",
+        "the attribute for those who implement a server's traits",
+    ),
     ("bytes", "the data of events is shared, not copied"),
     ("futures_core", "subscriptions and states are `Stream`s"),
     (

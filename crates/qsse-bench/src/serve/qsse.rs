@@ -53,10 +53,10 @@ async fn flood(server: &Server, event_bytes: usize) -> Result<()> {
     let mut ends = VecDeque::new();
     loop {
         let published = server.try_publish_all(&burst)?;
-        ends.extend(published.range.map(|(_, last)| last));
+        ends.extend(published.last());
         if ends.len() > BURSTS_AHEAD {
             let end = ends.pop_front().expect("there are many");
-            server.accepted(end).await;
+            server.delivered(end).await;
         }
         tokio::task::yield_now().await;
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use async_trait::async_trait;
 use qsse_server::{
-    Action, Authenticator, Authorizer, Builder, Credentials, Denied, Principal, Scope,
+    Action, Authenticator, Authorizer, Credentials, Denied, Principal, Scope, ServerBuilder,
 };
 use qsse_topic::PatternRef;
 
@@ -71,7 +71,7 @@ impl Access {
     }
 
     /// Applies the access to a server.
-    pub(crate) fn guard(self, builder: Builder) -> Builder {
+    pub(crate) fn guard(self, builder: ServerBuilder) -> ServerBuilder {
         match self {
             Self::Local => builder.authenticator(Anybody).authorizer(LocalPublishers),
             Self::Open => builder.authenticator(Anybody).authorizer(Everybody),

@@ -5,12 +5,11 @@ use std::panic::AssertUnwindSafe;
 
 use futures_core::future::BoxFuture;
 use futures_util::FutureExt;
-use qsse_proto::Event;
+use qsse_proto::{Cursor, Event};
 use qsse_topic::Matcher;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::cursor::Cursor;
 use crate::error::HandlersError;
 use crate::notice::{Item, Notice};
 use crate::subscription::Subscription;

@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 
-use qsse_proto::Epoch;
 use qsse_proto::publish::{Acknowledged, PublishRefused};
+use qsse_proto::{Epoch, EventId, Published};
 use tokio::sync::oneshot;
 
-use super::published::{PublishProgress, Published};
+use super::progress::PublishProgress;
 use crate::error::PublishError;
 use crate::text::plain;
 
@@ -137,6 +137,7 @@ impl Ledger {
         if taken > 1 && events != taken as u64 {
             return Err("an acknowledgement of other events than were published");
         }
+        let id = |seq| EventId::new(self.epoch, seq);
         let mut freed = 0;
         let mut seq = first;
         for waiting in self.waiting.drain(..covered) {
@@ -145,8 +146,8 @@ impl Ledger {
                 continue;
             }
             let published = match taken {
-                1 => Published::range(self.epoch, first, events),
-                _ => Published::range(self.epoch, seq, 1),
+                1 => Published::new(id(first), events),
+                _ => Published::new(id(seq), 1),
             };
             seq += 1;
             self.progress.add(&published);

@@ -10,7 +10,7 @@ use qsse_topic::{PatternRef, TopicRef};
 
 use super::keys::random_id;
 use super::ledger::Failure;
-use super::published::PublishProgress;
+use super::progress::PublishProgress;
 use super::resend::{Numbers, Unanswered};
 use super::stream::{Outgoing, PublishStream};
 use super::task::ordered_stream;

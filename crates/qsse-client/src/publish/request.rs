@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use qsse_proto::publish::{Key, KeyError, KeyScope};
-use qsse_proto::{Code, Kind};
+use qsse_proto::{Code, Kind, Published};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::first_attempt::FirstAttempt;
 use super::ledger::Failure;
-use super::published::Published;
 use super::retry::connected;
 use super::stream::Outgoing;
 use super::task::shared_stream;

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::first_attempt::FirstAttempt;
 use super::ledger::{Done, Failure, Ledger};
-use super::published::PublishProgress;
+use super::progress::PublishProgress;
 use super::resend::{Numbers, ResendQueue, Unanswered};
 use crate::error::PublishError;
 use crate::session::Session;

@@ -3,7 +3,7 @@
 use qsse_log::{AppendError, StorageError};
 use qsse_proto::limits::MATCHING_TOPICS;
 use qsse_proto::publish::KeyError;
-use qsse_proto::{Code, Counted};
+use qsse_proto::{Code, Counted, KindError};
 use qsse_topic::{PatternError, TopicError};
 
 /// Why an event was not published.
@@ -82,9 +82,16 @@ pub enum PublishError {
         "this server acknowledges what its store has kept, which takes a moment: await `publish` instead"
     )]
     NeedsAwait,
-    /// The key is none.
+    /// The kind cannot be read.
+    #[error(transparent)]
+    Kind(#[from] KindError),
+    /// The key is empty or too long.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The key was used before, by a publish to a pattern that matched no topic: there is no event
+    /// whose id could be returned.
+    #[error("a publish under this key matched no topic, so there is no event to return the id of")]
+    NoId,
     /// The value cannot be JSON.
     #[cfg(feature = "json")]
     #[error("the value cannot be written as JSON")]
@@ -119,8 +126,7 @@ impl PublishError {
             Self::TooLarge { .. } => Code::EVENT_TOO_LARGE,
             Self::Busy { .. } => Code::BUSY,
             Self::Store(_) => Code::STORE_UNAVAILABLE,
-            Self::NeedsAwait => Code::UNKNOWN,
-            Self::Key(_) => Code::UNKNOWN,
+            Self::NeedsAwait | Self::Kind(_) | Self::Key(_) | Self::NoId => Code::UNKNOWN,
             #[cfg(feature = "json")]
             Self::Json(_) => Code::UNKNOWN,
             Self::ShuttingDown => Code::SHUTTING_DOWN,

@@ -13,7 +13,7 @@ use qsse_proto::publish::{
 };
 use qsse_proto::stream::{Decoder, Item, StreamHeader};
 use qsse_proto::{Code, Epoch, Event, Kind};
-use qsse_server::{Builder, Server};
+use qsse_server::{Server, ServerBuilder};
 use qsse_transport::tls::ClientTls;
 use qsse_transport::{
     ClientEndpoint, Connection, ConnectionError, FrameReader, FrameWriter, ReadError, RecvStream,
@@ -21,7 +21,7 @@ use qsse_transport::{
 };
 
 /// A server on a free port of loopback.
-pub(crate) fn server() -> Builder {
+pub(crate) fn server() -> ServerBuilder {
     Server::bind("127.0.0.1:0")
 }
 

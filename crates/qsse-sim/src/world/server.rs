@@ -144,7 +144,7 @@ impl World {
         let Ok(mut all) = all else {
             return self.fault("a subscription in the process was refused");
         };
-        let mut last = all.cursor().seq();
+        let mut last = all.cursor().id().seq();
         while let Some(item) = all.next_item().await {
             match item {
                 Ok(Item::Event(event)) => {

@@ -1,40 +1,6 @@
-//! [`Published`] and [`PublishProgress`]: what became of publishes.
+//! [`PublishProgress`]: what became of the events of a publisher.
 
-use qsse_proto::{Epoch, EventId};
-
-/// The result of a publish to a pattern.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Published {
-    bounds: Option<(EventId, EventId)>,
-    count: u64,
-}
-
-impl Published {
-    /// `count` events from `first` on.
-    pub(super) fn range(epoch: Epoch, first: u64, count: u64) -> Self {
-        let id = |seq| EventId::new(epoch, seq);
-        let bounds = count
-            .checked_sub(1)
-            .map(|more| (id(first), id(first.saturating_add(more))));
-        Self { bounds, count }
-    }
-
-    /// Returns how many events were published: one for each topic that the pattern matched, 0 if it
-    /// matched none.
-    pub fn count(&self) -> u64 {
-        self.count
-    }
-
-    /// Returns the id of the first event.
-    pub fn first(&self) -> Option<EventId> {
-        self.bounds.map(|(first, _)| first)
-    }
-
-    /// Returns the id of the last event.
-    pub fn last(&self) -> Option<EventId> {
-        self.bounds.map(|(_, last)| last)
-    }
-}
+use qsse_proto::{EventId, Published};
 
 /// What became of the events that a [`Publisher`](crate::Publisher) sent.
 ///

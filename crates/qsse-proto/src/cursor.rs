@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use qsse_proto::control::Start;
-use qsse_proto::{EventId, ParseEventIdError};
+use crate::control::Start;
+use crate::event_id::{EventId, ParseEventIdError};
 use serde::{Deserialize, Serialize};
 
 /// The position of a subscription: everything up to it has been handed out.
@@ -14,13 +14,14 @@ use serde::{Deserialize, Serialize};
 /// the server still has it, and events that it no longer has are reported as a gap.
 ///
 /// ```
-/// use qsse_client::{Cursor, Start};
+/// use qsse_proto::Cursor;
+/// use qsse_proto::control::Start;
 ///
 /// let cursor: Cursor = "4C92-42".parse()?;
 /// assert_eq!(cursor.to_string(), "4C92-42");
 /// let start: Start = cursor.into(); // for `client.subscribe(…).start(cursor)`
 /// assert_eq!(start, Start::After(cursor.id()));
-/// # Ok::<(), qsse_client::ParseEventIdError>(())
+/// # Ok::<(), qsse_proto::ParseEventIdError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -72,7 +73,7 @@ impl FromStr for Cursor {
 
 #[cfg(test)]
 mod tests {
-    use qsse_proto::Epoch;
+    use crate::event_id::Epoch;
 
     use super::*;
 
