@@ -276,7 +276,7 @@ fn what_is_acknowledged_is_stored_and_shown() {
                 let (log, storage) = (log.clone(), Arc::clone(storage));
                 thread::spawn(move || {
                     let (id, receipt) = append_kept(&log, name);
-                    block_on(receipt.kept()).unwrap();
+                    block_on(receipt.stored()).unwrap();
                     assert!(storage.holds(id), "{id} is acknowledged and not stored");
                     assert!(log.visible() >= id, "{id} is acknowledged and not shown");
                 })
@@ -350,7 +350,7 @@ fn a_repeated_key_is_acknowledged_when_its_first_publish_is_stored() {
                     other => panic!("the key is not forgotten: {other:?}"),
                 };
                 drop(appender);
-                block_on(receipt.kept()).unwrap();
+                block_on(receipt.stored()).unwrap();
                 assert!(storage.holds(id), "{id} is acknowledged and not stored");
                 id
             };
