@@ -270,7 +270,7 @@ pub enum UrlError {
     #[error("the closing bracket is missing: write an IPv6 address as [::1] or [::1]:4242")]
     OpenBracket,
     /// The text in brackets is not an IPv6 address.
-    #[error("{0:?} is not an IPv6 address: only those are in brackets, as in [::1]")]
+    #[error("{0:?} is not an IPv6 address: put only IPv6 addresses in brackets, as in [::1]")]
     NotIpv6(String),
     /// It has a path.
     #[error(

@@ -53,7 +53,7 @@ fn errors_say_what_to_write() {
         ("http://a:1", "qsse://a:1"),
         ("::1", "[::1]"),
         ("[::1", "closing bracket"),
-        ("[localhost]", "only those stand in brackets"),
+        ("[localhost]", "only IPv6 addresses in brackets"),
         ("[::1]4242", "1 to 65535"),
         ("a:0", "1 to 65535"),
         ("a:+1", "1 to 65535"),
