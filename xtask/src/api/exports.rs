@@ -67,7 +67,7 @@ impl<'n> Exports<'n> {
             let conditions = [conditions, &gated.conditions].concat();
             if let Item::Mod(inner) = &gated.item {
                 let name = inner.ident.to_string();
-                let child = [module.as_slice(), &[name.clone()]].concat();
+                let child = [module.as_slice(), std::slice::from_ref(&name)].concat();
                 let path = format!("{path}::{name}");
                 self.listing
                     .add(&path, format!("pub mod {path}"), &conditions);

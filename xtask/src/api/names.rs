@@ -105,7 +105,7 @@ impl<'s> Names<'s> {
         let Some((first, rest)) = path.split_first() else {
             return Named::Module(module.clone());
         };
-        let child = [module.as_slice(), &[first.clone()]].concat();
+        let child = [module.as_slice(), std::slice::from_ref(first)].concat();
         if self.source.modules.contains_key(&child) {
             return self.within(&child, rest, depth);
         }
