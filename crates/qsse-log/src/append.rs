@@ -77,6 +77,7 @@ impl<'a> Appender<'a> {
         let sequenced = (before + 1..)
             .zip(events)
             .map(|(seq, event)| (event.topic, event.sequenced(seq, time)));
+        // Events acknowledged in memory are both shown now and written later.
         if self.shared.storage.is_some() {
             let pending = sequenced.clone();
             pending.for_each(|(_, event)| self.state.pending.push(event));

@@ -211,8 +211,8 @@ impl Feed {
         if position < state.floor || state.has_after(position) {
             return Poll::Ready(());
         }
-        let rewaiterd = state.waiters.register(waiter, waker);
-        drop((state, rewaiterd));
+        let replaced = state.waiters.register(waiter, waker);
+        drop((state, replaced));
         Poll::Pending
     }
 

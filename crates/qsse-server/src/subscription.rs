@@ -104,7 +104,7 @@ impl Subscribe {
         self
     }
 
-    /// What is done when it falls out of the live feed; it catches up from history otherwise.
+    /// Sets what happens when the subscription lags. Default: it catches up from the history.
     pub fn on_lag(mut self, on_lag: OnLag) -> Self {
         self.on_lag = on_lag;
         self
@@ -287,7 +287,12 @@ impl Subscription {
                 Next::Gap(gap) => {
                     return Poll::Ready(Some(Ok(Item::Notice(Notice::Gap(self.gap(gap))))));
                 }
-                Next::Looking | Next::Heartbeat(_) => {}
+                // A long search must not keep the runtime's thread from other tasks.
+                Next::Looking => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Next::Heartbeat(_) => {}
                 Next::Unreadable { reason } => {
                     tracing::error!(filter = %self.filter, reason, "the store could not be read");
                     return Poll::Ready(Some(Err(SubscriptionError::Unreadable)));
@@ -312,7 +317,9 @@ impl Subscription {
             let batch = self.batches.pop_front();
             let lineage = self.shared().log.lineage();
             self.events = batch.map(|batch| batch.events(lineage.epoch_of(batch.first_seq())));
-            self.events.as_ref()?;
+            if self.events.is_none() {
+                return None;
+            }
         }
     }
 }

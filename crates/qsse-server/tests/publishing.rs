@@ -3,8 +3,13 @@
 
 mod support;
 
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake};
 use std::time::Duration;
 
+use futures_core::Stream;
 use qsse_proto::publish::{AckFrame, OpenPublisher, Publish, PublisherFrame};
 use qsse_proto::{Code, Kind};
 use qsse_server::{Item, Notice, PublishError, Server, Start, TestServer};
@@ -332,4 +337,44 @@ async fn the_labels_of_open_topics_are_capped() {
         text.contains(r#"event_count{topic="_other"} 400"#),
         "{text}"
     );
+}
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn a_long_search_in_process_gives_other_tasks_their_turn() {
+    let server = TestServer::start().await.unwrap();
+    // More topics than the history looks up one by one, and then only events of another one.
+    for n in 0..300 {
+        server.try_publish(format!("wanted.{n}"), "").unwrap();
+    }
+    for _ in 0..20_000 {
+        server.try_publish("other", "").unwrap();
+    }
+    let wanted = server.subscribe("wanted.*").start(Start::Earliest);
+    let mut wanted = wanted.await.unwrap();
+    for n in 0..300 {
+        let event = wanted.try_next().await.unwrap().unwrap();
+        assert_eq!(event.topic().as_str(), format!("wanted.{n}"));
+    }
+    let wakes = Arc::new(Wakes::default());
+    let waker = Arc::clone(&wakes).into();
+    let polled = Pin::new(&mut wanted).poll_next(&mut Context::from_waker(&waker));
+    assert!(matches!(polled, Poll::Pending));
+    assert_eq!(
+        wakes.0.load(Ordering::Relaxed),
+        1,
+        "it asks for another turn"
+    );
+    server.publish("wanted.1", "last").await.unwrap();
+    let event = wanted.try_next().await.unwrap().unwrap();
+    assert_eq!(event.text().unwrap(), "last");
 }

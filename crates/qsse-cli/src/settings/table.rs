@@ -84,7 +84,7 @@ table! {
     Limits "limits.subscriptions" One("COUNT"), "128", parses::<u32>, "Maximum number of subscriptions of one connection";
     Limits "limits.wildcards" One("COUNT"), "4", parses::<usize>, "Maximum number of wildcards in one pattern of a client";
     Limits "limits.publishers" One("COUNT"), "64", parses::<u32>, "Maximum number of publishing streams of one connection";
-    Limits "limits.hello_timeout" One("DURATION"), "5s", duration, "How long a new connection may take to authenticate";
+    Limits "limits.hello_timeout" One("DURATION"), "5s", duration, "How long a new connection may take to send its Hello";
     Limits "limits.idle_timeout" One("DURATION"), "30s", duration, "Close a connection when its client is silent for this long; the shorter setting of both sides counts";
     Limits "limits.heartbeat" One("DURATION"), "10s", duration, "How often a subscription without events gets its position";
     Limits "limits.send_window" One("SIZE"), "256 KiB", size, "How much memory one slow reader may hold";

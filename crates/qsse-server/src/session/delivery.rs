@@ -81,14 +81,14 @@ impl Delivery {
         })
     }
 
-    /// Adds what is written before the first event.
+    /// Adds what a Go client gets before the first event.
     pub(crate) fn preface(mut self: Box<Self>, bytes: Vec<Bytes>) -> Box<Self> {
         self.queue.extend(bytes);
         self
     }
 
-    /// Writes the beginning if that needs no waiting, so that it leaves in one packet with what
-    /// other streams write next.
+    /// Writes the header, and the preface for Go, if that needs no waiting. They then leave in one
+    /// packet with what other streams write next.
     pub(crate) async fn write_ahead(mut self: Box<Self>) -> Box<Self> {
         let Self { stream, queue, .. } = &mut *self;
         // The next write reports an error again.

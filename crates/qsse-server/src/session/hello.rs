@@ -30,7 +30,7 @@ pub(crate) async fn receive(
     let (hello, mut streams) = first.await.map_err(late)??;
     let token = hello.token.as_ref().map(|token| token.expose());
     let principal = authenticate(shared, connection, token).await?;
-    // Before it: what the client says of times from here on is said later.
+    // Read before `Welcome` is sent: every time that the client then gives is later than this.
     let welcomed = shared.clock.now().monotonic;
     let _ = streams
         .replies

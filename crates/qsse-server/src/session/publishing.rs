@@ -8,7 +8,7 @@ use qsse_proto::frame::kind;
 use qsse_proto::publish::{
     AckFrame, AcknowledgedEpoch, KeyScope, OpenPublisher, Publish, PublishRefused, PublisherFrame,
 };
-use qsse_proto::{Code, Counted, DecodeError, Epoch, limits};
+use qsse_proto::{Code, DecodeError, Epoch, limits};
 use qsse_topic::TopicRef;
 use qsse_transport::{FrameError, FrameReader, FrameWriter, RecvStream, SendStream};
 
@@ -179,17 +179,12 @@ impl Publishing<'_> {
             return Err((Code::SHUTTING_DOWN, PublishError::ShuttingDown.to_string()));
         }
         let told = |error: PublishError| (error.code(), error.to_string());
-        let (len, max) = (publish.data().len(), shared.config.log.max_event_bytes);
-        if len > max {
-            let message = format!(
-                "an event of {} is over the limit of {}",
-                Counted(len, "byte"),
-                Counted(max, "byte")
-            );
-            return Err((Code::EVENT_TOO_LARGE, message));
+        let (bytes, limit) = (publish.data().len(), shared.config.log.max_event_bytes);
+        if bytes > limit {
+            return Err(told(PublishError::TooLarge { bytes, limit }));
         }
         if publish.is_matching() {
-            let topics = shared.topics_matching(publish.topic(), len).map_err(told)?;
+            let topics = shared.topics_matching(publish.topic(), bytes).map_err(told)?;
             for topic in &topics {
                 self.authorize(topic.as_topic_ref()).await?;
             }
@@ -286,7 +281,7 @@ impl Publishing<'_> {
                 Answer::Refused { number, code } => {
                     let message = match code {
                         Code::FAILED_BEFORE => FAILED_BEFORE,
-                        _ => "it is not known any more whether this was taken before",
+                        _ => "the server no longer knows whether this publish was accepted before",
                     };
                     self.refuse(number, code, message.into());
                 }

@@ -115,7 +115,7 @@ pub(crate) fn parse(session: &Session, text: &str) -> Result<Pattern, Refusal> {
     })?;
     let most = session.shared.config.max_wildcards;
     if pattern.wildcards() > most {
-        let message = format!("{pattern} has more than {most} wildcards");
+        let message = format!("{pattern} has more than {}", Counted(most, "wildcard"));
         return Err(Refusal::about(Code::TOO_MANY_WILDCARDS, message, text));
     }
     Ok(pattern)
