@@ -116,3 +116,40 @@ pub(crate) async fn store(shared: Arc<Shared>) {
         Err(_) => tracing::error!("the store took nothing up to the end: events are lost"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::publish::PublishError;
+    use crate::server::Server;
+
+    async fn soon<F: IntoFuture>(future: F) -> F::Output {
+        tokio::time::timeout(Duration::from_secs(30), future)
+            .await
+            .expect("it came in time")
+    }
+
+    #[tokio::test]
+    async fn an_essential_task_that_panics_closes_the_server_and_nobody_waits_for_it() {
+        for name in ["accept", "store", "upkeep"] {
+            let server = Server::bind("127.0.0.1:0").await.unwrap();
+            let mut events = server.subscribe("*").await.unwrap();
+            spawn(server.shared(), name, async { panic!("a task panics") });
+            assert_eq!(soon(server.closed()).await, Closed::Panicked);
+            assert!(soon(events.next()).await.is_none());
+            let published = soon(server.publish("a", "x")).await;
+            assert!(matches!(published, Err(PublishError::ShuttingDown)));
+            let hour = Duration::from_secs(3_600);
+            assert_eq!(soon(server.shutdown(hour)).await, Closed::Panicked);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_essential_task_that_ends_by_itself_leaves_the_server_open() {
+        let server = Server::bind("127.0.0.1:0").await.unwrap();
+        let (ended, end) = tokio::sync::oneshot::channel::<()>();
+        spawn(server.shared(), "accept", async { drop(ended) });
+        assert!(soon(end).await.is_err());
+        server.publish("a", "x").await.unwrap();
+    }
+}

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString,
     Unit,
@@ -16,7 +17,10 @@ use metrics::{
 use qsse_proto::control::Start;
 use qsse_proto::publish::AckFrame;
 use qsse_proto::{Code, Timestamp};
-use qsse_server::{Closed, Config, PublishError};
+use qsse_server::{
+    Action, Authorizer, Clock, Closed, Config, PatternRef, Principal, PublishError, Scope, Server,
+};
+use qsse_transport::ReadError;
 use storage::{Fault, Faulty, Memory, Shared};
 use support::{RawClient, server};
 use tokio::time::{Instant, sleep};
@@ -169,6 +173,127 @@ async fn a_recorder_that_panics_costs_nothing_but_its_metrics() {
     client.connection.close(Code::NO_ERROR, "");
     let closed = soon(server.shutdown(Duration::from_secs(10))).await;
     assert_eq!(closed, Closed::Drained);
+}
+
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("a future panics when it is dropped");
+    }
+}
+
+/// Allows everything, but never answers about the topic `bad`: whoever asked gives up in time, and
+/// drops a future that panics then, which takes its task with it.
+struct Explosive;
+
+#[async_trait]
+impl Authorizer for Explosive {
+    fn scope(&self) -> Scope {
+        Scope::Names
+    }
+
+    async fn authorize(&self, _: &Principal, _: Action, topic: PatternRef<'_>) -> bool {
+        if topic.as_str() == "bad" {
+            let _bomb = Bomb;
+            std::future::pending::<()>().await;
+        }
+        true
+    }
+}
+
+/// A server with the authorizer above, on which a client may have this many subscriptions.
+async fn explosive(subscriptions: u32) -> Server {
+    let config = Config::default()
+        .auth_timeout(Duration::from_millis(20))
+        .max_subscriptions(subscriptions);
+    server().config(config).authorizer(Explosive).await.unwrap()
+}
+
+/// Checks that the server serves this client, new ones and its own process, and drains in time.
+async fn serves_and_drains(server: Server, mut client: RawClient) {
+    let mut events = client.subscribe(9, &["after"], Start::Live).await;
+    let mut other = RawClient::connect(&server).await;
+    let mut others = other.subscribe(1, &["after"], Start::Live).await;
+    let published = server.publish("after", "x").into_future();
+    soon(published).await.unwrap();
+    assert_eq!(soon(events.topics(1)).await, ["after"]);
+    assert_eq!(soon(others.topics(1)).await, ["after"]);
+    server.health().unwrap();
+    for client in [client, other] {
+        client.connection.close(Code::NO_ERROR, "");
+    }
+    let drained = server.shutdown(Duration::from_secs(10));
+    assert_eq!(soon(drained).await, Closed::Drained);
+}
+
+#[tokio::test]
+async fn a_delivery_that_panics_resets_its_stream_and_frees_its_place() {
+    let server = explosive(1).await;
+    let mut client = RawClient::connect(&server).await;
+    let mut events = client.subscribe(1, &["*"], Start::Live).await;
+    server.publish("good", "x").await.unwrap();
+    assert_eq!(soon(events.topics(1)).await, ["good"]);
+    server.publish("bad", "x").await.unwrap();
+    let reset = soon(events.item()).await;
+    assert!(matches!(reset, Err(ReadError::Reset(_))), "{reset:?}");
+    serves_and_drains(server, client).await;
+}
+
+#[tokio::test]
+async fn a_publishing_stream_that_panics_is_reset_and_leaves_its_connection_alone() {
+    let server = explosive(2).await;
+    let mut client = RawClient::connect(&server).await;
+    let mut events = client.subscribe(1, &["good"], Start::Live).await;
+    let mut failing = client.publisher(false).await;
+    failing.queue("bad", false, b"x");
+    failing.writer.flush().await.unwrap();
+    let reset = soon(failing.reader.next()).await;
+    assert!(reset.is_err(), "{reset:?}");
+    let mut publisher = client.publisher(false).await;
+    publisher.queue("good", false, b"x");
+    let answer = soon(publisher.next()).await;
+    assert!(matches!(answer, AckFrame::Acknowledged(_)), "{answer:?}");
+    assert_eq!(soon(events.topics(1)).await, ["good"]);
+    serves_and_drains(server, client).await;
+}
+
+#[tokio::test]
+async fn a_session_that_panics_closes_its_connection_and_no_other() {
+    let server = explosive(2).await;
+    let mut client = RawClient::connect(&server).await;
+    let mut events = client.subscribe(1, &["good"], Start::Live).await;
+    let other = RawClient::connect(&server).await;
+    client.ask(2, &["bad"], Start::Live).await;
+    let (code, reason) = soon(client.closed()).await;
+    assert_eq!((code, &*reason), (Code::UNKNOWN, "the server has failed"));
+    // Without its session, a subscription would outlive the checks of its token.
+    assert!(soon(events.item()).await.is_err());
+    serves_and_drains(server, other).await;
+}
+
+#[tokio::test]
+async fn upkeep_that_panics_closes_the_server_for_everybody_who_waits() {
+    // The clock overflows at the end of its time.
+    let end = Duration::from_secs(20);
+    let start = Timestamp::from_micros(u64::MAX - end.as_micros() as u64);
+    let server = server().clock(Clock::simulated(start)).await.unwrap();
+    let client = RawClient::connect(&server).await;
+    let mut events = server.subscribe("*").await.unwrap();
+    tokio::time::pause();
+    tokio::time::advance(end).await;
+    tokio::time::resume();
+    assert_eq!(soon(server.closed()).await, Closed::Panicked);
+    assert!(soon(events.next()).await.is_none());
+    let published = soon(server.publish("a", "x")).await;
+    assert!(
+        matches!(published, Err(PublishError::ShuttingDown)),
+        "{published:?}"
+    );
+    assert_eq!(soon(client.closed()).await.0, Code::SHUTTING_DOWN);
+    let shut_down = server.shutdown(Duration::from_secs(3_600));
+    assert_eq!(soon(shut_down).await, Closed::Panicked);
 }
 
 #[tokio::test]
