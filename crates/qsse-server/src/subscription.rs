@@ -317,9 +317,8 @@ impl Subscription {
             let batch = self.batches.pop_front();
             let lineage = self.shared().log.lineage();
             self.events = batch.map(|batch| batch.events(lineage.epoch_of(batch.first_seq())));
-            if self.events.is_none() {
-                return None;
-            }
+            // No batch is left: the delivery loop has to be asked.
+            self.events.as_ref()?;
         }
     }
 }

@@ -184,7 +184,9 @@ impl Publishing<'_> {
             return Err(told(PublishError::TooLarge { bytes, limit }));
         }
         if publish.is_matching() {
-            let topics = shared.topics_matching(publish.topic(), bytes).map_err(told)?;
+            let topics = shared
+                .topics_matching(publish.topic(), bytes)
+                .map_err(told)?;
             for topic in &topics {
                 self.authorize(topic.as_topic_ref()).await?;
             }
