@@ -1,4 +1,4 @@
-//! Which topics one principal may read or write: answers of the authorizer, kept for a connection.
+//! Which topics one principal may read or write: the authorizer's answers, cached per connection.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -16,13 +16,15 @@ use tokio::time::Instant;
 use crate::auth::{Action, Principal, Scope};
 use crate::shared::Shared;
 
-/// Questions that one connection has open at a time; further ones wait, which counts as part of the authorizer's time.
+/// Most questions of one connection at a time. Further ones wait, and that wait counts as the
+/// authorizer's time.
 const IN_FLIGHT: usize = 32;
 
-/// How long a topic is denied without a question after one that was not answered. It doubles up to [`LONGEST_DENIED`].
+/// How long a topic is denied without asking again, after a question that was not answered. It
+/// doubles each time, up to [`LONGEST_DENIED`].
 const DENIED: Duration = Duration::from_secs(5);
 
-/// The longest that a topic is denied without a question.
+/// The longest time that a topic is denied without asking again.
 const LONGEST_DENIED: Duration = Duration::from_secs(60);
 
 /// One connection's permissions.
@@ -34,36 +36,37 @@ pub(crate) struct Access {
 
 struct State {
     principal: Arc<Principal>,
-    /// Grows with each new principal, so that an answer about an older one is not kept.
+    /// Grows with each new principal, so that an answer about an older one is not cached.
     generation: u64,
-    /// Bounded; emptied when full. Never a reason to allow what was not answered.
+    /// Bounded, and emptied when full. It never allows what was not answered.
     decisions: HashMap<(Action, Topic), Decision>,
 }
 
-/// What came of a question.
+/// The result of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     Yes,
     No,
-    /// The authorizer was late, or it panicked: a no for what waited, but not for good.
+    /// The authorizer was late or panicked. What waited is denied, but not for good.
     Missing,
 }
 
-/// What is remembered of a question.
+/// The cached result of a question.
 #[derive(Clone, Copy)]
 enum Decision {
     Answered(bool),
-    /// It was not answered: a no up to this time, and then another question.
+    /// It was not answered: denied until this time, then asked again.
     Missing {
         until: Instant,
         denied: Duration,
     },
 }
 
-/// What there is to do for an answer.
+/// How to get an answer.
 enum Known {
     Answer(Answer),
-    /// Ask, on behalf of the principal of this generation; the last time it was denied for so long.
+    /// Ask on behalf of the principal of this generation. The duration is how long the topic was
+    /// denied after the last unanswered question.
     Ask(Arc<Principal>, u64, Option<Duration>),
 }
 
@@ -88,7 +91,7 @@ impl Access {
         }
     }
 
-    /// Replaces the principal: its token was refreshed. All answers are forgotten.
+    /// Replaces the principal after its token was refreshed, and forgets all answers.
     pub(crate) fn replace(&self, principal: Principal) {
         let mut state = self.state.lock();
         state.principal = Arc::new(principal.after(&state.principal));
@@ -96,7 +99,7 @@ impl Access {
         state.decisions.clear();
     }
 
-    /// How many principals there were before this one.
+    /// Returns how many principals there were before this one.
     pub(crate) fn generation(&self) -> u64 {
         self.state.lock().generation
     }
@@ -105,13 +108,13 @@ impl Access {
         Arc::clone(&self.state.lock().principal)
     }
 
-    /// Whether a subscription's topics must be asked for one by one, as they come.
+    /// Returns whether the authorizer must be asked about each topic of the subscription.
     pub(crate) fn by_name(&self, filter: &Filter) -> bool {
         self.shared.authorizer.scope() == Scope::Names
             && filter.patterns().iter().any(|pattern| !pattern.is_exact())
     }
 
-    /// The first pattern of a subscription that is not allowed as a whole, and the answer.
+    /// Returns the first pattern of a subscription that is not allowed as a whole, and the answer.
     pub(crate) async fn denied<'f>(&self, filter: &'f Filter) -> Option<(&'f Pattern, Answer)> {
         for pattern in filter {
             match self.allows_pattern(pattern).await {
@@ -122,8 +125,8 @@ impl Access {
         None
     }
 
-    /// Whether the principal may subscribe to this pattern; under a wildcard, an authorizer that knows names only is
-    /// asked when topics come.
+    /// Returns whether the principal may subscribe to this pattern. An authorizer that knows only
+    /// names is asked about those under a wildcard when they come.
     pub(crate) async fn allows_pattern(&self, pattern: &Pattern) -> Answer {
         if !pattern.is_exact() && self.shared.authorizer.scope() == Scope::Names {
             return Answer::Yes;
@@ -133,7 +136,8 @@ impl Access {
             .await
     }
 
-    /// Whether the principal may do this on a topic, asking at most once for each, and again after a while where there was no answer.
+    /// Returns whether the principal may do this on a topic. Each topic is asked about once, and
+    /// again after a while if there was no answer.
     pub(crate) async fn allows(&self, action: Action, topic: TopicRef<'_>) -> Answer {
         loop {
             let (principal, generation, denied) = match self.known(action, topic) {
@@ -142,7 +146,7 @@ impl Access {
             };
             let answer = self.ask(&principal, action, topic.into()).await;
             let mut state = self.state.lock();
-            // What an older token allowed, the newer one may not.
+            // The newer token may not allow what the older one did.
             if state.generation == generation {
                 if state.decisions.len() >= self.shared.config.max_decisions {
                     state.decisions.clear();
@@ -154,7 +158,7 @@ impl Access {
         }
     }
 
-    /// What of a batch the principal may read by name.
+    /// Returns the part of a batch that the principal may read by name.
     pub(crate) async fn readable(&self, batch: Batch) -> Option<Batch> {
         let (mut denied, mut unknown) = (Vec::new(), Vec::new());
         for name in batch.topics() {
@@ -167,7 +171,7 @@ impl Access {
                 Known::Ask(..) => unknown.push(topic.to_topic()),
             }
         }
-        // Together: where nobody answers, it takes the time of one question, or of a few.
+        // At the same time: without answers it takes as long as one question, or a few.
         let mut asking: FuturesUnordered<_> = unknown
             .into_iter()
             .map(|topic| self.denies(topic))
@@ -182,13 +186,13 @@ impl Access {
         batch.retain(|topic| !denied.iter().any(|denied: &Topic| denied.as_str() == topic))
     }
 
-    /// The topic, unless the principal may read it.
+    /// Returns the topic, unless the principal may read it.
     async fn denies(&self, topic: Topic) -> Option<Topic> {
         let answer = self.allows(Action::Subscribe, topic.as_topic_ref()).await;
         (answer != Answer::Yes).then_some(topic)
     }
 
-    /// What is known of a question already.
+    /// Returns the cached answer, or how to ask.
     fn known(&self, action: Action, topic: TopicRef<'_>) -> Known {
         let state = self.state.lock();
         let denied = match state.decisions.get(&(action, topic.to_topic())) {
@@ -202,7 +206,7 @@ impl Access {
         Known::Ask(Arc::clone(&state.principal), state.generation, denied)
     }
 
-    /// The authorizer's answer.
+    /// Asks the authorizer.
     async fn ask(&self, principal: &Principal, action: Action, what: PatternRef<'_>) -> Answer {
         let answer = AssertUnwindSafe(async {
             let _permit = self.asking.acquire().await;
@@ -234,7 +238,8 @@ impl Access {
 }
 
 impl Decision {
-    /// `denied` is for how long the topic was denied before, if the question was not answered the last time either.
+    /// `denied` is how long the topic was denied before, if the last question was not answered
+    /// either.
     fn of(answer: Answer, denied: Option<Duration>) -> Self {
         if answer != Answer::Missing {
             return Self::Answered(answer == Answer::Yes);

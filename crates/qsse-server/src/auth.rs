@@ -10,7 +10,7 @@ use qsse_transport::rustls::pki_types::CertificateDer;
 
 use crate::dedup_scope::{self, Identity};
 
-/// What a client shows of itself.
+/// What a client shows to identify itself.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct Credentials<'a> {
@@ -18,24 +18,25 @@ pub struct Credentials<'a> {
     pub token: Option<&'a str>,
     /// Where it connects from.
     pub address: SocketAddr,
-    /// Its certificate chain, verified, when the server's TLS asks for one.
+    /// Its certificate chain, verified, if the server's TLS settings ask for one.
     pub certificates: &'a [CertificateDer<'static>],
 }
 
 /// Turns credentials into a principal.
 ///
-/// A plain closure is enough for tokens: [`ServerBuilder::authenticator_fn`](crate::ServerBuilder::authenticator_fn).
-/// An answer that takes longer than [`auth_timeout`](crate::Config::auth_timeout), or a panic, is a no.
+/// A closure is enough for tokens:
+/// [`ServerBuilder::authenticator_fn`](crate::ServerBuilder::authenticator_fn). An answer that
+/// takes longer than [`auth_timeout`](crate::Config::auth_timeout), or a panic, refuses the client.
 #[async_trait]
 pub trait Authenticator: Send + Sync + 'static {
-    /// Asked once per connection, and again for each refreshed token.
+    /// Returns who the client is. Called once per connection, and again for each refreshed token.
     ///
     /// # Errors
     /// [`Denied`] closes the connection.
     async fn authenticate(&self, credentials: Credentials<'_>) -> Result<Principal, Denied>;
 }
 
-/// The credentials were not accepted. The reason is told to the client: keep secrets out of it.
+/// A refusal of credentials. The client gets the reason: keep secrets out of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct Denied {
@@ -43,7 +44,7 @@ pub struct Denied {
 }
 
 impl Denied {
-    /// A refusal with its reason, at most 256 bytes of which reach the client.
+    /// Makes a refusal with its reason, of which at most 256 bytes reach the client.
     pub fn new(reason: impl Into<String>) -> Self {
         Self {
             reason: reason.into(),
@@ -51,11 +52,12 @@ impl Denied {
     }
 }
 
-/// Somebody who was authenticated.
+/// Who a client is, as the authenticator decided.
 ///
-/// A principal is also what the keys of publishes belong to ([`Publish::key`](crate::Publish::key) of a client): two principals that
-/// are the same to a server share them, so that a publish under a key that the other one used counts as a repetition. Principals are the
-/// same if they were made by [`new`](Self::new) with the same name, or by [`of_token`](Self::of_token) with the same token.
+/// Keys of publishes belong to a principal. Clients that are the same principal share them, so that
+/// a publish under a key that one of them used counts as a repetition. Principals are the same if
+/// they were made by [`new`](Self::new) with the same name, or by [`of_token`](Self::of_token) with
+/// the same token.
 #[derive(Clone)]
 pub struct Principal {
     name: String,
@@ -66,21 +68,22 @@ pub struct Principal {
 }
 
 impl Principal {
-    /// A principal by name, which must be of this principal alone, and stay the same from token to token. The name appears in logs: it must
-    /// not be a secret.
+    /// Makes a principal with this name, which must be unique to it and stay the same when its
+    /// token changes. The name appears in logs: it must not be a secret.
     pub fn new(name: impl Into<String>) -> Self {
         let name = name.into();
         Self::of(Identity::Name(name.clone()), name)
     }
 
-    /// A principal of which nothing is known but its token: another token is another principal, also if the name is the same. Of the token
-    /// only a hash is kept for this. The name appears in logs: it must not be a secret.
+    /// Makes a principal that is recognised by its token alone: another token is another principal,
+    /// even if the name is the same. Only a hash of the token is kept for this. The name appears in
+    /// logs: it must not be a secret.
     pub fn of_token(name: impl Into<String>, token: &str) -> Self {
         Self::of(Identity::Token(dedup_scope::of_token(token)), name.into())
     }
 
-    /// A client of which nothing is known. Keys of such clients belong to the publisher name that a client has set, or else to that client
-    /// alone.
+    /// Makes a principal for a client that is not identified. The keys of such a client belong to
+    /// the publisher name that it has set, or else to that client alone.
     pub fn anonymous() -> Self {
         Self::of(Identity::Anonymous, "anonymous".into())
     }
@@ -95,41 +98,41 @@ impl Principal {
         }
     }
 
-    /// Ends the connection this long after authentication, unless the token is refreshed before. More than a hundred years
-    /// count as a hundred.
+    /// Ends the connection this long after authentication, unless the token is refreshed before.
+    /// More than a hundred years count as a hundred.
     #[must_use]
     pub fn valid_for(mut self, time: Duration) -> Self {
         self.valid_for = Some(time.min(FOREVER));
         self
     }
 
-    /// The name.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The token that was accepted.
+    /// Returns the token that was accepted.
     pub fn token(&self) -> Option<&str> {
         self.token.as_deref()
     }
 
-    /// Where the client connects from; `None` for the server's own process.
+    /// Returns the address that the client connects from; `None` for the server's own process.
     pub fn address(&self) -> Option<SocketAddr> {
         self.address
     }
 
-    /// How long the authentication is good for; `None` is for ever.
+    /// Returns how long the authentication is valid; `None` means for ever.
     pub fn expires_in(&self) -> Option<Duration> {
         self.valid_for
     }
 
-    /// What its keys belong to.
+    /// Returns what its keys belong to.
     pub(crate) fn identity(&self) -> &Identity {
         &self.identity
     }
 
-    /// With the identity of the principal `before` it on the same connection, if neither is more than a token: whoever has shown one
-    /// token, and refreshes it, is the same publisher.
+    /// Takes over the identity of the principal `before` it on the same connection if both are
+    /// known by their tokens alone: a client that refreshes its token stays the same publisher.
     pub(crate) fn after(mut self, before: &Self) -> Self {
         if let (Identity::Token(_), Identity::Token(_)) = (&before.identity, &self.identity) {
             self.identity = before.identity.clone();
@@ -152,7 +155,7 @@ impl std::fmt::Debug for Principal {
     }
 }
 
-/// What a principal wants to do.
+/// What a principal asks to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Action {
@@ -162,31 +165,36 @@ pub enum Action {
     Publish,
 }
 
-/// Which questions an [`Authorizer`] understands.
+/// Which questions an [`Authorizer`] can answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Scope {
-    /// Topics by name only. A wildcard subscription is let in, and each topic is asked for by name before its
-    /// first event goes out.
+    /// About topic names only. A wildcard subscription is accepted, and the authorizer is asked
+    /// about each topic before its first event is delivered.
     Names,
-    /// Patterns too: a wildcard subscription is allowed or refused as a whole, by containment.
+    /// About patterns too: a wildcard subscription is allowed or refused as a whole.
     Patterns,
 }
 
 /// Decides what a principal may do.
 ///
-/// Unclear means no: an answer that takes longer than [`auth_timeout`](crate::Config::auth_timeout)
-/// denies, and so does a panic. That holds for what waited: the same topic is asked about again after 5 s, and after each further question
-/// without an answer after twice as long, up to a minute. A publish, and a subscription that is resumed, are refused as busy then, so that the
-/// client may try again. Answers about the topics of events are kept for the connection, up to a bound, and end
-/// with its token; each subscription is asked about anew. A connection has at most 32 questions open at a time.
+/// Without an answer the request is denied: if it takes longer than
+/// [`auth_timeout`](crate::Config::auth_timeout), or if the authorizer panics. The same topic is
+/// asked about again after 5 s, and after each further question without an answer after twice as
+/// long, up to a minute. A publish and a resumed subscription are refused as busy then, so that the
+/// client tries again.
+///
+/// Answers about the topics of events are cached for the connection, up to a limit, until its token
+/// changes. Each subscription is checked anew. A connection has at most 32 open questions at a
+/// time.
 #[async_trait]
 pub trait Authorizer: Send + Sync + 'static {
-    /// Which questions it understands.
+    /// Returns which questions it can answer.
     fn scope(&self) -> Scope;
 
-    /// Whether `principal` may do `action` on `resource`: the name of a topic, or with [`Scope::Patterns`] any pattern,
-    /// to be allowed only if everything that it matches is allowed.
+    /// Returns whether `principal` may do `action` on `resource`: a topic name, or with
+    /// [`Scope::Patterns`] any pattern. Allow a pattern only if everything that it matches is
+    /// allowed.
     async fn authorize(
         &self,
         principal: &Principal,
@@ -195,7 +203,7 @@ pub trait Authorizer: Send + Sync + 'static {
     ) -> bool;
 }
 
-/// Accepts everybody, as a server without an authenticator does.
+/// Accepts every client, as a server without an authenticator does.
 pub(crate) struct AcceptAll;
 
 #[async_trait]
@@ -205,7 +213,7 @@ impl Authenticator for AcceptAll {
     }
 }
 
-/// A server without an authorizer: everybody may subscribe, nobody may publish over the network.
+/// Lets every client subscribe and none publish, as a server without an authorizer does.
 pub(crate) struct SubscribeOnly;
 
 #[async_trait]
@@ -219,7 +227,7 @@ impl Authorizer for SubscribeOnly {
     }
 }
 
-/// Go's authenticator: token in, yes or no out. No token is the empty one.
+/// The authenticator of the Go library: a function of the token, which is empty if there is none.
 pub(crate) struct TokenFn<F>(pub(crate) F);
 
 #[async_trait]
@@ -234,7 +242,8 @@ impl<F: Fn(&str) -> bool + Send + Sync + 'static> Authenticator for TokenFn<F> {
     }
 }
 
-/// Go's authorizer: (token, topic), asked for subscribing only, so that it can't open publishing.
+/// The authorizer of the Go library: a function of token and topic. It is asked only about
+/// subscribing, so that it cannot allow publishing.
 pub(crate) struct NameFn<F>(pub(crate) F);
 
 #[async_trait]

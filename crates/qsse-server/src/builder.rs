@@ -77,8 +77,8 @@ impl ServerBuilder {
         }
     }
 
-    /// Declares the topics: names, and patterns that admit names. Publishing or subscribing to others
-    /// is refused. Default: any topic may be used.
+    /// Declares the topics: names, and patterns that admit names. Publishing or subscribing to
+    /// others is refused. Default: any topic may be used.
     pub fn topics<T: AsRef<str>>(mut self, topics: impl IntoIterator<Item = T>) -> Self {
         let declared = Topics::declare(topics);
         self.topics = declared.map_err(|(topic, source)| BindError::Topic { topic, source });
@@ -115,9 +115,9 @@ impl ServerBuilder {
     /// Serves connections on this many threads, as [`Config::shards`] says. Default 1: on the
     /// caller's runtime.
     ///
-    /// With several, authenticators and authorizers are called on those threads, whose runtimes have
-    /// one thread each. What runs once (accepting connections, retention, the store) stays on the
-    /// caller's runtime, which has to keep running.
+    /// With several, authenticators and authorizers are called on those threads, whose runtimes
+    /// have one thread each. What runs once (accepting connections, retention, the store) stays on
+    /// the caller's runtime, which has to keep running.
     ///
     /// ```
     /// # use qsse_server::Server;
@@ -140,8 +140,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets who may connect, as in the Go library: by a closure that accepts a token or not. It gets
-    /// an empty token from a client without one.
+    /// Sets who may connect, as in the Go library: by a closure that accepts a token or not. It
+    /// gets an empty token from a client without one.
     pub fn authenticator_fn(self, accept: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
         self.authenticator(TokenFn(accept))
     }
@@ -152,8 +152,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets who may subscribe, as in the Go library: by a closure of token and topic. It is asked about
-    /// topic names, also for a wildcard subscription, and never allows publishing.
+    /// Sets who may subscribe, as in the Go library: by a closure of token and topic. It is asked
+    /// about topic names, also for a wildcard subscription, and never allows publishing.
     pub fn authorizer_fn(self, allow: impl Fn(&str, &str) -> bool + Send + Sync + 'static) -> Self {
         self.authorizer(NameFn(allow))
     }
@@ -164,7 +164,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Uses an endpoint that is already bound. The address and the TLS settings then have no effect.
+    /// Uses an endpoint that is already bound. The address and the TLS settings then have no
+    /// effect.
     pub fn endpoint(mut self, endpoint: ServerEndpoint) -> Self {
         self.endpoint = Some(endpoint);
         self
@@ -182,9 +183,9 @@ impl ServerBuilder {
         self
     }
 
-    /// Stores events in this storage, so that they outlast the process. When a publish is acknowledged
-    /// is set by [`acknowledge`](qsse_log::Config#structfield.acknowledge). Default: events are in
-    /// memory only.
+    /// Stores events in this storage, so that they outlast the process. When a publish is
+    /// acknowledged is set by [`acknowledge`](qsse_log::Config#structfield.acknowledge). Default:
+    /// events are in memory only.
     pub fn storage(mut self, storage: impl Storage) -> Self {
         self.storage = Some(Arc::new(storage));
         self
@@ -196,8 +197,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets the epoch of this start, for simulations: everywhere else it must be random. If the store
-    /// had this epoch before, the next number is used.
+    /// Sets the epoch of this start, for simulations: everywhere else it must be random. If the
+    /// store had this epoch before, the next number is used.
     pub fn epoch(mut self, epoch: u64) -> Self {
         self.epoch = Some(Epoch::new(epoch));
         self

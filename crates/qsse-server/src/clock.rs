@@ -6,16 +6,16 @@ use qsse_log::Now;
 use qsse_proto::Timestamp;
 use tokio::time::Instant;
 
-/// Where the time of events comes from.
+/// The source of the time of events.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     started: Instant,
-    /// The wall clock at the start, when it is simulated.
+    /// The wall clock at the start, if it is simulated.
     simulated: Option<Timestamp>,
 }
 
 impl Clock {
-    /// The system's clocks.
+    /// Returns the system's clock.
     pub(crate) fn system() -> Self {
         Self {
             started: Instant::now(),
@@ -23,7 +23,7 @@ impl Clock {
         }
     }
 
-    /// A wall clock that starts at `start` and moves with tokio's, which a test may pause.
+    /// Makes a wall clock that starts at `start` and moves with tokio's, which a test may pause.
     pub fn simulated(start: Timestamp) -> Self {
         Self {
             started: Instant::now(),
@@ -31,7 +31,8 @@ impl Clock {
         }
     }
 
-    /// The time of a publish. Ages are as of `tick`, a moment ago: retention looks once a second, and one clock is read instead of two.
+    /// Returns the time of a publish. Its monotonic part is that of the last `tick`, which saves
+    /// reading a second clock: retention looks at ages only once a second.
     pub(crate) fn publishing(&self, tick: Duration) -> Now {
         match self.simulated {
             None => Now {

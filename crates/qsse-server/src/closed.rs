@@ -8,13 +8,13 @@ use std::fmt;
 pub enum Closed {
     /// It was shut down, and every stream was written to its end.
     Drained,
-    /// It was shut down, and the deadline passed first.
+    /// It was shut down, and the timeout passed first.
     DeadlinePassed,
     /// The last handle was dropped.
     Dropped,
     /// Its endpoint failed, or the thread of a shard ended.
     EndpointFailed,
-    /// The tokio runtime that it was started on ended.
+    /// The tokio runtime that it was started on has ended.
     RuntimeEnded,
     /// A task of its own panicked, which is a bug.
     Panicked,

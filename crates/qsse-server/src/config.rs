@@ -7,7 +7,7 @@ use qsse_proto::{ALPN, GO_ALPN};
 use qsse_transport::TransportConfig;
 use serde::{Deserialize, Serialize};
 
-/// Settings of a [`Server`](crate::Server). Every limit has its reason beside it.
+/// Settings of a [`Server`](crate::Server). Each limit is documented with its reason.
 ///
 /// ```
 /// let config = qsse_server::Config::default().max_subscriptions(16);
@@ -17,54 +17,63 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Config {
-    /// Bounds of history and feeds.
+    /// Limits of the history and the feeds.
     pub log: qsse_log::Config,
     /// What a store in a directory keeps. Default: everything.
     #[cfg(feature = "store")]
     pub store: qsse_log::disk::DiskRetention,
     /// Limits, windows and timeouts of the connections.
     pub transport: TransportConfig,
-    /// Also serve clients of the Go library `snapp-incubator/qsse`, on the same port. Default `false`: they are not told of gaps by
-    /// id and cannot resume. An [`endpoint`](crate::ServerBuilder::endpoint) that is bound already decides by the protocols that it offers.
+    /// Also serves clients of the Go library `snapp-incubator/qsse`, on the same port. Default
+    /// `false`, because they get no ids of missing events and cannot resume. An
+    /// [`endpoint`](crate::ServerBuilder::endpoint) that is already bound decides by the protocols
+    /// that it offers.
     pub go_dialect: bool,
-    /// Threads that serve connections, each with a socket and a runtime of its own. Default 1: no thread of its own, all runs on the
-    /// runtime that the server was started on. From 1 to 64; several need Linux. They pay where one core is busy, and cost a
-    /// wake-up of another thread for each batch, so take one less than there are cores, at most. Limits are those of all together. An
-    /// [`endpoint`](crate::ServerBuilder::endpoint) that is bound already has its own.
+    /// Threads that serve connections, each with its own socket and runtime. Default 1: no extra
+    /// thread, everything runs on the runtime that the server was started on. From 1 to 64; more
+    /// than one needs Linux. They help if one core is fully used. They cost a wake-up of another
+    /// thread for each batch, so use at most one less than there are cores. Limits are those of all
+    /// threads together. An [`endpoint`](crate::ServerBuilder::endpoint) that is already bound has
+    /// its own.
     pub shards: usize,
     /// First part of every metric's name. Default `qsse`, as in the Go library.
     pub namespace: String,
     /// Second part of every metric's name. Default `qsse`, as in the Go library.
     pub subsystem: String,
-    /// Distinct `topic` labels when topics are open; the rest is counted as `_other`. Default 100: labels are memory in
-    /// every scraper too.
+    /// Most `topic` labels if any topic may be used; other topics are counted as `_other`. Default
+    /// 100: each label costs memory, also in every scraper.
     pub max_topic_labels: usize,
-    /// How often a stream without events tells its position, while the log moves. Default 10 s: what a resume after a
-    /// quiet time has to look through. At least 10 ms.
+    /// How often a stream without matching events reports its position while the log grows. Default
+    /// 10 s: a resume has to look through what was published since. At least 10 ms.
     #[serde(with = "qsse_proto::human_duration")]
     pub heartbeat: Duration,
-    /// Time for the first valid `Hello` after the handshake. Default 5 s, at least 10 ms: a connection that says nothing holds memory.
+    /// Time from the handshake to a valid `Hello`. Default 5 s, at least 10 ms: a silent connection
+    /// uses memory.
     #[serde(with = "qsse_proto::human_duration")]
     pub hello_timeout: Duration,
-    /// Time for an answer of the authenticator or authorizer; none is a no. Default 5 s, at least 10 ms.
+    /// Time for an answer of the authenticator or authorizer, after which the request is denied.
+    /// Default 5 s, at least 10 ms.
     #[serde(with = "qsse_proto::human_duration")]
     pub auth_timeout: Duration,
-    /// Subscriptions of one connection. Default 128, at least 1: each is a task and a stream.
+    /// Most subscriptions of one connection. Default 128, at least 1: each is a task and a stream.
     pub max_subscriptions: u32,
-    /// Wildcards in one pattern of a client. Default 4: what a lookup costs grows with them.
+    /// Most wildcards in one pattern of a client. Default 4: lookups get slower with each.
     pub max_wildcards: usize,
-    /// Publishing streams of one connection. Default 64, from 1 to 4,096: each that is permitted costs memory.
+    /// Most publishing streams of one connection. Default 64, from 1 to 4,096: each permitted one
+    /// costs memory.
     pub max_publishers: u32,
-    /// Control frames that may come at once. Default 512.
+    /// Most control frames in one burst. Default 512.
     pub control_burst: u32,
-    /// Control frames a second after the burst; faster ones wait. Default 100.
+    /// Control frames per second after the burst; faster ones wait. Default 100.
     pub control_rate: u32,
-    /// Answers about topic names kept per connection. Default 4,096; over it they are asked again.
+    /// Most answers about topic names cached per connection. Default 4,096; beyond it, the
+    /// authorizer is asked again.
     pub max_decisions: usize,
-    /// Time for streams to finish when the server drains. Default 10 s.
+    /// Time for clients to read their streams to the end when the server drains. Default 10 s.
     #[serde(with = "qsse_proto::human_duration")]
     pub drain_timeout: Duration,
-    /// The delay that clients are told when the server drains. Default 1 s, spread by each client; at most a day.
+    /// The delay after which clients reconnect when the server drains. Default 1 s, at most a day;
+    /// each client spreads it at random.
     #[serde(with = "qsse_proto::human_duration")]
     pub retry_after: Duration,
 }
@@ -127,7 +136,7 @@ setters! {
 }
 
 impl Config {
-    /// Whether a server can work with these settings; one that starts asks too.
+    /// Checks the settings. A server that starts does the same.
     ///
     /// # Errors
     /// The first setting that is out of its range.
@@ -157,7 +166,8 @@ impl Config {
         all.into_iter().collect()
     }
 
-    /// The protocols (ALPN) that an endpoint has to offer for [`go_dialect`](Self#structfield.go_dialect) to be as set.
+    /// Returns the protocols (ALPN) that an endpoint has to offer, in accordance with
+    /// [`go_dialect`](Self#structfield.go_dialect).
     pub fn protocols(&self) -> impl Iterator<Item = &'static [u8]> + use<> {
         [Some(ALPN), self.go_dialect.then_some(GO_ALPN)]
             .into_iter()

@@ -6,18 +6,18 @@ use sha2::{Digest, Sha256};
 /// What makes two principals the same publisher.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Identity {
-    /// The authenticator knows it by this name.
+    /// The name that the authenticator gave it.
     Name(String),
     /// The hash of its token.
     Token([u8; 32]),
-    /// Nothing.
+    /// It is not identified.
     Anonymous,
 }
 
-/// Begins the hash of a token, so that it is of no use where others hash tokens.
+/// Prefix of a hashed token, so that the hash is of no use to other programs that hash tokens.
 const TOKEN: &[u8] = b"qsse publisher token\0";
 
-/// The keys of a publishing stream.
+/// Returns the scope of a publishing stream.
 pub(crate) fn of_stream(identity: &Identity, scope: &KeyScope) -> [u8; 16] {
     match scope {
         KeyScope::Named { id, name } => match identity {
@@ -31,29 +31,30 @@ pub(crate) fn of_stream(identity: &Identity, scope: &KeyScope) -> [u8; 16] {
     }
 }
 
-/// The keys of the server's own process.
+/// Returns the scope of the server's own process.
 pub(crate) fn of_server() -> [u8; 16] {
     hash(&[])
 }
 
-/// The hash of a token that stands for its owner.
+/// Returns the hash of a token, which stands for its owner.
 pub(crate) fn of_token(token: &str) -> [u8; 32] {
     let hash = Sha256::new().chain_update(TOKEN).chain_update(token);
     hash.finalize().into()
 }
 
-/// What `Welcome` tells of an identity (`QP-8.15`).
+/// Returns the number of an identity in `Welcome` (`QP-8.15`).
 pub(crate) fn number(identity: &Identity) -> u64 {
     let hash = match identity {
         Identity::Name(who) => hash(&[b"name", who.as_bytes()]),
         Identity::Token(who) => hash(&[b"token", who]),
         Identity::Anonymous => return 0,
     };
-    // Half of it will do: it is only compared with another one.
+    // Half of the hash is enough, because it is only compared with another one.
     (u128::from_le_bytes(hash) as u64).max(1)
 }
 
-/// The first 16 bytes of SHA-256 over the fields, each behind its length, so that no two lists give the same text.
+/// Returns the first 16 bytes of SHA-256 over the fields. Each has its length before it, so that no
+/// two lists give the same text.
 fn hash(fields: &[&[u8]]) -> [u8; 16] {
     let mut hash = Sha256::new();
     for field in fields {

@@ -32,6 +32,7 @@ pub(crate) trait Recipient {
     /// Bytes to read from the storage at a time.
     const STORED_TURN: usize;
 
+    /// Returns the server.
     fn shared(&self) -> &Arc<Shared>;
 
     /// Notes whether the subscription has fallen behind its feed. Called after each step.

@@ -1,8 +1,8 @@
 //! An embeddable server of events over QUIC.
 //!
-//! Publish on topics, and any number of clients that subscribe to topics or wildcard patterns get every event, in order, over
-//! one encrypted connection each. An event is written once, into a log; a subscription is a position in it, so
-//! that one slow subscriber costs the others nothing.
+//! Publish events on topics. Any number of clients subscribe to topics or wildcard patterns and get
+//! every event, in order, each over one encrypted connection. An event is written once, into a log,
+//! and a subscription is a position in it, so a slow subscriber costs the others nothing.
 //!
 //! ```
 //! use qsse_server::Server;
@@ -19,18 +19,19 @@
 //! # }
 //! ```
 //!
-//! - [`Server::bind`] makes a server: topics, TLS, who may connect ([`Authenticator`]) and do what ([`Authorizer`]).
-//! - [`Server::publish`], [`Server::try_publish`], [`Server::publish_all`], [`Server::publish_matching`] publish from this
-//!   process.
+//! - [`Server::bind`] makes a server: its topics, TLS, who may connect ([`Authenticator`]) and who
+//!   may do what ([`Authorizer`]).
+//! - [`Server::publish`], [`Server::try_publish`], [`Server::publish_all`] and
+//!   [`Server::publish_matching`] publish from this process.
 //! - [`Server::subscribe`] subscribes in this process, without a network.
 //! - [`Server::shutdown`] drains; dropping the last handle closes at once.
-//! - [`Config`] holds every limit as plain data.
+//! - [`Config`] has every limit as plain data.
 //!
 //! # Who may do what
 //!
-//! Without an authenticator every client may connect, without an authorizer every client may subscribe and none may
-//! publish; the log says so at the start. A wildcard subscription never yields an event of a topic that its owner could not
-//! have subscribed to by name.
+//! Without an authenticator every client may connect. Without an authorizer every client may
+//! subscribe and none may publish. A log line says so at the start. A wildcard subscription never
+//! yields an event of a topic that its owner could not have subscribed to by name.
 //!
 //! # Features
 //!
@@ -106,7 +107,7 @@ pub use subscription::{
 #[cfg(feature = "testing")]
 pub use testing::TestServer;
 
-/// The transport, for endpoints of one's own.
+/// The transport, for your own endpoints.
 pub use qsse_transport as transport;
 
 #[cfg(doctest)]

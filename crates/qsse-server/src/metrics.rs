@@ -1,4 +1,4 @@
-//! What an operator can watch.
+//! The metrics of a server.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,7 +13,7 @@ use qsse_topic::{Filter, Topic};
 use crate::config::Config;
 use crate::topics::Topics;
 
-/// The label of topics beyond the cap.
+/// The label of topics beyond the limit.
 const OTHER: &str = "_other";
 
 /// The handles of all metrics, registered once.
@@ -45,7 +45,7 @@ pub(crate) struct Metrics {
     dedup_publishers: Gauges,
 }
 
-/// Go's two metrics, for one label.
+/// The two metrics of the Go library, for one label.
 #[derive(Clone)]
 struct ByTopic {
     events: Counters,
@@ -81,14 +81,14 @@ impl Gauges {
         }
     }
 
-    /// Adds one until the guard is dropped.
+    /// Adds one, until the guard is dropped.
     pub(crate) fn hold(&self) -> GaugeGuard {
         self.add(1.0);
         GaugeGuard(vec![self.clone()])
     }
 }
 
-/// One of what a gauge counts.
+/// Counts one in some gauges until it is dropped.
 pub(crate) struct GaugeGuard(Vec<Gauges>);
 
 impl Drop for GaugeGuard {
@@ -105,34 +105,34 @@ impl Metrics {
         let metrics = Self {
             connections: gauge("connections", "Connections that are open"),
             connections_total: counter("connections_total", "Connections that were accepted"),
-            handshakes_failed: counter("handshakes_failed", "Handshakes that came to nothing"),
+            handshakes_failed: counter("handshakes_failed", "Handshakes that failed"),
             subscriptions: gauge("subscriptions", "Subscriptions of clients"),
             lagging: gauge("lagging", "Subscriptions that are behind their feed"),
             lag_total: counter(
                 "lag_total",
                 "Times that a subscription fell behind its live feed",
             ),
-            gaps: counter("gaps", "Gaps told to subscribers"),
+            gaps: counter("gaps", "Gaps reported to subscribers"),
             delivered_events: counter("delivered_events", "Events written to subscribers"),
             delivered_bytes: counter("delivered_bytes", "Bytes of batches written to subscribers"),
             received_bytes: counter("received_bytes", "Bytes of event data published by clients"),
             published_network: counter("published_network", "Events published by clients"),
-            duplicates: counter(
-                "duplicates",
-                "Publishes that were taken before, by their key",
-            ),
+            duplicates: counter("duplicates", "Repeated publishes, recognised by their key"),
             go_connections: gauge("go_connections", "Connections of clients of the Go library"),
             go_unsent_events: counter(
                 "go_unsent_events",
-                "Events on the topic error, which no Go client can be sent",
+                "Events on the topic error, which cannot be sent to Go clients",
             ),
-            history_events: gauge("history_events", "Events kept"),
+            history_events: gauge("history_events", "Events in the history"),
             history_bytes: gauge("history_bytes", "Bytes allocated for the history"),
             feeds: gauge("feeds", "Distinct filters with a live tail"),
             feed_bytes: gauge("feed_bytes", "Bytes allocated for the live tails"),
-            topics: gauge("topics", "Topics declared or with a kept event"),
-            dedup_keys: gauge("dedup_keys", "Keys of publishes that are known"),
-            dedup_publishers: gauge("dedup_publishers", "Publishers whose last number is known"),
+            topics: gauge("topics", "Topics that are declared or have an event"),
+            dedup_keys: gauge("dedup_keys", "Keys of publishes that are remembered"),
+            dedup_publishers: gauge(
+                "dedup_publishers",
+                "Publishers whose last number is remembered",
+            ),
             max_topic_labels: config.max_topic_labels,
             by_topic: Mutex::default(),
             refused: Mutex::default(),
@@ -161,7 +161,7 @@ impl Metrics {
         counters.add(1);
     }
 
-    /// Counts a subscriber of each label that its filter may receive from.
+    /// Counts a subscriber of each label whose topics its filter may match.
     pub(crate) fn subscribe(&self, filter: &Filter, topics: &Topics) -> GaugeGuard {
         let mut held = vec![self.subscriptions.clone()];
         if topics.is_open() {
@@ -178,7 +178,7 @@ impl Metrics {
         GaugeGuard(held)
     }
 
-    /// Brings counters and gauges up to date with the log.
+    /// Updates counters and gauges from the log.
     pub(crate) fn collect(&self, log: &Log, topics: &Topics) {
         for (topic, count) in log.take_published() {
             self.of_topic(&topic, topics).events.add(count);
@@ -193,7 +193,7 @@ impl Metrics {
         self.dedup_publishers.set(stats.dedup_publishers);
     }
 
-    /// The metrics in Prometheus' text format.
+    /// Returns the metrics in Prometheus' text format.
     #[cfg(feature = "prometheus")]
     pub(crate) fn text(&self) -> String {
         self.registry.prometheus.render()
@@ -207,7 +207,7 @@ impl Metrics {
         self.by_topic(label.map_or(OTHER, |pattern| pattern.as_str()), usize::MAX)
     }
 
-    /// The handles of a label; of `_other` once there are `cap` labels.
+    /// Returns the handles of a label, or of `_other` once there are `cap` labels.
     fn by_topic(&self, name: &str, cap: usize) -> ByTopic {
         let mut by_topic = self.by_topic.lock();
         if let Some(known) = by_topic.get(name) {
@@ -233,10 +233,11 @@ impl Metrics {
     }
 }
 
-/// A recorder that several parts may hold.
+/// A recorder that is shared.
 pub(crate) type SharedRecorder = Arc<dyn Recorder + Send + Sync>;
 
-/// Where metrics are registered: the recorder given, or the process's; and our own, to print them.
+/// Where metrics are registered: the given recorder or the process's, and our own, which prints
+/// them.
 struct Registry {
     prefix: String,
     given: Option<SharedRecorder>,
@@ -293,8 +294,8 @@ impl Registry {
     }
 }
 
-/// A call of a recorder, which is somebody else's code and is called in every task, also while one ends: a panic of it costs a number and
-/// nothing else.
+/// Calls a recorder, which is foreign code and called in every task, also while one unwinds. If it
+/// panics, a metric is wrong and nothing else happens.
 fn contained<T>(call: impl FnOnce() -> T) -> Option<T> {
     let result = catch_unwind(AssertUnwindSafe(call));
     if result.is_err() {

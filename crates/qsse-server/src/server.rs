@@ -20,7 +20,8 @@ use crate::shards::Shards;
 use crate::shared::Shared;
 use crate::subscription::Subscribe;
 
-/// A running server. Clones are handles of the same one; the last one dropped closes it at once.
+/// A running server. Clones are handles of the same server; dropping the last one closes it at
+/// once.
 #[derive(Clone)]
 pub struct Server {
     shared: Arc<Shared>,
@@ -38,7 +39,7 @@ impl Server {
         ServerBuilder::new(address.into_listen_address())
     }
 
-    /// `shards` are the threads of its endpoint, where it has its own.
+    /// Starts the tasks. `shards` are the threads of its endpoint, if it has its own.
     pub(crate) fn start(shared: Shared, shards: Option<Shards>) -> Self {
         let shared = Arc::new(shared);
         background::spawn(&shared, "upkeep", background::upkeep(Arc::clone(&shared)));
@@ -54,19 +55,21 @@ impl Server {
         }
     }
 
-    /// Where it listens.
+    /// Returns the address that it listens on.
     pub fn local_addr(&self) -> SocketAddr {
         self.shared.endpoint.local_addr()
     }
 
-    /// The buffers of its UDP socket, of each where there are several; `None` on a socket of the caller's own.
+    /// Returns the sizes of the buffers of its UDP sockets; `None` with a socket of the caller's
+    /// own.
     pub fn udp_buffers(&self) -> Option<UdpBuffers> {
         self.shared.endpoint.udp_buffers()
     }
 
-    /// What a client needs to connect: address and, for a certificate that this server made, its fingerprint.
+    /// Returns what a client needs to connect: the address and, for a certificate that this server
+    /// made, its fingerprint.
     ///
-    /// A server that listens on all addresses is named by loopback.
+    /// For a server that listens on all addresses it contains the loopback address.
     pub fn url(&self) -> ServerUrl {
         let mut address = self.local_addr();
         if address.ip().is_unspecified() {
@@ -82,7 +85,7 @@ impl Server {
         }
     }
 
-    /// The SHA-256 fingerprint of the server's certificate, if it is known.
+    /// Returns the SHA-256 fingerprint of the server's certificate, if it is known.
     pub fn fingerprint(&self) -> Option<Fingerprint> {
         self.shared.fingerprint
     }
@@ -98,8 +101,8 @@ impl Server {
     /// accepted it, or an in-process subscription has handed it out. Subscriptions that lag are not
     /// waited for.
     ///
-    /// A publisher that waits for this after each event is as slow as the slowest of its subscribers
-    /// that keep up. `publish` itself never waits for a subscriber. Cancel-safe.
+    /// A publisher that waits for this after each event is as slow as the slowest of its
+    /// subscribers that keep up. `publish` itself never waits for a subscriber. Cancel-safe.
     ///
     /// ```
     /// # use qsse_server::Server;
@@ -145,7 +148,8 @@ impl Server {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = Server::bind("127.0.0.1:0").await?;
-    /// let published = server.publish_all(&[("ride.7.position", "52.5,13.4"), ("ride.7.speed", "31")]).await?;
+    /// let events = [("ride.7.position", "52.5,13.4"), ("ride.7.speed", "31")];
+    /// let published = server.publish_all(&events).await?;
     /// assert_eq!(published.count(), 2);
     /// # Ok(())
     /// # }
@@ -176,8 +180,8 @@ impl Server {
         self.shared.try_publish_all(events)
     }
 
-    /// Publishes one event on each topic that `pattern` matches, of those declared by name and those
-    /// with a kept event, as one step. Await it for the ids; matching none is no error.
+    /// Publishes one event on each topic that `pattern` matches, of those declared by name and
+    /// those with a kept event, as one step. Await it for the ids; matching none is no error.
     ///
     /// It fails if the pattern does not parse or reaches more than 1,000 topics.
     pub fn publish_matching(
@@ -199,30 +203,31 @@ impl Server {
         Publish::json(&self.shared, topic, value)
     }
 
-    /// Subscribes in this process, to a pattern, several, or a filter: the same methods and events as a client's, no network.
+    /// Subscribes in this process, to a pattern, several, or a filter. It has the methods and
+    /// events of a client's subscription, without a network.
     pub fn subscribe(&self, filter: impl IntoFilter) -> Subscribe {
         Subscribe::new(self.clone(), filter.into_filter(), Start::Live)
     }
 
-    /// Open connections.
+    /// Returns the number of open connections.
     pub fn connections(&self) -> usize {
         self.shared.sessions.len()
     }
 
-    /// Whether publishing works, as far as is known: the store may be full or have failed.
+    /// Returns whether publishing works, as far as is known: the store may be full or have failed.
     ///
     /// # Errors
-    /// Why not.
+    /// Why publishing does not work.
     pub fn health(&self) -> Result<(), StorageError> {
         self.shared.log.health()
     }
 
-    /// What the log holds: events, bytes, feeds, topics.
+    /// Returns what the log holds: events, bytes, feeds, topics.
     pub fn log_stats(&self) -> qsse_log::Stats {
         self.shared.log.stats()
     }
 
-    /// The metrics in Prometheus' text format: what a handler of `/metrics` answers.
+    /// Returns the metrics in Prometheus' text format, as the answer to `/metrics`.
     #[cfg(feature = "prometheus")]
     pub fn metrics_text(&self) -> String {
         self.shared.collect();
@@ -232,13 +237,13 @@ impl Server {
     /// Drains the server and closes it: it refuses new connections and publishes, says goodbye to
     /// every client, and writes each stream up to the newest event.
     ///
-    /// After `timeout` it closes all the same. Only a store that hangs or has no room gets 10 s more,
-    /// for what was published. Then the port is free: it can be bound again while there are still
-    /// handles of this server.
+    /// After `timeout` it closes all the same. Only a store that hangs or has no room gets 10 s
+    /// more, for what was published. Then the port is free: it can be bound again while there are
+    /// still handles of this server.
     ///
-    /// It may be awaited on any tokio runtime. If the one that the server was started on has ended, it
-    /// returns at once. Cancelling it leaves the server draining; a second call waits with its own
-    /// timeout.
+    /// It may be awaited on any tokio runtime. If the one that the server was started on has ended,
+    /// it returns at once. Cancelling it leaves the server draining; a second call waits with its
+    /// own timeout.
     pub async fn shutdown(&self, timeout: Duration) -> Closed {
         let shared = &self.shared;
         shared.leave();
@@ -253,7 +258,8 @@ impl Server {
             Closed::DeadlinePassed
         };
         shared.stop();
-        // What was published is stored, whatever clients do. The task has the same deadline, if it runs.
+        // What was published is stored, whatever clients do. The task has the same deadline, if it
+        // runs.
         let _ = tokio::time::timeout(
             background::STORE_DEADLINE + CLOSING,
             shared.stored.cancelled(),
@@ -270,7 +276,7 @@ impl Server {
         self.closed().await
     }
 
-    /// Waits until the server has ended, and tells why.
+    /// Waits until the server has ended, and returns why.
     ///
     /// Cancel-safe.
     pub async fn closed(&self) -> Closed {
@@ -297,7 +303,7 @@ impl std::fmt::Debug for Server {
 
 struct CloseOnDrop {
     shared: Arc<Shared>,
-    /// They turn late clients away for as long as there is a handle, as one shard does.
+    /// They refuse late clients as long as there is a handle, as one shard does.
     shards: Option<Shards>,
 }
 

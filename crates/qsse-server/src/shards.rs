@@ -7,10 +7,10 @@ use std::thread;
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// Threads that each run a runtime of their own, until this is dropped.
+/// Threads with a runtime each, which run until this is dropped.
 ///
-/// A connection and all that is done for it stays on one of them, so that nothing of a delivery
-/// crosses from core to core but the batch, which is only read.
+/// A connection and all of its tasks stay on one of them, so that a delivery shares nothing with
+/// other cores but the batch, which is only read.
 pub(crate) struct Shards {
     runtimes: Vec<Handle>,
     running: DropGuard,
@@ -22,7 +22,7 @@ impl Shards {
         let running = CancellationToken::new();
         let start = |index| start(index, running.clone());
         let runtimes = (0..count).map(start).collect::<io::Result<_>>();
-        // Those that have started end where a later one could not.
+        // If one does not start, those before it end.
         let running = running.drop_guard();
         Ok(Self {
             runtimes: runtimes?,
@@ -34,7 +34,7 @@ impl Shards {
         &self.runtimes
     }
 
-    /// Ends them once `last` is done, which runs on one of them.
+    /// Ends the threads once `last` is done, which runs on one of them.
     pub(crate) fn end_after(self, last: impl Future<Output = ()> + Send + 'static) {
         let Some(runtime) = self.runtimes.first() else {
             return;

@@ -1,4 +1,4 @@
-//! What all parts of one server share.
+//! [`Shared`]: what all parts of one server share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -25,7 +25,7 @@ mod publishing;
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) endpoint: ServerEndpoint,
-    /// Of the certificate, where it is known.
+    /// The fingerprint of the certificate, if it is known.
     pub(crate) fingerprint: Option<Fingerprint>,
     pub(crate) log: Log,
     pub(crate) topics: Topics,
@@ -36,25 +36,26 @@ pub(crate) struct Shared {
     pub(crate) authorizer: Arc<dyn Authorizer>,
     /// Sessions, one task each.
     pub(crate) sessions: TaskTracker,
-    /// Those that are open, for tests that cut them.
+    /// The open connections, for tests that cut them.
     #[cfg(feature = "testing")]
     pub(crate) connections: parking_lot::Mutex<Option<Vec<qsse_transport::Connection>>>,
-    /// Draining has begun: no new connections, no publishes, streams end where they are complete.
+    /// Cancelled when draining begins: no new connections and publishes, and streams end once
+    /// complete.
     pub(crate) draining: CancellationToken,
-    /// The same as a flag, for every publish to look at.
+    /// The same as a flag, which every publish reads.
     pub(crate) leaving: AtomicBool,
-    /// The monotonic clock at the last upkeep, in microseconds.
+    /// The monotonic time of the last upkeep, in microseconds.
     pub(crate) tick: AtomicU64,
-    /// The end: whatever still runs stops.
+    /// Cancelled when everything that still runs has to stop.
     pub(crate) closing: CancellationToken,
     /// The task that writes to the storage has ended: nobody has to wait for it any more.
     pub(crate) stored: CancellationToken,
-    /// Why it ended.
+    /// Why the server ended.
     pub(crate) closed: watch::Sender<Option<Closed>>,
 }
 
 impl Shared {
-    /// The time of a publish.
+    /// Returns the time of a publish.
     pub(crate) fn now(&self) -> Now {
         let tick = Duration::from_micros(self.tick.load(Ordering::Relaxed));
         self.clock.publishing(tick)
@@ -66,17 +67,17 @@ impl Shared {
         self.draining.cancel();
     }
 
-    /// Whether no more publishes are taken.
+    /// Returns whether publishes are refused because the server drains.
     pub(crate) fn is_leaving(&self) -> bool {
         self.leaving.load(Ordering::Acquire)
     }
 
-    /// Brings the metrics up to date with the log.
+    /// Updates the metrics from the log.
     pub(crate) fn collect(&self) {
         self.metrics.collect(&self.log, &self.topics);
     }
 
-    /// Notes a connection, where a test may want to cut it.
+    /// Remembers a connection, so that a test can cut it.
     #[cfg(feature = "testing")]
     pub(crate) fn note(&self, connection: &qsse_transport::Connection) {
         if let Some(open) = &mut *self.connections.lock() {
@@ -85,7 +86,7 @@ impl Shared {
         }
     }
 
-    /// Ends everything that still runs.
+    /// Stops everything that still runs.
     pub(crate) fn stop(&self) {
         self.leave();
         self.closing.cancel();

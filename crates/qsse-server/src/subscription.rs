@@ -20,17 +20,17 @@ use crate::metrics::GaugeGuard;
 use crate::server::Server;
 use crate::shared::Shared;
 
-/// Why a subscription was not made.
+/// Why a subscription did not start.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubscribeError {
-    /// What was given is no filter.
+    /// The filter is invalid.
     #[error(transparent)]
     Filter(#[from] FilterError),
-    /// None of the declared topics can match.
+    /// The pattern matches none of the declared topics.
     #[error("no topic of this server matches {0}")]
     NotAvailable(Pattern),
-    /// The start position is not there yet.
+    /// The start cannot be found.
     #[error(transparent)]
     Start(#[from] StartError),
 }
@@ -44,13 +44,14 @@ pub enum Item {
     Notice(Notice),
 }
 
-/// What a subscription reports between two events. It goes on after each of them.
+/// What a subscription reports between two events. It continues after each notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notice {
-    /// Events may be missing here; those that are kept follow.
+    /// Events may be missing here. Those that are still kept follow.
     Gap(Gap),
-    /// The position that was asked for is not of this log. The subscription goes on with the oldest event that is kept.
+    /// The requested position is not of this log. The subscription continues with the oldest event
+    /// that is kept.
     Reset(Reset),
 }
 
@@ -65,19 +66,20 @@ impl fmt::Display for Notice {
 
 type OnNotice = Arc<dyn Fn(&Notice) + Send + Sync>;
 
-/// Why a subscription has no event to give.
+/// Why a subscription has no next event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubscriptionError {
-    /// The store could not be read; the log says why. Asking for the next event tries again.
+    /// The store could not be read; a log line says why. Asking for the next event tries again.
     #[error("the store could not be read: try again")]
     Unreadable,
-    /// It lagged, and [`OnLag::Disconnect`] was asked for: it has ended, and can be resumed from its cursor.
+    /// The subscription fell behind with [`OnLag::Disconnect`]: it has ended, and can be resumed
+    /// from its cursor.
     #[error("the subscription fell behind and has ended: resume it from its cursor")]
     Lagged,
 }
 
-/// A subscription to be; await it.
+/// A subscription that is to start. Await it; made by [`Server::subscribe`].
 #[must_use = "a subscription begins when this is awaited"]
 pub struct Subscribe {
     server: Server,
@@ -110,11 +112,12 @@ impl Subscribe {
         self
     }
 
-    /// Calls `function` with each [`Notice`], such as a gap, that [`next`](Subscription::next) and its like pass over on their way to the next
-    /// event. Default: it is logged at level `warn`.
+    /// Calls `function` with each [`Notice`], such as a gap, that [`next`](Subscription::next) and
+    /// [`try_next`](Subscription::try_next) skip. Default: it is logged at level `warn`.
     ///
-    /// It runs in the task that asks for the next event, which waits for it. [`next_item`](Subscription::next_item) and
-    /// [`items`](Subscription::items) yield notices instead.
+    /// The task that asks for the next event runs it, and waits for it.
+    /// [`next_item`](Subscription::next_item) and [`items`](Subscription::items) yield notices
+    /// instead.
     pub fn on_notice(mut self, function: impl Fn(&Notice) + Send + Sync + 'static) -> Self {
         self.on_notice = Arc::new(function);
         self
@@ -170,8 +173,9 @@ impl IntoFuture for Subscribe {
 
 /// The events that a filter matches, in order. Ends when the server has.
 ///
-/// A subscription that is not read slows nobody down. What it misses is reported by a [gap](Notice::Gap), after which it goes on: see
-/// [`on_notice`](Subscribe::on_notice) and [`next_item`](Self::next_item). It keeps the server open.
+/// A subscription that is not read slows nobody down. Events that it misses are reported by a
+/// [gap](Notice::Gap), after which it continues: see [`on_notice`](Subscribe::on_notice) and
+/// [`next_item`](Self::next_item). It keeps the server open.
 pub struct Subscription {
     delivery: DeliveryLoop<InProcess>,
     filter: Filter,
@@ -220,7 +224,8 @@ impl Subscription {
         self.next().await.transpose()
     }
 
-    /// Waits for the next event or [notice](Notice) and returns it; returns `None` once the server has ended.
+    /// Waits for the next event or [notice](Notice) and returns it; returns `None` once the server
+    /// has ended.
     ///
     /// It does not call the function of [`on_notice`](Subscribe::on_notice). Cancel-safe.
     ///
@@ -230,7 +235,8 @@ impl Subscription {
         poll_fn(|cx| self.poll_item(cx)).await
     }
 
-    /// Returns a [`Stream`] of what [`next_item`](Self::next_item) yields. Dropping it loses nothing.
+    /// Returns a [`Stream`] of what [`next_item`](Self::next_item) yields. Dropping it loses
+    /// nothing.
     pub fn items(&mut self) -> Items<'_> {
         Items(self)
     }
@@ -240,7 +246,7 @@ impl Subscription {
         self.cursor
     }
 
-    /// What it is subscribed to.
+    /// Returns what it is subscribed to.
     pub fn filter(&self) -> &Filter {
         &self.filter
     }
@@ -255,7 +261,7 @@ impl Subscription {
         Gap::new(after, to, gap.at_most, gap.reason)
     }
 
-    /// Gives notices to their function until there is an event.
+    /// Passes notices to their function until there is an event.
     fn poll_event(
         &mut self,
         cx: &mut Context<'_>,
@@ -306,7 +312,7 @@ impl Subscription {
         }
     }
 
-    /// The next event of the batches that were taken from the log.
+    /// Returns the next event of the batches that were taken from the log.
     fn next_decoded(&mut self) -> Option<Event> {
         loop {
             if let Some(event) = self.events.as_mut().and_then(Iterator::next) {

@@ -14,10 +14,11 @@ use crate::auth::{Action, Authorizer, Principal, Scope};
 use crate::builder::{BindError, ServerBuilder};
 use crate::server::Server;
 
-/// How long a server that restarts lets its clients read to the end.
+/// How long a server that restarts waits for its clients to read to the end.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// A server on a free port of loopback, with open topics, on which every client may publish and subscribe.
+/// A server on a free port of loopback, with open topics, on which every client may publish and
+/// subscribe.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -36,7 +37,7 @@ pub struct TestServer {
     settings: Arc<Settings>,
 }
 
-/// What is set on top of the defaults.
+/// Settings added to the defaults.
 type Settings = dyn Fn(ServerBuilder) -> ServerBuilder + Send + Sync;
 
 impl TestServer {
@@ -48,7 +49,8 @@ impl TestServer {
         Self::start_with(|builder| builder).await
     }
 
-    /// Starts a server with settings: limits, an authorizer, a store. They are asked for again by each [`restart`](Self::restart).
+    /// Starts a server with settings, such as limits, an authorizer or a store. The function is
+    /// called again by each [`restart`](Self::restart).
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -75,13 +77,13 @@ impl TestServer {
         })
     }
 
-    /// Drains the server and starts it anew, with the same address, certificate and settings, so that clients that come back find it. Its
-    /// log is a new one, unless the settings name a store.
+    /// Drains the server and starts it again with the same address, certificate and settings, so
+    /// that clients can reconnect. Its log is empty, unless the settings name a store.
     ///
-    /// Clones of this one, and subscriptions in process, stay with the server that has ended.
+    /// Clones of this handle, and in-process subscriptions, stay with the server that has ended.
     ///
     /// # Errors
-    /// As [`Server::bind`]; the server has ended then.
+    /// As [`Server::bind`]; the server has then ended.
     pub async fn restart(&mut self) -> Result<(), BindError> {
         let address = self.server.local_addr();
         self.server.shutdown(DRAIN).await;
@@ -89,7 +91,8 @@ impl TestServer {
         Ok(())
     }
 
-    /// Closes every open connection without a goodbye, as if each had been lost. The server goes on, and clients may come back at once.
+    /// Closes every open connection without a goodbye, as if each had been lost. The server keeps
+    /// running, and clients may reconnect at once.
     pub fn cut_connections(&self) {
         let mut connections = self.server.shared().connections.lock();
         for connection in connections.iter_mut().flat_map(|open| open.drain(..)) {

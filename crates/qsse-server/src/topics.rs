@@ -1,4 +1,4 @@
-//! The topics a server has: declared ones, or any.
+//! [`Topics`]: which topics a server has.
 
 use qsse_topic::{Matcher, Pattern, PatternError, TopicRef};
 
@@ -10,7 +10,7 @@ pub(crate) struct Topics {
 }
 
 impl Topics {
-    /// Declares topics and patterns that admit topics.
+    /// Makes a set of declared topics, and of patterns that admit topics.
     pub(crate) fn declare<T: AsRef<str>>(
         topics: impl IntoIterator<Item = T>,
     ) -> Result<Self, (String, PatternError)> {
@@ -24,7 +24,7 @@ impl Topics {
         })
     }
 
-    /// The declared names and patterns; none when any topic may be published on.
+    /// Returns the declared names and patterns; none if any topic may be used.
     pub(crate) fn declared(&self) -> impl Iterator<Item = &Pattern> {
         self.declared
             .iter()
@@ -36,14 +36,14 @@ impl Topics {
         self.declared.is_none()
     }
 
-    /// Whether events may be published on `topic`.
+    /// Returns whether events may be published on `topic`.
     pub(crate) fn admits(&self, topic: TopicRef<'_>) -> bool {
         self.declared
             .as_ref()
             .is_none_or(|declared| declared.matches(topic).next().is_some())
     }
 
-    /// What `topic` was declared as: by name if it was, else the first pattern that admits it.
+    /// Returns what `topic` was declared as: its name, or else the first pattern that admits it.
     pub(crate) fn declared_as(&self, topic: TopicRef<'_>) -> Option<&Pattern> {
         let admitting = self
             .declared
@@ -53,12 +53,12 @@ impl Topics {
         admitting.min_by_key(|pattern| (!pattern.is_exact(), pattern.as_str()))
     }
 
-    /// Whether some topic of this server can match `pattern`.
+    /// Returns whether some topic of this server can match `pattern`.
     pub(crate) fn has(&self, pattern: &Pattern) -> bool {
         self.is_open() || self.declared().any(|declared| declared.intersects(pattern))
     }
 
-    /// The declared name or pattern most like `name`, for an error message.
+    /// Returns the declared name or pattern most similar to `name`, for an error message.
     pub(crate) fn nearest(&self, name: &str) -> Option<&Pattern> {
         self.declared()
             .map(|pattern| (distance(pattern.as_str(), name), pattern))
@@ -68,7 +68,7 @@ impl Topics {
     }
 }
 
-/// How many bytes must be changed, added or removed to get from `a` to `b`.
+/// Returns how many bytes must be changed, added or removed to get from `a` to `b`.
 fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.bytes().enumerate() {

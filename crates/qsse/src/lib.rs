@@ -1,8 +1,9 @@
 //! Server-sent events over QUIC: publish on topics, subscribe with wildcards.
 //!
-//! One side publishes events on topics. Any number of clients subscribe to topics or wildcard patterns and get every event, in
-//! order, each over one encrypted QUIC connection. A client that loses its connection makes it again and goes on
-//! after the last event it had; what the server no longer keeps is said, never skipped in silence.
+//! One side publishes events on topics. Any number of clients subscribe to topics or wildcard
+//! patterns and get every event, in order, each over one encrypted QUIC connection. A client that
+//! loses its connection reconnects and resumes after its last event. Events that the server no
+//! longer has are reported, never skipped silently.
 //!
 #![cfg_attr(all(feature = "client", feature = "server"), doc = "```")]
 #![cfg_attr(not(all(feature = "client", feature = "server")), doc = "```ignore")]
@@ -23,17 +24,19 @@
 //!
 //! # What is where
 //!
-//! This crate has no code of its own: it gives those that people use together one name and one version.
+//! This crate has no code of its own. It gives the crates that are used together one name and one
+//! version.
 //!
 //! | here | crate | what |
 //! |---|---|---|
-//! | [`client`] | `qsse-client` | connect, subscribe, publish, handlers, reconnects (feature `client`) |
-//! | `server` | `qsse-server` | embed a server, publish, decide who may do what (feature `server`) |
+//! | [`client`] | `qsse-client` | connects, subscribes, publishes (feature `client`) |
+//! | `server` | `qsse-server` | an embeddable server (feature `server`) |
 //! | [`topic`] | `qsse-topic` | topics, patterns and the matcher; also without the rest |
 //! | [`proto`] | `qsse-proto` | events, ids and the frames of `qsse/1` |
 //!
-//! What one needs first is named at the top. An [`Event`], [`EventId`], [`Topic`] or [`Pattern`] is the same type on both sides. What
-//! server and client each have, such as `Subscription`, `Config` or `PublishError`, is in their modules.
+//! The most common types are at the top. An [`Event`], [`EventId`], [`Cursor`], [`Topic`] or
+//! [`Pattern`] is the same type on both sides. What server and client each have, such as
+//! `Subscription`, `Config` or `PublishError`, is in their modules.
 //!
 //! # Features
 //!
@@ -47,7 +50,7 @@
 //! | `testing` | no | `TestServer`, for your own tests; includes `server` |
 //! | `aws-lc-rs` | yes | the aws-lc-rs crypto provider; used when both are on |
 //! | `ring` | no | the ring crypto provider |
-//! | `platform-verifier` | yes | clients recognise servers by the root certificates of the operating system |
+//! | `platform-verifier` | yes | clients trust the operating system's root certificates |
 //!
 //! Guides: `docs/embedding.md` and `examples/` of the repository.
 #![deny(

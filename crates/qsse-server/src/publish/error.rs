@@ -15,7 +15,7 @@ pub enum PublishError {
         "{topic:?} is not a topic; to publish to all topics of a pattern, use publish_matching"
     )]
     Topic {
-        /// What was given.
+        /// The text.
         topic: String,
         /// What is wrong with it.
         source: TopicError,
@@ -23,39 +23,39 @@ pub enum PublishError {
     /// The pattern does not parse.
     #[error("{pattern:?} is not a pattern")]
     Pattern {
-        /// What was given.
+        /// The text.
         pattern: String,
         /// What is wrong with it.
         source: PatternError,
     },
-    /// The server's topics are declared, and this is none of them.
+    /// The topic is not among the declared ones.
     #[error("the topic {topic:?} is not declared{}", hint(.nearest))]
     NotDeclared {
         /// The topic.
         topic: String,
-        /// The declared one most like it.
+        /// The most similar declared name or pattern.
         nearest: Option<String>,
     },
-    /// The pattern reaches too many topics.
+    /// The pattern matches too many topics.
     #[error(
         "the pattern reaches {topics} topics, over the limit of {MATCHING_TOPICS}: publish to narrower ones"
     )]
     TooManyTopics {
-        /// How many.
+        /// How many topics.
         topics: usize,
     },
-    /// The pattern reaches so many topics that the events would be too much in all.
+    /// The pattern matches so many topics that the events would be too large in total.
     #[error(
         "the pattern reaches {}: {bytes} bytes on each are over the limit of 64 MiB in all; publish to narrower ones",
         Counted(*topics, "topic")
     )]
     TooMuch {
-        /// How many.
+        /// How many topics.
         topics: usize,
         /// Length of the data.
         bytes: usize,
     },
-    /// The data is over the limit.
+    /// The data is larger than the limit.
     #[error(
         "an event of {} is over the limit of {}: split it or raise the server's limit",
         Counted(*bytes, "byte"),
@@ -67,19 +67,19 @@ pub enum PublishError {
         /// The limit.
         limit: usize,
     },
-    /// The store is behind, and the publish was not to wait.
+    /// The store is behind, and the publish was not allowed to wait.
     #[error("the store has {} still to write: publish more slowly, or wait", Counted(*bytes, "byte"))]
     Busy {
-        /// How much there is.
+        /// How many bytes the store has still to write.
         bytes: usize,
     },
-    /// The store does not keep it: nobody has seen the event, and nobody will, unless the error
-    /// [is final](StorageError::is_final): then it may be there when the store is opened anew.
+    /// The store did not take the event. No subscriber has seen it or will see it, unless the error
+    /// [is final](StorageError::is_final): then it may be there when the store is opened again.
     #[error(transparent)]
     Store(#[from] StorageError),
-    /// What is acknowledged only when it is on the disk has no answer at once.
+    /// The server acknowledges events only once they are stored, which takes a moment.
     #[error(
-        "this server acknowledges what its store has kept, which takes a moment: await `publish` instead"
+        "this server acknowledges events once they are stored, which takes a moment: await `publish` instead"
     )]
     NeedsAwait,
     /// The kind cannot be read.
@@ -92,7 +92,7 @@ pub enum PublishError {
     /// whose id could be returned.
     #[error("a publish under this key matched no topic, so there is no event to return the id of")]
     NoId,
-    /// The value cannot be JSON.
+    /// The value cannot be written as JSON.
     #[cfg(feature = "json")]
     #[error("the value cannot be written as JSON")]
     Json(#[source] serde_json::Error),
@@ -117,7 +117,7 @@ impl From<AppendError> for PublishError {
 }
 
 impl PublishError {
-    /// What a client is told.
+    /// Returns the code that a client gets.
     pub(crate) fn code(&self) -> Code {
         match self {
             Self::Topic { .. } | Self::Pattern { .. } => Code::INVALID_TOPIC,
@@ -133,7 +133,7 @@ impl PublishError {
         }
     }
 
-    /// Whether the same publish may succeed later, unchanged.
+    /// Returns whether the same publish may succeed later, unchanged.
     pub fn is_retryable(&self) -> bool {
         self.code().is_retryable()
     }

@@ -11,25 +11,26 @@ use crate::session::Session;
 
 /// The form of one stream.
 pub(crate) enum StreamForm {
-    /// Frames, for the subscription with this id.
+    /// Frames.
     Frames {
-        /// The number that the client gave it.
+        /// The id that the client gave the subscription.
         id: u32,
-        /// The seqs of the epoch that the stream has said last.
+        /// The seqs of the epoch that the stream has stated last.
         span: Span,
     },
     /// JSON lines.
     GoLines,
 }
 
-/// What a Go client's stream begins with (QP-12.7): a stream shows with its first byte, which its constructor waits for, and before JSON a space is nothing.
+/// The beginning of a Go client's stream (QP-12.7). The client's constructor waits for a first
+/// byte, and a space before JSON means nothing.
 pub(crate) const GO_OPENING: Bytes = Bytes::from_static(b" ");
 
 /// Batches as JSON lines.
 const GO_LINES: Encoding = Encoding::new("go", go_lines);
 
 impl StreamForm {
-    /// What a stream begins with.
+    /// Returns the beginning of the stream.
     pub(crate) fn opening(&self, reader: &Reader) -> Bytes {
         match *self {
             Self::Frames { id, .. } => {
@@ -45,7 +46,8 @@ impl StreamForm {
         }
     }
 
-    /// What has to be said before anything at this seq: its epoch, if that is another one than before (QP-7.9).
+    /// Returns what has to be written before an item of this seq: its epoch, if it changed
+    /// (QP-7.9).
     #[inline]
     pub(crate) fn label(&mut self, session: &Session, seq: u64) -> Option<Bytes> {
         match self {
@@ -58,7 +60,7 @@ impl StreamForm {
         }
     }
 
-    /// A batch; it is counted as delivered.
+    /// Returns a batch in this form, and counts it as delivered.
     pub(crate) fn batch(&self, session: &Session, reader: &Reader, batch: &Batch) -> Bytes {
         let metrics = &session.shared.metrics;
         let (bytes, events) = match self {
@@ -76,16 +78,16 @@ impl StreamForm {
         bytes
     }
 
-    /// Events are missing.
+    /// Returns the report of missing events.
     pub(crate) fn gap(&self, gap: &Gap) -> Bytes {
         match self {
             Self::Frames { .. } => gap.encode(),
-            // QP-12.10: all that the dialect can say.
+            // QP-12.10: the dialect cannot say more.
             Self::GoLines => EventLine::error(&ErrorData::lost()).to_line().into(),
         }
     }
 
-    /// Everything up to `position` was written.
+    /// Returns the report that everything up to `position` was written.
     pub(crate) fn heartbeat(&self, position: EventId) -> Option<Bytes> {
         match self {
             Self::Frames { .. } => {
@@ -97,7 +99,8 @@ impl StreamForm {
     }
 }
 
-/// A line for each event, but for those that a client would take for errors of the server (QP-12.11).
+/// Writes a line for each event, without those that a client would take for errors of the server
+/// (QP-12.11).
 fn go_lines(batch: &Batch) -> Bytes {
     let mut lines = Vec::with_capacity(batch.bytes().len() * 3 / 2);
     for event in batch.iter().filter(|event| event.topic() != ERROR_TOPIC) {
@@ -106,7 +109,7 @@ fn go_lines(batch: &Batch) -> Bytes {
     lines.into()
 }
 
-/// How many events of a batch are on the topic of errors.
+/// Returns how many events of a batch are on the topic of errors.
 fn errors(batch: &Batch) -> u32 {
     if !batch.topics().any(|topic| topic == ERROR_TOPIC) {
         return 0;

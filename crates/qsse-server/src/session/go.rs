@@ -1,4 +1,4 @@
-//! A client of the Go library: its offer, and then its events (section 12 of the protocol).
+//! Clients of the Go library: an offer, then events (section 12 of the protocol).
 //!
 //! ```text
 //! offer ──▶ authenticate ──▶ admit each topic ──▶ delivery as JSON lines, on the one stream
@@ -23,7 +23,7 @@ use crate::session::subscriptions::Ends;
 use crate::session::{End, Rejected, Session, hello};
 use crate::shared::Shared;
 
-/// Serves a client until it leaves or is sent away (QP-12.6).
+/// Serves a client until it leaves or its connection is closed (QP-12.6).
 pub(crate) async fn serve(shared: &Arc<Shared>, connection: &Connection) -> Result<End, Rejected> {
     let first = tokio::time::timeout(shared.config.hello_timeout, receive(connection));
     let late = |_| End::new(Code::HELLO_TIMEOUT, "no offer came in time");
@@ -75,7 +75,7 @@ async fn receive(connection: &Connection) -> Result<Offer, End> {
     Offer::parse(&line).map_err(refused)
 }
 
-/// An offer that is none; the error holds nothing of it.
+/// The end for an invalid offer, which says nothing of its content.
 fn refused(error: LineError) -> End {
     let code = match error {
         LineError::TooLong { .. } => Code::FRAME_TOO_LARGE,
@@ -84,11 +84,12 @@ fn refused(error: LineError) -> End {
     End::new(code, format!("the offer cannot be used: {error}"))
 }
 
-/// Opens the client's stream and writes its events, until either side has enough (QP-12.9, QP-12.14).
+/// Opens the client's stream and writes its events until either side ends it (QP-12.9, QP-12.14).
 async fn deliver(session: &Arc<Session>, topics: &[String]) -> End {
     let shared = &session.shared;
     let (patterns, errors) = admit(session, topics).await;
-    // The position is taken before the stream shows: whoever sees it gets every later event.
+    // The position is taken before the stream is visible: a client that sees it gets every later
+    // event.
     let filter = Filter::new(patterns).ok();
     let reader = filter
         .as_ref()
@@ -117,7 +118,7 @@ async fn deliver(session: &Arc<Session>, topics: &[String]) -> End {
     }
 }
 
-/// What of an offer is let in, and the lines that tell of the rest (QP-12.8).
+/// Returns the accepted patterns of an offer, and the lines that report the others (QP-12.8).
 async fn admit(session: &Session, topics: &[String]) -> (Vec<Pattern>, Vec<Bytes>) {
     let (mut patterns, mut errors) = (Vec::new(), Vec::new());
     for text in topics {
@@ -156,7 +157,7 @@ async fn admit(session: &Session, topics: &[String]) -> (Vec<Pattern>, Vec<Bytes
     (patterns, errors)
 }
 
-/// A client with nothing to receive stays connected all the same, as with the Go library.
+/// Keeps a client connected that has nothing to receive, as the Go library does.
 async fn idle(session: &Session, errors: Vec<Bytes>, mut stream: SendStream) -> Ended {
     let mut queue: VecDeque<Bytes> = errors.into();
     queue.push_front(GO_OPENING);
@@ -172,7 +173,8 @@ async fn idle(session: &Session, errors: Vec<Bytes>, mut stream: SendStream) -> 
     Ended::Drained
 }
 
-/// Go matches as file names are matched: `*` crosses dots, `?` and `[` are special.
+/// Returns whether the Go library, which matches like file names, gives a pattern another meaning:
+/// there `*` crosses dots, and `?` and `[` are special.
 fn means_another_thing_in_go(pattern: &str) -> bool {
     let last = pattern.len().saturating_sub(1);
     pattern.contains(['?', '[', '\\']) || pattern.find('*').is_some_and(|at| at < last)

@@ -1,4 +1,4 @@
-//! The first exchange: who is there, and is it let in (QP-4.1, QP-4.5).
+//! The first exchange: a client identifies itself and is accepted or not (QP-4.1, QP-4.5).
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -14,13 +14,14 @@ use crate::dedup_scope;
 use crate::session::{End, Session};
 use crate::shared::Shared;
 
-/// The two directions of the control stream. In a box, as a session's task would have room for them twice.
+/// The two directions of the control stream. In a box: a session's task would have room for it
+/// twice.
 pub(crate) struct ControlStreams {
     pub(crate) frames: FrameReader,
     pub(crate) replies: FrameWriter,
 }
 
-/// Waits for a valid `Hello` and answers it; otherwise says with what to close the connection.
+/// Waits for a valid `Hello` and answers it. The error says how to close the connection.
 pub(crate) async fn receive(
     shared: &Arc<Shared>,
     connection: &Connection,
@@ -50,7 +51,7 @@ pub(crate) async fn receive(
     ))
 }
 
-/// Asks the authenticator; a late answer or a panic is a no.
+/// Asks the authenticator. A late answer or a panic refuses the client.
 pub(crate) async fn authenticate(
     shared: &Shared,
     connection: &Connection,
@@ -92,7 +93,7 @@ async fn first_frame(connection: &Connection) -> Result<(Hello, Box<ControlStrea
         return Err(violation("the first frame must be Hello"));
     };
     let replies = FrameWriter::new(send);
-    // Control goes before events.
+    // Control frames go before events.
     replies.stream().set_priority(1);
     Ok((hello, Box::new(ControlStreams { frames, replies })))
 }

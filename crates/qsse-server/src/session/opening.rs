@@ -1,4 +1,4 @@
-//! [`Opening`]: what a control stream waits for.
+//! [`Opening`]: the requests of a control stream that wait for an answer.
 
 use futures_util::future::{BoxFuture, OptionFuture};
 use futures_util::stream::{FuturesOrdered, FuturesUnordered, StreamExt};
@@ -9,20 +9,22 @@ use crate::session::End;
 use crate::session::delivery::Delivery;
 use crate::session::subscribing::Refusal;
 
-/// What something that was waited for came to.
+/// The result of a request.
 pub(super) enum Answer {
-    /// What came of it, and the generation of the principal that it was asked for.
+    /// A subscription by its id, with the generation of the principal that was asked about.
     Subscription(u32, u64, Result<Box<Delivery>, Refusal>),
     Token(Result<Principal, End>),
-    /// The subscriptions that the principal of this generation may not have any more, and what its client is told then.
+    /// The subscriptions that the principal of this generation is no longer allowed, and the
+    /// acknowledgement of its token.
     Recheck(u64, Vec<(u32, Refusal)>, TokenAccepted),
 }
 
-/// What waits for an authorizer, an authenticator or a stream; mostly nothing.
+/// The requests that wait for an authorizer, an authenticator or a stream. Mostly there is none.
 #[derive(Default)]
 pub(super) struct Opening<'s> {
     any: Option<FuturesUnordered<BoxFuture<'s, Answer>>>,
-    /// QP-4.6: answered in the order of the tokens, so that the newest one counts however long each takes. Behind each comes what it changes.
+    /// QP-4.6: answered in the order of the tokens, so that the newest one counts however long each
+    /// takes. Each is followed by the check of the subscriptions.
     tokens: Option<Box<FuturesOrdered<BoxFuture<'s, Answer>>>>,
 }
 
@@ -39,7 +41,7 @@ impl<'s> Opening<'s> {
         self.any.is_none() && self.tokens.is_none()
     }
 
-    /// The next answer, if there is anything to wait for. Cancel-safe.
+    /// Waits for the next answer; `None` if there is nothing to wait for. Cancel-safe.
     pub(super) async fn next(&mut self) -> Option<Answer> {
         let Self { any, tokens } = self;
         let answer = tokio::select! {

@@ -1,15 +1,15 @@
-//! Replies on the control stream: they wait here, so that the control loop never waits for a peer.
+//! [`Replies`]: they wait here, so that the control loop never waits for a client.
 
 use qsse_proto::control::ServerFrame;
 use qsse_transport::FrameWriter;
 
-/// Replies that a client may leave unread; one that leaves more is closed.
+/// Most replies that a client may leave unread. With more its connection is closed.
 const UNREAD: usize = 1_024;
 
-/// What is to be written to the control stream.
+/// The replies that are to be written to the control stream.
 pub(crate) struct Replies {
     writer: FrameWriter,
-    /// Nothing can be written any more, which shows elsewhere.
+    /// Whether nothing can be written any more. The control loop notices that elsewhere.
     closed: bool,
 }
 
@@ -35,12 +35,12 @@ impl Replies {
         Ok(())
     }
 
-    /// Whether replies wait to be [written](Self::write).
+    /// Returns whether replies wait to be [written](Self::write).
     pub(crate) fn are_waiting(&self) -> bool {
         !self.closed && self.writer.queued() > 0
     }
 
-    /// Writes what waits. Cancel-safe.
+    /// Writes the waiting replies. Cancel-safe.
     pub(crate) async fn write(&mut self) {
         self.closed |= self.writer.flush().await.is_err();
     }

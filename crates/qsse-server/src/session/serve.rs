@@ -1,4 +1,4 @@
-//! The way of a connection: accepting it, its handshake, its session, its end.
+//! Accepting connections, and serving each from its handshake to its end.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -38,8 +38,8 @@ pub(crate) async fn accept(shared: Arc<Shared>) {
 
 /// Serves one connection, from its handshake to its end.
 ///
-/// What is awaited once is in a box, so that its memory is freed afterwards: a task reserves room for
-/// its largest step, and keeps its arguments to the end.
+/// What is awaited once is in a box, so that its memory is freed afterwards: a task reserves room
+/// for its largest step, and keeps its arguments to the end.
 async fn serve<H>(shared: Arc<Shared>, handshake: Pin<Box<H>>)
 where
     H: Future<Output = Result<Connection, HandshakeError>>,

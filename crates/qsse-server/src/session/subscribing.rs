@@ -1,4 +1,4 @@
-//! Subscribing: what is checked before a subscription's stream is opened (section 4 of the protocol).
+//! Subscribing: the checks before a subscription's stream is opened (section 4 of the protocol).
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::session::subscriptions::Ends;
 pub(crate) struct Refusal {
     pub(crate) code: Code,
     pub(crate) message: String,
-    /// The pattern it is about.
+    /// The pattern that it is about.
     pub(crate) subject: Option<String>,
 }
 
@@ -36,7 +36,8 @@ impl Refusal {
         Self::about(Code::NOT_AUTHORISED, message, pattern.as_str())
     }
 
-    /// The authorizer said no, or nothing, of a subscription that was let in before. After nothing the client is to ask again.
+    /// For a subscription that was accepted before: the authorizer said no, or nothing, after which
+    /// the client is to ask again.
     fn of(answer: Answer, pattern: &Pattern) -> Self {
         if answer != Answer::Missing {
             return Self::denied(pattern);
@@ -54,7 +55,8 @@ impl Refusal {
     }
 }
 
-/// Why the principal that is in force now may not have a subscription that was let in before, if so.
+/// Returns why a subscription that was accepted before is not allowed to the present principal, if
+/// so.
 pub(crate) async fn recheck(session: &Session, filter: &Filter) -> Option<Refusal> {
     let (pattern, answer) = session.access.denied(filter).await?;
     Some(Refusal::of(answer, pattern))
@@ -86,12 +88,12 @@ pub(crate) async fn open(
         for pattern in &filter {
             check(&session, pattern, resumes).await?;
         }
-        // All of them by one token.
+        // All patterns were checked against one token.
         if session.access.generation() == generation {
             break;
         }
     }
-    // Before the stream is opened: one that was opened must carry a header.
+    // Before the stream is opened, because an opened stream must carry a header.
     let reader = session.shared.log.open(&filter, start, on_lag).await;
     let reader = reader.map_err(|error| {
         let code = match error {
@@ -107,7 +109,7 @@ pub(crate) async fn open(
     Ok(delivery.write_ahead().await)
 }
 
-/// Reads a pattern, within the server's limits.
+/// Parses a pattern, within the server's limits.
 pub(crate) fn parse(session: &Session, text: &str) -> Result<Pattern, Refusal> {
     let pattern = Pattern::new(text).map_err(|error| {
         let message = format!("{text:?} is not a pattern: {error}");
@@ -121,10 +123,10 @@ pub(crate) fn parse(session: &Session, text: &str) -> Result<Pattern, Refusal> {
     Ok(pattern)
 }
 
-/// Whether the server has such topics, and the client may read them.
+/// Checks that the server has such topics and the client may read them.
 ///
-/// Without an answer of the authorizer a new subscription is denied, and one that `resumes` is told to ask again: to be denied
-/// would end it for good.
+/// Without an answer of the authorizer a new subscription is denied. One that `resumes` is told to
+/// ask again, because a denial would end it for good.
 pub(crate) async fn check(
     session: &Session,
     pattern: &Pattern,
@@ -145,7 +147,7 @@ pub(crate) async fn check(
     }
 }
 
-/// Opens a stream to the client; one that allows no more of them is not waited for long.
+/// Opens a stream to the client. It does not wait long for a client that allows no more streams.
 pub(crate) async fn open_stream(session: &Session) -> Result<SendStream, Refusal> {
     let busy = |message| Refusal::new(Code::BUSY, message);
     let patience = session.shared.config.hello_timeout;

@@ -1,4 +1,4 @@
-//! [`Subscriptions`]: what a connection is subscribed to.
+//! [`Subscriptions`]: the subscriptions of a connection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFuture};
 
 /// A connection's subscriptions, in the order of their ids, which only grow.
 ///
-/// Mostly there is one, and a map has room for four from the beginning.
+/// A list, because mostly there is one, and a map reserves room for four.
 #[derive(Default)]
 pub(crate) struct Subscriptions(Vec<(u32, ClientSubscription)>);
 
@@ -17,11 +17,11 @@ pub(crate) struct Subscriptions(Vec<(u32, ClientSubscription)>);
 pub(crate) struct ClientSubscription {
     /// Ends it.
     pub(crate) ends: Ends,
-    /// What it was let in for; `None` while it waits.
+    /// What it was accepted for; `None` while it waits.
     pub(crate) filter: Option<Filter>,
 }
 
-/// What ends a subscription from outside.
+/// Ends a subscription from outside.
 #[derive(Clone, Default)]
 pub(crate) struct Ends {
     token: CancellationToken,
@@ -29,12 +29,12 @@ pub(crate) struct Ends {
 }
 
 impl Ends {
-    /// Ends it as the client asked.
+    /// Ends it because the client asked for it.
     pub(crate) fn cancel(&self) {
         self.token.cancel();
     }
 
-    /// Ends it because it is not allowed any more.
+    /// Ends it because it is no longer allowed.
     pub(crate) fn deny(&self) {
         self.denied.store(true, Ordering::Release);
         self.token.cancel();
@@ -53,7 +53,7 @@ impl Ends {
         self.token.drop_guard()
     }
 
-    /// The code with which its stream is reset.
+    /// Returns the code with which its stream is reset.
     pub(crate) fn code(&self) -> Code {
         match self.denied.load(Ordering::Acquire) {
             true => Code::NOT_AUTHORISED,
@@ -67,7 +67,7 @@ impl Subscriptions {
         self.0.len()
     }
 
-    /// Adds one with an id above all others.
+    /// Adds a subscription with an id above all others.
     pub(crate) fn add(&mut self, id: u32, subscription: ClientSubscription) {
         debug_assert!(self.0.last().is_none_or(|(last, _)| *last < id));
         if self.0.is_empty() {

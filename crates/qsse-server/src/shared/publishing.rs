@@ -11,7 +11,8 @@ use super::Shared;
 use crate::dedup_scope;
 use crate::publish::{Options, PublishError};
 
-/// Most bytes of all events of one publish to a pattern: it is one step, which delays those behind it.
+/// Most bytes of all events of one publish to a pattern: it is one step, which delays those behind
+/// it.
 const MATCHING_BYTES: usize = 64 << 20;
 
 impl Shared {
@@ -51,7 +52,8 @@ impl Shared {
         Ok((id, receipt))
     }
 
-    /// Appends one event on each topic that a pattern matches, unless that was done under its key before.
+    /// Appends one event on each topic that a pattern matches, unless that was done under its key
+    /// before.
     pub(crate) fn publish_matching(
         &self,
         pattern: &str,
@@ -84,7 +86,8 @@ impl Shared {
         self.check_open()?;
         let limit = self.config.log.max_event_bytes;
         let mut last: Option<TopicRef<'e>> = None;
-        // Not collected from results, whose number is unknown beforehand: that would move them again.
+        // Not collected from results, whose number is unknown beforehand: that would move them
+        // again.
         let mut checked = Vec::with_capacity(events.len());
         for (topic, data) in events {
             let (name, data) = (topic.as_ref(), data.as_ref());
