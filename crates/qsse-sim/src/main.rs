@@ -1,7 +1,7 @@
 //! Runs random programs of operations in a simulated world, and judges them with a model that knows
 //! what must be true.
 //!
-//! A seed names a [`Program`](program::Program): subscriptions, publishes, tokens that allow more
+//! A seed names a [`Program`]: subscriptions, publishes, tokens that allow more
 //! or less than the one before, or are revoked, lost connections, partitions, restarts, kills with
 //! torn writes, stores that are put back from a copy or damaged, disks that are slow, full or hang,
 //! clock jumps. It runs on a simulated network and a paused clock, real servers and clients, the
