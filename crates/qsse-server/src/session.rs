@@ -1,9 +1,9 @@
-//! Sessions: one per connection, from its handshake to its end.
+//! Sessions: one per connection, from the handshake to its end.
 //!
 //! ```text
-//! accept ──▶ handshake ──┬──▶ hello ──▶ control loop ──┬──▶ delivery    (a task per subscription)
-//!                        │                            └──▶ publishing  (a task per publishing stream)
-//!                        └──▶ go: offer ──▶ delivery  (a client of the Go library, by its ALPN)
+//! accept ──▶ handshake ─┬─▶ hello ──▶ control loop ─┬─▶ delivery    (a task per subscription)
+//!                       │                           └─▶ publishing  (a task per publishing stream)
+//!                       └─▶ go: offer ──▶ delivery    (a client of the Go library, by its ALPN)
 //! ```
 
 mod control;
@@ -34,16 +34,16 @@ pub(crate) struct Session {
     pub(crate) shared: Arc<Shared>,
     pub(crate) connection: Connection,
     pub(crate) access: Access,
-    /// When it was let in, by the monotonic clock.
+    /// When the client was accepted, by the monotonic clock.
     welcomed: Duration,
 }
 
 impl Session {
-    /// When something was first tried of which the client says now that it was `ago_ms` ago: that is not later, by the monotonic clock,
-    /// than this.
+    /// Returns the earliest time of a first attempt that was `ago_ms` ago when the client sent
+    /// this.
     ///
-    /// What the client says is older than it says by the time that it was on its way, which the client cannot know. It was no longer on its
-    /// way than the connection has been there, and no longer than a connection lives without an answer.
+    /// The time that the frame was on its way has to be added, which the client cannot know. It is
+    /// not longer than the age of the connection, nor than a connection lives without an answer.
     fn tried(&self, ago_ms: u64) -> Tried {
         let read = self.shared.clock.now().monotonic;
         let here = read.saturating_sub(self.welcomed);
@@ -56,14 +56,14 @@ impl Session {
 /// When a publish was first tried, at the earliest.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tried {
-    /// When that was read.
+    /// When the client's statement was read.
     read: Duration,
-    /// How long before.
+    /// How long before that the attempt was, at most.
     ago: Duration,
 }
 
 impl Tried {
-    /// How long ago it is by now.
+    /// Returns how long ago it is now.
     fn ago(self, now: Duration) -> Duration {
         self.ago.saturating_add(now.saturating_sub(self.read))
     }
@@ -90,6 +90,13 @@ impl End {
             code,
             reason: reason.into(),
         }
+    }
+
+    fn token_expired() -> Self {
+        Self::new(
+            Code::TOKEN_EXPIRED,
+            "the token has expired: connect with a newer one",
+        )
     }
 
     fn shutting_down() -> Self {

@@ -1,6 +1,6 @@
-//! The control loop: what a client asks for, and the answers (section 4 of the protocol).
+//! The control loop: a client's requests and the replies (section 4 of the protocol).
 //!
-//! It never waits for an authorizer, a stream credit or an event write: those run beside it.
+//! It never waits for an authorizer, a stream credit or an event write: these run concurrently.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,9 @@ use qsse_proto::control::{
     ClientFrame, Goodbye, RefreshToken, Refused, Subscribe, Subscribed, TokenAccepted, Unsubscribe,
 };
 use qsse_proto::{Code, Counted, EventId, Frame};
-use qsse_transport::{ConnectionError, RecvStream, SendStream};
+use qsse_transport::{
+    ConnectionError, FrameError, FrameReader, FrameWriter, RecvStream, SendStream,
+};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -24,83 +26,24 @@ use crate::session::subscribing::{self, Refusal};
 use crate::session::subscriptions::{ClientSubscription, Ends, Subscriptions};
 use crate::session::{End, Session, publishing};
 
-/// Serves one client until it leaves, is sent away, or the server has drained. Tells with what to close the connection.
+/// Serves one client until it leaves, its connection is closed, or the server has drained. Returns
+/// how to close the connection.
 pub(crate) async fn run(session: &Arc<Session>, streams: Box<ControlStreams>) -> End {
     let (mut frames, replies) = {
-        // To the end of this block: taken apart, the box would stay for as long as its variable.
+        // Frees the box at the end of this block: it lives as long as its variable.
         let streams = streams;
         (streams.frames, streams.replies)
     };
-    let shared = &session.shared;
-    let mut control = Control {
-        session,
-        replies: Replies::new(replies),
-        subscriptions: Subscriptions::default(),
-        highest_id: None,
-        tasks: TaskTracker::new(),
-        opening: Opening::default(),
-        rate_limit: RateLimit::new(shared.config.control_burst, shared.config.control_rate),
-        expiry: None,
-        publishing: false,
-    };
-    control.expire_after(session.access.principal().expires_in());
-    let mut draining = false;
-    let mut leaving = false;
+    let mut control = Control::new(session, replies);
     let end = loop {
-        let drained = draining && control.opening.is_empty();
-        if drained {
-            control.tasks.close();
-        }
-        let step = tokio::select! {
-            biased;
-            () = shared.closing.cancelled() => Err(End::shutting_down()),
-            () = shared.draining.cancelled(), if !draining => {
-                draining = true;
-                control.say_goodbye()
-            }
-            () = expired(control.expiry) => Err(End::new(Code::TOKEN_EXPIRED, "the token has expired: connect with a newer one")),
-            Some(answer) = control.opening.next() => control.answer(answer),
-            () = control.replies.write(), if control.replies.are_waiting() => Ok(()),
-            frame = frames.next(), if !leaving && control.rate_limit.ready() => match frame {
-                Ok(Some(frame)) => control.handle(frame),
-                Ok(None) => {
-                    leaving = true;
-                    Ok(())
-                }
-                Err(error) => Err(error.into()),
-            },
-            () = control.rate_limit.wait(), if !control.rate_limit.ready() => Ok(()),
-            streams = publisher(session, draining) => match streams {
-                Ok((send, recv)) => {
-                    control.open_publisher();
-                    control.tasks.spawn(publishing::run(Arc::clone(session), send, recv));
-                    Ok(())
-                }
-                Err(error) => Err(error.into()),
-            },
-            () = ended(&control.tasks), if drained => Err(End::shutting_down()),
-        };
-        if let Err(end) = step {
+        if let Err(end) = control.step(&mut frames).await {
             break end;
         }
     };
-    if draining && end.code == Code::SHUTTING_DOWN && !shared.closing.is_cancelled() {
-        // Every stream is written to its end; the client closes once it has read them.
-        let last = async {
-            control.replies.write().await;
-            session.connection.closed().await
-        };
-        let read = tokio::time::timeout(shared.config.drain_timeout, last);
-        tokio::select! {
-            biased;
-            _ = read => {}
-            () = shared.closing.cancelled() => {}
-        }
+    if control.draining && end.code == Code::SHUTTING_DOWN {
+        control.wait_until_read().await;
     }
-    control
-        .subscriptions
-        .iter()
-        .for_each(|(_, subscription)| subscription.ends.cancel());
+    control.end_subscriptions();
     end
 }
 
@@ -109,19 +52,95 @@ struct Control<'s> {
     session: &'s Arc<Session>,
     replies: Replies,
     subscriptions: Subscriptions,
-    /// Ids only grow, so that none is used twice.
+    /// Ids only grow, so none is used twice.
     highest_id: Option<u32>,
     /// Deliveries and publishing streams.
     tasks: TaskTracker,
     opening: Opening<'s>,
     rate_limit: RateLimit,
-    /// When the token ends.
+    /// When the token expires.
     expiry: Option<Instant>,
-    /// The number of publishing streams allowed has been raised.
+    /// Whether the number of permitted publishing streams was raised.
     publishing: bool,
+    /// Whether the client was told that the server drains.
+    draining: bool,
+    /// Whether the client has ended its control stream.
+    leaving: bool,
 }
 
-impl Control<'_> {
+impl<'s> Control<'s> {
+    fn new(session: &'s Arc<Session>, replies: FrameWriter) -> Self {
+        let config = &session.shared.config;
+        let mut control = Self {
+            session,
+            replies: Replies::new(replies),
+            subscriptions: Subscriptions::default(),
+            highest_id: None,
+            tasks: TaskTracker::new(),
+            opening: Opening::default(),
+            rate_limit: RateLimit::new(config.control_burst, config.control_rate),
+            expiry: None,
+            publishing: false,
+            draining: false,
+            leaving: false,
+        };
+        control.expire_after(session.access.principal().expires_in());
+        control
+    }
+
+    /// Waits for the next thing to do, and does it. The error says how to close the connection.
+    async fn step(&mut self, frames: &mut FrameReader) -> Result<(), End> {
+        let (session, draining) = (self.session, self.draining);
+        let shared = &session.shared;
+        let drained = draining && self.opening.is_empty();
+        if drained {
+            self.tasks.close();
+        }
+        tokio::select! {
+            biased;
+            () = shared.closing.cancelled() => Err(End::shutting_down()),
+            () = shared.draining.cancelled(), if !draining => self.say_goodbye(),
+            () = expired(self.expiry) => Err(End::token_expired()),
+            Some(answer) = self.opening.next() => self.answer(answer),
+            () = self.replies.write(), if self.replies.are_waiting() => Ok(()),
+            frame = frames.next(), if !self.leaving && self.rate_limit.ready() => self.read(frame),
+            () = self.rate_limit.wait(), if !self.rate_limit.ready() => Ok(()),
+            streams = publisher(session, draining) => self.open_publisher(streams),
+            () = ended(&self.tasks), if drained => Err(End::shutting_down()),
+        }
+    }
+
+    /// Waits until the client has read its streams, each written to its end, and closes.
+    async fn wait_until_read(&mut self) {
+        let shared = &self.session.shared;
+        let last = async {
+            self.replies.write().await;
+            self.session.connection.closed().await
+        };
+        let read = tokio::time::timeout(shared.config.drain_timeout, last);
+        tokio::select! {
+            biased;
+            () = shared.closing.cancelled() => {}
+            _ = read => {}
+        }
+    }
+
+    fn end_subscriptions(&self) {
+        self.subscriptions
+            .iter()
+            .for_each(|(_, subscription)| subscription.ends.cancel());
+    }
+
+    fn read(&mut self, frame: Result<Option<Frame>, FrameError>) -> Result<(), End> {
+        match frame? {
+            Some(frame) => self.handle(frame),
+            None => {
+                self.leaving = true;
+                Ok(())
+            }
+        }
+    }
+
     fn handle(&mut self, frame: Frame) -> Result<(), End> {
         self.rate_limit.take();
         match ClientFrame::decode(frame)? {
@@ -197,7 +216,7 @@ impl Control<'_> {
         match opened {
             Ok(delivery) => {
                 if generation != self.session.access.generation() {
-                    // The token was refreshed meanwhile.
+                    // The token was refreshed in the meantime.
                     self.reopen(id, delivery);
                     return Ok(());
                 }
@@ -253,7 +272,8 @@ impl Control<'_> {
         self.expire_after(expires);
         let expires_in_ms = expires.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         let accepted = TokenAccepted { expires_in_ms };
-        // What the last token allowed, this one may not. Only once that has ended is the newer one in force, and its client told so (QP-4.8).
+        // The newer token may allow less. It is in force, and acknowledged, once subscriptions that
+        // it does not allow have ended (QP-4.8).
         let subscriptions = self.subscriptions.iter();
         let filters: Vec<_> = subscriptions
             .filter_map(|(id, subscription)| Some((id, subscription.filter.clone()?)))
@@ -272,14 +292,14 @@ impl Control<'_> {
         Ok(())
     }
 
-    /// Ends what a newer token does not allow, and says that it is in force.
+    /// Ends what a newer token does not allow, and acknowledges it.
     fn rechecked(
         &mut self,
         generation: u64,
         refused: Vec<(u32, Refusal)>,
         accepted: TokenAccepted,
     ) -> Result<(), End> {
-        // A token that is newer still is asked about by itself.
+        // An even newer token has a check of its own.
         if generation == self.session.access.generation() {
             for (id, refusal) in refused {
                 if let Some(subscription) = self.subscriptions.remove(id) {
@@ -291,7 +311,7 @@ impl Control<'_> {
         self.replies.send(accepted).map_err(unread)
     }
 
-    /// Asks whether a subscription that was opened is allowed by the token that is in force now.
+    /// Checks a subscription that was opened against the token that is now in force.
     fn reopen(&mut self, id: u32, delivery: Box<Delivery>) {
         let session = self.session;
         let generation = session.access.generation();
@@ -312,6 +332,7 @@ impl Control<'_> {
     }
 
     fn say_goodbye(&mut self) -> Result<(), End> {
+        self.draining = true;
         let retry_after = self.session.shared.config.retry_after;
         let goodbye = Goodbye {
             code: Code::SHUTTING_DOWN,
@@ -322,8 +343,20 @@ impl Control<'_> {
         self.replies.send(goodbye).map_err(unread)
     }
 
-    /// The first publishing stream raises the number allowed: subscribers, who have none, cost less before.
-    fn open_publisher(&mut self) {
+    /// Serves a publishing stream.
+    fn open_publisher(
+        &mut self,
+        streams: Result<(SendStream, RecvStream), ConnectionError>,
+    ) -> Result<(), End> {
+        let (send, recv) = streams?;
+        self.permit_publishers();
+        let session = Arc::clone(self.session);
+        self.tasks.spawn(publishing::run(session, send, recv));
+        Ok(())
+    }
+
+    /// Permits more publishing streams at the first one: clients that only subscribe cost less.
+    fn permit_publishers(&mut self) {
         if !self.publishing {
             let max = self.session.shared.config.max_publishers;
             self.session
@@ -341,7 +374,7 @@ fn unread(_: Unread) -> End {
     )
 }
 
-/// The next publisher, until the server drains; then only the end of the connection.
+/// Accepts the next publishing stream. Once the server drains, waits for the end of the connection.
 async fn publisher(
     session: &Session,
     draining: bool,
@@ -352,14 +385,14 @@ async fn publisher(
     session.connection.accept_bi().await
 }
 
-/// In a box, as it is waited for once.
+/// Waits for the tasks to end. In a box, as this happens once.
 async fn ended(tasks: &TaskTracker) {
     Box::pin(tasks.wait()).await;
 }
 
 async fn expired(at: Option<Instant>) {
     match at {
-        // In a box, as few tokens expire while their client is there.
+        // In a box, as few tokens expire while their client is connected.
         Some(at) => Box::pin(tokio::time::sleep_until(at)).await,
         None => std::future::pending().await,
     }

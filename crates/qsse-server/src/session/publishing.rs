@@ -18,12 +18,12 @@ use crate::dedup_scope;
 use crate::publish::PublishError;
 use crate::session::Session;
 
-mod turn;
+mod append;
 
-use turn::{Answer, Ready, Series, Target, Turn};
+use append::{Answer, Appends, Ready, Series, Target};
 
-/// Events after which a turn of the sequencer takes no further publish.
-const TURN: usize = 256;
+/// Events after which one append to the log takes no further publish.
+const APPEND_EVENTS: usize = 256;
 
 const FAILED_BEFORE: &str = "an earlier publish of this publisher was refused";
 
@@ -53,11 +53,11 @@ pub(crate) async fn run(session: Arc<Session>, send: SendStream, recv: RecvStrea
     }
 }
 
-/// Why a publishing stream broke off.
+/// Why a publishing stream ended early.
 enum Failed {
     Frame(FrameError),
     Gone,
-    /// The store has ended, and nobody knows what it has kept.
+    /// The store has ended, and which events it has stored is unknown.
     InDoubt,
 }
 
@@ -65,17 +65,18 @@ struct Publishing<'s> {
     session: &'s Arc<Session>,
     acks: FrameWriter,
     ordered: bool,
-    /// As what it publishes.
+    /// The scope of its keys, as the client stated it.
     publisher: KeyScope,
-    /// Its numbers, if it has numbers.
+    /// Its numbers, if the stream is numbered.
     series: Option<Series>,
-    /// Within what its keys count, and for whom that was found: a new token may make it somebody else.
+    /// The deduplication scope, and the principal for which it was computed: a newer token may
+    /// belong to another one.
     scope: Option<(Arc<Principal>, [u8; 16])>,
-    /// Publishes read so far: the number of the next one.
+    /// Publishes read so far, which is the number of the next one.
     taken: u64,
-    /// Of which epoch the client takes acknowledgements for.
+    /// The epoch of acknowledgements that was stated last.
     epoch: Epoch,
-    /// An ordered stream has had a refusal: everything behind it is refused too.
+    /// Whether a publish of an ordered stream was refused: everything after it is refused too.
     refused: bool,
 }
 
@@ -91,7 +92,7 @@ impl Publishing<'_> {
         let mut ready = Vec::new();
         while let Some(frame) = self.next(frames).await? {
             self.take(frame, &mut ready).await?;
-            while ready.iter().map(Ready::events).sum::<usize>() < TURN
+            while ready.iter().map(Ready::events).sum::<usize>() < APPEND_EVENTS
                 && let Some(frame) = frames.next_buffered().map_err(Failed::Frame)?
             {
                 let frame = PublisherFrame::decode(frame);
@@ -133,7 +134,7 @@ impl Publishing<'_> {
             .map_err(|error| Failed::Frame(FrameError::Decode(error)))
     }
 
-    /// Checks one publish. A refusal is answered behind those before it.
+    /// Checks one publish. A refusal is answered after the publishes before it.
     async fn take(&mut self, frame: PublisherFrame, ready: &mut Vec<Ready>) -> Result<(), Failed> {
         let PublisherFrame::Publish(publish) = frame else {
             // QP-8.1: a stream is opened once.
@@ -164,7 +165,7 @@ impl Publishing<'_> {
             }
             Err((code, message)) => {
                 self.append(ready).await?;
-                // One of those before it may just have been refused.
+                // A publish before it may just have been refused.
                 let (code, message) = self.failed_before().err().unwrap_or((code, message));
                 self.refuse(number, code, message);
             }
@@ -214,7 +215,7 @@ impl Publishing<'_> {
         }
     }
 
-    /// QP-8.4: in an ordered stream a refusal refuses all behind it.
+    /// QP-8.4: in an ordered stream everything after a refusal is refused.
     fn failed_before(&self) -> Result<(), (Code, String)> {
         if self.refused {
             return Err((Code::FAILED_BEFORE, FAILED_BEFORE.into()));
@@ -222,7 +223,8 @@ impl Publishing<'_> {
         Ok(())
     }
 
-    /// The key among those of all publishers. A copy: a share would keep the bytes around it for as long as it is known.
+    /// Returns the key within its scope. A copy: a shared slice would keep its whole buffer in
+    /// memory.
     fn key(&mut self, key: &[u8]) -> PublishKey {
         let principal = self.session.access.principal();
         let scope = match &self.scope {
@@ -236,28 +238,29 @@ impl Publishing<'_> {
         PublishKey::new(scope, Bytes::copy_from_slice(key))
     }
 
-    /// Appends what is ready, in one turn of the sequencer, and answers once it is kept.
+    /// Appends what is ready, as one step, and answers once it is stored.
     ///
-    /// A store that is behind is waited for: the client's stream fills up, and so the publisher feels it.
+    /// It waits for a store that is behind. The client's stream then fills up, which slows the
+    /// publisher.
     async fn append(&mut self, ready: &mut Vec<Ready>) -> Result<(), Failed> {
         if ready.is_empty() {
             return Ok(());
         }
         let shared = &self.session.shared;
         let (first, count) = (ready[0].number, ready.len() as u64);
-        let turn = loop {
-            match turn::append(shared, ready, self.ordered, self.series.as_ref()) {
+        let appended = loop {
+            match append::append(shared, ready, self.ordered, self.series.as_ref()) {
                 Err(AppendError::Busy { .. }) => shared.log.room().await,
-                turn => break turn,
+                appended => break appended,
             }
         };
-        let outcome = match turn {
-            Ok(Turn { answers, kept }) => all_kept(kept).await?.map(|()| answers),
+        let outcome = match appended {
+            Ok(Appends { answers, stored }) => all_stored(stored).await?.map(|()| answers),
             Err(error) => Err(error.to_string()),
         };
         match outcome {
             Ok(answers) => self.answer(answers),
-            // All or none: a turn goes to the store in one piece.
+            // All or none: what is appended in one step is stored in one piece.
             Err(reason) => {
                 for number in first..first + count {
                     self.refuse(number, Code::STORE_UNAVAILABLE, reason.clone());
@@ -303,15 +306,16 @@ impl Publishing<'_> {
     }
 }
 
-/// Waits until all of it is kept; the reason, if it is not.
+/// Waits until all of it is stored. Returns the reason if it is not.
 ///
 /// # Errors
-/// [`Failed::InDoubt`] if nobody knows.
-async fn all_kept(receipts: Vec<Receipt>) -> Result<Result<(), String>, Failed> {
+/// [`Failed::InDoubt`] if that is unknown.
+async fn all_stored(receipts: Vec<Receipt>) -> Result<Result<(), String>, Failed> {
     for receipt in receipts {
         match receipt.stored().await {
             Ok(()) => {}
-            // QP-8.6: what was written before a sync failed may be there when the store is opened anew.
+            // QP-8.6: what was written before a sync failed may be there when the store is opened
+            // again.
             Err(error) if error.is_final() => return Err(Failed::InDoubt),
             Err(error) => return Ok(Err(error.to_string())),
         }

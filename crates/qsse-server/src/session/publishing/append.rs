@@ -1,4 +1,4 @@
-//! One turn of the sequencer: what has gathered is appended in a row, and each publish gets its answer.
+//! One append to the log: the publishes that have gathered, with an answer for each.
 
 use std::time::Duration;
 
@@ -18,23 +18,23 @@ pub(super) struct Ready {
     pub(super) target: Target,
     pub(super) publish: Publish,
     pub(super) key: Option<PublishKey>,
-    /// For which log and when it was first tried, if this is not the first attempt.
+    /// The log and the time of the first attempt, if this is not the first.
     pub(super) tried: Option<(Epoch, Tried)>,
 }
 
-/// The numbers of a publisher (QP-8.17).
+/// The numbers of a numbered stream (QP-8.17).
 pub(super) struct Series {
     pub(super) key: PublisherId,
     /// The number of the first publish of the stream.
     pub(super) first: u64,
-    /// Through which number it was tried before, for which log, and when.
+    /// The last number that was tried before, with the log and the time of that attempt.
     pub(super) tried: Option<(u64, Epoch, Tried)>,
 }
 
 impl Series {
-    /// The publisher's number of a publish that has this one on its stream.
+    /// Returns the publisher's number of a publish, from its number on the stream.
     pub(super) fn number(&self, on_stream: u64) -> Option<u64> {
-        // There is one above, for what comes next.
+        // The next publish needs a number too.
         self.first
             .checked_add(on_stream)
             .filter(|number| *number < u64::MAX)
@@ -47,7 +47,7 @@ pub(super) enum Target {
 }
 
 impl Ready {
-    /// How many events it makes.
+    /// Returns how many events it makes.
     pub(super) fn events(&self) -> usize {
         match &self.target {
             Target::Topic(_) => 1,
@@ -56,9 +56,9 @@ impl Ready {
     }
 }
 
-/// What a publish is answered, or several in a row.
+/// The answer to one publish, or to several in a row.
 pub(super) enum Answer {
-    /// With the epoch of the events, if there are any.
+    /// An acknowledgement, with the epoch of the events if there are any.
     Taken(Acknowledged, Option<Epoch>),
     Refused {
         number: u64,
@@ -66,106 +66,148 @@ pub(super) enum Answer {
     },
 }
 
-/// What a turn came to.
-pub(super) struct Turn {
-    /// The answers, to be given once the events are kept.
+/// The result of an append.
+pub(super) struct Appends {
+    /// The answers, to be given once the events are stored.
     pub(super) answers: Vec<Answer>,
-    /// Resolves when they are.
-    pub(super) kept: Vec<Receipt>,
+    /// Resolve when the events are stored.
+    pub(super) stored: Vec<Receipt>,
 }
 
-/// Appends what is ready, and answers in the same order. With `ordered` nothing is appended behind a refusal.
+/// Appends what is ready, and answers in the same order. If the stream is `ordered`, nothing is
+/// appended after a refusal.
 ///
 /// # Errors
-/// The log takes nothing now; nothing of it was appended, and `ready` is as it was.
+/// The log accepts nothing now. Nothing was appended, and `ready` is unchanged.
 pub(super) fn append(
     shared: &Shared,
     ready: &mut Vec<Ready>,
     ordered: bool,
     series: Option<&Series>,
-) -> Result<Turn, AppendError> {
-    let mut answers = Answers::default();
-    let mut failed = false;
-    let mut kept = Vec::new();
+) -> Result<Appends, AppendError> {
     let judged = series.is_some() || ready.iter().any(|ready| ready.key.is_some());
     let now = match judged {
-        // How old a retry is has to be said exactly.
+        // The age of a retry has to be exact.
         true => shared.clock.now(),
         false => shared.now(),
     };
-    let mut appender = shared.log.appender(now);
+    let appender = shared.log.appender(now);
     appender.ready()?;
-    let mut numbers = series.map(|series| Numbers {
+    let numbers = series.map(|series| Numbers {
         series,
         sequence: appender.sequence(series.key),
     });
-    let mut again = false;
+    let mut append = Append {
+        shared,
+        appender,
+        now: now.monotonic,
+        ordered,
+        numbers,
+        answers: Answers::default(),
+        stored: Vec::new(),
+        failed: false,
+        repeats_numbers: false,
+    };
     for ready in ready.drain(..) {
+        append.take(ready);
+    }
+    Ok(append.finish())
+}
+
+/// An append that is under way, with the log locked.
+struct Append<'a> {
+    shared: &'a Shared,
+    appender: Appender<'a>,
+    /// The monotonic time.
+    now: Duration,
+    ordered: bool,
+    numbers: Option<Numbers<'a>>,
+    answers: Answers,
+    stored: Vec<Receipt>,
+    /// Whether a publish of an ordered stream was refused.
+    failed: bool,
+    /// Whether a publish repeats a number.
+    repeats_numbers: bool,
+}
+
+impl Append<'_> {
+    /// Appends a publish unless it is a repetition, and answers it.
+    fn take(&mut self, ready: Ready) {
         let number = ready.number;
         // QP-8.4
-        if failed {
-            answers.refuse(number, Code::FAILED_BEFORE);
-            continue;
+        if self.failed {
+            return self.answers.refuse(number, Code::FAILED_BEFORE);
         }
-        let metrics = &shared.metrics;
-        metrics
-            .received_bytes
-            .add(ready.publish.data().len() as u64);
-        let known = match &numbers {
-            Some(numbers) => numbers.judge(shared, &appender, number, now.monotonic),
-            None => known(shared, &appender, &ready, now.monotonic),
-        };
-        match known {
-            Known::New => {
-                let range = push(&mut appender, &ready);
-                metrics.published_network.add(count(range));
-                if let Some(numbers) = &mut numbers {
-                    numbers.push(number, range);
-                }
-                if let Some(key) = ready.key {
-                    appender.remember(key, range);
-                }
-                answers.take(number, range);
-            }
+        let metrics = &self.shared.metrics;
+        let bytes = ready.publish.data().len() as u64;
+        metrics.received_bytes.add(bytes);
+        match self.judge(&ready) {
+            Known::New => self.push(ready),
             // QP-8.11, QP-8.17
             Known::Taken(range) => {
                 metrics.duplicates.add(1);
-                again |= numbers.is_some();
-                // No earlier than the original.
-                kept.extend(range.map(|range| appender.receipt_of(range.last)));
-                answers.take(number, range);
+                self.repeats_numbers |= self.numbers.is_some();
+                // The acknowledgement comes no earlier than that of the original.
+                let original = range.map(|range| self.appender.receipt_of(range.last));
+                self.stored.extend(original);
+                self.answers.take(number, range);
             }
             Known::TakenLongAgo => {
                 metrics.duplicates.add(1);
-                again = true;
-                answers.take_long_ago(number);
+                self.repeats_numbers = true;
+                self.answers.take_long_ago(number);
             }
             Known::Unknown => {
-                failed = ordered;
-                answers.refuse(number, Code::OUTCOME_UNKNOWN);
+                self.failed = self.ordered;
+                self.answers.refuse(number, Code::OUTCOME_UNKNOWN);
             }
         }
     }
-    if let Some(numbers) = &numbers {
-        appender.conclude(&numbers.sequence);
+
+    /// Returns whether the publish was taken before.
+    fn judge(&self, ready: &Ready) -> Known {
+        match &self.numbers {
+            Some(numbers) => numbers.judge(self.shared, &self.appender, ready.number, self.now),
+            None => known(self.shared, &self.appender, ready, self.now),
+        }
     }
-    kept.push(match again {
-        // Which group has the originals is not known for all of them; this one is no earlier.
-        true => appender.receipt_of_all(),
-        false => appender.receipt(),
-    });
-    let answers = answers.list;
-    Ok(Turn { answers, kept })
+
+    fn push(&mut self, ready: Ready) {
+        let range = push(&mut self.appender, &ready);
+        self.shared.metrics.published_network.add(count(range));
+        if let Some(numbers) = &mut self.numbers {
+            numbers.push(ready.number, range);
+        }
+        if let Some(key) = ready.key {
+            self.appender.remember(key, range);
+        }
+        self.answers.take(ready.number, range);
+    }
+
+    fn finish(mut self) -> Appends {
+        if let Some(numbers) = &self.numbers {
+            self.appender.conclude(&numbers.sequence);
+        }
+        self.stored.push(match self.repeats_numbers {
+            // The groups of the originals are not all known; this receipt is no earlier than any.
+            true => self.appender.receipt_of_all(),
+            false => self.appender.receipt(),
+        });
+        Appends {
+            answers: self.answers.list,
+            stored: self.stored,
+        }
+    }
 }
 
-/// The numbers of a publisher in one turn.
+/// The numbers of a publisher in one append.
 struct Numbers<'s> {
     series: &'s Series,
     sequence: Sequence,
 }
 
 impl Numbers<'_> {
-    /// Whether the publish of that number on its stream was taken before.
+    /// Returns whether the publish of that number on its stream was taken before.
     fn judge(
         &self,
         shared: &Shared,
@@ -196,7 +238,7 @@ impl Numbers<'_> {
     }
 }
 
-/// Whether it was taken before.
+/// Returns whether a publish was taken before under its key.
 fn known(shared: &Shared, appender: &Appender<'_>, ready: &Ready, now: Duration) -> Known {
     let Some(key) = &ready.key else {
         return Known::New;
@@ -215,7 +257,7 @@ fn known(shared: &Shared, appender: &Appender<'_>, ready: &Ready, now: Duration)
     }
 }
 
-/// One event on each topic.
+/// Appends one event on each topic of the publish.
 fn push(appender: &mut Appender<'_>, ready: &Ready) -> Option<Appended> {
     let publish = &ready.publish;
     match &ready.target {
@@ -248,12 +290,13 @@ fn count(range: Option<Appended>) -> u64 {
 #[derive(Default)]
 struct Answers {
     list: Vec<Answer>,
-    /// The last one acknowledges publishes of one event each, so that others may join them.
+    /// Whether the last answer acknowledges publishes of one event each, which others may join.
     singles: bool,
 }
 
 impl Answers {
-    /// Publishes of one event each, whose seqs follow one another, share an acknowledgement (QP-8.5).
+    /// Acknowledges a publish. Publishes of one event each, whose seqs follow one another, share an
+    /// acknowledgement (QP-8.5).
     fn take(&mut self, number: u64, range: Option<Appended>) {
         let (first, last) = match range {
             Some(range) => (range.first.seq(), range.last.seq()),
@@ -279,7 +322,7 @@ impl Answers {
         self.singles = single;
     }
 
-    /// As [`take`](Self::take), for one whose seqs are not known any more.
+    /// Acknowledges a publish whose seqs are no longer known.
     fn take_long_ago(&mut self, number: u64) {
         self.singles = false;
         match self.list.last_mut() {
