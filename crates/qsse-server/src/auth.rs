@@ -1,14 +1,18 @@
 //! Who may connect, and who may do what.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use qsse_proto::limits::FOREVER;
 use qsse_topic::PatternRef;
 use qsse_transport::rustls::pki_types::CertificateDer;
 
-use crate::dedup_scope::{self, Identity};
+mod grants;
+mod limits;
+mod principal;
+
+pub use grants::{Action, Grants};
+pub use limits::PrincipalLimits;
+pub use principal::Principal;
 
 /// What a client shows to identify itself.
 #[derive(Clone, Copy)]
@@ -50,119 +54,6 @@ impl Denied {
             reason: reason.into(),
         }
     }
-}
-
-/// Who a client is, as the authenticator decided.
-///
-/// Keys of publishes belong to a principal. Clients that are the same principal share them, so that
-/// a publish under a key that one of them used counts as a repetition. Principals are the same if
-/// they were made by [`new`](Self::new) with the same name, or by [`of_token`](Self::of_token) with
-/// the same token.
-#[derive(Clone)]
-pub struct Principal {
-    name: String,
-    identity: Identity,
-    token: Option<String>,
-    address: Option<SocketAddr>,
-    valid_for: Option<Duration>,
-}
-
-impl Principal {
-    /// Makes a principal with this name, which must be unique to it and stay the same when its
-    /// token changes. The name appears in logs: it must not be a secret.
-    pub fn new(name: impl Into<String>) -> Self {
-        let name = name.into();
-        Self::of(Identity::Name(name.clone()), name)
-    }
-
-    /// Makes a principal that is recognised by its token alone: another token is another principal,
-    /// even if the name is the same. Only a hash of the token is kept for this. The name appears in
-    /// logs: it must not be a secret.
-    pub fn of_token(name: impl Into<String>, token: &str) -> Self {
-        Self::of(Identity::Token(dedup_scope::of_token(token)), name.into())
-    }
-
-    /// Makes a principal for a client that is not identified. The keys of such a client belong to
-    /// the publisher name that it has set, or else to that client alone.
-    pub fn anonymous() -> Self {
-        Self::of(Identity::Anonymous, "anonymous".into())
-    }
-
-    fn of(identity: Identity, name: String) -> Self {
-        Self {
-            name,
-            identity,
-            token: None,
-            address: None,
-            valid_for: None,
-        }
-    }
-
-    /// Ends the connection this long after authentication, unless the token is refreshed before.
-    /// More than a hundred years count as a hundred.
-    #[must_use]
-    pub fn valid_for(mut self, time: Duration) -> Self {
-        self.valid_for = Some(time.min(FOREVER));
-        self
-    }
-
-    /// Returns the name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Returns the token that was accepted.
-    pub fn token(&self) -> Option<&str> {
-        self.token.as_deref()
-    }
-
-    /// Returns the address that the client connects from; `None` for the server's own process.
-    pub fn address(&self) -> Option<SocketAddr> {
-        self.address
-    }
-
-    /// Returns how long the authentication is valid; `None` means for ever.
-    pub fn expires_in(&self) -> Option<Duration> {
-        self.valid_for
-    }
-
-    /// Returns what its keys belong to.
-    pub(crate) fn identity(&self) -> &Identity {
-        &self.identity
-    }
-
-    /// Takes over the identity of the principal `before` it on the same connection if both are
-    /// known by their tokens alone: a client that refreshes its token stays the same publisher.
-    pub(crate) fn after(mut self, before: &Self) -> Self {
-        if let (Identity::Token(_), Identity::Token(_)) = (&before.identity, &self.identity) {
-            self.identity = before.identity.clone();
-        }
-        self
-    }
-
-    pub(crate) fn seen(mut self, credentials: Credentials<'_>) -> Self {
-        self.token = credentials.token.map(str::to_owned);
-        self.address = Some(credentials.address);
-        self
-    }
-}
-
-impl std::fmt::Debug for Principal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Principal")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
-    }
-}
-
-/// What a principal asks to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Action {
-    /// Receive the events of a topic or pattern.
-    Subscribe,
-    /// Publish on a topic.
-    Publish,
 }
 
 /// Which questions an [`Authorizer`] can answer.
@@ -213,17 +104,40 @@ impl Authenticator for AcceptAll {
     }
 }
 
-/// Lets every client subscribe and none publish, as a server without an authorizer does.
-pub(crate) struct SubscribeOnly;
+/// Decides by the [`Grants`] that the authenticator gave the principal. A principal without grants
+/// may do nothing.
+///
+/// So one authenticator decides who a client is and what it may do. A server without any authorizer
+/// differs in one point: it lets a principal without grants subscribe to everything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ByGrants;
 
 #[async_trait]
-impl Authorizer for SubscribeOnly {
+impl Authorizer for ByGrants {
     fn scope(&self) -> Scope {
         Scope::Patterns
     }
 
-    async fn authorize(&self, _: &Principal, action: Action, _: PatternRef<'_>) -> bool {
-        action == Action::Subscribe
+    async fn authorize(&self, who: &Principal, action: Action, resource: PatternRef<'_>) -> bool {
+        who.grants()
+            .is_some_and(|grants| grants.allow(action, resource))
+    }
+}
+
+/// Decides as a server without an authorizer does: by grants, and who has none may only subscribe.
+pub(crate) struct ByGrantsOrSubscribe;
+
+#[async_trait]
+impl Authorizer for ByGrantsOrSubscribe {
+    fn scope(&self) -> Scope {
+        Scope::Patterns
+    }
+
+    async fn authorize(&self, who: &Principal, action: Action, resource: PatternRef<'_>) -> bool {
+        match who.grants() {
+            Some(grants) => grants.allow(action, resource),
+            None => action == Action::Subscribe,
+        }
     }
 }
 

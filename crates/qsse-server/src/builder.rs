@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::{AcceptAll, Authenticator, Authorizer, NameFn, SubscribeOnly, TokenFn};
+use crate::auth::{AcceptAll, Authenticator, Authorizer, ByGrantsOrSubscribe, NameFn, TokenFn};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::go_warnings::GoWarnings;
@@ -146,7 +146,9 @@ impl ServerBuilder {
         self.authenticator(TokenFn(accept))
     }
 
-    /// Sets who may do what. Default: every client may subscribe and none may publish.
+    /// Sets who may do what. Default: the [`Grants`](crate::Grants) that the authenticator gave the
+    /// principal; without grants, it may subscribe to everything and not publish.
+    /// [`ByGrants`](crate::ByGrants) allows nothing without grants.
     pub fn authorizer(mut self, authorizer: impl Authorizer) -> Self {
         self.authorizer = Some(Arc::new(authorizer));
         self
@@ -222,7 +224,9 @@ impl ServerBuilder {
             metrics,
             go_warnings: GoWarnings::default(),
             authenticator: self.authenticator.unwrap_or_else(|| Arc::new(AcceptAll)),
-            authorizer: self.authorizer.unwrap_or_else(|| Arc::new(SubscribeOnly)),
+            authorizer: self
+                .authorizer
+                .unwrap_or_else(|| Arc::new(ByGrantsOrSubscribe)),
             sessions: TaskTracker::new(),
             #[cfg(feature = "testing")]
             connections: parking_lot::Mutex::new(None),
@@ -386,6 +390,8 @@ fn warn_of_defaults(no_authenticator: bool, no_authorizer: bool) {
     } else if no_authenticator {
         tracing::warn!("no authenticator: anyone who can reach this server may connect");
     } else if no_authorizer {
-        tracing::warn!("no authorizer: every client that is let in may subscribe to everything");
+        tracing::warn!(
+            "no authorizer: every client that is let in without grants may subscribe to everything"
+        );
     }
 }

@@ -29,8 +29,9 @@
 //!
 //! # Who may do what
 //!
-//! Without an authenticator every client may connect. Without an authorizer every client may
-//! subscribe and none may publish. A log line says so at the start. A wildcard subscription never
+//! Without an authenticator every client may connect. Without an authorizer the [`Grants`] of a
+//! [`Principal`] decide; a client without them may subscribe to everything and not publish. A log
+//! line says so at the start. A wildcard subscription never
 //! yields an event of a topic that its owner could not have subscribed to by name.
 //!
 //! # Features
@@ -73,7 +74,10 @@ mod topics;
 mod wake_gated;
 
 pub use async_trait::async_trait;
-pub use auth::{Action, Authenticator, Authorizer, Credentials, Denied, Principal, Scope};
+pub use auth::{
+    Action, Authenticator, Authorizer, ByGrants, Credentials, Denied, Grants, Principal,
+    PrincipalLimits, Scope,
+};
 pub use builder::{BindError, ServerBuilder};
 pub use clock::Clock;
 pub use closed::Closed;

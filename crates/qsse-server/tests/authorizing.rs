@@ -11,7 +11,10 @@ use async_trait::async_trait;
 use qsse_proto::control::{RefreshToken, ServerFrame, Start, Token};
 use qsse_proto::publish::AckFrame;
 use qsse_proto::{Code, Epoch, EventId};
-use qsse_server::{Action, Authorizer, Config, Principal, Scope};
+use qsse_server::{
+    Action, Authenticator, Authorizer, ByGrants, Config, Credentials, Denied, Grants, Principal,
+    Scope,
+};
 use qsse_topic::{Filter, Pattern, PatternRef};
 use qsse_transport::ReadError;
 use support::{RawClient, server};
@@ -453,4 +456,68 @@ async fn an_answer_about_an_older_token_is_worth_nothing_for_the_newer_one() {
     assert_eq!(soon(all.topics(2)).await, ["b", "b"]);
     // It is not let in on the older token's behalf.
     assert_eq!(soon(client.refusal(2)).await.0, Code::NOT_AUTHORISED);
+}
+
+/// Grants what the token says: a pattern to subscribe to and one to publish on. No token, no grants.
+struct GrantsOfToken;
+
+#[async_trait]
+impl Authenticator for GrantsOfToken {
+    async fn authenticate(&self, credentials: Credentials<'_>) -> Result<Principal, Denied> {
+        let Some(token) = credentials.token else {
+            return Ok(Principal::new("no grants"));
+        };
+        let mut filters = token.split(' ').map(|text| Pattern::new(text).unwrap());
+        let mut filter = || Filter::from(filters.next().unwrap());
+        let grants = Grants::new().subscribe(filter()).publish(filter());
+        Ok(Principal::new("ada").with_grants(grants))
+    }
+}
+
+/// Publishes one event as the client, and returns the code of the refusal.
+async fn refusal_of_publish(client: &RawClient, topic: &str) -> Option<Code> {
+    let mut publisher = client.publisher(false).await;
+    publisher.queue(topic, false, b"x");
+    match publisher.next().await {
+        AckFrame::Acknowledged(_) => None,
+        AckFrame::PublishRefused(refused) => Some(refused.code),
+        other => panic!("an answer, not {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn without_an_authorizer_the_grants_of_the_principal_decide_until_its_token_changes() {
+    let server = server().authenticator(GrantsOfToken).await.unwrap();
+    let (mut client, _) = RawClient::connect_with(&server, Some("ride.* ride.7")).await;
+    let _rides = client.subscribe(1, &["ride.*.start"], Start::Live).await;
+    let (code, _) = client.refused(2, &["*"], Start::Live).await;
+    assert_eq!(code, Code::NOT_AUTHORISED);
+    assert_eq!(refusal_of_publish(&client, "ride.7").await, None);
+    let refused = Some(Code::NOT_AUTHORISED);
+    assert_eq!(refusal_of_publish(&client, "ride.8").await, refused);
+
+    let token = Token::new("people ride.8").unwrap();
+    client.send(RefreshToken { token }).await;
+    assert_eq!(client.refusal(1).await.0, Code::NOT_AUTHORISED);
+    assert!(matches!(client.next().await, ServerFrame::TokenAccepted(_)));
+    assert_eq!(refusal_of_publish(&client, "ride.8").await, None);
+
+    let (mut plain, _) = RawClient::connect_with(&server, None).await;
+    plain.subscribe(1, &["*"], Start::Live).await;
+    assert_eq!(refusal_of_publish(&plain, "ride.8").await, refused);
+}
+
+#[tokio::test]
+async fn by_grants_allows_nothing_without_grants() {
+    let server = server()
+        .authenticator(GrantsOfToken)
+        .authorizer(ByGrants)
+        .await
+        .unwrap();
+    let (mut plain, _) = RawClient::connect_with(&server, None).await;
+    let (code, _) = plain.refused(1, &["ride.7"], Start::Live).await;
+    assert_eq!(code, Code::NOT_AUTHORISED);
+    let (mut ada, _) = RawClient::connect_with(&server, Some("* *")).await;
+    ada.subscribe(1, &["*"], Start::Live).await;
+    assert_eq!(refusal_of_publish(&ada, "ride.8").await, None);
 }

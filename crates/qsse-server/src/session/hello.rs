@@ -70,7 +70,7 @@ pub(crate) async fn authenticate(
     };
     let answer = AssertUnwindSafe(async { shared.authenticator.authenticate(credentials).await });
     match tokio::time::timeout(shared.config.auth_timeout, answer.catch_unwind()).await {
-        Ok(Ok(Ok(principal))) => Ok(principal.seen(credentials)),
+        Ok(Ok(Ok(principal))) => Ok(principal.seen(token, address)),
         Ok(Ok(Err(denied @ Denied { .. }))) => Err(refused(&denied.to_string())),
         Ok(Err(_)) => {
             tracing::error!("the authenticator panicked, which denies");
