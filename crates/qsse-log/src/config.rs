@@ -16,6 +16,11 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Config {
+    /// Most bytes of everything that is counted: history, feeds, topics, what waits to be stored,
+    /// batches that readers hold, and what [`Log::budget`](crate::Log::budget) is charged with.
+    /// At least 16 MiB, below which the other limits leave no room. By default there is no limit:
+    /// a library cannot know how much of the machine it may use.
+    pub memory_bytes: Option<usize>,
     /// Most bytes of history. The default is 256 MiB; with 0 there is no history. The history is
     /// freed in segments of a sixteenth of this, from 4 KiB to 1 MiB.
     pub history_bytes: usize,
@@ -139,6 +144,7 @@ impl TopicRetention {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            memory_bytes: None,
             history_bytes: 256 << 20,
             history_events: u64::MAX,
             history_age: None,
@@ -164,8 +170,17 @@ impl Config {
     /// The first setting that is out of its range.
     pub fn check(&self) -> Result<(), SettingError> {
         let (event, pending) = (self.max_event_bytes as u64, self.pending_bytes as u64);
+        let memory = self.memory_bytes.unwrap_or(usize::MAX) as u64;
+        SettingError::number("memory_bytes", memory, 16 << 20..=u64::MAX)?;
         SettingError::number("max_event_bytes", event, 1..=64 << 20)?;
         SettingError::number("pending_bytes", pending, 1..=u64::MAX)
+    }
+
+    /// Sets [`memory_bytes`](Self::memory_bytes).
+    #[must_use]
+    pub fn memory_bytes(mut self, bytes: usize) -> Self {
+        self.memory_bytes = Some(bytes);
+        self
     }
 
     /// Sets [`history_bytes`](Self::history_bytes).
@@ -249,6 +264,7 @@ mod tests {
         let seconds = Duration::from_secs;
         let rule = TopicRetention::of("a".parse().unwrap()).max_events(1);
         let config = Config::default()
+            .memory_bytes(10)
             .history_bytes(1)
             .history_events(2)
             .history_age(seconds(3))
@@ -259,6 +275,7 @@ mod tests {
             .dedup(seconds(6), 7)
             .remember_publishers(seconds(8), 9);
         let expected = Config {
+            memory_bytes: Some(10),
             history_bytes: 1,
             history_events: 2,
             history_age: Some(seconds(3)),
@@ -288,5 +305,9 @@ mod tests {
         let most = 64 << 20;
         assert!(check(1, 1) && check(most, usize::MAX));
         assert!(!check(0, 1) && !check(1, 0) && !check(most + 1, 1));
+        let memory = |bytes| Config::default().memory_bytes(bytes).check();
+        assert!(memory(16 << 20).is_ok());
+        let error = memory((16 << 20) - 1).unwrap_err();
+        assert_eq!(error.name, "memory_bytes");
     }
 }

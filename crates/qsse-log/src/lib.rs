@@ -40,6 +40,7 @@
 
 mod append;
 mod backpressure;
+mod budget;
 mod config;
 mod contained;
 mod dedup;
@@ -69,6 +70,7 @@ mod topics;
 mod waiters;
 
 pub use append::Appender;
+pub use budget::{Budget, Charge, OverBudget};
 pub use config::{Acknowledge, Config, TopicRetention};
 pub use encoding::Encoding;
 pub use error::{AppendError, StartError};

@@ -7,6 +7,7 @@ use qsse_proto::{Epoch, EventId};
 use qsse_topic::{Filter, Pattern, Topic, TopicRef};
 
 use crate::append::Appender;
+use crate::budget::Budget;
 use crate::config::Config;
 use crate::contained::{contained, contained_now};
 use crate::error::{AppendError, StartError};
@@ -80,6 +81,12 @@ impl Log {
     /// Declares a topic: [`topics_matching`](Self::topics_matching) lists it even without events.
     pub fn declare(&self, topic: TopicRef<'_>) {
         self.shared.state.lock().topics.pin(topic);
+    }
+
+    /// Returns the budget of all memory that is counted, with the limit
+    /// [`memory_bytes`](Config::memory_bytes). Charge it with what else the process holds.
+    pub fn budget(&self) -> &Budget {
+        &self.shared.budget
     }
 
     /// Returns the configuration.

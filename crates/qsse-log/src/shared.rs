@@ -8,6 +8,7 @@ use qsse_topic::Filter;
 use tokio::sync::Notify;
 
 use crate::backpressure::Backpressure;
+use crate::budget::Budget;
 use crate::config::{Acknowledge, Config};
 use crate::contained::contained_now;
 use crate::lineage::Lineage;
@@ -21,6 +22,8 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct Shared {
     pub(crate) lineage: Lineage,
     pub(crate) config: Config,
+    /// Everything that is counted.
+    pub(crate) budget: Budget,
     /// The last event whose append is complete.
     pub(crate) visible: AtomicU64,
     pub(crate) state: Mutex<State>,
@@ -42,6 +45,7 @@ impl Shared {
         Self {
             lineage,
             config,
+            budget: state.budget.clone(),
             visible: AtomicU64::new(state.head),
             state: Mutex::new(state),
             storage,

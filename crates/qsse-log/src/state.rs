@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use qsse_topic::{Topic, TopicRef};
 
+use crate::budget::{Budget, Charge};
 use crate::config::{Acknowledge, Config};
 use crate::dedup::Dedup;
 use crate::error::AppendError;
@@ -51,6 +52,10 @@ pub(crate) struct State {
     pub(crate) stalled: Option<Duration>,
     /// Whether the log is closed: nothing may be appended.
     pub(crate) closed: bool,
+    /// Everything that is counted.
+    pub(crate) budget: Budget,
+    /// The history, the table of topics and what waits to be stored.
+    charge: Charge,
 }
 
 /// When each unanswered call of the storage began, apart from the group that is being written.
@@ -63,6 +68,7 @@ pub(crate) struct Unanswered {
 impl State {
     /// Creates the state of an empty log.
     pub(crate) fn new(topics: Topics, config: &Config) -> Self {
+        let budget = Budget::new(config.memory_bytes.unwrap_or(usize::MAX));
         Self {
             head: 0,
             wall: Wall::default(),
@@ -80,6 +86,8 @@ impl State {
             unanswered: Unanswered::default(),
             stalled: None,
             closed: false,
+            charge: budget.charge(0),
+            budget,
         }
     }
 
@@ -140,6 +148,14 @@ impl State {
             }
         }
         history.trim(config, age, topics);
+        drop(writer);
+        self.count();
+    }
+
+    /// Counts what this holds.
+    fn count(&mut self) {
+        let history = self.history.bytes() + self.topics.index_bytes();
+        self.charge.resize(history + self.pending.bytes());
     }
 
     /// Checks whether events may be appended for the storage.
@@ -204,6 +220,7 @@ impl State {
         feeds.sweep(now.monotonic, config);
         dedup.trim(now.monotonic, config);
         publishers.trim(now.monotonic, config);
+        self.count();
         self.wall.take_set_back()
     }
 

@@ -761,3 +761,21 @@ fn topics_that_a_rule_has_emptied_are_nobody_elses() {
         .unwrap();
     assert_eq!(quiet.outcome(), Outcome::Gap, "what was let go of is told");
 }
+
+#[test]
+fn what_the_log_holds_counts_in_its_budget() {
+    let log = Log::new(Epoch::new(1), Config::default().memory_bytes(1 << 30));
+    assert_eq!((log.budget().used(), log.budget().limit()), (0, 1 << 30));
+    let topic = || "a".try_into().unwrap();
+    for _ in 0..100 {
+        let event = NewEvent::new(topic(), &[7; 1_000]);
+        log.append(Now::default(), event).unwrap();
+    }
+    let history = log.stats().history_bytes;
+    assert!(history > 100_000);
+    assert_eq!(log.budget().used(), history);
+    let other = log.budget().charge(500);
+    assert_eq!(log.budget().used(), history + 500);
+    drop((other, log.clone()));
+    assert_eq!(log.budget().used(), history);
+}
