@@ -2,4 +2,3 @@
 
 pub(crate) mod access;
 pub(crate) mod http;
-pub(crate) mod tokens;

@@ -23,7 +23,6 @@ mod table;
 pub(crate) use apply::{client_config, server_config};
 pub(crate) use flags::flags;
 pub(crate) use load::load;
-pub(crate) use nearest::nearest;
 pub(crate) use table::TABLE;
 
 /// The users of a setting, which decide which commands have its flag.

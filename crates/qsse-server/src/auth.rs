@@ -26,6 +26,24 @@ pub struct Credentials<'a> {
     pub certificates: &'a [CertificateDer<'static>],
 }
 
+impl<'a> Credentials<'a> {
+    /// Makes credentials without certificates, to test an [`Authenticator`] with.
+    pub fn new(token: Option<&'a str>, address: SocketAddr) -> Self {
+        Self {
+            token,
+            address,
+            certificates: &[],
+        }
+    }
+
+    /// Sets the certificate chain.
+    #[must_use]
+    pub fn with_certificates(mut self, chain: &'a [CertificateDer<'static>]) -> Self {
+        self.certificates = chain;
+        self
+    }
+}
+
 /// Turns credentials into a principal.
 ///
 /// A closure is enough for tokens:

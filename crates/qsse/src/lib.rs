@@ -31,6 +31,7 @@
 //! |---|---|---|
 //! | [`client`] | `qsse-client` | connects, subscribes, publishes (feature `client`) |
 //! | `server` | `qsse-server` | an embeddable server (feature `server`) |
+//! | `auth` | `qsse-auth` | ready-made authenticators (feature `auth`) |
 //! | [`topic`] | `qsse-topic` | topics, patterns and the matcher; also without the rest |
 //! | [`proto`] | `qsse-proto` | events, ids and the frames of `qsse/1` |
 //!
@@ -44,6 +45,7 @@
 //! |---|---|---|
 //! | `client` | yes | [`Client`] and the module [`client`] |
 //! | `server` | no | `Server` and the module `server` |
+//! | `auth` | no | the module `auth`: tokens files and more; includes `server` |
 //! | `json` | no | `publish_json`, `Event::json` |
 //! | `prometheus` | no | `Server::metrics_text` |
 //! | `store` | no | `Server::bind(..).store(dir)`: the log in a directory; needs `server` |
@@ -59,6 +61,8 @@
     reason = "the outputs belong to the program, and printing panics where nobody reads"
 )]
 
+#[cfg(feature = "auth")]
+pub use qsse_auth as auth;
 #[cfg(feature = "client")]
 pub use qsse_client as client;
 pub use qsse_proto as proto;

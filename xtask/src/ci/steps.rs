@@ -119,6 +119,8 @@ fn features() -> Result<()> {
         "qsse-client --all-features",
         "qsse-server --no-default-features --features ring",
         "qsse-server --all-features",
+        "qsse-auth --no-default-features --features ring",
+        "qsse-auth --all-features",
         "qsse-log --all-features",
         "qsse-store --all-features",
         "qsse --no-default-features",

@@ -20,8 +20,13 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["qsse-proto", "qsse-topic", "qsse-transport"],
     ),
     (
+        "qsse-auth",
+        &["qsse-server", "qsse-topic", "qsse-transport"],
+    ),
+    (
         "qsse",
         &[
+            "qsse-auth",
             "qsse-client",
             "qsse-proto",
             "qsse-server",
@@ -32,6 +37,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "qsse-cli",
         &[
+            "qsse-auth",
             "qsse-client",
             "qsse-proto",
             "qsse-server",

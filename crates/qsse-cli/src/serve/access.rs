@@ -5,12 +5,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use async_trait::async_trait;
-use qsse_server::{
-    Action, Authenticator, Authorizer, Credentials, Denied, Principal, Scope, ServerBuilder,
-};
-use qsse_topic::PatternRef;
+use qsse_auth::{AnyOf, Reloadable, Tokens};
+use qsse_server::{Authenticator, ByGrants, Credentials, Denied, Grants, Principal, ServerBuilder};
 
-use super::tokens::{self, Tokens};
 use crate::exit::usage;
 use crate::settings::Settings;
 use crate::text;
@@ -37,7 +34,7 @@ impl Access {
             ))),
             (true, false) => {
                 let path = PathBuf::from(settings.text("tokens"));
-                let tokens = tokens::read(&path)?;
+                let tokens = Tokens::read(&path).map_err(|error| usage(error.to_string()))?;
                 Ok(Self::Tokens(path, tokens))
             }
             (false, true) => Ok(Self::Open),
@@ -72,54 +69,37 @@ impl Access {
 
     /// Applies the access to a server.
     pub(crate) fn guard(self, builder: ServerBuilder) -> ServerBuilder {
+        let authenticator = Reloadable::new(self.authenticator());
+        builder.authenticator(authenticator).authorizer(ByGrants)
+    }
+
+    /// Returns what decides who clients are and, by their grants, what they may do.
+    pub(crate) fn authenticator(self) -> AnyOf {
         match self {
-            Self::Local => builder.authenticator(Anybody).authorizer(LocalPublishers),
-            Self::Open => builder.authenticator(Anybody).authorizer(Everybody),
-            Self::Tokens(_, tokens) => builder.authenticator(tokens.clone()).authorizer(tokens),
+            Self::Local => AnyOf::new().or(Anybody {
+                may_publish: |address| address.ip().to_canonical().is_loopback(),
+            }),
+            Self::Open => AnyOf::new().or(Anybody {
+                may_publish: |_| true,
+            }),
+            Self::Tokens(_, tokens) => AnyOf::new().or(tokens),
         }
     }
 }
 
-/// Accepts everyone as anonymous, whatever their token is.
-struct Anybody;
+/// Accepts everyone as anonymous, whatever their token is. Everyone may subscribe.
+struct Anybody {
+    /// Who may publish.
+    may_publish: fn(SocketAddr) -> bool,
+}
 
 #[async_trait]
 impl Authenticator for Anybody {
-    async fn authenticate(&self, _: Credentials<'_>) -> Result<Principal, Denied> {
-        Ok(Principal::anonymous())
-    }
-}
-
-/// Everyone may subscribe; clients on this machine may publish.
-struct LocalPublishers;
-
-#[async_trait]
-impl Authorizer for LocalPublishers {
-    fn scope(&self) -> Scope {
-        Scope::Patterns
-    }
-
-    async fn authorize(&self, principal: &Principal, action: Action, _: PatternRef<'_>) -> bool {
-        match action {
-            Action::Subscribe => true,
-            Action::Publish => principal
-                .address()
-                .is_some_and(|address| address.ip().to_canonical().is_loopback()),
-            _ => false,
+    async fn authenticate(&self, credentials: Credentials<'_>) -> Result<Principal, Denied> {
+        let mut grants = Grants::everything();
+        if !(self.may_publish)(credentials.address) {
+            grants = grants.without_publish();
         }
-    }
-}
-
-/// Everyone may do anything.
-struct Everybody;
-
-#[async_trait]
-impl Authorizer for Everybody {
-    fn scope(&self) -> Scope {
-        Scope::Patterns
-    }
-
-    async fn authorize(&self, _: &Principal, _: Action, _: PatternRef<'_>) -> bool {
-        true
+        Ok(Principal::anonymous().with_grants(grants))
     }
 }

@@ -8,7 +8,8 @@ use anyhow::Result;
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 
-use super::{Setting, Settings, Shape, Source, TABLE, Value, apply, nearest};
+use super::nearest::nearest;
+use super::{Setting, Settings, Shape, Source, TABLE, Value, apply};
 use crate::exit::usage;
 
 /// The largest configuration file that is read.

@@ -60,6 +60,13 @@ impl Grants {
         self
     }
 
+    /// Allows to publish nowhere.
+    #[must_use]
+    pub fn without_publish(mut self) -> Self {
+        self.publish = None;
+        self
+    }
+
     /// Returns the filter that an action is limited to; `None` allows nothing.
     pub fn filter(&self, action: Action) -> Option<&Filter> {
         match action {

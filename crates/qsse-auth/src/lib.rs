@@ -1,0 +1,57 @@
+//! Ready-made authenticators for a server of `qsse-server`.
+//!
+//! Each decides who a client is and, by the [`Grants`](qsse_server::Grants) of its principal, what
+//! it may do. So a server needs nothing besides one of them and
+//! [`ByGrants`](qsse_server::ByGrants):
+//!
+//! ```
+//! use qsse_auth::Tokens;
+//! use qsse_server::{ByGrants, Server};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let tokens = Tokens::parse(
+//!     r#"
+//!     [[token]]
+//!     name = "driver 7"
+//!     token = "7Qw0cJ1vTqMZ5m2rYxN4kA"
+//!     subscribe = ["ride.*"]
+//!     publish = ["ride.7.*"]
+//!     "#,
+//! )?;
+//! let server = Server::bind("127.0.0.1:0").authenticator(tokens).authorizer(ByGrants).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - [`Tokens`]: a file that lists tokens, as they are or as hashes, and client certificates.
+//! - [`AnyOf`]: several authenticators, of which one has to accept.
+//! - [`Reloadable`]: an authenticator that can be replaced while the server runs.
+//!
+//! # Features
+//!
+//! | feature | default | gives |
+//! |---|---|---|
+//! | `aws-lc-rs` | yes | the aws-lc-rs crypto provider; used when both are on |
+//! | `ring` | no | the ring crypto provider |
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the outputs belong to the program, and printing panics where nobody reads"
+)]
+
+mod any_of;
+mod error;
+pub mod files;
+mod permissions;
+mod reloadable;
+mod tokens;
+
+pub use any_of::AnyOf;
+pub use error::SetupError;
+pub use reloadable::Reloadable;
+pub use tokens::{MIN_TOKEN_BYTES, Tokens};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

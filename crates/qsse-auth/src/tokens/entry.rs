@@ -1,0 +1,26 @@
+//! [`Entry`]: what a tokens file says of one token.
+
+use std::collections::HashMap;
+use std::time::SystemTime;
+
+use sha2::{Digest, Sha256};
+
+use crate::permissions::Rights;
+
+/// The entries of a file, by the SHA-256 of their tokens.
+pub(super) type Entries = HashMap<[u8; 32], Entry>;
+
+/// One token.
+pub(super) struct Entry {
+    /// The name for logs, where the token must not appear.
+    pub(super) shown: String,
+    /// The name in the file. Without it, the keys of its publishes belong to the token.
+    pub(super) name: Option<String>,
+    pub(super) rights: Rights,
+    pub(super) expires: Option<SystemTime>,
+}
+
+/// Returns what a token is found by.
+pub(super) fn digest(token: &str) -> [u8; 32] {
+    Sha256::digest(token).into()
+}
