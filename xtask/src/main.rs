@@ -9,6 +9,7 @@ mod bench;
 mod check;
 mod ci;
 mod command;
+mod deny;
 mod docs;
 mod examples;
 mod interleave;
@@ -42,6 +43,8 @@ enum Task {
     Ci(ci::Args),
     /// Check the project's own rules: layers, rings, files, manifests, clauses, links, licences
     Tidy(tidy::Args),
+    /// Check the dependencies with cargo-deny: advisories, licences, sources
+    Deny(deny::Args),
     /// Write the lists of the public API in docs/api, or check that they are up to date
     Api(api::Args),
     /// Write the generated documents, or check that they are up to date
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
         Task::Check(args) => check::run(&args),
         Task::Ci(args) => ci::run(&args),
         Task::Tidy(args) => tidy::run(&args),
+        Task::Deny(args) => deny::run(&args),
         Task::Docs(args) => docs::run(&args),
         Task::Examples(args) => examples::run(&args),
         Task::Bench(args) => bench::run(&args),

@@ -9,7 +9,7 @@ use super::package;
 use crate::{
     api, artifacts,
     command::{Shown, cargo},
-    docs, examples, interleave, interop, mutants, no_std, sim, soak, tidy,
+    deny, docs, examples, interleave, interop, mutants, no_std, sim, soak, tidy,
 };
 
 /// One step.
@@ -26,6 +26,11 @@ pub(super) static STEPS: &[Step] = &[
         "tidy",
         "the project's own rules, and the tests of xtask",
         tidy,
+    ),
+    step(
+        "deny",
+        "dependencies: advisories, licences, sources, if cargo-deny is installed",
+        run_deny,
     ),
     step("api", "the lists of the public API are up to date", run_api),
     step(
@@ -87,6 +92,10 @@ fn fmt() -> Result<()> {
 fn tidy() -> Result<()> {
     cargo("test --quiet --package xtask").run()?;
     tidy::run(&tidy::Args::default())
+}
+
+fn run_deny() -> Result<()> {
+    deny::run(&deny::Args {})
 }
 
 fn run_api() -> Result<()> {
