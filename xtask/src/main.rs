@@ -5,6 +5,7 @@
 
 mod api;
 mod artifacts;
+mod attack;
 mod bench;
 mod check;
 mod ci;
@@ -56,6 +57,8 @@ enum Task {
     Bench(bench::Args),
     /// Measure the matcher against other matchers, on the same data (half an hour)
     Matcher(matcher::Args),
+    /// Abuse a server as hostile clients would, beside honest ones (minutes; `attack --help`)
+    Attack(attack::Args),
     /// Kill a server under load again and again; nothing acknowledged may be lost (minutes)
     Crash(soak::Args),
     /// Restart a server with 2,000 clients; all have to resume, spread out (two minutes)
@@ -90,6 +93,7 @@ fn main() -> ExitCode {
         Task::Deny(args) => deny::run(&args),
         Task::Docs(args) => docs::run(&args),
         Task::Examples(args) => examples::run(&args),
+        Task::Attack(args) => attack::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Matcher(args) => matcher::run(&args),
         Task::Crash(args) => soak::run("crash", &args),

@@ -14,9 +14,9 @@ use anyhow::{Result, bail, ensure};
 use qsse_testing::rng::Rng;
 
 use crate::bench::Figures;
-use crate::server::Program;
 use judge::Judge;
 use load::Load;
+use qsse_testing::process::Program;
 use setup::{Acknowledge, until};
 
 /// Arguments of `crash`.

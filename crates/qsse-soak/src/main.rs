@@ -10,7 +10,6 @@ mod crash;
 mod replay;
 mod restart;
 mod retried;
-mod server;
 mod stalled;
 mod synced;
 

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use qsse_client::{Client, Config, Item, PublishError, StateStream, Subscription, TransportConfig};
 use tokio::task::JoinSet;
 
-use crate::server::Program;
+use qsse_testing::process::Program;
 
 /// Arguments of `restart`.
 #[derive(clap::Args)]

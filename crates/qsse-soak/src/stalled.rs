@@ -13,7 +13,7 @@ use qsse_client::{Client, Config, ServerUrl, Subscription, TransportConfig};
 use tokio::task::JoinSet;
 
 use crate::bench::EVENT_BYTES;
-use crate::server::{Program, Running};
+use qsse_testing::process::{Program, Running};
 use replaying::GUARD;
 
 /// Arguments of `stalled`.

@@ -33,6 +33,7 @@
 //! - [`endpoints`]: qsse endpoints on that network.
 //! - [`figures`]: a metrics recorder that a test can read.
 //! - [`fixtures`]: a certificate with its key, TLS settings made of them, seeds.
+//! - [`process`]: the program `qsse serve` as a process of its own.
 //! - [`rng`]: the generator behind it all, for tests that need random choices of their own.
 //! - [`transcript`]: conversations of the Go library's client and server, recorded, to be replayed.
 
@@ -40,6 +41,7 @@ pub mod endpoints;
 pub mod figures;
 pub mod fixtures;
 pub mod net;
+pub mod process;
 pub mod rng;
 pub mod transcript;
 

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::package;
 use crate::{
-    api, artifacts,
+    api, artifacts, attack,
     command::{Shown, cargo},
     deny, docs, examples, interleave, interop, mutants, no_std, sim, soak, tidy,
 };
@@ -68,6 +68,11 @@ pub(super) static STEPS: &[Step] = &[
         "crash",
         "nothing acknowledged is lost when the server is killed",
         run_crash,
+    ),
+    step(
+        "attack",
+        "honest clients are served while a server is abused",
+        run_attack,
     ),
     step(
         "mutants",
@@ -206,6 +211,14 @@ fn run_interleave() -> Result<()> {
 
 fn run_crash() -> Result<()> {
     soak::run_as_test("crash", &soak::Args::of(&["--cycles", "5"]))
+}
+
+/// The attacks that the server withstands in a debug build.
+const WITHSTOOD: [&str; 6] = ["filters", "topics", "starts", "silent", "churn", "tokens"];
+
+fn run_attack() -> Result<()> {
+    let arguments: Vec<_> = ["--short"].into_iter().chain(WITHSTOOD).collect();
+    attack::run_as_test(&attack::Args::of(&arguments))
 }
 
 fn run_interop() -> Result<()> {

@@ -49,6 +49,15 @@ const LAYERS: &[(&str, &[&str])] = &[
         "qsse-testing",
         &["qsse-proto", "qsse-topic", "qsse-transport"],
     ),
+    (
+        "qsse-attack",
+        &[
+            "qsse-client",
+            "qsse-proto",
+            "qsse-testing",
+            "qsse-transport",
+        ],
+    ),
     ("qsse-sim", TOOL),
     ("qsse-interop", TOOL),
     ("qsse-soak", TOOL),
@@ -87,7 +96,8 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
     ),
     (
         "quinn-proto",
-        QUIC,
+        // The attacks break handshakes off, which no QUIC library does for its users.
+        &["qsse-transport", "qsse-testing", "qsse-attack"],
         "only qsse-transport knows which QUIC there is",
     ),
     ("socket2", QUIC, "sockets are qsse-transport's"),

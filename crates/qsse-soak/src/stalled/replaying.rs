@@ -11,7 +11,7 @@ use qsse_client::{Client, ServerUrl, Start, Subscription};
 use tokio::task::JoinSet;
 
 use crate::bench::EVENT_BYTES;
-use crate::server::Program;
+use qsse_testing::process::Program;
 
 /// The deadline of everything that is waited for: nothing takes this long unless something is
 /// wrong.
