@@ -239,8 +239,8 @@ impl Storage for Disk {
         self.ask(read).await
     }
 
-    fn topics(&self, filter: &Filter) -> Vec<Topic> {
-        self.reader.topics_matching(filter)
+    fn topics(&self, filter: &Filter, limit: usize) -> Vec<Topic> {
+        self.reader.topics_matching(filter, limit)
     }
 
     fn floor(&self, filter: &Filter, above: u64) -> u64 {

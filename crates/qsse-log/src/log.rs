@@ -187,22 +187,30 @@ impl Log {
 
     /// Returns the topics that match `pattern` and are declared or have a stored event, in order.
     ///
+    /// If there are more than `limit`, it stops there, so that a search costs no more than its
+    /// answer, and returns any `limit` of them.
+    ///
     /// # Errors
     /// The storage panicked.
-    pub fn topics_matching(&self, pattern: &Pattern) -> Result<Vec<Topic>, StorageError> {
+    pub fn topics_matching(
+        &self,
+        pattern: &Pattern,
+        limit: usize,
+    ) -> Result<Vec<Topic>, StorageError> {
         let stored = match &self.shared.storage {
             Some(storage) => {
                 let filter = Filter::from(pattern.clone());
-                contained_now(|| Ok(storage.topics(&filter)))?
+                contained_now(|| Ok(storage.topics(&filter, limit)))?
             }
             None => Vec::new(),
         };
         let state = self.shared.state.lock();
-        let mut topics = state.topics.matching(pattern.as_pattern_ref());
+        let mut topics = state.topics.matching(pattern.as_pattern_ref(), limit);
         drop(state);
         topics.extend(stored);
         topics.sort_unstable();
         topics.dedup();
+        topics.truncate(limit);
         Ok(topics)
     }
 

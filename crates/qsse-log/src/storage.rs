@@ -55,8 +55,9 @@ pub trait Storage: Send + Sync + 'static {
         budget: usize,
     ) -> Result<StoredEvents, StorageError>;
 
-    /// Returns the topics that match `filter` and have an event here, in order.
-    fn topics(&self, filter: &Filter) -> Vec<Topic>;
+    /// Returns the topics that match `filter` and have an event here, in order. If there are more
+    /// than `limit`, it stops there and returns any `limit` of them.
+    fn topics(&self, filter: &Filter, limit: usize) -> Vec<Topic>;
 
     /// Returns the newest removed event that matches `filter` if it is above `above`, and otherwise
     /// any seq that is not.

@@ -108,13 +108,15 @@ impl Topics {
         }
     }
 
-    /// Returns the topics that match `pattern` and are pinned or have an event, sorted.
-    pub(crate) fn matching(&self, pattern: PatternRef<'_>) -> Vec<Topic> {
+    /// Returns the topics that match `pattern` and are pinned or have an event, sorted. If there
+    /// are more than `limit`, it stops there.
+    pub(crate) fn matching(&self, pattern: PatternRef<'_>, limit: usize) -> Vec<Topic> {
         let live = |id: u32| {
             let entry = self.entries[id as usize].as_ref();
             entry.is_some_and(|entry| entry.pinned || !entry.seqs.is_empty())
         };
         let matches = self.by_name.matching(pattern).filter(|(_, id)| live(**id));
+        let matches = matches.take(limit);
         let mut topics: Vec<Topic> = matches.map(|(topic, _)| topic.clone()).collect();
         topics.sort_unstable();
         topics
@@ -288,7 +290,7 @@ mod tests {
         topics.add_event(kept, 1, 10);
         let all = qsse_topic::Pattern::new("*").unwrap();
         let names = |topics: &Topics| {
-            let matching = topics.matching((&all).into());
+            let matching = topics.matching((&all).into(), usize::MAX);
             matching
                 .iter()
                 .map(|topic| topic.as_str().to_owned())

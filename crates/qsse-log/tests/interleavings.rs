@@ -199,7 +199,7 @@ impl Storage for Fake {
         Ok(stored)
     }
 
-    fn topics(&self, _: &Filter) -> Vec<Topic> {
+    fn topics(&self, _: &Filter, _: usize) -> Vec<Topic> {
         Vec::new()
     }
 

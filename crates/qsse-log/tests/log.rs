@@ -589,7 +589,9 @@ fn topics_are_known_by_declaration_or_by_a_kept_event() {
     log.declare(TopicRef::new("declared").unwrap());
     publish(&log, "gone", b"");
     publish(&log, "kept", b"");
-    let names = log.topics_matching(&Pattern::new("*").unwrap()).unwrap();
+    let names = log
+        .topics_matching(&Pattern::new("*").unwrap(), usize::MAX)
+        .unwrap();
     assert_eq!(
         names.iter().map(|name| name.as_str()).collect::<Vec<_>>(),
         ["declared", "kept"]

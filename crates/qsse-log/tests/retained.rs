@@ -356,7 +356,9 @@ async fn topics_are_known_as_long_as_an_event_is_kept() {
         publish(&log, 1, topic).await;
     }
     let known = || {
-        let topics = log.topics_matching(&"*".parse().unwrap()).unwrap();
+        let topics = log
+            .topics_matching(&"*".parse().unwrap(), usize::MAX)
+            .unwrap();
         topics.iter().map(Topic::to_string).collect::<Vec<_>>()
     };
     assert_eq!(known(), ["a", "b"]);
@@ -365,7 +367,9 @@ async fn topics_are_known_as_long_as_an_event_is_kept() {
     // Only the store knows the events from before the start.
     log.close().await.unwrap();
     let log = open(&io, &kept, &Config::default());
-    let topics = log.topics_matching(&"*".parse().unwrap()).unwrap();
+    let topics = log
+        .topics_matching(&"*".parse().unwrap(), usize::MAX)
+        .unwrap();
     assert_eq!(topics.iter().map(Topic::as_str).collect::<Vec<_>>(), ["b"]);
     log.health().unwrap();
 }

@@ -135,13 +135,14 @@ impl Storage for Fake {
         Ok(stored)
     }
 
-    fn topics(&self, filter: &Filter) -> Vec<Topic> {
+    fn topics(&self, filter: &Filter, limit: usize) -> Vec<Topic> {
         let kept = self.kept.lock().unwrap();
         let topics = kept.iter().flat_map(|batch| batch.iter());
         let names = topics.map(|event| event.topic().parse::<Topic>().unwrap());
         let mut names: Vec<_> = names.filter(|topic| filter.matches(topic)).collect();
         names.sort_unstable();
         names.dedup();
+        names.truncate(limit);
         names
     }
 
@@ -536,7 +537,9 @@ async fn topics_that_only_the_storage_has_are_reached_by_patterns() {
         publish(&log, topic).await.unwrap();
     }
     let matching = |pattern: &str| {
-        let topics = log.topics_matching(&pattern.parse().unwrap()).unwrap();
+        let topics = log
+            .topics_matching(&pattern.parse().unwrap(), usize::MAX)
+            .unwrap();
         topics.iter().map(Topic::to_string).collect::<Vec<_>>()
     };
     assert_eq!(matching("*"), ["a.new", "a.old", "b"]);

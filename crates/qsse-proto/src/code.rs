@@ -92,6 +92,8 @@ codes! {
     OUTCOME_UNKNOWN = 32, "outcome unknown";
     /// The server cannot store events now: its disk is full, or its store has failed.
     STORE_UNAVAILABLE = 33, "store unavailable";
+    /// A frame was begun and did not arrive completely in time.
+    FRAME_TIMEOUT = 34, "frame timeout";
 }
 
 impl Code {
@@ -114,6 +116,7 @@ impl Code {
                 | Self::LAGGED
                 | Self::HELLO_TIMEOUT
                 | Self::RATE_LIMITED
+                | Self::FRAME_TIMEOUT
         )
     }
 }

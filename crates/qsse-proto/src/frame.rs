@@ -14,7 +14,7 @@ mod decoder;
 
 use bytes::{Bytes, BytesMut};
 
-pub use decoder::Decoder;
+pub use decoder::{Decoder, Unfinished};
 
 pub(crate) use body::{decode, encode};
 pub(crate) use decoder::length;

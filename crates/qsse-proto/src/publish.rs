@@ -6,6 +6,7 @@
 
 mod acknowledged;
 mod acknowledged_epoch;
+mod head;
 mod key;
 mod open_publisher;
 mod publish_refused;
@@ -18,6 +19,7 @@ use bytes::Bytes;
 
 pub use acknowledged::Acknowledged;
 pub use acknowledged_epoch::AcknowledgedEpoch;
+pub use head::PublishHead;
 pub use key::{Key, KeyError, Retry};
 pub use open_publisher::{KeyScope, OpenPublisher, PublisherId, Tried};
 pub use publish_refused::PublishRefused;

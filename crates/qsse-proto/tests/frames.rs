@@ -108,14 +108,55 @@ fn a_large_frame_in_small_pieces_is_linear() {
 }
 
 #[test]
-fn a_length_alone_reserves_no_more_than_64_kib() {
+fn a_length_alone_reserves_no_more_than_4_kib() {
     let max = limits::event_frame_bytes(limits::EVENT_BYTES);
     let bytes = frame(0x31, vec![7; max - 1]).encode();
     let mut decoder = Decoder::new(max);
     decoder.push(bytes.slice(..10));
     assert_eq!(decoder.next(), Ok(None));
     let reserved = decoder.effort().1;
-    assert!((65_536..66_000).contains(&reserved), "{reserved}");
+    assert!((4_096..4_200).contains(&reserved), "{reserved}");
+    // Later no more than twice of what has arrived.
+    decoder.push(bytes.slice(10..60_000));
+    assert_eq!(decoder.next(), Ok(None));
+    assert!(decoder.effort().1 <= 120_000);
+}
+
+#[test]
+fn the_beginning_of_a_frame_is_shown_and_its_rest_can_be_skipped() {
+    let bytes = [
+        frame(0x31, vec![7; 90_000]).encode(),
+        frame(0x31, "next").encode(),
+    ]
+    .concat();
+    let bytes = Bytes::from(bytes);
+    let mut decoder = Decoder::new(100_000);
+    decoder.push(bytes.slice(..4));
+    assert_eq!(decoder.next(), Ok(None));
+    assert_eq!((decoder.unfinished(), decoder.stored()), (None, 4));
+    decoder.push(bytes.slice(4..5_005));
+    assert_eq!(decoder.next(), Ok(None));
+    let unfinished = decoder.unfinished().unwrap();
+    assert_eq!((unfinished.kind, unfinished.body_bytes), (0x31, 90_000));
+    assert_eq!(unfinished.body, &[7; 5_000]);
+
+    decoder.skip_unfinished();
+    assert_eq!((decoder.unfinished(), decoder.stored()), (None, 0));
+    assert!(
+        !decoder.is_empty(),
+        "a stream that ends here ends in a frame"
+    );
+    decoder.push(bytes.slice(5_005..50_000));
+    assert_eq!(decoder.next(), Ok(None));
+    assert_eq!(decoder.effort().1, 0, "nothing of it is stored");
+    decoder.push(bytes.slice(50_000..));
+    assert_eq!(decoder.next(), Ok(Some(frame(0x31, "next"))));
+    assert!(decoder.is_empty());
+    decoder.skip_unfinished();
+    assert!(
+        decoder.is_empty(),
+        "between frames there is nothing to skip"
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Which topics one principal may read or write: the authorizer's answers, cached per connection.
 
 use std::collections::HashMap;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -134,6 +134,33 @@ impl Access {
         let principal = self.principal();
         self.ask(&principal, Action::Subscribe, pattern.as_pattern_ref())
             .await
+    }
+
+    /// Returns whether the principal may do this on everything that a pattern matches. An
+    /// authorizer that knows only names cannot allow that for a wildcard.
+    pub(crate) async fn allows_all_of(&self, action: Action, pattern: &Pattern) -> Answer {
+        if !pattern.is_exact() && !self.knows_patterns() {
+            return Answer::No;
+        }
+        let principal = self.principal();
+        self.ask(&principal, action, pattern.as_pattern_ref()).await
+    }
+
+    /// Returns whether the authorizer can answer for a whole pattern.
+    pub(crate) fn knows_patterns(&self) -> bool {
+        self.shared.authorizer.scope() == Scope::Patterns
+    }
+
+    /// Returns whether there may be a topic that `pattern` matches on which the principal may do
+    /// this.
+    pub(crate) fn could_allow(&self, action: Action, pattern: &Pattern) -> bool {
+        let principal = self.principal();
+        let could = AssertUnwindSafe(|| {
+            let authorizer = &self.shared.authorizer;
+            authorizer.could_allow(&principal, action, pattern.as_pattern_ref())
+        });
+        // The questions that follow report a panic.
+        catch_unwind(could).unwrap_or(true)
     }
 
     /// Returns whether the principal may do this on a topic. Each topic is asked about once, and

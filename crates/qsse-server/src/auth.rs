@@ -110,6 +110,16 @@ pub trait Authorizer: Send + Sync + 'static {
         action: Action,
         resource: PatternRef<'_>,
     ) -> bool;
+
+    /// Returns whether `principal` may do `action` on anything at all that `pattern` matches.
+    ///
+    /// The server asks this before it looks for the topics of a pattern, so that a search costs
+    /// nothing for those who may do nothing there. It must answer at once. Answer `true` if that is
+    /// not known without asking elsewhere, which is the default: then each topic is asked about.
+    fn could_allow(&self, principal: &Principal, action: Action, pattern: PatternRef<'_>) -> bool {
+        let _ = (principal, action, pattern);
+        true
+    }
 }
 
 /// Accepts every client, as a server without an authenticator does.
@@ -140,6 +150,11 @@ impl Authorizer for ByGrants {
         who.grants()
             .is_some_and(|grants| grants.allow(action, resource))
     }
+
+    fn could_allow(&self, who: &Principal, action: Action, pattern: PatternRef<'_>) -> bool {
+        who.grants()
+            .is_some_and(|grants| grants.allow_some(action, pattern))
+    }
 }
 
 /// Decides as a server without an authorizer does: by grants, and who has none may only subscribe.
@@ -154,6 +169,13 @@ impl Authorizer for ByGrantsOrSubscribe {
     async fn authorize(&self, who: &Principal, action: Action, resource: PatternRef<'_>) -> bool {
         match who.grants() {
             Some(grants) => grants.allow(action, resource),
+            None => action == Action::Subscribe,
+        }
+    }
+
+    fn could_allow(&self, who: &Principal, action: Action, pattern: PatternRef<'_>) -> bool {
+        match who.grants() {
+            Some(grants) => grants.allow_some(action, pattern),
             None => action == Action::Subscribe,
         }
     }
@@ -192,5 +214,9 @@ impl<F: Fn(&str, &str) -> bool + Send + Sync + 'static> Authorizer for NameFn<F>
     ) -> bool {
         action == Action::Subscribe
             && (self.0)(principal.token().unwrap_or_default(), resource.as_str())
+    }
+
+    fn could_allow(&self, _: &Principal, action: Action, _: PatternRef<'_>) -> bool {
+        action == Action::Subscribe
     }
 }

@@ -26,6 +26,7 @@ use crate::server::Server;
 use crate::shards::Shards;
 use crate::shared::Shared;
 use crate::topics::Topics;
+use crate::unfinished::UnfinishedBudget;
 
 mod error;
 
@@ -223,6 +224,7 @@ impl ServerBuilder {
             clock,
             metrics,
             go_warnings: GoWarnings::default(),
+            unfinished: UnfinishedBudget::of_server(&self.config),
             authenticator: self.authenticator.unwrap_or_else(|| Arc::new(AcceptAll)),
             authorizer: self
                 .authorizer

@@ -66,6 +66,26 @@ pub struct Config {
     pub control_burst: u32,
     /// Control frames per second after the burst; faster ones wait. Default 100.
     pub control_rate: u32,
+    /// Most publishes of one connection that are refused in one burst. Default 128: what an honest
+    /// client sends before it notices. At least 1.
+    pub refusal_burst: u32,
+    /// Refused publishes per second after the burst. A client whose publishes are refused more
+    /// often waits for its answers. Default 50: a refusal costs more than an event, and brings
+    /// nobody anything. At least 1. A publish to a pattern that is refused counts once more for
+    /// each 64 topics that were looked at. Refusals that look nothing up do not count: those
+    /// behind a refused publish, and those of a server that ends or cannot store.
+    pub refusal_rate: u32,
+    /// Time for a publish to arrive completely once it has begun, after which its stream is reset.
+    /// Default 30 s, at least 10 ms: a frame whose last byte never comes would take memory for ever.
+    /// An event of 1 MiB needs 300 kbit/s for that.
+    #[serde(with = "qsse_proto::human_duration")]
+    pub frame_timeout: Duration,
+    /// Bytes of all publishes that have begun to arrive and are longer than
+    /// [`stream_receive_window`](TransportConfig#structfield.stream_receive_window). Further ones
+    /// wait, in the windows of their streams. Default 64 MiB. It always has room for one. One
+    /// connection may take at most one of the largest, or its
+    /// [`receive_window`](TransportConfig#structfield.receive_window) if that is more.
+    pub unfinished_bytes: usize,
     /// Most answers about topic names cached per connection. Default 4,096; beyond it, the
     /// authorizer is asked again.
     pub max_decisions: usize,
@@ -98,6 +118,10 @@ impl Default for Config {
             max_publishers: 64,
             control_burst: 512,
             control_rate: 100,
+            refusal_burst: 128,
+            refusal_rate: 50,
+            frame_timeout: Duration::from_secs(30),
+            unfinished_bytes: 64 << 20,
             max_decisions: 4_096,
             drain_timeout: Duration::from_secs(10),
             retry_after: Duration::from_secs(1),
@@ -131,6 +155,10 @@ setters! {
     max_subscriptions: u32,
     max_wildcards: usize,
     max_publishers: u32,
+    refusal_burst: u32,
+    refusal_rate: u32,
+    frame_timeout: Duration,
+    unfinished_bytes: usize,
     drain_timeout: Duration,
     retry_after: Duration,
 }
@@ -155,6 +183,9 @@ impl Config {
             SettingError::duration("heartbeat", self.heartbeat, least..=most),
             SettingError::duration("hello_timeout", self.hello_timeout, least..=most),
             SettingError::duration("auth_timeout", self.auth_timeout, least..=most),
+            SettingError::duration("frame_timeout", self.frame_timeout, least..=most),
+            SettingError::number("refusal_burst", self.refusal_burst.into(), 1..=u64::MAX),
+            SettingError::number("refusal_rate", self.refusal_rate.into(), 1..=u64::MAX),
             SettingError::duration("retry_after", self.retry_after, Duration::ZERO..=day),
             SettingError::number(
                 "max_subscriptions",

@@ -71,6 +71,7 @@ mod subscription;
 #[cfg(feature = "testing")]
 mod testing;
 mod topics;
+mod unfinished;
 mod wake_gated;
 
 pub use async_trait::async_trait;

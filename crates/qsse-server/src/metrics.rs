@@ -1,10 +1,8 @@
 //! The metrics of a server.
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
-use metrics::{Counter, Gauge, Key, Label, Level, Metadata, Recorder, Unit};
+use metrics::{Label, Unit};
 use parking_lot::Mutex;
 use qsse_log::Log;
 use qsse_proto::Code;
@@ -12,6 +10,13 @@ use qsse_topic::{Filter, Topic};
 
 use crate::config::Config;
 use crate::topics::Topics;
+
+mod registry;
+mod unfinished;
+
+use registry::{Counters, Gauges, Registry};
+pub(crate) use registry::{GaugeGuard, SharedRecorder};
+pub(crate) use unfinished::Unfinished;
 
 /// The label of topics beyond the limit.
 const OTHER: &str = "_other";
@@ -34,6 +39,8 @@ pub(crate) struct Metrics {
     pub(crate) received_bytes: Counters,
     pub(crate) published_network: Counters,
     pub(crate) duplicates: Counters,
+    pub(crate) refusals_paced: Counters,
+    pub(crate) unfinished: Unfinished,
     pub(crate) go_connections: Gauges,
     pub(crate) go_unsent_events: Counters,
     history_events: Gauges,
@@ -50,51 +57,6 @@ pub(crate) struct Metrics {
 struct ByTopic {
     events: Counters,
     subscribers: Gauges,
-}
-
-/// One counter, on every recorder.
-#[derive(Clone)]
-pub(crate) struct Counters(Vec<Counter>);
-
-/// One gauge, on every recorder.
-#[derive(Clone)]
-pub(crate) struct Gauges(Vec<Gauge>);
-
-impl Counters {
-    pub(crate) fn add(&self, count: u64) {
-        for counter in &self.0 {
-            let _ = contained(|| counter.increment(count));
-        }
-    }
-}
-
-impl Gauges {
-    pub(crate) fn add(&self, change: f64) {
-        for gauge in &self.0 {
-            let _ = contained(|| gauge.increment(change));
-        }
-    }
-
-    fn set(&self, value: usize) {
-        for gauge in &self.0 {
-            let _ = contained(|| gauge.set(value as f64));
-        }
-    }
-
-    /// Adds one, until the guard is dropped.
-    pub(crate) fn hold(&self) -> GaugeGuard {
-        self.add(1.0);
-        GaugeGuard(vec![self.clone()])
-    }
-}
-
-/// Counts one in some gauges until it is dropped.
-pub(crate) struct GaugeGuard(Vec<Gauges>);
-
-impl Drop for GaugeGuard {
-    fn drop(&mut self) {
-        self.0.iter().for_each(|gauge| gauge.add(-1.0));
-    }
 }
 
 impl Metrics {
@@ -118,6 +80,11 @@ impl Metrics {
             received_bytes: counter("received_bytes", "Bytes of event data published by clients"),
             published_network: counter("published_network", "Events published by clients"),
             duplicates: counter("duplicates", "Repeated publishes, recognised by their key"),
+            refusals_paced: counter(
+                "refusals_paced",
+                "Refused publishes after which the client had to wait",
+            ),
+            unfinished: Unfinished::new(&registry),
             go_connections: gauge("go_connections", "Connections of clients of the Go library"),
             go_unsent_events: counter(
                 "go_unsent_events",
@@ -196,7 +163,7 @@ impl Metrics {
     /// Returns the metrics in Prometheus' text format.
     #[cfg(feature = "prometheus")]
     pub(crate) fn text(&self) -> String {
-        self.registry.prometheus.render()
+        self.registry.render()
     }
 
     fn of_topic(&self, topic: &Topic, topics: &Topics) -> ByTopic {
@@ -232,76 +199,3 @@ impl Metrics {
         by_topic.entry(name.to_owned()).or_insert_with(new).clone()
     }
 }
-
-/// A recorder that is shared.
-pub(crate) type SharedRecorder = Arc<dyn Recorder + Send + Sync>;
-
-/// Where metrics are registered: the given recorder or the process's, and our own, which prints
-/// them.
-struct Registry {
-    prefix: String,
-    given: Option<SharedRecorder>,
-    #[cfg(feature = "prometheus")]
-    recorder: metrics_exporter_prometheus::PrometheusRecorder,
-    #[cfg(feature = "prometheus")]
-    prometheus: metrics_exporter_prometheus::PrometheusHandle,
-}
-
-impl Registry {
-    fn new(config: &Config, given: Option<SharedRecorder>) -> Self {
-        #[cfg(feature = "prometheus")]
-        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
-        Self {
-            prefix: format!("{}_{}_", config.namespace, config.subsystem),
-            given,
-            #[cfg(feature = "prometheus")]
-            prometheus: recorder.handle(),
-            #[cfg(feature = "prometheus")]
-            recorder,
-        }
-    }
-
-    fn counter(&self, name: &str, labels: Vec<Label>, unit: Unit, about: &'static str) -> Counters {
-        let name = format!("{}{name}", self.prefix);
-        let key = Key::from_parts(name.clone(), labels);
-        let register = |recorder: &dyn Recorder| {
-            recorder.describe_counter(name.clone().into(), Some(unit), about.into());
-            recorder.register_counter(&key, &METADATA)
-        };
-        Counters(self.on_each(register, Counter::noop))
-    }
-
-    fn gauge(&self, name: &str, labels: Vec<Label>, unit: Unit, about: &'static str) -> Gauges {
-        let name = format!("{}{name}", self.prefix);
-        let key = Key::from_parts(name.clone(), labels);
-        let register = |recorder: &dyn Recorder| {
-            recorder.describe_gauge(name.clone().into(), Some(unit), about.into());
-            recorder.register_gauge(&key, &METADATA)
-        };
-        Gauges(self.on_each(register, Gauge::noop))
-    }
-
-    fn on_each<T>(&self, register: impl Fn(&dyn Recorder) -> T, none: fn() -> T) -> Vec<T> {
-        let handle = contained(|| match &self.given {
-            Some(recorder) => register(recorder.as_ref()),
-            None => metrics::with_recorder(|recorder| register(recorder)),
-        });
-        let mut handles = vec![handle.unwrap_or_else(none)];
-        #[cfg(feature = "prometheus")]
-        handles.push(register(&self.recorder));
-        handles.shrink_to_fit();
-        handles
-    }
-}
-
-/// Calls a recorder, which is foreign code and called in every task, also while one unwinds. If it
-/// panics, a metric is wrong and nothing else happens.
-fn contained<T>(call: impl FnOnce() -> T) -> Option<T> {
-    let result = catch_unwind(AssertUnwindSafe(call));
-    if result.is_err() {
-        tracing::error!("the metrics recorder panicked: a metric is wrong from now on");
-    }
-    result.ok()
-}
-
-static METADATA: Metadata<'static> = Metadata::new("qsse_server", Level::INFO, None);

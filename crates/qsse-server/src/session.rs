@@ -19,14 +19,19 @@ mod replies;
 pub(crate) mod serve;
 mod subscribing;
 mod subscriptions;
+mod unfinished;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use qsse_proto::{Code, DecodeError};
 use qsse_transport::{Connection, ConnectionError, FrameError};
 
-use crate::access::Access;
+use crate::access::{Access, Answer};
+use crate::auth::{Action, Principal};
+use crate::session::rate_limit::RateLimit;
+use crate::session::unfinished::UnfinishedFrames;
 use crate::shared::Shared;
 
 /// What the tasks of one connection share.
@@ -36,9 +41,34 @@ pub(crate) struct Session {
     pub(crate) access: Access,
     /// When the client was accepted, by the monotonic clock.
     welcomed: Duration,
+    /// How often its publishes may be refused before it has to wait.
+    refusals: Mutex<RateLimit>,
+    /// The memory that its unfinished frames may take.
+    unfinished: UnfinishedFrames,
 }
 
 impl Session {
+    /// Creates the session of a client that is accepted now.
+    fn new(shared: Arc<Shared>, connection: Connection, principal: Principal) -> Self {
+        let config = &shared.config;
+        Self {
+            welcomed: shared.clock.now().monotonic,
+            refusals: Mutex::new(RateLimit::new(config.refusal_burst, config.refusal_rate)),
+            unfinished: UnfinishedFrames::new(&shared),
+            access: Access::new(Arc::clone(&shared), principal),
+            connection,
+            shared,
+        }
+    }
+
+    /// Returns the declared topic most similar to `name`, for an error message, if the principal
+    /// may do the same there. Others are never named.
+    async fn nearest(&self, action: Action, name: &str) -> Option<String> {
+        let nearest = self.shared.topics.nearest(name)?;
+        let answer = self.access.allows_all_of(action, nearest).await;
+        (answer == Answer::Yes).then(|| nearest.to_string())
+    }
+
     /// Returns the earliest time of a first attempt that was `ago_ms` ago when the client sent
     /// this.
     ///

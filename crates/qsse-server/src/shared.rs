@@ -18,8 +18,9 @@ use crate::config::Config;
 use crate::go_warnings::GoWarnings;
 use crate::metrics::Metrics;
 use crate::topics::Topics;
+use crate::unfinished::UnfinishedBudget;
 
-mod publishing;
+pub(crate) mod publishing;
 
 /// One server's parts. Tasks hold this; only handles keep the server open.
 pub(crate) struct Shared {
@@ -32,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) metrics: Metrics,
     pub(crate) go_warnings: GoWarnings,
+    /// The memory that the unfinished frames of all connections may take.
+    pub(crate) unfinished: UnfinishedBudget,
     pub(crate) authenticator: Arc<dyn Authenticator>,
     pub(crate) authorizer: Arc<dyn Authorizer>,
     /// Sessions, one task each.
@@ -75,6 +78,7 @@ impl Shared {
     /// Updates the metrics from the log.
     pub(crate) fn collect(&self) {
         self.metrics.collect(&self.log, &self.topics);
+        self.metrics.unfinished.set_bytes(self.unfinished.taken());
     }
 
     /// Remembers a connection, so that a test can cut it.

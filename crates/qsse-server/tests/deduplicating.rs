@@ -153,7 +153,7 @@ async fn a_retry_that_cannot_be_judged_is_refused_and_never_appended() {
     for (number, (key, retry)) in [
         ("new", Some((EPOCH, u64::MAX))),
         ("new", Some((EPOCH, 0))),
-        ("b", other_epoch),
+        ("new", other_epoch),
         ("never seen", other_epoch),
     ]
     .into_iter()
@@ -166,8 +166,11 @@ async fn a_retry_that_cannot_be_judged_is_refused_and_never_appended() {
     assert_eq!(server.log_stats().head, 3);
     publisher.queue_keyed("b", Some((EPOCH, u64::MAX)), "");
     assert_eq!(acknowledged(&mut publisher).await, (7, 3, 3), "known");
+    publisher.queue_keyed("b", other_epoch, "");
+    let ack = acknowledged(&mut publisher).await;
+    assert_eq!(ack, (8, 3, 3), "known, whatever log it was tried for");
     publisher.queue_keyed("new", None, "no retry");
-    assert_eq!(acknowledged(&mut publisher).await, (8, 4, 4));
+    assert_eq!(acknowledged(&mut publisher).await, (9, 4, 4));
 }
 
 // QP-8.4, QP-8.13

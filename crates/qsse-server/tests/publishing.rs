@@ -215,10 +215,7 @@ async fn a_publish_to_a_pattern_reaches_a_thousand_topics_and_not_one_more() {
         (1, 1_000, 1_000)
     );
     let error = server.publish_matching("a.*", "x").await.unwrap_err();
-    assert!(
-        matches!(error, PublishError::TooManyTopics { topics: 1_001 }),
-        "{error}"
-    );
+    assert!(matches!(error, PublishError::TooManyTopics), "{error}");
     assert_eq!(server.log_stats().head, 1_000, "nothing of it is taken");
 }
 

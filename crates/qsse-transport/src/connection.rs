@@ -138,6 +138,13 @@ impl Connection {
             .set_max_concurrent_uni_streams(stream_count(count));
     }
 
+    /// Sets how many bytes the peer may send ahead on all streams together; see
+    /// [`TransportConfig::receive_window`](crate::TransportConfig#structfield.receive_window).
+    pub fn set_receive_window(&self, bytes: u64) {
+        let bytes = quinn::VarInt::from_u64(bytes).unwrap_or(quinn::VarInt::MAX);
+        self.quinn.set_receive_window(bytes);
+    }
+
     /// Sets how many bytes may be written and not yet be acknowledged; see
     /// [`TransportConfig::send_window`](crate::TransportConfig#structfield.send_window).
     pub fn set_send_window(&self, bytes: u64) {

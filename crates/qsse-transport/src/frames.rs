@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use qsse_proto::Code;
-use qsse_proto::frame::{Decoder, Frame};
+use qsse_proto::frame::{Decoder, Frame, Unfinished};
 
 use crate::error::{FrameError, ReadError, WriteError};
 use crate::recv::RecvStream;
@@ -44,12 +44,42 @@ impl FrameReader {
             if let Some(frame) = self.decoder.next()? {
                 return Ok(Some(frame));
             }
-            match poll_fn(|cx| self.poll_read(cx)).await? {
-                true => {}
-                false if self.decoder.is_empty() => return Ok(None),
-                false => return Err(FrameError::Truncated),
+            if !self.read_more().await? {
+                return Ok(None);
             }
         }
+    }
+
+    /// Waits until more of the stream has arrived. Returns `false` if the stream ended between two
+    /// frames. [`next_buffered`](Self::next_buffered) then returns what is complete, and
+    /// [`unfinished`](Self::unfinished) what is not.
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// The stream ended inside a frame, was reset, or its connection ended. After an error the
+    /// reader is unusable.
+    pub async fn read_more(&mut self) -> Result<bool, FrameError> {
+        match poll_fn(|cx| self.poll_read(cx)).await? {
+            true => Ok(true),
+            false if self.decoder.is_empty() => Ok(false),
+            false => Err(FrameError::Truncated),
+        }
+    }
+
+    /// Returns the frame whose beginning has arrived; see [`Decoder::unfinished`].
+    pub fn unfinished(&self) -> Option<Unfinished<'_>> {
+        self.decoder.unfinished()
+    }
+
+    /// Drops the frame whose beginning has arrived; see [`Decoder::skip_unfinished`].
+    pub fn skip_unfinished(&mut self) {
+        self.decoder.skip_unfinished();
+    }
+
+    /// Returns how many bytes of an unfinished frame are stored; see [`Decoder::stored`].
+    pub fn stored(&self) -> usize {
+        self.decoder.stored()
     }
 
     /// Passes what has arrived to the decoder; `false` at the stream's end. It is not `async`, so

@@ -114,11 +114,12 @@ impl Storage for Handle {
         Ok(stored)
     }
 
-    fn topics(&self, filter: &Filter) -> Vec<Topic> {
+    fn topics(&self, filter: &Filter, limit: usize) -> Vec<Topic> {
         let topics = self.0.topics_of(filter).into_iter();
         let mut topics: Vec<_> = topics.map(|(_, topic)| topic).collect();
         topics.sort_unstable();
         topics.dedup();
+        topics.truncate(limit);
         topics
     }
 

@@ -18,6 +18,8 @@ const RANGED: &[(&str, &str)] = &[
     ("limits.send_window", "transport.send_window"),
     ("limits.subscriptions", "max_subscriptions"),
     ("limits.publishers", "max_publishers"),
+    ("limits.frame_timeout", "frame_timeout"),
+    ("limits.refusals", "refusal_rate"),
     ("limits.hello_timeout", "hello_timeout"),
     ("limits.heartbeat", "heartbeat"),
     ("limits.retry_after", "retry_after"),
@@ -119,6 +121,9 @@ pub(crate) fn server_config(settings: &Settings) -> ServerConfig {
     config.max_subscriptions = settings.need("limits.subscriptions");
     config.max_wildcards = settings.need("limits.wildcards");
     config.max_publishers = settings.need("limits.publishers");
+    config.unfinished_bytes = bytes("limits.unfinished");
+    config.frame_timeout = duration("limits.frame_timeout");
+    config.refusal_rate = settings.need("limits.refusals");
     config.hello_timeout = duration("limits.hello_timeout");
     config.heartbeat = duration("limits.heartbeat");
     config.retry_after = duration("limits.retry_after");

@@ -84,6 +84,9 @@ table! {
     Limits "limits.subscriptions" One("COUNT"), "128", parses::<u32>, "Maximum number of subscriptions of one connection";
     Limits "limits.wildcards" One("COUNT"), "4", parses::<usize>, "Maximum number of wildcards in one pattern of a client";
     Limits "limits.publishers" One("COUNT"), "64", parses::<u32>, "Maximum number of publishing streams of one connection";
+    Limits "limits.unfinished" One("SIZE"), "64 MiB", size, "Memory for publishes over 64 KiB that have begun to arrive; further ones wait";
+    Limits "limits.frame_timeout" One("DURATION"), "30s", duration, "How long a publish may take to arrive once it has begun";
+    Limits "limits.refusals" One("COUNT"), "50", parses::<u32>, "Refused publishes of one connection per second, after 128 in one burst; a client with more waits for its answers";
     Limits "limits.hello_timeout" One("DURATION"), "5s", duration, "How long a new connection may take to send its Hello";
     Limits "limits.idle_timeout" One("DURATION"), "30s", duration, "Close a connection when its client is silent for this long; the shorter setting of both sides counts";
     Limits "limits.heartbeat" One("DURATION"), "10s", duration, "How often a subscription without events gets its position";

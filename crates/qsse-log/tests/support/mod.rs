@@ -65,11 +65,12 @@ impl Storage for Memory {
         Ok(stored)
     }
 
-    fn topics(&self, filter: &Filter) -> Vec<Topic> {
+    fn topics(&self, filter: &Filter, limit: usize) -> Vec<Topic> {
         let mut topics: Vec<_> = self.all().into_iter().map(|(_, topic)| topic).collect();
         topics.retain(|topic| filter.matches(topic));
         topics.sort_unstable();
         topics.dedup();
+        topics.truncate(limit);
         topics
     }
 
@@ -251,9 +252,9 @@ impl Storage for Shared {
         self.0.inner.read(filter, after, upto, budget).await
     }
 
-    fn topics(&self, filter: &Filter) -> Vec<Topic> {
+    fn topics(&self, filter: &Filter, limit: usize) -> Vec<Topic> {
         let _ = self.0.meet_now("topics");
-        self.0.inner.topics(filter)
+        self.0.inner.topics(filter, limit)
     }
 
     fn floor(&self, filter: &Filter, above: u64) -> u64 {

@@ -5,9 +5,20 @@ use crate::error::DecodeError;
 use bytes::{Buf, Bytes, BytesMut};
 use std::collections::VecDeque;
 
-/// How far ahead of the received bytes memory is reserved at most, so that a length alone costs
-/// nothing.
-const AHEAD: usize = 64 * 1024;
+/// How far ahead of the received bytes memory is reserved at least, if the frame is that long. More
+/// is reserved only for as much as has arrived, so that a length alone costs next to nothing.
+const AHEAD: usize = 4 * 1024;
+
+/// A frame whose beginning has arrived. [`Decoder::unfinished`] returns it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unfinished<'d> {
+    /// What the frame is; see [`kind`].
+    pub kind: u8,
+    /// The beginning of its body.
+    pub body: &'d [u8],
+    /// The bytes that its whole body will have. It is within the decoder's limit.
+    pub body_bytes: usize,
+}
 
 /// Takes chunks as they arrive and returns whole frames, for control and publishing streams.
 ///
@@ -103,6 +114,33 @@ impl Decoder {
                 return Ok(Some(Frame { kind, body }));
             }
         }
+    }
+
+    /// Returns the frame whose beginning has arrived, once its kind has; `None` if there is none,
+    /// or if it is skipped. Call it after [`next`](Self::next) has returned `None`.
+    pub fn unfinished(&self) -> Option<Unfinished<'_>> {
+        let (kind, body) = self.partial.get(LENGTH_BYTES..)?.split_first()?;
+        let length = length(&self.partial, usize::MAX).ok()??;
+        Some(Unfinished {
+            kind: *kind,
+            body,
+            body_bytes: length - 1,
+        })
+    }
+
+    /// Drops the frame whose beginning has arrived, and skips its rest as it arrives. Does nothing
+    /// if [`unfinished`](Self::unfinished) returns `None`.
+    pub fn skip_unfinished(&mut self) {
+        if let Some(unfinished) = self.unfinished() {
+            self.skip = unfinished.body_bytes - unfinished.body.len();
+            self.partial = BytesMut::new();
+        }
+    }
+
+    /// Returns how many bytes of an unfinished frame are stored; 0 between two frames, and while a
+    /// frame is skipped. Call it after [`next`](Self::next) has returned `None`.
+    pub fn stored(&self) -> usize {
+        self.partial.len()
     }
 
     /// Returns whether all bytes so far have been returned in frames. If not, a stream that ends

@@ -119,9 +119,7 @@ impl Publish {
         let mut reader = Reader::new(body);
         let mut fields = || Ok((reader.byte()?, reader.short_bytes()?, reader.short_bytes()?));
         let (flags, topic, kind) = fields().map_err(short)?;
-        if flags & !(MATCHING | KEYED | RETRY) != 0 {
-            return Err(malformed("a flag is not known"));
-        }
+        check_flags(flags)?;
         let (key, retry) = match flags & (KEYED | RETRY) {
             0 => (None, None),
             // QP-8.12
@@ -135,15 +133,12 @@ impl Publish {
                 (Some(key), retry.transpose()?)
             }
         };
-        if topic.is_empty() {
-            return Err(malformed("the topic is empty"));
-        }
-        text(topic)?;
+        check_topic(topic)?;
         if !kind.is_empty() {
             crate::kind::check(text(kind)?)?;
         }
         Ok(Self {
-            matching: flags & MATCHING != 0,
+            matching: is_matching(flags),
             topic: body.slice_ref(topic),
             kind: if kind.is_empty() {
                 Bytes::from_static(Kind::MESSAGE_TEXT.as_bytes())
@@ -229,6 +224,26 @@ fn retry(reader: &mut Reader<'_>) -> Result<Retry, DecodeError> {
         epoch: Epoch::new(number()?),
         ago_ms: number()?,
     })
+}
+
+/// Checks that each flag is known (QP-8.2).
+pub(super) fn check_flags(flags: u8) -> Result<(), DecodeError> {
+    if flags & !(MATCHING | KEYED | RETRY) != 0 {
+        return Err(malformed("a flag is not known"));
+    }
+    Ok(())
+}
+
+pub(super) const fn is_matching(flags: u8) -> bool {
+    flags & MATCHING != 0
+}
+
+/// Checks that a topic is a text and not empty (QP-8.2).
+pub(super) fn check_topic(topic: &[u8]) -> Result<&str, DecodeError> {
+    if topic.is_empty() {
+        return Err(malformed("the topic is empty"));
+    }
+    text(topic)
 }
 
 fn assert_topic(topic: &str) {

@@ -80,4 +80,10 @@ impl Grants {
         self.filter(action)
             .is_some_and(|filter| filter.contains(resource))
     }
+
+    /// Returns whether there is a topic that `resource` matches and that is allowed.
+    pub fn allow_some<'p>(&self, action: Action, resource: impl Into<PatternRef<'p>>) -> bool {
+        self.filter(action)
+            .is_some_and(|filter| filter.intersects(resource))
+    }
 }

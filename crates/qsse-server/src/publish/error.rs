@@ -37,13 +37,8 @@ pub enum PublishError {
         nearest: Option<String>,
     },
     /// The pattern matches too many topics.
-    #[error(
-        "the pattern reaches {topics} topics, over the limit of {MATCHING_TOPICS}: publish to narrower ones"
-    )]
-    TooManyTopics {
-        /// How many topics.
-        topics: usize,
-    },
+    #[error("the pattern reaches more than {MATCHING_TOPICS} topics: publish to narrower ones")]
+    TooManyTopics,
     /// The pattern matches so many topics that the events would be too large in total.
     #[error(
         "the pattern reaches {}: {bytes} bytes on each are over the limit of 64 MiB in all; publish to narrower ones",
@@ -122,7 +117,7 @@ impl PublishError {
         match self {
             Self::Topic { .. } | Self::Pattern { .. } => Code::INVALID_TOPIC,
             Self::NotDeclared { .. } => Code::TOPIC_NOT_AVAILABLE,
-            Self::TooManyTopics { .. } | Self::TooMuch { .. } => Code::TOO_MANY_TOPICS,
+            Self::TooManyTopics | Self::TooMuch { .. } => Code::TOO_MANY_TOPICS,
             Self::TooLarge { .. } => Code::EVENT_TOO_LARGE,
             Self::Busy { .. } => Code::BUSY,
             Self::Store(_) => Code::STORE_UNAVAILABLE,

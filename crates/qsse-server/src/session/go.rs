@@ -15,7 +15,6 @@ use qsse_proto::{Code, Counted, limits};
 use qsse_topic::{Filter, Pattern};
 use qsse_transport::{Connection, ReadError, SendStream};
 
-use crate::access::Access;
 use crate::session::delivery::{Delivery, Ended};
 use crate::session::encoding::{GO_OPENING, StreamForm};
 use crate::session::subscribing::{check, open_stream, parse};
@@ -41,13 +40,8 @@ pub(crate) async fn serve(shared: &Arc<Shared>, connection: &Connection) -> Resu
         "a client of the Go library connected"
     );
     let expires_in = principal.expires_in();
-    let welcomed = shared.clock.now().monotonic;
-    let session = Arc::new(Session {
-        welcomed,
-        shared: Arc::clone(shared),
-        connection: connection.clone(),
-        access: Access::new(Arc::clone(shared), principal),
-    });
+    let session = Session::new(Arc::clone(shared), connection.clone(), principal);
+    let session = Arc::new(session);
     Ok(tokio::select! {
         biased;
         () = shared.closing.cancelled() => End::shutting_down(),

@@ -8,7 +8,6 @@ use qsse_proto::control::{ClientFrame, Hello, ServerFrame, Welcome};
 use qsse_proto::{Code, limits};
 use qsse_transport::{Connection, FrameReader, FrameWriter};
 
-use crate::access::Access;
 use crate::auth::{Credentials, Denied, Principal};
 use crate::dedup_scope;
 use crate::session::{End, Session};
@@ -31,24 +30,13 @@ pub(crate) async fn receive(
     let (hello, mut streams) = first.await.map_err(late)??;
     let token = hello.token.as_ref().map(|token| token.expose());
     let principal = authenticate(shared, connection, token).await?;
-    // Read before `Welcome` is sent: every time that the client then gives is later than this.
-    let welcomed = shared.clock.now().monotonic;
-    let _ = streams
-        .replies
-        .send(ServerFrame::from(welcome(shared, &principal)).encode())
-        .await;
+    // Created before `Welcome` is sent: every time that the client then gives is later.
+    let welcome = welcome(shared, &principal);
+    let session = Session::new(Arc::clone(shared), connection.clone(), principal);
+    let welcome = ServerFrame::from(welcome).encode();
+    let _ = streams.replies.send(welcome).await;
     streams.frames.set_max_len(limits::CONTROL_FRAME_BYTES);
-    let access = Access::new(Arc::clone(shared), principal);
-    let (shared, connection) = (Arc::clone(shared), connection.clone());
-    Ok((
-        Session {
-            shared,
-            connection,
-            access,
-            welcomed,
-        },
-        streams,
-    ))
+    Ok((session, streams))
 }
 
 /// Asks the authenticator. A late answer or a panic refuses the client.

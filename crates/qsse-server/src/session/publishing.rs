@@ -6,24 +6,31 @@ use bytes::Bytes;
 use qsse_log::{AppendError, PublishKey, Receipt};
 use qsse_proto::frame::kind;
 use qsse_proto::publish::{
-    AckFrame, AcknowledgedEpoch, KeyScope, OpenPublisher, Publish, PublishRefused, PublisherFrame,
+    AckFrame, AcknowledgedEpoch, KeyScope, OpenPublisher, PublishRefused, PublisherFrame,
 };
-use qsse_proto::{Code, DecodeError, Epoch, limits};
-use qsse_topic::TopicRef;
+use qsse_proto::{Code, Epoch, limits};
 use qsse_transport::{FrameError, FrameReader, FrameWriter, RecvStream, SendStream};
 
-use crate::access::Answer as Allowed;
-use crate::auth::{Action, Principal};
+use crate::auth::Principal;
 use crate::dedup_scope;
 use crate::publish::PublishError;
 use crate::session::Session;
 
 mod append;
+mod failed;
+mod permission;
+mod unfinished;
 
 use append::{Answer, Appends, Ready, Series, Target};
+use failed::{Failed, malformed, misplaced};
+use permission::{Refusal, target};
+use unfinished::{Next, Unfinished};
 
 /// Events after which one append to the log takes no further publish.
 const APPEND_EVENTS: usize = 256;
+
+/// Answers after which a stream writes what it has queued, before it reads on.
+const QUEUED_ANSWERS: usize = 256;
 
 const FAILED_BEFORE: &str = "an earlier publish of this publisher was refused";
 
@@ -34,6 +41,8 @@ pub(crate) async fn run(session: Arc<Session>, send: SendStream, recv: RecvStrea
     let mut publishing = Publishing {
         session: &session,
         acks: FrameWriter::new(send),
+        opened: false,
+        unfinished: Unfinished::default(),
         ordered: false,
         publisher: KeyScope::default(),
         series: None,
@@ -49,21 +58,22 @@ pub(crate) async fn run(session: Arc<Session>, send: SendStream, recv: RecvStrea
             }
             Failed::Frame(_) | Failed::Gone => publishing.acks.reset(Code::UNKNOWN),
             Failed::InDoubt => publishing.acks.reset(Code::STORE_UNAVAILABLE),
+            Failed::Late => {
+                session.shared.metrics.unfinished.timeouts.add(1);
+                publishing.acks.reset(Code::FRAME_TIMEOUT);
+                frames.stop(Code::FRAME_TIMEOUT);
+            }
         }
     }
-}
-
-/// Why a publishing stream ended early.
-enum Failed {
-    Frame(FrameError),
-    Gone,
-    /// The store has ended, and which events it has stored is unknown.
-    InDoubt,
 }
 
 struct Publishing<'s> {
     session: &'s Arc<Session>,
     acks: FrameWriter,
+    /// Whether the stream was opened.
+    opened: bool,
+    /// The frame that has begun to arrive.
+    unfinished: Unfinished<'s>,
     ordered: bool,
     /// The scope of its keys, as the client stated it.
     publisher: KeyScope,
@@ -80,7 +90,7 @@ struct Publishing<'s> {
     refused: bool,
 }
 
-impl Publishing<'_> {
+impl<'s> Publishing<'s> {
     async fn serve(&mut self, frames: &mut FrameReader) -> Result<(), Failed> {
         let Some(first) = self.next(frames).await? else {
             return Ok(());
@@ -93,11 +103,11 @@ impl Publishing<'_> {
         while let Some(frame) = self.next(frames).await? {
             self.take(frame, &mut ready).await?;
             while ready.iter().map(Ready::events).sum::<usize>() < APPEND_EVENTS
+                && self.acks.queued() < QUEUED_ANSWERS
                 && let Some(frame) = frames.next_buffered().map_err(Failed::Frame)?
             {
                 let frame = PublisherFrame::decode(frame);
-                let frame = frame.map_err(|error| Failed::Frame(FrameError::Decode(error)))?;
-                self.take(frame, &mut ready).await?;
+                self.take(frame?, &mut ready).await?;
             }
             self.append(&mut ready).await?;
             self.acks.flush().await.map_err(|_| Failed::Gone)?;
@@ -121,17 +131,49 @@ impl Publishing<'_> {
             self.series = Some(Series { key, first, tried });
         }
         (self.ordered, self.publisher) = (ordered, scope);
+        self.opened = true;
         Ok(())
     }
 
     async fn next(&mut self, frames: &mut FrameReader) -> Result<Option<PublisherFrame>, Failed> {
-        let Some(frame) = frames.next().await.map_err(Failed::Frame)? else {
-            return Ok(None);
-        };
-        let frame = PublisherFrame::decode(frame);
-        frame
-            .map(Some)
-            .map_err(|error| Failed::Frame(FrameError::Decode(error)))
+        loop {
+            if let Some(frame) = frames.next_buffered().map_err(Failed::Frame)? {
+                self.unfinished = Unfinished::default();
+                let frame = PublisherFrame::decode(frame);
+                return Ok(Some(frame?));
+            }
+            if !self.read_more(frames).await? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Waits until more of the stream has arrived; `false` at its end. Everything that is complete
+    /// has been taken. Of what is not, the right to publish is asked for first.
+    async fn read_more(&mut self, frames: &mut FrameReader) -> Result<bool, Failed> {
+        let session: &'s Session = self.session;
+        loop {
+            match self.unfinished.next(session, frames, self.opened)? {
+                Next::Read => return self.unfinished.read(frames).await,
+                Next::Claim(bytes) => self.unfinished.claim(session, bytes).await,
+                Next::Ask(head) => {
+                    let checked = self.check(head.is_matching(), head.topic(), 0).await;
+                    match checked {
+                        Ok(_) => self.unfinished.allow(),
+                        Err(refusal) => self.skip(frames, refusal).await?,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Refuses the publish that has begun to arrive, and drops its data as it comes.
+    async fn skip(&mut self, frames: &mut FrameReader, refusal: Refusal) -> Result<(), Failed> {
+        frames.skip_unfinished();
+        let number = self.taken;
+        self.taken += 1;
+        self.refuse_for(number, refusal).await?;
+        self.acks.flush().await.map_err(|_| Failed::Gone)
     }
 
     /// Checks one publish. A refusal is answered after the publishes before it.
@@ -150,7 +192,8 @@ impl Publishing<'_> {
                 return Err(malformed("a number does not fit"));
             }
         }
-        match self.check(&publish).await {
+        let (name, bytes) = (publish.topic(), publish.data().len());
+        match self.check(publish.is_matching(), name, bytes).await {
             Ok(target) => {
                 let key = publish.key().map(|key| self.key(key.as_bytes()));
                 let retry = publish.retry();
@@ -163,62 +206,35 @@ impl Publishing<'_> {
                     tried,
                 });
             }
-            Err((code, message)) => {
+            Err(refusal) => {
                 self.append(ready).await?;
                 // A publish before it may just have been refused.
-                let (code, message) = self.failed_before().err().unwrap_or((code, message));
-                self.refuse(number, code, message);
+                let refusal = self.failed_before().err().unwrap_or(refusal);
+                self.refuse_for(number, refusal).await?;
             }
         }
         Ok(())
     }
 
-    async fn check(&self, publish: &Publish) -> Result<Target, (Code, String)> {
+    /// Returns where a publish goes. Of one whose data has not arrived, `bytes` is 0.
+    async fn check(&self, matching: bool, name: &str, bytes: usize) -> Result<Target, Refusal> {
         let shared = &self.session.shared;
         self.failed_before()?;
+        let free = |error: PublishError| Refusal::free(error.code(), error.to_string());
         if shared.is_leaving() {
-            return Err((Code::SHUTTING_DOWN, PublishError::ShuttingDown.to_string()));
+            return Err(free(PublishError::ShuttingDown));
         }
-        let told = |error: PublishError| (error.code(), error.to_string());
-        let (bytes, limit) = (publish.data().len(), shared.config.log.max_event_bytes);
+        let limit = shared.config.log.max_event_bytes;
         if bytes > limit {
-            return Err(told(PublishError::TooLarge { bytes, limit }));
+            return Err(free(PublishError::TooLarge { bytes, limit }));
         }
-        if publish.is_matching() {
-            let topics = shared
-                .topics_matching(publish.topic(), bytes)
-                .map_err(told)?;
-            for topic in &topics {
-                self.authorize(topic.as_topic_ref()).await?;
-            }
-            return Ok(Target::Topics(topics));
-        }
-        let topic = shared.topic(publish.topic()).map_err(told)?;
-        self.authorize(topic).await?;
-        Ok(Target::Topic(topic.to_topic()))
-    }
-
-    async fn authorize(&self, topic: TopicRef<'_>) -> Result<(), (Code, String)> {
-        let name = topic.as_str();
-        match self.session.access.allows(Action::Publish, topic).await {
-            Allowed::Yes => Ok(()),
-            Allowed::No => Err((
-                Code::NOT_AUTHORISED,
-                format!("not allowed to publish on {name}"),
-            )),
-            Allowed::Missing => Err((
-                Code::BUSY,
-                format!(
-                    "the server cannot tell whether publishing on {name} is allowed: try again"
-                ),
-            )),
-        }
+        target(self.session, matching, name, bytes).await
     }
 
     /// QP-8.4: in an ordered stream everything after a refusal is refused.
-    fn failed_before(&self) -> Result<(), (Code, String)> {
+    fn failed_before(&self) -> Result<(), Refusal> {
         if self.refused {
-            return Err((Code::FAILED_BEFORE, FAILED_BEFORE.into()));
+            return Err(Refusal::free(Code::FAILED_BEFORE, FAILED_BEFORE));
         }
         Ok(())
     }
@@ -294,6 +310,26 @@ impl Publishing<'_> {
         }
     }
 
+    /// Refuses a publish. A client whose publishes are refused too often waits afterwards, with the
+    /// answers that it has, until it has paid for the work with time.
+    async fn refuse_for(&mut self, number: u64, refusal: Refusal) -> Result<(), Failed> {
+        self.refuse(number, refusal.code, refusal.message);
+        if refusal.cost == 0 {
+            return Ok(());
+        }
+        let ready = self.session.refusals.lock().spend(refusal.cost);
+        let Some(ready) = ready else {
+            // Others come first: a refusal is more work than an event.
+            tokio::task::yield_now().await;
+            return Ok(());
+        };
+        self.session.shared.metrics.refusals_paced.add(1);
+        self.acks.flush().await.map_err(|_| Failed::Gone)?;
+        // In a box, as few clients get there.
+        Box::pin(tokio::time::sleep_until(ready)).await;
+        Ok(())
+    }
+
     fn refuse(&mut self, number: u64, code: Code, message: String) {
         self.session.shared.metrics.refuse("publish", code);
         self.refused |= self.ordered;
@@ -321,13 +357,4 @@ async fn all_stored(receipts: Vec<Receipt>) -> Result<Result<(), String>, Failed
         }
     }
     Ok(Ok(()))
-}
-
-fn malformed(what: &'static str) -> Failed {
-    let kind = kind::OPEN_PUBLISHER;
-    Failed::Frame(FrameError::Decode(DecodeError::Malformed { kind, what }))
-}
-
-fn misplaced(kind: u8) -> Failed {
-    Failed::Frame(FrameError::Decode(DecodeError::UnexpectedFrame { kind }))
 }

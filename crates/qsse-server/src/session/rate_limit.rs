@@ -1,4 +1,4 @@
-//! [`RateLimit`]: how often a client may send control frames.
+//! [`RateLimit`]: how often a client may send control frames, and have its publishes refused.
 
 use std::time::Duration;
 
@@ -34,6 +34,17 @@ impl RateLimit {
         self.left -= 1.0;
     }
 
+    /// Counts work that is already done. Returns when the client may go on, if not now.
+    ///
+    /// Several tasks may spend from one limit: each is told the time at which what was spent before
+    /// it, and its own share, is earned.
+    pub(crate) fn spend(&mut self, cost: u32) -> Option<Instant> {
+        self.refill();
+        self.left -= f64::from(cost);
+        let missing = (-self.left / self.per_second).max(0.0);
+        (missing > 0.0).then(|| self.counted + Duration::from_secs_f64(missing))
+    }
+
     /// Waits until the next frame may be handled. Cancel-safe.
     pub(crate) async fn wait(&mut self) {
         let missing = ((1.0 - self.left) / self.per_second).max(0.0);
@@ -47,5 +58,25 @@ impl RateLimit {
         let now = Instant::now();
         let earned = (now - self.counted).as_secs_f64() * self.per_second;
         (self.left, self.counted) = ((self.left + earned).min(self.burst), now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn work_beyond_the_burst_is_paid_for_with_time_by_all_who_share_a_limit() {
+        let mut limit = RateLimit::new(10, 5);
+        let start = Instant::now();
+        assert_eq!(limit.spend(10), None);
+        let second = |count| Some(start + Duration::from_secs(count));
+        assert_eq!(limit.spend(5), second(1));
+        assert_eq!(limit.spend(10), second(3), "behind the one before");
+        tokio::time::advance(Duration::from_secs(3)).await;
+        assert_eq!(limit.spend(0), None);
+        tokio::time::advance(Duration::from_secs(1_000)).await;
+        assert_eq!(limit.spend(10), None, "no more is saved up than a burst");
+        assert!(limit.spend(1).is_some());
     }
 }

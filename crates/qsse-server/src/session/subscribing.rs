@@ -9,6 +9,7 @@ use qsse_topic::{Filter, Pattern};
 use qsse_transport::SendStream;
 
 use crate::access::Answer;
+use crate::auth::Action;
 use crate::session::Session;
 use crate::session::delivery::Delivery;
 use crate::session::encoding::StreamForm;
@@ -123,7 +124,8 @@ pub(crate) fn parse(session: &Session, text: &str) -> Result<Pattern, Refusal> {
     Ok(pattern)
 }
 
-/// Checks that the server has such topics and the client may read them.
+/// Checks that the client may read such topics and the server has them, in this order: who may not
+/// read them does not learn whether there are any.
 ///
 /// Without an answer of the authorizer a new subscription is denied. One that `resumes` is told to
 /// ask again, because a denial would end it for good.
@@ -132,19 +134,19 @@ pub(crate) async fn check(
     pattern: &Pattern,
     resumes: bool,
 ) -> Result<(), Refusal> {
-    let topics = &session.shared.topics;
-    if !topics.has(pattern) {
-        let nearest = topics.nearest(pattern.as_str());
-        let hint = nearest.map_or_else(String::new, |near| format!(": did you mean {near}?"));
-        let message = format!("no topic of this server matches {pattern}{hint}");
-        let code = Code::TOPIC_NOT_AVAILABLE;
-        return Err(Refusal::about(code, message, pattern.as_str()));
-    }
     match session.access.allows_pattern(pattern).await {
-        Answer::Yes => Ok(()),
-        answer if resumes => Err(Refusal::of(answer, pattern)),
-        _ => Err(Refusal::denied(pattern)),
+        Answer::Yes => {}
+        answer if resumes => return Err(Refusal::of(answer, pattern)),
+        _ => return Err(Refusal::denied(pattern)),
     }
+    if session.shared.topics.has(pattern) {
+        return Ok(());
+    }
+    let nearest = session.nearest(Action::Subscribe, pattern.as_str()).await;
+    let hint = nearest.map_or_else(String::new, |near| format!(": did you mean {near}?"));
+    let message = format!("no topic of this server matches {pattern}{hint}");
+    let code = Code::TOPIC_NOT_AVAILABLE;
+    Err(Refusal::about(code, message, pattern.as_str()))
 }
 
 /// Opens a stream to the client. It does not wait long for a client that allows no more streams.

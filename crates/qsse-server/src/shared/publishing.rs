@@ -61,7 +61,8 @@ impl Shared {
         options: &Options,
     ) -> Result<(Published, Receipt), PublishError> {
         self.check_open()?;
-        let topics = self.topics_matching(pattern, data.len())?;
+        let topics = self.topics_matching(&parse_pattern(pattern)?)?;
+        check_reach(topics.len(), data.len())?;
         let events: Vec<_> = topics
             .iter()
             .map(|topic| NewEvent::new(topic.as_topic_ref(), data).kind(&options.kind))
@@ -115,11 +116,7 @@ impl Shared {
 
     /// Returns the topic of this name if events may be published on it.
     pub(crate) fn topic<'t>(&self, name: &'t str) -> Result<TopicRef<'t>, PublishError> {
-        let wrong = |source| PublishError::Topic {
-            topic: name.to_owned(),
-            source,
-        };
-        let topic = TopicRef::new(name).map_err(wrong)?;
+        let topic = parse_topic(name)?;
         if self.topics.admits(topic) {
             return Ok(topic);
         }
@@ -130,27 +127,11 @@ impl Shared {
         })
     }
 
-    /// Returns the topics that a publish to a pattern reaches.
-    pub(crate) fn topics_matching(
-        &self,
-        pattern: &str,
-        bytes: usize,
-    ) -> Result<Vec<Topic>, PublishError> {
-        let wrong = |source| PublishError::Pattern {
-            pattern: pattern.to_owned(),
-            source,
-        };
-        let topics = self
-            .log
-            .topics_matching(&Pattern::new(pattern).map_err(wrong)?)?;
-        match topics.len() {
-            reached @ ..=MATCHING_TOPICS if reached * bytes > MATCHING_BYTES => {
-                let topics = reached;
-                Err(PublishError::TooMuch { topics, bytes })
-            }
-            ..=MATCHING_TOPICS => Ok(topics),
-            topics => Err(PublishError::TooManyTopics { topics }),
-        }
+    /// Returns the topics that a publish to a pattern reaches, and one more if there are more than
+    /// it may reach.
+    pub(crate) fn topics_matching(&self, pattern: &Pattern) -> Result<Vec<Topic>, PublishError> {
+        let topics = self.log.topics_matching(pattern, MATCHING_TOPICS + 1)?;
+        Ok(topics)
     }
 
     /// Appends events as one step, unless that was done under the key before. The receipt says when
@@ -179,6 +160,35 @@ impl Shared {
         }
         Ok((published(range), appender.receipt()))
     }
+}
+
+/// Parses the name of a topic.
+pub(crate) fn parse_topic(name: &str) -> Result<TopicRef<'_>, PublishError> {
+    let wrong = |source| PublishError::Topic {
+        topic: name.to_owned(),
+        source,
+    };
+    TopicRef::new(name).map_err(wrong)
+}
+
+/// Parses the pattern of a publish.
+pub(crate) fn parse_pattern(pattern: &str) -> Result<Pattern, PublishError> {
+    let wrong = |source| PublishError::Pattern {
+        pattern: pattern.to_owned(),
+        source,
+    };
+    Pattern::new(pattern).map_err(wrong)
+}
+
+/// Checks that a publish may reach this many topics with this many bytes each.
+pub(crate) fn check_reach(topics: usize, bytes: usize) -> Result<(), PublishError> {
+    if topics > MATCHING_TOPICS {
+        return Err(PublishError::TooManyTopics);
+    }
+    if topics * bytes > MATCHING_BYTES {
+        return Err(PublishError::TooMuch { topics, bytes });
+    }
+    Ok(())
 }
 
 fn published(range: Option<Appended>) -> Published {

@@ -91,8 +91,8 @@ impl Storage for Slow {
         self.reading().await.read(filter, after, upto, budget).await
     }
 
-    fn topics(&self, filter: &Filter) -> Vec<Topic> {
-        self.disk.topics(filter)
+    fn topics(&self, filter: &Filter, limit: usize) -> Vec<Topic> {
+        self.disk.topics(filter, limit)
     }
 
     fn floor(&self, filter: &Filter, above: u64) -> u64 {

@@ -45,8 +45,8 @@ impl Storage for Slow {
         self.disk.reserve(upto).await
     }
 
-    fn topics(&self, filter: &Filter) -> Vec<Topic> {
-        self.disk.topics(filter)
+    fn topics(&self, filter: &Filter, limit: usize) -> Vec<Topic> {
+        self.disk.topics(filter, limit)
     }
 
     async fn read(

@@ -139,10 +139,19 @@ impl Reader {
         list
     }
 
-    /// Returns the topics with a retained event that match `filter`, in byte order.
-    pub fn topics_matching(&self, filter: &Filter) -> Vec<Topic> {
-        let last = self.last_seqs(filter);
-        last.into_iter().map(|(topic, _)| topic).collect()
+    /// Returns the topics with a retained event that match `filter`, in byte order. If there are
+    /// more than `limit`, it stops there and returns any `limit` of them.
+    pub fn topics_matching(&self, filter: &Filter, limit: usize) -> Vec<Topic> {
+        let state = self.shared.state.read();
+        let matching = state.topics.matching(filter);
+        let retained = matching.filter(|(_, state)| state.count > 0);
+        let mut topics: Vec<_> = retained
+            .take(limit)
+            .map(|(topic, _)| topic.clone())
+            .collect();
+        drop(state);
+        topics.sort_unstable();
+        topics
     }
 }
 

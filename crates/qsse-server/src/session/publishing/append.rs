@@ -243,17 +243,18 @@ fn known(shared: &Shared, appender: &Appender<'_>, ready: &Ready, now: Duration)
     let Some(key) = &ready.key else {
         return Known::New;
     };
-    match ready.tried {
-        // QP-8.13
-        Some((epoch, _)) if !shared.log.lineage().has(epoch) => Known::Unknown,
-        Some((_, tried)) => {
-            let ago = Some(tried.ago(now));
-            match &ready.target {
-                Target::Topic(_) => appender.look_up(key, ago),
-                Target::Topics(_) => appender.look_up_matching(key, ago),
-            }
-        }
-        None => appender.look_up(key, None),
+    let Some((epoch, tried)) = ready.tried else {
+        return appender.look_up(key, None);
+    };
+    let ago = Some(tried.ago(now));
+    let known = match &ready.target {
+        Target::Topic(_) => appender.look_up(key, ago),
+        Target::Topics(_) => appender.look_up_matching(key, ago),
+    };
+    match known {
+        // QP-8.13: only a key that is not known leaves the question open.
+        Known::New if !shared.log.lineage().has(epoch) => Known::Unknown,
+        known => known,
     }
 }
 
