@@ -10,7 +10,8 @@ use qsse_server::{Authenticator, Credentials, Denied, Principal};
 /// server and keep another.
 ///
 /// Clients that connect or refresh their token after [`replace`](Self::replace) has returned are
-/// judged by the new one. Those that are connected stay as they are.
+/// judged by the new one. Those that are connected stay as they are until
+/// [`Server::recheck_clients`](qsse_server::Server::recheck_clients) is called.
 #[derive(Clone)]
 pub struct Reloadable(Arc<RwLock<Arc<dyn Authenticator>>>);
 

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Arg, Args, Command, ValueHint, value_parser};
 
-use crate::commands::{bench, cert, check_config, completions, demo, ping, publish, serve, sub};
+use crate::commands::{
+    admin, bench, cert, check_config, completions, demo, ping, publish, serve, sub,
+};
 use crate::exit::Status;
 use crate::settings::{Group, flags};
 
@@ -23,8 +25,8 @@ Settings may also come from variables and a file: see qsse check-config.";
 /// Returns the whole command line.
 pub(crate) fn command() -> Command {
     let client = [Group::Client];
-    let server = [Group::Serve];
-    let both = [Group::Client, Group::Serve];
+    let server = [Group::Serve, Group::Admin];
+    let both = [Group::Client, Group::Serve, Group::Admin];
     Command::new("qsse")
         .version(env!("CARGO_PKG_VERSION"))
         .about(ABOUT)
@@ -45,9 +47,16 @@ pub(crate) fn command() -> Command {
         .subcommand(with::<demo::Options>("demo", &[]))
         .subcommand(with::<ping::Options>("ping", &client))
         .subcommand(with::<bench::Options>("bench", &client))
+        .subcommand(administration())
         .subcommand(with::<cert::Options>("cert", &[]))
         .subcommand(with::<check_config::Options>("check-config", &both))
         .subcommand(with::<completions::Options>("completions", &[]))
+}
+
+/// The flags of `admin` may also come after the action.
+fn administration() -> Command {
+    let flags = flags(&[Group::Admin]).into_iter();
+    admin::Options::augment_args(Command::new("admin")).args(flags.map(|arg| arg.global(true)))
 }
 
 /// Creates a command from its own options and the flags of some settings.

@@ -13,6 +13,7 @@ use crate::exit::Status;
 use crate::settings;
 use crate::{args, logging, text};
 
+pub(crate) mod admin;
 pub(crate) mod bench;
 pub(crate) mod cert;
 pub(crate) mod check_config;
@@ -31,10 +32,17 @@ pub(crate) fn run() -> Result<Status> {
         Err(error) => return no_command(&error),
     };
     let (name, matches) = matches.subcommand().context("no command was given")?;
-    let settings = settings::load(matches, |name| std::env::var_os(name))?;
+    // The action of `admin` has the flags, which are the same for all of its actions.
+    let flags = matches.subcommand().map_or(matches, |(_, action)| action);
+    let settings = settings::load(flags, |name| std::env::var_os(name))?;
     logging::start(&settings);
     match name {
-        "serve" => within(serve::run(options(matches)?, &settings)),
+        "serve" => {
+            let flags = matches.clone();
+            let reread = move || settings::load(&flags, |name| std::env::var_os(name));
+            within(serve::run(options(matches)?, settings, Box::new(reread)))
+        }
+        "admin" => within(admin::run(options(matches)?, &settings)),
         "sub" => within(sub::run(options(matches)?, &settings)),
         "pub" => within(publish::run(options(matches)?, &settings)),
         "demo" => within(demo::run(options(matches)?)),

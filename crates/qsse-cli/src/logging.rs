@@ -1,6 +1,7 @@
 //! The program's log, on standard error.
 
 use std::ffi::OsString;
+use std::sync::OnceLock;
 
 use tracing_subscriber::EnvFilter;
 
@@ -26,6 +27,16 @@ pub(crate) fn is_json_asked_for(args: impl Iterator<Item = OsString>) -> bool {
     format.is_some_and(|format| format == "json")
 }
 
+/// Replaces the filter of the log.
+static SET_FILTER: OnceLock<Box<dyn Fn(EnvFilter) + Send + Sync>> = OnceLock::new();
+
+/// Sets what is logged from now on.
+pub(crate) fn set_level(level: &str) {
+    if let Some(set) = SET_FILTER.get() {
+        set(EnvFilter::new(level));
+    }
+}
+
 /// Starts the log that the settings describe.
 pub(crate) fn start(settings: &Settings) {
     let filter = EnvFilter::new(settings.text("log_level"));
@@ -38,9 +49,15 @@ pub(crate) fn start(settings: &Settings) {
         .with_writer(|| console::Log);
     // A second start, as in tests, changes nothing.
     let _ = if json {
-        log.json().try_init()
+        let log = log.json().with_filter_reloading();
+        let handle = log.reload_handle();
+        let _ = SET_FILTER.set(Box::new(move |filter| drop(handle.reload(filter))));
+        log.try_init()
     } else {
         let colours = text::coloured(settings.text("color"), &std::io::stderr());
-        log.with_ansi(colours).try_init()
+        let log = log.with_ansi(colours).with_filter_reloading();
+        let handle = log.reload_handle();
+        let _ = SET_FILTER.set(Box::new(move |filter| drop(handle.reload(filter))));
+        log.try_init()
     };
 }

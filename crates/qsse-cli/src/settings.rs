@@ -36,6 +36,8 @@ pub(crate) enum Group {
     ClientDetail,
     /// `serve`.
     Serve,
+    /// `serve` and `admin`.
+    Admin,
     /// Limits of `serve`, without flags.
     Limits,
 }
@@ -91,6 +93,8 @@ impl Setting {
     /// trust or present another identity, or store nothing.
     pub(crate) fn is_never_empty(&self) -> bool {
         [
+            "admin",
+            "admin_token_file",
             "ca",
             "cert",
             "fingerprint",

@@ -78,7 +78,7 @@ async fn a_subscriber_gets_what_the_server_and_a_client_publish() {
     let mut rest = client.subscribe("*").start(behind).await.unwrap();
     assert_eq!(seqs(&mut rest, 3).await, [3, 4, 5]);
     soon(client.shutdown(Duration::from_secs(5))).await;
-    until(|| match server.connections() {
+    until(|| match server.connection_count() {
         0 => Ok(()),
         open => Err(open),
     })

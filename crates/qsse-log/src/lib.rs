@@ -77,7 +77,7 @@ pub use error::{AppendError, StartError};
 pub use event::{Appended, NewEvent};
 pub use key::{Known, PublishKey};
 pub use lineage::{Lineage, Span};
-pub use log::{Log, Stats};
+pub use log::{Log, Stats, TopicStats};
 pub use pending::Receipt;
 pub use publisher::{PublisherId, PublisherRun, PublisherState};
 pub use publishers::Sequence;

@@ -22,6 +22,10 @@ use crate::sync::atomic::Ordering;
 use crate::time::Now;
 use crate::topics::Topics;
 
+mod topics;
+
+pub use topics::TopicStats;
+
 /// A log of events. Clones are handles of the same log.
 #[derive(Clone)]
 pub struct Log {

@@ -40,6 +40,13 @@ pub(crate) struct TopicState {
     published: u64,
 }
 
+impl TopicState {
+    /// Returns whether it is pinned or has an event.
+    fn is_live(&self) -> bool {
+        self.pinned || !self.seqs.is_empty()
+    }
+}
+
 /// All known topics.
 #[derive(Default)]
 pub(crate) struct Topics {
@@ -108,12 +115,24 @@ impl Topics {
         }
     }
 
+    /// Returns the first topics, by name, that match `pattern` and are pinned or have an event: each
+    /// with its newest event and their number.
+    pub(crate) fn stats(&self, pattern: PatternRef<'_>, limit: usize) -> Vec<(Topic, u64, usize)> {
+        let live = self.by_name.matching(pattern).filter_map(|(_, id)| {
+            let entry = self.entries[*id as usize].as_ref()?;
+            entry.is_live().then_some(entry)
+        });
+        live.take(limit)
+            .map(|entry| (entry.topic.clone(), entry.newest, entry.seqs.len()))
+            .collect()
+    }
+
     /// Returns the topics that match `pattern` and are pinned or have an event, sorted. If there
     /// are more than `limit`, it stops there.
     pub(crate) fn matching(&self, pattern: PatternRef<'_>, limit: usize) -> Vec<Topic> {
         let live = |id: u32| {
             let entry = self.entries[id as usize].as_ref();
-            entry.is_some_and(|entry| entry.pinned || !entry.seqs.is_empty())
+            entry.is_some_and(TopicState::is_live)
         };
         let matches = self.by_name.matching(pattern).filter(|(_, id)| live(**id));
         let matches = matches.take(limit);

@@ -40,6 +40,8 @@ struct State {
     generation: u64,
     /// Bounded, and emptied when full. It never allows what was not answered.
     decisions: HashMap<(Action, Topic), Decision>,
+    /// Whether all rights were taken away, for good.
+    expelled: bool,
 }
 
 /// The result of a question.
@@ -83,6 +85,7 @@ impl Access {
             principal,
             generation: 0,
             decisions: HashMap::new(),
+            expelled: false,
         };
         Self {
             shared,
@@ -97,6 +100,20 @@ impl Access {
         state.principal = Arc::new(principal.after(&state.principal));
         state.generation += 1;
         state.decisions.clear();
+    }
+
+    /// Takes all rights away, for good.
+    pub(crate) fn expel(&self) {
+        let mut state = self.state.lock();
+        state.expelled = true;
+        // An answer that comes later is not cached.
+        state.generation += 1;
+        state.decisions.clear();
+    }
+
+    /// Returns whether all rights were taken away.
+    pub(crate) fn is_expelled(&self) -> bool {
+        self.state.lock().expelled
     }
 
     /// Returns how many principals there were before this one.
@@ -175,7 +192,7 @@ impl Access {
             let mut state = self.state.lock();
             // The newer token may not allow what the older one did.
             if state.generation == generation {
-                if state.decisions.len() >= self.shared.config.max_decisions {
+                if state.decisions.len() >= self.shared.limits().max_decisions {
                     state.decisions.clear();
                 }
                 let decision = Decision::of(answer, denied);
@@ -222,6 +239,9 @@ impl Access {
     /// Returns the cached answer, or how to ask.
     fn known(&self, action: Action, topic: TopicRef<'_>) -> Known {
         let state = self.state.lock();
+        if state.expelled {
+            return Known::Answer(Answer::No);
+        }
         let denied = match state.decisions.get(&(action, topic.to_topic())) {
             Some(Decision::Answered(allowed)) => return Known::Answer((*allowed).into()),
             Some(Decision::Missing { until, .. }) if Instant::now() < *until => {
@@ -235,6 +255,9 @@ impl Access {
 
     /// Asks the authorizer.
     async fn ask(&self, principal: &Principal, action: Action, what: PatternRef<'_>) -> Answer {
+        if self.is_expelled() {
+            return Answer::No;
+        }
         let answer = AssertUnwindSafe(async {
             let _permit = self.asking.acquire().await;
             self.shared
@@ -242,7 +265,7 @@ impl Access {
                 .authorize(principal, action, what)
                 .await
         });
-        match tokio::time::timeout(self.shared.config.auth_timeout, answer.catch_unwind()).await {
+        match tokio::time::timeout(self.shared.limits().auth_timeout, answer.catch_unwind()).await {
             Ok(Ok(allowed)) => allowed.into(),
             Ok(Err(_)) => {
                 tracing::error!(

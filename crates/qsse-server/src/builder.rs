@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use metrics::Recorder;
+use parking_lot::{Mutex, RwLock};
 use qsse_log::{Log, Storage};
 use qsse_proto::Epoch;
 use qsse_proto::limits::FOREVER;
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::{AcceptAll, Authenticator, Authorizer, ByGrantsOrSubscribe, NameFn, TokenFn};
+use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::go_warnings::GoWarnings;
@@ -29,8 +31,10 @@ use crate::topics::Topics;
 use crate::unfinished::UnfinishedBudget;
 
 mod error;
+mod warnings;
 
 pub use error::BindError;
+use warnings::warn_of_defaults;
 
 /// The settings of a server. Await it to bind the socket; made by
 /// [`Server::bind`](crate::Server::bind).
@@ -218,7 +222,7 @@ impl ServerBuilder {
         warn_of_defaults(self.authenticator.is_none(), self.authorizer.is_none());
         let shared = Shared {
             endpoint: bound.endpoint,
-            fingerprint: bound.fingerprint,
+            fingerprint: Mutex::new(bound.fingerprint),
             log,
             topics,
             clock,
@@ -229,15 +233,17 @@ impl ServerBuilder {
             authorizer: self
                 .authorizer
                 .unwrap_or_else(|| Arc::new(ByGrantsOrSubscribe)),
+            clients: Arc::new(Clients::new(self.config.max_revocations)),
             sessions: TaskTracker::new(),
             #[cfg(feature = "testing")]
-            connections: parking_lot::Mutex::new(None),
+            connections: Mutex::new(None),
             draining: CancellationToken::new(),
             leaving: AtomicBool::new(false),
             tick: AtomicU64::new(0),
             closing: CancellationToken::new(),
             stored: CancellationToken::new(),
             closed: watch::Sender::new(None),
+            limits: RwLock::new(Arc::new(self.config.clone())),
             config: self.config,
         };
         Ok(Server::start(shared, bound.shards))
@@ -382,18 +388,4 @@ fn declare(topics: &Topics, log: &Log) {
         .declared()
         .filter_map(|name| name.as_topic())
         .for_each(|name| log.declare(name));
-}
-
-fn warn_of_defaults(no_authenticator: bool, no_authorizer: bool) {
-    if no_authenticator && no_authorizer {
-        tracing::warn!(
-            "no authenticator and no authorizer: anyone who can reach this server may subscribe to everything"
-        );
-    } else if no_authenticator {
-        tracing::warn!("no authenticator: anyone who can reach this server may connect");
-    } else if no_authorizer {
-        tracing::warn!(
-            "no authorizer: every client that is let in without grants may subscribe to everything"
-        );
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use qsse_proto::limits::SettingError;
+use qsse_proto::limits::{FOREVER, SettingError};
 use qsse_proto::{ALPN, GO_ALPN};
 use qsse_transport::TransportConfig;
 use serde::{Deserialize, Serialize};
@@ -89,6 +89,9 @@ pub struct Config {
     /// Most answers about topic names cached per connection. Default 4,096; beyond it, the
     /// authorizer is asked again.
     pub max_decisions: usize,
+    /// Most revocations that are remembered. Default 10,000: each costs about 100 bytes. Beyond it,
+    /// [`Server::revoke`](crate::Server::revoke) is an error.
+    pub max_revocations: usize,
     /// Time for clients to read their streams to the end when the server drains. Default 10 s.
     #[serde(with = "qsse_proto::human_duration")]
     pub drain_timeout: Duration,
@@ -123,6 +126,7 @@ impl Default for Config {
             frame_timeout: Duration::from_secs(30),
             unfinished_bytes: 64 << 20,
             max_decisions: 4_096,
+            max_revocations: 10_000,
             drain_timeout: Duration::from_secs(10),
             retry_after: Duration::from_secs(1),
         }
@@ -159,6 +163,7 @@ setters! {
     refusal_rate: u32,
     frame_timeout: Duration,
     unfinished_bytes: usize,
+    max_revocations: usize,
     drain_timeout: Duration,
     retry_after: Duration,
 }
@@ -195,6 +200,27 @@ impl Config {
             SettingError::number("max_publishers", self.max_publishers.into(), 1..=4_096),
         ];
         all.into_iter().collect()
+    }
+
+    /// Returns these settings with the limits of others that need no restart.
+    pub(crate) fn with_limits_of(&self, other: &Self) -> Self {
+        Self {
+            heartbeat: other.heartbeat.min(FOREVER),
+            hello_timeout: other.hello_timeout,
+            auth_timeout: other.auth_timeout,
+            max_subscriptions: other.max_subscriptions,
+            max_wildcards: other.max_wildcards,
+            max_publishers: other.max_publishers,
+            control_burst: other.control_burst,
+            control_rate: other.control_rate,
+            refusal_burst: other.refusal_burst,
+            refusal_rate: other.refusal_rate,
+            frame_timeout: other.frame_timeout,
+            max_decisions: other.max_decisions,
+            drain_timeout: other.drain_timeout,
+            retry_after: other.retry_after,
+            ..self.clone()
+        }
     }
 
     /// Returns the protocols (ALPN) that an endpoint has to offer, in accordance with

@@ -38,6 +38,9 @@ pub(crate) trait Recipient {
     /// Notes whether the subscription has fallen behind its feed. Called after each step.
     fn note_lag(&mut self, _: &Reader) {}
 
+    /// Notes that everything was delivered. Called before each wait for a newer event.
+    fn note_up_to_date(&mut self) {}
+
     /// Starts to ask which of the batches the recipient may read. `None`: all of them.
     fn ask_permission(&self, _: &mut Vec<Batch>) -> Option<BoxFuture<'static, Vec<Batch>>> {
         None
@@ -187,6 +190,7 @@ impl<R: Recipient> DeliveryLoop<R> {
             heartbeat.delivered(position);
             return Poll::Ready(Some(Next::Heartbeat(position)));
         }
+        self.recipient.note_up_to_date();
         self.poll_wait(cx).map(|()| None)
     }
 

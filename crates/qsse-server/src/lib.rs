@@ -19,30 +19,25 @@
 //! # }
 //! ```
 //!
-//! - [`Server::bind`] makes a server: its topics, TLS, who may connect ([`Authenticator`]) and who
-//!   may do what ([`Authorizer`]).
-//! - [`Server::publish`], [`Server::try_publish`], [`Server::publish_all`] and
-//!   [`Server::publish_matching`] publish from this process.
-//! - [`Server::subscribe`] subscribes in this process, without a network.
-//! - [`Server::shutdown`] drains; dropping the last handle closes at once.
-//! - [`Config`] has every limit as plain data.
+//! - [`Server::bind`] makes a server: its topics, TLS, [`Authenticator`] and [`Authorizer`].
+//! - [`Server::publish`] and [`Server::subscribe`] publish and subscribe in this process.
+//! - [`Server::connections`], [`Server::revoke`] and others administer it.
+//! - [`Server::shutdown`] drains; dropping the last handle closes. [`Config`] has every limit.
 //!
 //! # Who may do what
 //!
 //! Without an authenticator every client may connect. Without an authorizer the [`Grants`] of a
 //! [`Principal`] decide; a client without them may subscribe to everything and not publish. A log
-//! line says so at the start. A wildcard subscription never
-//! yields an event of a topic that its owner could not have subscribed to by name.
+//! line says so at the start. A wildcard subscription never yields an event of a topic that its
+//! owner could not have subscribed to by name.
 //!
 //! # Features
 //!
 //! | feature | default | gives |
 //! |---|---|---|
 //! | `aws-lc-rs`, `ring` | the first | the crypto provider |
-//! | `json` | no | `publish_json`, `Event::json` |
-//! | `prometheus` | no | `Server::metrics_text` |
-//! | `store` | no | `ServerBuilder::store`: events in a directory |
-//! | `testing` | no | `TestServer` |
+//! | `json`, `prometheus` | no | `publish_json` and `Event::json`; `Server::metrics_text` |
+//! | `store`, `testing` | no | `ServerBuilder::store`: events in a directory; `TestServer` |
 #![deny(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -53,15 +48,18 @@ mod access;
 mod auth;
 mod background;
 mod builder;
+mod clients;
 mod clock;
 mod closed;
 mod config;
 mod dedup_scope;
 mod delivery;
 mod go_warnings;
+mod info;
 mod listen_address;
 mod metrics;
 mod publish;
+mod revocation;
 mod server;
 mod session;
 mod shards;
@@ -83,6 +81,7 @@ pub use builder::{BindError, ServerBuilder};
 pub use clock::Clock;
 pub use closed::Closed;
 pub use config::Config;
+pub use info::{ConnectionInfo, ServerState, ServerStatus, SubscriptionInfo, TopicInfo};
 pub use listen_address::{IntoListenAddress, ListenAddress};
 pub use publish::{Publish, PublishError, PublishMatching};
 #[cfg(feature = "store")]
@@ -105,6 +104,7 @@ pub use qsse_topic::{
 pub use qsse_transport::rustls::pki_types::CertificateDer;
 pub use qsse_transport::tls::{Fingerprint, ServerTls, TlsError};
 pub use qsse_transport::{BindError as EndpointError, ServerUrl, TransportConfig, UdpBuffers};
+pub use revocation::{Revocation, RevokeError};
 pub use server::Server;
 pub use subscription::{
     Item, Items, Notice, Subscribe, SubscribeError, Subscription, SubscriptionError,

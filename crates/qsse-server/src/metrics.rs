@@ -41,6 +41,8 @@ pub(crate) struct Metrics {
     pub(crate) duplicates: Counters,
     pub(crate) refusals_paced: Counters,
     pub(crate) unfinished: Unfinished,
+    pub(crate) reloads: Counters,
+    pub(crate) reload_failures: Counters,
     pub(crate) go_connections: Gauges,
     pub(crate) go_unsent_events: Counters,
     history_events: Gauges,
@@ -85,6 +87,11 @@ impl Metrics {
                 "Refused publishes after which the client had to wait",
             ),
             unfinished: Unfinished::new(&registry),
+            reloads: counter("reloads", "Reloads of the configuration that succeeded"),
+            reload_failures: counter(
+                "reload_failures",
+                "Reloads of the configuration that failed and changed nothing",
+            ),
             go_connections: gauge("go_connections", "Connections of clients of the Go library"),
             go_unsent_events: counter(
                 "go_unsent_events",

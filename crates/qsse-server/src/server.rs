@@ -20,6 +20,9 @@ use crate::shards::Shards;
 use crate::shared::Shared;
 use crate::subscription::Subscribe;
 
+mod clients;
+mod reload;
+
 /// A running server. Clones are handles of the same server; dropping the last one closes it at
 /// once.
 #[derive(Clone)]
@@ -87,7 +90,7 @@ impl Server {
 
     /// Returns the SHA-256 fingerprint of the server's certificate, if it is known.
     pub fn fingerprint(&self) -> Option<Fingerprint> {
-        self.shared.fingerprint
+        *self.shared.fingerprint.lock()
     }
 
     /// Publishes on a topic. Await it for the event's id; it does not wait for slow subscribers.
@@ -207,11 +210,6 @@ impl Server {
     /// events of a client's subscription, without a network.
     pub fn subscribe(&self, filter: impl IntoFilter) -> Subscribe {
         Subscribe::new(self.clone(), filter.into_filter(), Start::Live)
-    }
-
-    /// Returns the number of open connections.
-    pub fn connections(&self) -> usize {
-        self.shared.sessions.len()
     }
 
     /// Returns whether publishing works, as far as is known: the store may be full or have failed.

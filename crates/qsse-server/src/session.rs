@@ -6,9 +6,11 @@
 //!                       └─▶ go: offer ──▶ delivery    (a client of the Go library, by its ALPN)
 //! ```
 
+mod client;
 mod control;
 mod delivery;
 mod encoding;
+mod expiry;
 mod go;
 mod hello;
 mod opening;
@@ -21,16 +23,19 @@ mod subscribing;
 mod subscriptions;
 mod unfinished;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use qsse_proto::{Code, DecodeError};
 use qsse_transport::{Connection, ConnectionError, FrameError};
+use tokio::sync::Notify;
 
 use crate::access::{Access, Answer};
 use crate::auth::{Action, Principal};
+use crate::clients::{Admitted, Client, Revoked};
 use crate::session::rate_limit::RateLimit;
+use crate::session::subscriptions::Subscriptions;
 use crate::session::unfinished::UnfinishedFrames;
 use crate::shared::Shared;
 
@@ -39,6 +44,12 @@ pub(crate) struct Session {
     pub(crate) shared: Arc<Shared>,
     pub(crate) connection: Connection,
     pub(crate) access: Access,
+    /// What it is subscribed to.
+    pub(crate) subscriptions: Mutex<Subscriptions>,
+    /// Asks the session to check the token in force again.
+    recheck: Notify,
+    /// Its place among the server's clients.
+    admitted: OnceLock<Admitted>,
     /// When the client was accepted, by the monotonic clock.
     welcomed: Duration,
     /// How often its publishes may be refused before it has to wait.
@@ -48,17 +59,42 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Creates the session of a client that is accepted now.
-    fn new(shared: Arc<Shared>, connection: Connection, principal: Principal) -> Self {
-        let config = &shared.config;
+    /// Creates the session of a client that is to be let in.
+    fn new(shared: &Arc<Shared>, connection: &Connection, principal: Principal) -> Self {
+        let limits = shared.limits();
         Self {
+            // Read before the client is answered: all that it says later happened later.
             welcomed: shared.clock.now().monotonic,
-            refusals: Mutex::new(RateLimit::new(config.refusal_burst, config.refusal_rate)),
-            unfinished: UnfinishedFrames::new(&shared),
-            access: Access::new(Arc::clone(&shared), principal),
-            connection,
-            shared,
+            refusals: Mutex::new(RateLimit::new(limits.refusal_burst, limits.refusal_rate)),
+            unfinished: UnfinishedFrames::new(shared),
+            shared: Arc::clone(shared),
+            connection: connection.clone(),
+            access: Access::new(Arc::clone(shared), principal),
+            subscriptions: Mutex::default(),
+            recheck: Notify::new(),
+            admitted: OnceLock::new(),
         }
+    }
+
+    /// Lets the client in, unless it was revoked. It is in until the last task drops the
+    /// session. `checks` are those before its token was checked.
+    fn admit(self: &Arc<Self>, checks: u64) -> Result<(), End> {
+        let client: Arc<dyn Client> = Arc::clone(self) as _;
+        let admitted = self.shared.clients.admit(&client, checks)?;
+        // It is set only here, once.
+        let _ = self.admitted.set(admitted);
+        Ok(())
+    }
+
+    /// Gives the client the principal of a token that was checked later, unless it was revoked or
+    /// belongs elsewhere.
+    fn renew(&self, principal: Principal) -> Result<(), End> {
+        if principal.namespace() != self.access.principal().namespace() {
+            let reason = "the token is of another namespace: connect anew with it";
+            return Err(End::new(Code::NOT_AUTHORISED, reason));
+        }
+        let replace = |principal| self.access.replace(principal);
+        Ok(self.shared.clients.renew(principal, replace)?)
     }
 
     /// Returns the declared topic most similar to `name`, for an error message, if the principal
@@ -131,6 +167,12 @@ impl End {
 
     fn shutting_down() -> Self {
         Self::new(Code::SHUTTING_DOWN, "the server is shutting down")
+    }
+}
+
+impl From<Revoked> for End {
+    fn from(_: Revoked) -> Self {
+        Self::new(Revoked::CODE, Revoked::REASON)
     }
 }
 

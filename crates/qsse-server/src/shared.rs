@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::{Mutex, RwLock};
 use qsse_log::{Log, Now};
 use qsse_transport::ServerEndpoint;
 use qsse_transport::tls::Fingerprint;
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::{Authenticator, Authorizer};
+use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::closed::Closed;
 use crate::config::Config;
@@ -24,10 +26,13 @@ pub(crate) mod publishing;
 
 /// One server's parts. Tasks hold this; only handles keep the server open.
 pub(crate) struct Shared {
+    /// The settings that it was started with.
     pub(crate) config: Config,
+    /// The settings with the limits that are in force now.
+    pub(crate) limits: RwLock<Arc<Config>>,
     pub(crate) endpoint: ServerEndpoint,
     /// The fingerprint of the certificate, if it is known.
-    pub(crate) fingerprint: Option<Fingerprint>,
+    pub(crate) fingerprint: Mutex<Option<Fingerprint>>,
     pub(crate) log: Log,
     pub(crate) topics: Topics,
     pub(crate) clock: Clock,
@@ -37,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) unfinished: UnfinishedBudget,
     pub(crate) authenticator: Arc<dyn Authenticator>,
     pub(crate) authorizer: Arc<dyn Authorizer>,
+    /// The clients that were let in.
+    pub(crate) clients: Arc<Clients>,
     /// Sessions, one task each.
     pub(crate) sessions: TaskTracker,
     /// The open connections, for tests that cut them.
@@ -62,6 +69,12 @@ impl Shared {
     pub(crate) fn now(&self) -> Now {
         let tick = Duration::from_micros(self.tick.load(Ordering::Relaxed));
         self.clock.publishing(tick)
+    }
+
+    /// Returns the settings with the limits that are in force now. For requests of clients, not for
+    /// each event.
+    pub(crate) fn limits(&self) -> Arc<Config> {
+        Arc::clone(&self.limits.read())
     }
 
     /// Begins to drain.

@@ -464,12 +464,12 @@ async fn a_client_that_goes_away_is_forgotten() {
     let server = server().authenticator_fn(authenticator).await.unwrap();
     let client = Raw::offer(&server, "", &["people"]).await;
     assert_eq!(
-        (server.connections(), asked.load(Ordering::Relaxed)),
+        (server.connection_count(), asked.load(Ordering::Relaxed)),
         (1, 1)
     );
     drop(client);
     let gone = async {
-        while server.connections() > 0 {
+        while server.connection_count() > 0 {
             server.try_publish("people", "nobody").unwrap();
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -510,4 +510,51 @@ async fn a_quiet_client_without_keep_alive_stays_connected() {
     let mut client = GoClient { raw, stream, lines };
     server.try_publish("people", "Ada").unwrap();
     assert_eq!(client.event().await.topic(), "people");
+}
+
+// QP-4.11
+#[tokio::test]
+async fn a_revoked_token_closes_the_connection_in_the_middle_of_the_history() {
+    let server = server().authenticator_fn(|_| true).await.unwrap();
+    let mut client = Raw::offer(&server, "t", &["people"]).await;
+    server.try_publish("people", "one").unwrap();
+    assert_eq!(client.event().await.data()[..], *b"one");
+    let [connection] = &server.connections()[..] else {
+        panic!("one connection");
+    };
+    assert_eq!(connection.protocol.as_bytes(), qsse_proto::GO_ALPN);
+    assert_eq!(connection.subscriptions[0].filter.to_string(), "people");
+    let token_id = connection.token_id.clone().unwrap();
+    assert_eq!(
+        server.revoke(&qsse_server::Revocation::token_id(token_id)),
+        Ok(1)
+    );
+    server.try_publish("people", "two").unwrap();
+    assert!(client.line().await.is_err());
+    assert_eq!(
+        close_code(&client.raw.connection).await,
+        Code::NOT_AUTHORISED
+    );
+    let line = Offer::new("t", ["people"]).to_line();
+    assert_eq!(Raw::refused(&server, line).await, Code::NOT_AUTHORISED);
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_when_it_is_checked_again_closes_the_connection() {
+    let accepts = Arc::new(AtomicUsize::new(1));
+    let asked = Arc::clone(&accepts);
+    let server = server()
+        .authenticator_fn(move |_| asked.load(Ordering::Relaxed) == 1)
+        .await
+        .unwrap();
+    let client = Raw::offer(&server, "t", &["people"]).await;
+    server.recheck_clients();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(client.raw.connection.close_reason(), None);
+    accepts.store(0, Ordering::Relaxed);
+    server.recheck_clients();
+    assert_eq!(
+        close_code(&client.raw.connection).await,
+        Code::NOT_AUTHORISED
+    );
 }

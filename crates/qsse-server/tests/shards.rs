@@ -173,7 +173,7 @@ async fn a_full_server_is_full_on_all_shards() {
         assert!(matches!(error, ConnectError::Refused { .. }), "{error:?}");
     }
     soon(async {
-        while server.connections() < CLIENTS {
+        while server.connection_count() < CLIENTS {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     })

@@ -10,6 +10,10 @@ const FOREIGN: &[(&str, &str)] = &[
         "async_trait",
         "the attribute for those who implement a server's traits",
     ),
+    (
+        "axum",
+        "the administration nests into a service of the caller's own",
+    ),
     ("bytes", "the data of events is shared, not copied"),
     ("futures_core", "subscriptions and states are `Stream`s"),
     (

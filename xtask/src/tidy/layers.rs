@@ -19,6 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "qsse-client",
         &["qsse-proto", "qsse-topic", "qsse-transport"],
     ),
+    ("qsse-admin", &["qsse-proto", "qsse-server", "qsse-topic"]),
     (
         "qsse-auth",
         &["qsse-server", "qsse-topic", "qsse-transport"],
@@ -37,6 +38,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "qsse-cli",
         &[
+            "qsse-admin",
             "qsse-auth",
             "qsse-client",
             "qsse-proto",

@@ -7,11 +7,12 @@ use anyhow::Result;
 use clap::Args;
 use tracing::Level;
 
-use super::serve::certificate;
 use crate::connect;
 use crate::console::{OutputError, message, print_blocking};
 use crate::exit::{Status, usage, usage_because};
 use crate::serve::access::Access;
+use crate::serve::admin::{admin_address, admin_token};
+use crate::serve::certificate::certificate;
 use crate::settings::{Settings, Shape, TABLE, document};
 use crate::text;
 
@@ -55,6 +56,8 @@ fn problems(settings: &Settings) -> Vec<anyhow::Error> {
     let checks = [
         Access::from_settings(settings).err(),
         certificate(settings).err(),
+        admin_address(settings).err(),
+        admin_token(settings).err(),
         store(settings.text("store")).err(),
         connect::check_files(settings).err(),
     ];

@@ -1,20 +1,25 @@
 //! `qsse serve`: runs a server.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 use clap::Args;
+use qsse_admin::Admin;
+use qsse_auth::Reloadable;
 use qsse_client::ServerUrl;
-use qsse_server::transport::tls::{Fingerprint, ServerTls, TlsError, dev_cert};
-use qsse_server::{Server, UdpBuffers};
+use qsse_server::{ByGrants, Server, UdpBuffers};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tracing::Level;
 
-use super::cert::expiry;
 use crate::console;
-use crate::exit::{Status, fail, usage, usage_because};
+use crate::exit::{Status, fail};
 use crate::serve::access::Access;
-use crate::serve::http;
+use crate::serve::admin::bind_admin;
+use crate::serve::certificate::Certificate;
+use crate::serve::reload::{Reload, Reread};
 use crate::settings::{Settings, server_config};
 use crate::signals::{Hangup, Signals};
 use crate::text::{self, quoted};
@@ -34,22 +39,27 @@ Without tokens anyone may subscribe, and programs on this machine may publish. A
   subscribe = [\"ride.*\"]
   publish = [\"ride.*\"]
 
-SIGINT or SIGTERM drains: clients can read to the end. A second one ends at once. SIGHUP changes nothing yet.")]
+SIGINT or SIGTERM drains: clients can read to the end. A second one ends at once.
+SIGHUP reads certificates, tokens and some settings again.")]
 pub(crate) struct Options {}
 
-pub(crate) async fn run(_: Options, settings: &Settings) -> Result<Status> {
-    let access = Access::from_settings(settings)?;
-    let certificate = Certificate::from_settings(settings)?;
+pub(crate) async fn run(_: Options, settings: Settings, reread: Reread) -> Result<Status> {
+    let access = Access::from_settings(&settings)?;
+    let certificate = Certificate::from_settings(&settings)?;
     let signals = Signals::watch()?;
-    let mut hangup = Hangup::watch()?;
-    let config = server_config(settings);
-    let metrics = bind_metrics(settings).await?;
-    let drain_timeout = config.drain_timeout;
+    let hangup = Hangup::watch()?;
+    let config = server_config(&settings);
+    let metrics = bind_metrics(&settings).await?;
+    let admin = bind_admin(&settings).await?;
     let by_token = matches!(access, Access::Tokens(..));
     let asked: SocketAddr = settings.need("listen");
     let described = access.describe(asked);
-    let builder = Server::bind(asked).config(config);
-    let mut builder = access.guard(builder.tls(certificate.tls.clone()));
+    let authenticator = Reloadable::new(access.authenticator());
+    let mut builder = Server::bind(asked)
+        .config(config)
+        .authenticator(authenticator.clone())
+        .authorizer(ByGrants)
+        .tls(certificate.tls.clone());
     if settings.is_set("topics") {
         builder = builder.topics(&settings.value("topics").texts);
     }
@@ -65,31 +75,60 @@ pub(crate) async fn run(_: Options, settings: &Settings) -> Result<Status> {
     if let Some(metrics) = &metrics {
         ready.push_str(&format!("metrics on {}\n", metrics.local_addr()?));
     }
+    if let Some(admin) = &admin {
+        ready.push_str(&format!("admin on {}\n", admin.address()?));
+    }
     // It does not matter whether anybody reads them.
     let _ = console::stdout().try_write(&mut ready.into_bytes());
     let mut hints = certificate.describe();
-    hints.push_str(&format!("access       {described}\n{}\n", kept(settings)));
-    hints.push_str(&commands(settings, address, &certificate, by_token));
+    hints.push_str(&format!("access       {described}\n{}\n", kept(&settings)));
+    hints.push_str(&commands(&settings, address, &certificate, by_token));
     hints.push_str(&clipped(server.udp_buffers()));
     console::tell(hints.trim_end());
 
-    let metrics = metrics.map(|listener| tokio::spawn(http::serve(listener, server.clone())));
-    loop {
-        tokio::select! {
-            () = signals.first() => break,
-            () = hangup.next() => console::message(
-                Level::WARN,
-                "SIGHUP: reloading the configuration is not supported yet; nothing was changed",
-            ),
-            why = server.closed() => return Err(anyhow!("the server has ended by itself: {why:?}")),
-        }
+    let reload = Reload::new(reread, server.clone(), authenticator, settings);
+    let drain = Arc::new(Notify::new());
+    let mut tasks = JoinSet::new();
+    if let Some(metrics) = metrics {
+        tasks.spawn(qsse_admin::serve(
+            metrics,
+            qsse_admin::probes(server.clone()),
+        ));
+    }
+    if let Some(admin) = admin {
+        tasks.spawn(admin.serve(administration(&server, &reload, &drain)));
+    }
+    tasks.spawn(Arc::clone(&reload).watch_certificate());
+    tasks.spawn(reload_on(hangup, Arc::clone(&reload)));
+    tokio::select! {
+        () = signals.first() => {}
+        () = drain.notified() => {}
+        why = server.closed() => return Err(anyhow!("the server has ended by itself: {why:?}")),
     }
     console::message(Level::INFO, "draining; press Ctrl-C again to exit now");
-    server.shutdown(drain_timeout).await;
-    if let Some(metrics) = metrics {
-        metrics.abort();
-    }
+    server.shutdown(reload.drain_timeout()).await;
+    tasks.shutdown().await;
     Ok(Status::Done)
+}
+
+/// Answers administrators as the program does.
+fn administration(server: &Server, reload: &Arc<Reload>, drain: &Arc<Notify>) -> Admin {
+    let (reload, drain) = (Arc::clone(reload), Arc::clone(drain));
+    Admin::new(server.clone())
+        .on_reload(move || {
+            let reload = Arc::clone(&reload);
+            async move { reload.run().await }
+        })
+        .on_drain(move || drain.notify_one())
+}
+
+/// Reloads at each SIGHUP.
+async fn reload_on(mut hangup: Hangup, reload: Arc<Reload>) {
+    loop {
+        hangup.next().await;
+        // It says itself what came of it.
+        let _ = reload.run().await;
+    }
 }
 
 async fn bind_metrics(settings: &Settings) -> Result<Option<TcpListener>> {
@@ -103,73 +142,6 @@ async fn bind_metrics(settings: &Settings) -> Result<Option<TcpListener>> {
             format!("cannot listen on {address} for metrics: {error}"),
         )),
     }
-}
-
-/// The certificate that the server presents.
-struct Certificate {
-    tls: ServerTls,
-    fingerprint: Option<Fingerprint>,
-    /// Whether it is the development certificate, which clients on this machine trust by default.
-    is_development: bool,
-}
-
-impl Certificate {
-    fn from_settings(settings: &Settings) -> Result<Self> {
-        let given = certificate(settings)?;
-        let is_development = given.is_none();
-        let tls = match given {
-            Some(tls) => tls,
-            None => ServerTls::dev_cert().map_err(unusable)?,
-        };
-        let fingerprint = tls.fingerprint();
-        Ok(Self {
-            tls,
-            fingerprint,
-            is_development,
-        })
-    }
-
-    fn describe(&self) -> String {
-        let Some(fingerprint) = self.fingerprint else {
-            return String::new();
-        };
-        let mut out = format!("fingerprint  {fingerprint}\n");
-        if let Some(path) = self.kept_at() {
-            let expires = expiry(&path).unwrap_or_default();
-            out.push_str(&format!(
-                "certificate  {}, for development, until {expires}\n",
-                path.display()
-            ));
-        } else if self.is_development {
-            out.push_str("certificate  in memory: it changes with each start\n");
-        }
-        out
-    }
-
-    /// Returns the file of the development certificate, if it contains this one.
-    fn kept_at(&self) -> Option<std::path::PathBuf> {
-        let kept = self.is_development && dev_cert::fingerprint() == self.fingerprint;
-        dev_cert::path().filter(|_| kept)
-    }
-}
-
-/// Loads the certificate and key that the settings name; `None` if they name none.
-///
-/// # Errors
-/// A file cannot be read, or the two do not belong together.
-pub(super) fn certificate(settings: &Settings) -> Result<Option<ServerTls>> {
-    let tls = match (settings.text("cert"), settings.text("key")) {
-        ("", "") => return Ok(None),
-        // One file may contain both.
-        (cert, "") => ServerTls::pem_files(cert, cert),
-        ("", _) => return Err(usage("--key without --cert: give both")),
-        (cert, key) => ServerTls::pem_files(cert, key),
-    };
-    tls.map(Some).map_err(unusable)
-}
-
-fn unusable(error: TlsError) -> anyhow::Error {
-    usage_because("cannot use the certificate", error)
 }
 
 /// Returns commands to subscribe and publish, ready to paste.

@@ -50,6 +50,11 @@ const SECTIONS: &[(Group, &str, &str)] = &[
     ),
     (Group::Serve, "Server", "For `serve`."),
     (
+        Group::Admin,
+        "Administration",
+        "For `serve`, which listens there, and for `admin`, which asks there.",
+    ),
+    (
         Group::Limits,
         "Limits of the server",
         "For `serve`, in the file under `[limits]`. They have no flags.

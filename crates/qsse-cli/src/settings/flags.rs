@@ -59,6 +59,6 @@ fn heading(group: Group) -> &'static str {
     match group {
         Group::Common => "General",
         Group::Client | Group::ClientDetail => "Connection",
-        Group::Serve | Group::Limits => "Server",
+        Group::Serve | Group::Limits | Group::Admin => "Server",
     }
 }

@@ -11,7 +11,7 @@ use qsse_server::transport::ServerEndpoint;
 use qsse_topic::Pattern;
 
 use super::{Group, Setting, Shape};
-use Group::{Client, ClientDetail, Common, Limits, Serve};
+use Group::{Admin, Client, ClientDetail, Common, Limits, Serve};
 use Shape::{Many, Negated, One, Secret, Switch};
 
 macro_rules! table {
@@ -54,6 +54,8 @@ table! {
     Serve "listen" One("ADDR:PORT"), "127.0.0.1:4242", address, "Where to listen for QUIC; with port 0 the system picks a free port";
     Serve "topics" Many("TOPIC"), "", parses::<Pattern>, "The only topics that may be used: names, and patterns that admit names; by default any topic may be used";
     Serve "metrics" One("ADDR:PORT"), "", address, "Answer GET /metrics here, over plain HTTP";
+    Admin "admin" One("PLACE"), "", admin, "Where the server is administered: the path of a Unix socket, IP:PORT of loopback, or default, which is $XDG_RUNTIME_DIR/qsse-admin.sock or else /run/qsse/admin.sock";
+    Admin "admin_token_file" One("FILE"), "", anything, "The token that administration over a port asks for, in this file; at least 16 bytes";
     Serve "cert" One("FILE"), "", anything, "The certificate and its issuers, in PEM form; without it the development certificate is made and used";
     Serve "key" One("FILE"), "", anything, "The certificate's private key, in PEM form";
     Serve "tokens" One("FILE"), "", anything, "The permissions of each token; a TOML file";
@@ -124,6 +126,13 @@ fn address(text: &str) -> Result<(), String> {
         Err(_) => Err(format!(
             "{text:?} is not an address to listen on: write IP:PORT, as in 127.0.0.1:4242, 0.0.0.0:4242 or [::]:4242"
         )),
+    }
+}
+
+fn admin(text: &str) -> Result<(), String> {
+    match text.parse::<qsse_admin::Address>() {
+        Err(error) if text != "default" => Err(error.to_string()),
+        _ => Ok(()),
     }
 }
 

@@ -235,7 +235,7 @@ fn with_json_everything_on_standard_error_is_json() {
         "each has something to say: {all:?}"
     );
     server.running.signal("HUP");
-    server.running.error_line("reloading");
+    server.running.error_line("reloaded");
     server.running.signal("TERM");
     all.push(server.running.done());
     for done in all {

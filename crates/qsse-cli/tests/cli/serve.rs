@@ -175,13 +175,11 @@ fn with_several_shards_it_serves_refuses_a_second_and_drains() {
 }
 
 #[test]
-fn sighup_is_told_to_change_nothing_and_does_not_end_the_server() {
+fn sighup_reloads_and_does_not_end_the_server() {
     let home = Home::new();
     let mut server = home.serve(&[]);
     server.running.signal("HUP");
-    server
-        .running
-        .error_line("reloading the configuration is not supported yet; nothing was changed");
+    server.running.error_line("reloaded: nothing has changed");
     home.run(&["ping", "-n1", "-s", &server.address])
         .expect(0, &[]);
     server.running.signal("TERM");

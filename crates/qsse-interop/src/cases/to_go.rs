@@ -158,7 +158,10 @@ pub(super) async fn everything_refused(bench: &Bench) -> Result<()> {
     let mut client = GoClient::start(&bench.peer, &bench.log, address, &arguments)?;
     let wanted = vec![Line::Ready, Line::error(2, "topic", "nowhere")];
     client.expect_all(wanted).await?;
-    ensure!(ours.server.connections() == 1, "the connection is closed");
+    ensure!(
+        ours.server.connection_count() == 1,
+        "the connection is closed"
+    );
     Ok(())
 }
 

@@ -69,7 +69,7 @@ pub(super) async fn gone(bench: &Bench) -> Result<()> {
     let subscribers = || ours.figures.gauge("subscriber_count", None);
     ensure!(subscribers() == 2.0, "{} subscribers", subscribers());
     client.process.kill().await?;
-    until(|| subscribers() == 0.0 && ours.server.connections() == 0).await;
+    until(|| subscribers() == 0.0 && ours.server.connection_count() == 0).await;
     ours.subscriptions(0).await;
     Ok(())
 }

@@ -3,28 +3,25 @@
 //! It never waits for an authorizer, a stream credit or an event write: these run concurrently.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures_util::stream::{FuturesUnordered, StreamExt};
-use qsse_proto::control::{
-    ClientFrame, Goodbye, RefreshToken, Refused, Subscribe, Subscribed, TokenAccepted, Unsubscribe,
-};
+use qsse_proto::control::{ClientFrame, Goodbye, Refused, Subscribe, Subscribed, Unsubscribe};
 use qsse_proto::{Code, Counted, EventId, Frame};
 use qsse_transport::{
     ConnectionError, FrameError, FrameReader, FrameWriter, RecvStream, SendStream,
 };
-use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::Principal;
 use crate::session::delivery::Delivery;
-use crate::session::hello::{self, ControlStreams};
+use crate::session::expiry::Expiry;
+use crate::session::hello::ControlStreams;
 use crate::session::opening::{Answer, Opening};
 use crate::session::rate_limit::RateLimit;
 use crate::session::replies::{Replies, Unread};
 use crate::session::subscribing::{self, Refusal};
-use crate::session::subscriptions::{ClientSubscription, Ends, Subscriptions};
+use crate::session::subscriptions::{ClientSubscription, Ends};
 use crate::session::{End, Session, publishing};
+
+mod tokens;
 
 /// Serves one client until it leaves, its connection is closed, or the server has drained. Returns
 /// how to close the connection.
@@ -51,7 +48,6 @@ pub(crate) async fn run(session: &Arc<Session>, streams: Box<ControlStreams>) ->
 struct Control<'s> {
     session: &'s Arc<Session>,
     replies: Replies,
-    subscriptions: Subscriptions,
     /// Ids only grow, so none is used twice.
     highest_id: Option<u32>,
     /// Deliveries and publishing streams.
@@ -59,33 +55,33 @@ struct Control<'s> {
     opening: Opening<'s>,
     rate_limit: RateLimit,
     /// When the token expires.
-    expiry: Option<Instant>,
+    expiry: Expiry,
     /// Whether the number of permitted publishing streams was raised.
     publishing: bool,
     /// Whether the client was told that the server drains.
     draining: bool,
     /// Whether the client has ended its control stream.
     leaving: bool,
+    /// Whether the token in force has to be checked once no other is being checked.
+    recheck_due: bool,
 }
 
 impl<'s> Control<'s> {
     fn new(session: &'s Arc<Session>, replies: FrameWriter) -> Self {
-        let config = &session.shared.config;
-        let mut control = Self {
+        let config = session.shared.limits();
+        Self {
             session,
             replies: Replies::new(replies),
-            subscriptions: Subscriptions::default(),
             highest_id: None,
             tasks: TaskTracker::new(),
             opening: Opening::default(),
             rate_limit: RateLimit::new(config.control_burst, config.control_rate),
-            expiry: None,
+            expiry: Expiry::of(&session.access.principal()),
             publishing: false,
             draining: false,
             leaving: false,
-        };
-        control.expire_after(session.access.principal().expires_in());
-        control
+            recheck_due: false,
+        }
     }
 
     /// Waits for the next thing to do, and does it. The error says how to close the connection.
@@ -100,7 +96,11 @@ impl<'s> Control<'s> {
             biased;
             () = shared.closing.cancelled() => Err(End::shutting_down()),
             () = shared.draining.cancelled(), if !draining => self.say_goodbye(),
-            () = expired(self.expiry) => Err(End::token_expired()),
+            () = self.expiry.passed() => Err(End::token_expired()),
+            () = session.recheck.notified() => {
+                self.recheck();
+                Ok(())
+            }
             Some(answer) = self.opening.next() => self.answer(answer),
             () = self.replies.write(), if self.replies.are_waiting() => Ok(()),
             frame = frames.next(), if !self.leaving && self.rate_limit.ready() => self.read(frame),
@@ -117,7 +117,7 @@ impl<'s> Control<'s> {
             self.replies.write().await;
             self.session.connection.closed().await
         };
-        let read = tokio::time::timeout(shared.config.drain_timeout, last);
+        let read = tokio::time::timeout(shared.limits().drain_timeout, last);
         tokio::select! {
             biased;
             () = shared.closing.cancelled() => {}
@@ -126,7 +126,8 @@ impl<'s> Control<'s> {
     }
 
     fn end_subscriptions(&self) {
-        self.subscriptions
+        let subscriptions = self.session.subscriptions.lock();
+        subscriptions
             .iter()
             .for_each(|(_, subscription)| subscription.ends.cancel());
     }
@@ -146,7 +147,8 @@ impl<'s> Control<'s> {
         match ClientFrame::decode(frame)? {
             ClientFrame::Subscribe(subscribe) => self.subscribe(subscribe),
             ClientFrame::Unsubscribe(Unsubscribe { id }) => {
-                if let Some(subscription) = self.subscriptions.remove(id) {
+                let ended = self.session.subscriptions.lock().remove(id);
+                if let Some(subscription) = ended {
                     subscription.ends.cancel();
                 }
                 Ok(())
@@ -170,15 +172,19 @@ impl<'s> Control<'s> {
         }
         self.highest_id = Some(id);
         let shared = &self.session.shared;
-        self.subscriptions.sweep();
+        let open = {
+            let mut subscriptions = self.session.subscriptions.lock();
+            subscriptions.sweep();
+            subscriptions.len()
+        };
         if shared.is_leaving() {
             return self.refuse(
                 id,
                 Refusal::new(Code::SHUTTING_DOWN, "the server is shutting down"),
             );
         }
-        let max = shared.config.max_subscriptions;
-        if self.subscriptions.len() >= max as usize {
+        let max = shared.limits().max_subscriptions;
+        if open >= max as usize {
             let message = format!("a connection has at most {}", Counted(max, "subscription"));
             return self.refuse(id, Refusal::new(Code::TOO_MANY_SUBSCRIPTIONS, message));
         }
@@ -187,7 +193,7 @@ impl<'s> Control<'s> {
             ends: ends.clone(),
             filter: None,
         };
-        self.subscriptions.add(id, subscription);
+        self.session.subscriptions.lock().add(id, subscription);
         let session = Arc::clone(self.session);
         let generation = session.access.generation();
         self.opening.add(Box::pin(async move {
@@ -200,10 +206,8 @@ impl<'s> Control<'s> {
     fn answer(&mut self, answer: Answer) -> Result<(), End> {
         match answer {
             Answer::Subscription(id, generation, opened) => self.opened(id, generation, opened),
-            Answer::Token(principal) => self.refreshed(principal?),
-            Answer::Recheck(generation, refused, accepted) => {
-                self.rechecked(generation, refused, accepted)
-            }
+            Answer::Token(principal, is_new) => self.token_checked(principal?, is_new),
+            Answer::Checked(checked) => self.rechecked(checked),
         }
     }
 
@@ -222,7 +226,7 @@ impl<'s> Control<'s> {
                 }
                 let position: EventId = delivery.started();
                 let filter = delivery.filter().clone();
-                if let Some(subscription) = self.subscriptions.get_mut(id) {
+                if let Some(subscription) = self.session.subscriptions.lock().get_mut(id) {
                     subscription.filter = Some(filter);
                 }
                 self.tasks.spawn(delivery.deliver());
@@ -231,7 +235,7 @@ impl<'s> Control<'s> {
                     .map_err(unread)
             }
             Err(refusal) => {
-                self.subscriptions.remove(id);
+                self.session.subscriptions.lock().remove(id);
                 self.refuse(id, refusal)
             }
         }
@@ -257,83 +261,9 @@ impl<'s> Control<'s> {
             .map_err(unread)
     }
 
-    fn refresh(&mut self, RefreshToken { token }: RefreshToken) {
-        let Session {
-            shared, connection, ..
-        } = &**self.session;
-        self.opening.add_token(Box::pin(async move {
-            Answer::Token(hello::authenticate(shared, connection, Some(token.expose())).await)
-        }));
-    }
-
-    fn refreshed(&mut self, principal: Principal) -> Result<(), End> {
-        let expires = principal.expires_in();
-        self.session.access.replace(principal);
-        self.expire_after(expires);
-        let expires_in_ms = expires.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-        let accepted = TokenAccepted { expires_in_ms };
-        // The newer token may allow less. It is in force, and acknowledged, once subscriptions that
-        // it does not allow have ended (QP-4.8).
-        let subscriptions = self.subscriptions.iter();
-        let filters: Vec<_> = subscriptions
-            .filter_map(|(id, subscription)| Some((id, subscription.filter.clone()?)))
-            .collect();
-        let session = self.session;
-        let generation = session.access.generation();
-        self.opening.add_token(Box::pin(async move {
-            let asked = filters.into_iter().map(|(id, filter)| async move {
-                let refusal = subscribing::recheck(session, &filter).await;
-                refusal.map(|refusal| (id, refusal))
-            });
-            let refused = asked.collect::<FuturesUnordered<_>>();
-            let refused = refused.filter_map(std::future::ready).collect().await;
-            Answer::Recheck(generation, refused, accepted)
-        }));
-        Ok(())
-    }
-
-    /// Ends what a newer token does not allow, and acknowledges it.
-    fn rechecked(
-        &mut self,
-        generation: u64,
-        refused: Vec<(u32, Refusal)>,
-        accepted: TokenAccepted,
-    ) -> Result<(), End> {
-        // An even newer token has a check of its own.
-        if generation == self.session.access.generation() {
-            for (id, refusal) in refused {
-                if let Some(subscription) = self.subscriptions.remove(id) {
-                    subscription.ends.deny();
-                    self.refuse(id, refusal)?;
-                }
-            }
-        }
-        self.replies.send(accepted).map_err(unread)
-    }
-
-    /// Checks a subscription that was opened against the token that is now in force.
-    fn reopen(&mut self, id: u32, delivery: Box<Delivery>) {
-        let session = self.session;
-        let generation = session.access.generation();
-        self.opening.add(Box::pin(async move {
-            let opened = match subscribing::recheck(session, delivery.filter()).await {
-                Some(refusal) => {
-                    delivery.deny();
-                    Err(refusal)
-                }
-                None => Ok(delivery),
-            };
-            Answer::Subscription(id, generation, opened)
-        }));
-    }
-
-    fn expire_after(&mut self, time: Option<Duration>) {
-        self.expiry = time.map(|time| Instant::now() + time);
-    }
-
     fn say_goodbye(&mut self) -> Result<(), End> {
         self.draining = true;
-        let retry_after = self.session.shared.config.retry_after;
+        let retry_after = self.session.shared.limits().retry_after;
         let goodbye = Goodbye {
             code: Code::SHUTTING_DOWN,
             message: "the server is shutting down".into(),
@@ -358,7 +288,7 @@ impl<'s> Control<'s> {
     /// Permits more publishing streams at the first one: clients that only subscribe cost less.
     fn permit_publishers(&mut self) {
         if !self.publishing {
-            let max = self.session.shared.config.max_publishers;
+            let max = self.session.shared.limits().max_publishers;
             self.session
                 .connection
                 .set_max_remote_bidi_streams(max.saturating_add(1));
@@ -388,12 +318,4 @@ async fn publisher(
 /// Waits for the tasks to end. In a box, as this happens once.
 async fn ended(tasks: &TaskTracker) {
     Box::pin(tasks.wait()).await;
-}
-
-async fn expired(at: Option<Instant>) {
-    match at {
-        // In a box, as few tokens expire while their client is connected.
-        Some(at) => Box::pin(tokio::time::sleep_until(at)).await,
-        None => std::future::pending().await,
-    }
 }

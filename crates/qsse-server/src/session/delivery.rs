@@ -69,8 +69,9 @@ impl Delivery {
         let shared = &session.shared;
         let counted = shared.metrics.subscribe(&filter, &shared.topics);
         let queue = VecDeque::from([form.opening(&reader)]);
-        let heartbeat = Heartbeat::new(shared.config.heartbeat, reader.started());
-        let recipient = ClientRecipient::new(session, filter);
+        let heartbeat = Heartbeat::new(shared.limits().heartbeat, reader.started());
+        ends.note_written(reader.started().seq());
+        let recipient = ClientRecipient::new(session, filter, ends.clone());
         Box::new(Self {
             events: DeliveryLoop::new(recipient, reader, Some(heartbeat)),
             form,
@@ -176,6 +177,9 @@ impl Delivery {
 
     fn queue_batches(&mut self, batches: &mut Vec<Batch>) {
         let (session, reader) = (self.events.recipient().session(), self.events.reader());
+        if let Some(first) = batches.first() {
+            self.ends.note_written(first.first_seq() - 1);
+        }
         for batch in batches.drain(..) {
             self.queue
                 .extend(self.form.label(session, batch.first_seq()));

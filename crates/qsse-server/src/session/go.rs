@@ -6,7 +6,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use qsse_log::Start;
@@ -17,14 +16,15 @@ use qsse_transport::{Connection, ReadError, SendStream};
 
 use crate::session::delivery::{Delivery, Ended};
 use crate::session::encoding::{GO_OPENING, StreamForm};
-use crate::session::subscribing::{check, open_stream, parse};
-use crate::session::subscriptions::Ends;
+use crate::session::expiry::Expiry;
+use crate::session::subscribing::{self, check, open_stream, parse};
+use crate::session::subscriptions::{ClientSubscription, Ends};
 use crate::session::{End, Rejected, Session, hello};
 use crate::shared::Shared;
 
 /// Serves a client until it leaves or its connection is closed (QP-12.6).
 pub(crate) async fn serve(shared: &Arc<Shared>, connection: &Connection) -> Result<End, Rejected> {
-    let first = tokio::time::timeout(shared.config.hello_timeout, receive(connection));
+    let first = tokio::time::timeout(shared.limits().hello_timeout, receive(connection));
     let late = |_| End::new(Code::HELLO_TIMEOUT, "no offer came in time");
     let offer = first.await.map_err(late)??;
     let most = limits::PATTERNS_PER_SUBSCRIPTION;
@@ -33,22 +33,60 @@ pub(crate) async fn serve(shared: &Arc<Shared>, connection: &Connection) -> Resu
         return Err(End::new(Code::PROTOCOL_VIOLATION, reason).into());
     }
     let token = Some(offer.token()).filter(|token| !token.is_empty());
+    let checks = shared.clients.checks();
     let principal = hello::authenticate(shared, connection, token).await?;
     let _counted = shared.metrics.go_connections.hold();
     tracing::info!(
         peer = %connection.remote_address(), principal = principal.name(), topics = offer.topics().len(),
         "a client of the Go library connected"
     );
-    let expires_in = principal.expires_in();
-    let session = Session::new(Arc::clone(shared), connection.clone(), principal);
-    let session = Arc::new(session);
+    let session = Arc::new(Session::new(shared, connection, principal));
+    session.admit(checks)?;
     Ok(tokio::select! {
         biased;
         () = shared.closing.cancelled() => End::shutting_down(),
-        () = expired(expires_in) => End::new(Code::TOKEN_EXPIRED, "the token has expired"),
+        end = end_of_rights(&session) => end,
         error = connection.closed() => error.into(),
         end = deliver(&session, offer.topics()) => end,
     })
+}
+
+/// Waits until the token expires, or no longer allows what it did when it was checked.
+async fn end_of_rights(session: &Session) -> End {
+    let mut expiry = Expiry::of(&session.access.principal());
+    loop {
+        tokio::select! {
+            biased;
+            () = expiry.passed() => return End::token_expired(),
+            () = session.recheck.notified() => {}
+        }
+        match recheck(session).await {
+            Ok(checked) => expiry = expiry.or_earlier(checked),
+            Err(end) => return end,
+        }
+    }
+}
+
+/// Checks the token and the subscription again. The error says how to close the connection.
+async fn recheck(session: &Session) -> Result<Expiry, End> {
+    let token = session.access.principal();
+    let principal = hello::authenticate(&session.shared, &session.connection, token.token());
+    let principal = principal.await?;
+    let expiry = Expiry::of(&principal);
+    session.renew(principal)?;
+    let filter = {
+        let subscriptions = session.subscriptions.lock();
+        let mut filters = subscriptions.iter();
+        filters.find_map(|(_, subscription)| subscription.filter.clone())
+    };
+    match filter {
+        // The dialect has no way to end a part of what was accepted.
+        Some(filter) if subscribing::recheck(session, &filter).await.is_some() => {
+            let reason = "the token no longer allows all of the topics: connect again";
+            Err(End::new(Code::BUSY, reason))
+        }
+        _ => Ok(expiry),
+    }
 }
 
 /// Reads the offer: the first line of the first stream.
@@ -96,6 +134,11 @@ async fn deliver(session: &Arc<Session>, topics: &[String]) -> End {
     let ended = match (filter, reader) {
         (Some(filter), Some(Ok(reader))) => {
             let (session, ends) = (Arc::clone(session), Ends::default());
+            let subscription = ClientSubscription {
+                ends: ends.clone(),
+                filter: Some(filter.clone()),
+            };
+            session.subscriptions.lock().add(0, subscription);
             let delivery =
                 Delivery::new(session, filter, reader, StreamForm::GoLines, stream, ends);
             delivery.preface(errors).deliver().await
@@ -105,7 +148,7 @@ async fn deliver(session: &Arc<Session>, topics: &[String]) -> End {
     match ended {
         Ended::Drained => {
             let read = session.connection.closed();
-            let _ = tokio::time::timeout(shared.config.drain_timeout, read).await;
+            let _ = tokio::time::timeout(shared.limits().drain_timeout, read).await;
             End::shutting_down()
         }
         _ => End::new(Code::NO_ERROR, "the client reads no further"),
@@ -172,13 +215,6 @@ async fn idle(session: &Session, errors: Vec<Bytes>, mut stream: SendStream) -> 
 fn means_another_thing_in_go(pattern: &str) -> bool {
     let last = pattern.len().saturating_sub(1);
     pattern.contains(['?', '[', '\\']) || pattern.find('*').is_some_and(|at| at < last)
-}
-
-async fn expired(after: Option<Duration>) {
-    match after {
-        Some(after) => tokio::time::sleep(after).await,
-        None => std::future::pending().await,
-    }
 }
 
 #[cfg(test)]

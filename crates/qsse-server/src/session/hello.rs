@@ -24,15 +24,16 @@ pub(crate) struct ControlStreams {
 pub(crate) async fn receive(
     shared: &Arc<Shared>,
     connection: &Connection,
-) -> Result<(Session, Box<ControlStreams>), End> {
-    let first = tokio::time::timeout(shared.config.hello_timeout, first_frame(connection));
+) -> Result<(Arc<Session>, Box<ControlStreams>), End> {
+    let first = tokio::time::timeout(shared.limits().hello_timeout, first_frame(connection));
     let late = |_| End::new(Code::HELLO_TIMEOUT, "no Hello came in time");
     let (hello, mut streams) = first.await.map_err(late)??;
     let token = hello.token.as_ref().map(|token| token.expose());
+    let checks = shared.clients.checks();
     let principal = authenticate(shared, connection, token).await?;
-    // Created before `Welcome` is sent: every time that the client then gives is later.
     let welcome = welcome(shared, &principal);
-    let session = Session::new(Arc::clone(shared), connection.clone(), principal);
+    let session = Arc::new(Session::new(shared, connection, principal));
+    session.admit(checks)?;
     let welcome = ServerFrame::from(welcome).encode();
     let _ = streams.replies.send(welcome).await;
     streams.frames.set_max_len(limits::CONTROL_FRAME_BYTES);
@@ -57,7 +58,7 @@ pub(crate) async fn authenticate(
         certificates: &certificates,
     };
     let answer = AssertUnwindSafe(async { shared.authenticator.authenticate(credentials).await });
-    match tokio::time::timeout(shared.config.auth_timeout, answer.catch_unwind()).await {
+    match tokio::time::timeout(shared.limits().auth_timeout, answer.catch_unwind()).await {
         Ok(Ok(Ok(principal))) => Ok(principal.seen(token, address)),
         Ok(Ok(Err(denied @ Denied { .. }))) => Err(refused(&denied.to_string())),
         Ok(Err(_)) => {
@@ -87,14 +88,15 @@ async fn first_frame(connection: &Connection) -> Result<(Hello, Box<ControlStrea
 }
 
 fn welcome(shared: &Shared, principal: &Principal) -> Welcome {
+    let config = shared.limits();
     let millis = |time: std::time::Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
     Welcome {
         features: 0,
         agent: concat!("qsse/", env!("CARGO_PKG_VERSION")).into(),
         epoch: shared.log.epoch(),
         max_event_bytes: u32::try_from(shared.config.log.max_event_bytes).unwrap_or(u32::MAX),
-        max_subscriptions: shared.config.max_subscriptions,
-        heartbeat_ms: millis(shared.config.heartbeat),
+        max_subscriptions: config.max_subscriptions,
+        heartbeat_ms: millis(config.heartbeat),
         idle_timeout_ms: millis(shared.config.transport.idle_timeout),
         dedup_window_ms: millis(shared.config.log.dedup_window),
         dedup_keys: u32::try_from(shared.config.log.dedup_keys).unwrap_or(u32::MAX),

@@ -13,10 +13,19 @@ use crate::session::subscribing::Refusal;
 pub(super) enum Answer {
     /// A subscription by its id, with the generation of the principal that was asked about.
     Subscription(u32, u64, Result<Box<Delivery>, Refusal>),
-    Token(Result<Principal, End>),
-    /// The subscriptions that the principal of this generation is no longer allowed, and the
-    /// acknowledgement of its token.
-    Recheck(u64, Vec<(u32, Refusal)>, TokenAccepted),
+    /// Whose token it is, and whether the client sent it now.
+    Token(Result<Principal, End>, bool),
+    Checked(Checked),
+}
+
+/// What a principal is no longer allowed.
+pub(super) struct Checked {
+    /// Which principal was asked about.
+    pub(super) generation: u64,
+    /// The subscriptions that have to end.
+    pub(super) refused: Vec<(u32, Refusal)>,
+    /// The acknowledgement of a token that the client sent.
+    pub(super) accepted: Option<TokenAccepted>,
 }
 
 /// The requests that wait for an authorizer, an authenticator or a stream. Mostly there is none.
@@ -35,6 +44,11 @@ impl<'s> Opening<'s> {
 
     pub(super) fn add_token(&mut self, future: BoxFuture<'s, Answer>) {
         self.tokens.get_or_insert_default().push_back(future);
+    }
+
+    /// Returns whether a token, or what it allows, is being checked.
+    pub(super) fn has_tokens(&self) -> bool {
+        self.tokens.is_some()
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -265,6 +265,10 @@ impl<'s> Publishing<'s> {
         let shared = &self.session.shared;
         let (first, count) = (ready[0].number, ready.len() as u64);
         let appended = loop {
+            // It may have waited since the topics were authorised.
+            if self.session.access.is_expelled() {
+                return Err(Failed::Gone);
+            }
             match append::append(shared, ready, self.ordered, self.series.as_ref()) {
                 Err(AppendError::Busy { .. }) => shared.log.room().await,
                 appended => break appended,

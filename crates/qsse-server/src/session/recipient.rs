@@ -11,6 +11,7 @@ use qsse_topic::Filter;
 use crate::delivery::Recipient;
 use crate::metrics::GaugeGuard;
 use crate::session::Session;
+use crate::session::subscriptions::Ends;
 use crate::shared::Shared;
 
 /// A client, as the recipient of one subscription.
@@ -19,16 +20,18 @@ pub(crate) struct ClientRecipient {
     filter: Filter,
     permission: Permission,
     lag: LagState,
+    ends: Ends,
 }
 
 impl ClientRecipient {
-    pub(crate) fn new(session: Arc<Session>, filter: Filter) -> Self {
+    pub(crate) fn new(session: Arc<Session>, filter: Filter, ends: Ends) -> Self {
         let permission = Permission::new(session.access.by_name(&filter));
         Self {
             session,
             filter,
             permission,
             lag: LagState::default(),
+            ends,
         }
     }
 
@@ -56,6 +59,11 @@ impl Recipient for ClientRecipient {
         if reader.has_fallen_behind() != self.lag.is_behind() {
             self.lag.turn(reader, &self.session, &self.filter);
         }
+    }
+
+    #[inline]
+    fn note_up_to_date(&mut self) {
+        self.ends.note_up_to_date();
     }
 
     fn ask_permission(&self, batches: &mut Vec<Batch>) -> Option<BoxFuture<'static, Vec<Batch>>> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use qsse_proto::{Code, GO_ALPN};
 use qsse_transport::{Connection, HandshakeError};
 
+use crate::clients::Client;
 use crate::closed::Closed;
 use crate::session::{End, Rejected, control, go, hello};
 use crate::shared::Shared;
@@ -87,8 +88,12 @@ impl Drop for CloseWithIt<'_> {
 /// Serves a client that speaks `qsse/1`.
 async fn frames(shared: &Arc<Shared>, connection: &Connection) -> Result<End, Rejected> {
     let (session, streams) = Box::pin(hello::receive(shared, connection)).await?;
-    let session = Arc::new(session);
     let principal = session.access.principal();
     tracing::debug!(peer = %connection.remote_address(), principal = principal.name(), "a client connected");
-    Ok(control::run(&session, streams).await)
+    let end = control::run(&session, streams).await;
+    if matches!(end.code, Code::TOKEN_EXPIRED | Code::NOT_AUTHORISED) {
+        // Its publishes that were received already are not accepted any more.
+        session.expel(end.code, &end.reason);
+    }
+    Ok(end)
 }

@@ -116,7 +116,7 @@ pub(crate) fn parse(session: &Session, text: &str) -> Result<Pattern, Refusal> {
         let message = format!("{text:?} is not a pattern: {error}");
         Refusal::about(Code::INVALID_TOPIC, message, text)
     })?;
-    let most = session.shared.config.max_wildcards;
+    let most = session.shared.limits().max_wildcards;
     if pattern.wildcards() > most {
         let message = format!("{pattern} has more than {}", Counted(most, "wildcard"));
         return Err(Refusal::about(Code::TOO_MANY_WILDCARDS, message, text));
@@ -152,7 +152,7 @@ pub(crate) async fn check(
 /// Opens a stream to the client. It does not wait long for a client that allows no more streams.
 pub(crate) async fn open_stream(session: &Session) -> Result<SendStream, Refusal> {
     let busy = |message| Refusal::new(Code::BUSY, message);
-    let patience = session.shared.config.hello_timeout;
+    let patience = session.shared.limits().hello_timeout;
     let open = tokio::time::timeout(patience, session.connection.open_uni());
     let stream = open
         .await

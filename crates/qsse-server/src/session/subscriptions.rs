@@ -1,7 +1,7 @@
 //! [`Subscriptions`]: the subscriptions of a connection.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use qsse_proto::Code;
 use qsse_topic::Filter;
@@ -21,12 +21,22 @@ pub(crate) struct ClientSubscription {
     pub(crate) filter: Option<Filter>,
 }
 
-/// Ends a subscription from outside.
+/// Ends a subscription from outside, and says how far it is.
 #[derive(Clone, Default)]
 pub(crate) struct Ends {
     token: CancellationToken,
-    denied: Arc<AtomicBool>,
+    state: Arc<State>,
 }
+
+#[derive(Default)]
+struct State {
+    denied: AtomicBool,
+    /// Everything up to this seq was written; [`UP_TO_DATE`] if there is nothing else to write.
+    written: AtomicU64,
+}
+
+/// Above every seq.
+const UP_TO_DATE: u64 = u64::MAX;
 
 impl Ends {
     /// Ends it because the client asked for it.
@@ -36,7 +46,7 @@ impl Ends {
 
     /// Ends it because it is no longer allowed.
     pub(crate) fn deny(&self) {
-        self.denied.store(true, Ordering::Release);
+        self.state.denied.store(true, Ordering::Release);
         self.token.cancel();
     }
 
@@ -53,9 +63,24 @@ impl Ends {
         self.token.drop_guard()
     }
 
+    /// Notes that everything up to `seq` was written, and that there is more.
+    pub(crate) fn note_written(&self, seq: u64) {
+        self.state.written.store(seq, Ordering::Relaxed);
+    }
+
+    /// Notes that everything was written.
+    pub(crate) fn note_up_to_date(&self) {
+        self.note_written(UP_TO_DATE);
+    }
+
+    /// Returns how many events there are up to `head` that may still have to be written.
+    pub(crate) fn lag(&self, head: u64) -> u64 {
+        head.saturating_sub(self.state.written.load(Ordering::Relaxed))
+    }
+
     /// Returns the code with which its stream is reset.
     pub(crate) fn code(&self) -> Code {
-        match self.denied.load(Ordering::Acquire) {
+        match self.state.denied.load(Ordering::Acquire) {
             true => Code::NOT_AUTHORISED,
             false => Code::UNSUBSCRIBED,
         }

@@ -197,7 +197,7 @@ impl Run {
         world.dismiss_witness().await;
         sleep(Duration::from_secs(20)).await;
         let left = (world.server.borrow().as_ref())
-            .map(|server| (server.connections(), server.log_stats().feeds));
+            .map(|server| (server.connection_count(), server.log_stats().feeds));
         if let Some((connections, feeds)) = left
             && (connections, feeds) != (0, 0)
         {

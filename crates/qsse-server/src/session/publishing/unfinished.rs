@@ -99,7 +99,7 @@ impl<'s> Unfinished<'s> {
     }
 
     fn set_deadline(&mut self, session: &Session) {
-        let timeout = session.shared.config.frame_timeout;
+        let timeout = session.shared.limits().frame_timeout;
         self.deadline = Some(Instant::now() + timeout.min(limits::FOREVER));
     }
 }

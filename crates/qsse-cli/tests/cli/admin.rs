@@ -1,0 +1,234 @@
+//! `qsse admin` and SIGHUP, against a server that runs.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::harness::{Done, Home, PATIENCE, Server};
+
+const TOKENS: &str = r#"
+[[token]]
+name = "ada"
+token = "ada's long random token"
+subscribe = ["*"]
+publish = ["*"]
+
+[[token]]
+name = "bob"
+token = "bob's long random token"
+subscribe = ["*"]
+"#;
+
+/// A server that is administered over a socket in its home, and the arguments to ask it.
+fn served(home: &Home, args: &[&str]) -> (Server, Vec<String>) {
+    let socket = home.path().join("admin.sock").display().to_string();
+    let server = home.serve(&[&["--admin", &socket], args].concat());
+    (server, vec!["admin".into(), "--admin".into(), socket])
+}
+
+fn ask(home: &Home, admin: &[String], args: &[&str]) -> Done {
+    let admin = admin.iter().map(String::as_str);
+    home.run(&admin.chain(args.iter().copied()).collect::<Vec<_>>())
+}
+
+#[track_caller]
+fn json(done: &Done) -> serde_json::Value {
+    done.expect(0, &[]);
+    serde_json::from_str(&done.out).unwrap_or_else(|error| panic!("{error}: {done:?}"))
+}
+
+fn until(mut done: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !done() {
+        assert!(begun.elapsed() < PATIENCE, "it does not happen");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn write(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+}
+
+#[test]
+fn an_administrator_sees_clients_closes_them_and_revokes() {
+    let home = Home::new();
+    let tokens = home.file("tokens.toml", TOKENS);
+    let (mut server, admin) = served(&home, &["--tokens", tokens.to_str().unwrap()]);
+    server.running.line("admin on ");
+    let ada = ["--token", "ada's long random token"];
+    let mut subscriber = home.subscribe(&server, &[&ada[..], &["ride.*"]].concat());
+    home.run(&[&["pub", "-s", &server.address], &ada[..], &["ride.7", "x"]].concat())
+        .expect(0, &[]);
+    subscriber.line("ride.7");
+
+    let status = ask(&home, &admin, &["status"]);
+    assert!(
+        status.expect(0, &[]).out.contains("connections    1\n"),
+        "{status:?}"
+    );
+    let answer = json(&ask(&home, &admin, &["connections", "--json"]));
+    let client = &answer["connections"][0];
+    assert_eq!(client["principal"], "ada");
+    assert_eq!(client["subscriptions"][0]["filter"][0], "ride.*");
+    assert!(!answer.to_string().contains("long random"), "{answer}");
+    let table = ask(&home, &admin, &["connections", "--principal", "ada"]);
+    assert!(table.out.starts_with("ID  PRINCIPAL  ADDRESS"), "{table:?}");
+    assert!(table.out.lines().all(|line| line.len() <= 80), "{table:?}");
+    let topics = ask(&home, &admin, &["topics", "ride.*"]);
+    assert!(topics.out.ends_with("ride.7\n"), "{topics:?}");
+
+    let id = client["id"].to_string();
+    ask(&home, &admin, &["close", &id]).expect(0, &[]);
+    // The client comes back by itself.
+    until(|| {
+        let answer = json(&ask(&home, &admin, &["connections", "--json"]));
+        answer["connections"][0]["id"].is_u64() && answer["connections"][0]["id"] != client["id"]
+    });
+    ask(&home, &admin, &["close", &id]).expect(1, &["there is no connection"]);
+    let revoked = ask(
+        &home,
+        &admin,
+        &["revoke", "--principal", "ada", "--remember", "1h"],
+    );
+    assert_eq!(
+        revoked.expect(0, &[]).out,
+        "revoked: closed 1 connection, refused for 1h\n"
+    );
+    subscriber.done().expect(5, &["the token was revoked"]);
+    let refused = home.run(&[&["ping", "-s", &server.address], &ada[..]].concat());
+    refused.expect(5, &["the token was revoked"]);
+    ask(&home, &admin, &["revoke", "--principal", "ada", "--undo"]).expect(0, &[]);
+    home.run(&[&["ping", "-n1", "-s", &server.address], &ada[..]].concat())
+        .expect(0, &[]);
+
+    ask(&home, &admin, &["drain"]).expect(0, &[]);
+    server.running.done().expect(0, &["draining"]);
+    ask(&home, &admin, &["status"]).expect(3, &["no server is administered at", "--admin"]);
+}
+
+#[test]
+fn a_reload_takes_everything_or_nothing() {
+    let home = Home::new();
+    let tokens = home.file("tokens.toml", TOKENS);
+    let config = home.file(
+        "qsse.toml",
+        "tokens = \"tokens.toml\"\n[limits]\nsubscriptions = 7\n",
+    );
+    let (mut server, admin) = served(&home, &["--config", config.to_str().unwrap()]);
+    let bob = ["--token", "bob's long random token"];
+    let subscriber = home.subscribe(&server, &[&bob[..], &["*"]].concat());
+
+    // One file is broken, the other would take a right away: neither counts.
+    write(
+        &config,
+        "tokens = \"tokens.toml\"\n[limits]\nsubscriptions = 0\n",
+    );
+    write(
+        &tokens,
+        TOKENS.split("\n[[token]]\nname = \"bob\"").next().unwrap(),
+    );
+    let refused = ask(&home, &admin, &["reload"]);
+    refused.expect(2, &["limits.subscriptions is 0"]);
+    server
+        .running
+        .error_line("nothing was reloaded, everything stays as it was");
+    home.run(&[&["ping", "-n1", "-s", &server.address], &bob[..]].concat())
+        .expect(0, &[]);
+
+    write(
+        &config,
+        "tokens = \"tokens.toml\"\ntopics = [\"a\"]\n[limits]\nsubscriptions = 8\n",
+    );
+    let reloaded = json(&ask(&home, &admin, &["reload", "--json"]));
+    assert_eq!(
+        reloaded["changed"],
+        serde_json::json!(["tokens", "limits.subscriptions"])
+    );
+    assert_eq!(reloaded["needs_restart"], serde_json::json!(["topics"]));
+    subscriber.done().expect(5, &[]);
+    home.run(&[&["ping", "-s", &server.address], &bob[..]].concat())
+        .expect(5, &[]);
+
+    // SIGHUP does the same, and never ends the server.
+    write(&tokens, "not TOML");
+    server.running.signal("HUP");
+    server.running.error_line("nothing was reloaded");
+    write(&tokens, TOKENS);
+    server.running.signal("HUP");
+    until(|| {
+        let ping = home.run(&[&["ping", "-n1", "-s", &server.address], &bob[..]].concat());
+        ping.status == Some(0)
+    });
+}
+
+#[test]
+fn a_new_certificate_is_noticed_and_a_broken_one_keeps_the_old() {
+    let home = Home::new();
+    let make = |name: &str| {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        (made.cert.pem(), made.signing_key.serialize_pem())
+    };
+    let (first, second) = (make("localhost"), make("localhost"));
+    let cert = home.file("cert.pem", &first.0);
+    let key = home.file("key.pem", &first.1);
+    let mut server = home.serve(&[
+        "--cert",
+        cert.to_str().unwrap(),
+        "--key",
+        key.to_str().unwrap(),
+        "--admin",
+        home.path().join("a.sock").to_str().unwrap(),
+    ]);
+    let presented = || home.run(&["cert", "--server", &server.address]).out;
+    let before = presented();
+    // Between two writes the files do not fit each other.
+    write(&cert, &second.0);
+    server.running.error_line("the old one stays in use");
+    let presented = || home.run(&["cert", "--server", &server.address]).out;
+    assert_eq!(presented(), before);
+    write(&key, &second.1);
+    server
+        .running
+        .error_line("the certificate's files have changed: reloaded");
+    let presented = || home.run(&["cert", "--server", &server.address]).out;
+    assert_ne!(presented(), before);
+}
+
+#[test]
+fn a_port_needs_a_token_and_nothing_listens_for_other_machines() {
+    let home = Home::new();
+    let serve = |args: &[&str]| home.run(&[&["serve", "--listen", "127.0.0.1:0"], args].concat());
+    serve(&["--admin", "127.0.0.1:0"]).expect(2, &["needs --admin-token-file"]);
+    serve(&["--admin", "0.0.0.0:1"]).expect(2, &["can be reached from other machines"]);
+    let token = home.file("admin.token", "0123456789abcdef\n");
+    let token = token.to_str().unwrap();
+    let short = home.file("short.token", "0123");
+    serve(&[
+        "--admin",
+        "127.0.0.1:0",
+        "--admin-token-file",
+        short.to_str().unwrap(),
+    ])
+    .expect(2, &["at least 16 bytes"]);
+
+    let args = ["--admin", "127.0.0.1:0", "--admin-token-file", token];
+    let mut server = home.serve(&args);
+    let line = server.running.line("admin on ");
+    let address = line.strip_prefix("admin on ").unwrap();
+    home.run(&["admin", "--admin", address, "status"])
+        .expect(2, &["wants the admin token"]);
+    let wrong = home.file("wrong.token", "fedcba9876543210");
+    let ask = |token: &str| {
+        home.run(&[
+            "admin",
+            "status",
+            "--json",
+            "--admin",
+            address,
+            "--admin-token-file",
+            token,
+        ])
+    };
+    ask(wrong.to_str().unwrap()).expect(5, &["the admin token is wrong"]);
+    assert_eq!(json(&ask(token))["state"], "serving");
+}

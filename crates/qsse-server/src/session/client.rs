@@ -1,0 +1,58 @@
+//! A session as the server's other parts see it: it can be described, expelled and checked again.
+
+use std::sync::Arc;
+
+use qsse_proto::Code;
+
+use crate::auth::Principal;
+use crate::clients::Client;
+use crate::info::{ConnectionInfo, SubscriptionInfo};
+use crate::session::Session;
+
+impl Client for Session {
+    fn principal(&self) -> Arc<Principal> {
+        self.access.principal()
+    }
+
+    fn info(&self, id: u64) -> ConnectionInfo {
+        let (principal, stats) = (self.principal(), self.connection.stats());
+        let head = self.shared.log.visible().seq();
+        let subscriptions = self.subscriptions.lock();
+        let accepted = subscriptions.iter().filter_map(|(id, subscription)| {
+            Some(SubscriptionInfo {
+                id,
+                filter: subscription.filter.clone()?,
+                lag: subscription.ends.lag(head),
+            })
+        });
+        ConnectionInfo {
+            id,
+            principal: principal.name().into(),
+            token_id: principal.token_id().map(Into::into),
+            namespace: principal.namespace().map(|prefix| prefix.to_topic()),
+            address: self.connection.remote_address(),
+            protocol: String::from_utf8_lossy(&self.connection.alpn()).into_owned(),
+            connected_for: self
+                .shared
+                .clock
+                .now()
+                .monotonic
+                .saturating_sub(self.welcomed),
+            subscriptions: accepted.collect(),
+            bytes_sent: stats.bytes_sent,
+            bytes_received: stats.bytes_received,
+            rtt: stats.rtt,
+        }
+    }
+
+    /// The close makes every later write fail, and drops what was not sent. The rights end first,
+    /// because publishes that were received before can still be read after a close.
+    fn expel(&self, code: Code, reason: &str) {
+        self.access.expel();
+        self.connection.close(code, reason);
+    }
+
+    fn recheck(&self) {
+        self.recheck.notify_one();
+    }
+}
