@@ -33,6 +33,14 @@ pub enum SetupError {
         /// What is wrong, and where.
         problem: String,
     },
+    /// A URL cannot be used, or what is there is wrong.
+    #[error("{url}: {problem}")]
+    Url {
+        /// The URL.
+        url: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// A text in memory contains something that is wrong.
     #[error("{0}")]
     Problem(String),

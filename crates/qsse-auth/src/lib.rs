@@ -25,6 +25,8 @@
 //! ```
 //!
 //! - [`Tokens`]: a file that lists tokens, as they are or as hashes, and client certificates.
+//! - `Jwt`: signed tokens that carry the permissions of their owner (feature `jwt`).
+//! - `Callback`: another program decides, over HTTP (feature `http`).
 //! - [`AnyOf`]: several authenticators, of which one has to accept.
 //! - [`Reloadable`]: an authenticator that can be replaced while the server runs.
 //!
@@ -32,6 +34,8 @@
 //!
 //! | feature | default | gives |
 //! |---|---|---|
+//! | `jwt` | no | `Jwt`, and what belongs to it |
+//! | `http` | no | `Callback`, and `Jwt::jwks_url` |
 //! | `aws-lc-rs` | yes | the aws-lc-rs crypto provider; used when both are on |
 //! | `ring` | no | the ring crypto provider |
 #![deny(
@@ -41,14 +45,26 @@
 )]
 
 mod any_of;
+#[cfg(feature = "http")]
+mod callback;
+mod certificate;
+mod der;
 mod error;
 pub mod files;
+#[cfg(feature = "http")]
+mod http;
+#[cfg(feature = "jwt")]
+mod jwt;
 mod permissions;
 mod reloadable;
 mod tokens;
 
 pub use any_of::AnyOf;
+#[cfg(feature = "http")]
+pub use callback::Callback;
 pub use error::SetupError;
+#[cfg(feature = "jwt")]
+pub use jwt::{Algorithm, Jwt, JwtSigner, KeySet, UnknownAlgorithm};
 pub use reloadable::Reloadable;
 pub use tokens::{MIN_TOKEN_BYTES, Tokens};
 

@@ -1,8 +1,13 @@
 //! [`Permissions`]: what a principal may do and use, as it is written in files, claims and answers.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use qsse_server::{Grants, Principal, PrincipalLimits};
 use qsse_topic::{Filter, Pattern, Topic};
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
 
 /// What a principal may do and use, unchecked.
 #[derive(Debug, Default, Deserialize)]
@@ -11,7 +16,31 @@ pub(crate) struct Permissions {
     pub(crate) subscribe: Vec<String>,
     pub(crate) publish: Vec<String>,
     pub(crate) namespace: Option<String>,
+    #[serde(deserialize_with = "named")]
     pub(crate) limits: PrincipalLimits,
+}
+
+/// Reads fields by their names only: a list without names could mean anything.
+pub(crate) fn named<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct Named<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Named<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("fields with their names")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+
+    deserializer.deserialize_map(Named(PhantomData))
 }
 
 /// What a principal may do and use.

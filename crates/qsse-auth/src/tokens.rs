@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use qsse_server::{Authenticator, Credentials, Denied, Principal};
 
+use crate::certificate;
 use crate::error::SetupError;
 use crate::files::{self, Content};
 
@@ -14,14 +15,14 @@ mod entry;
 mod parse;
 mod problem;
 
-use entry::{Entries, digest};
+use entry::{ANY, Entries, Entry, digest};
 
 pub use parse::MIN_TOKEN_BYTES;
 
 /// What the file is called in messages.
 const FILE: &str = "tokens file";
 
-/// The permissions of tokens, from a TOML file. Clones share them.
+/// The permissions of tokens and client certificates, from a TOML file. Clones share them.
 ///
 /// ```toml
 /// [[token]]
@@ -32,11 +33,19 @@ const FILE: &str = "tokens file";
 /// expires = "2027-01-31T00:00:00Z"    # optional
 /// namespace = "tenant7"               # optional
 /// limits = { connections = 4 }        # optional: the fields of PrincipalLimits
+///
+/// [[certificate]]
+/// name = "dns:worker.example.org"     # or uri:, email:, cn:; "*" stands for all others
+/// publish = ["ride.*"]                # and the optional fields of a token
 /// ```
 ///
 /// A token may do nothing that its entry does not list. Tokens are kept and looked up by their
 /// SHA-256 only, so the time of a comparison reveals nothing. Only random tokens may be stored as a
 /// hash: one that can be guessed can be found from it.
+///
+/// A client without a token is known by its certificate, if the server's TLS settings ask for one
+/// and have verified it. Of the names in it, those of the URI, the DNS name, the email address and
+/// the common name are tried in this order, and the first that has an entry names the principal.
 #[derive(Clone)]
 pub struct Tokens(Arc<Entries>);
 
@@ -63,23 +72,48 @@ impl Tokens {
         Ok(Self(Arc::new(entries)))
     }
 
-    /// Returns how many tokens there are, at least one.
-    #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
-    pub fn len(&self) -> usize {
-        self.0.len()
+    /// Returns how many tokens there are.
+    pub fn tokens(&self) -> usize {
+        self.0.tokens.len()
+    }
+
+    /// Returns how many certificates there are.
+    pub fn certificates(&self) -> usize {
+        self.0.certificates.len()
     }
 
     /// Decides about a token at a time.
     fn decide(&self, token: &str, now: SystemTime) -> Result<Principal, Denied> {
-        let Some(entry) = self.0.get(&digest(token)) else {
+        let Some(entry) = self.0.tokens.get(&digest(token)) else {
             return Err(Denied::new("this server does not know the token"));
         };
         let principal = match &entry.name {
             Some(name) => Principal::new(name).with_token_id(Principal::token_id_of(token)),
             None => Principal::of_token(&entry.shown, token),
         };
-        let principal = entry.rights.give(principal);
-        match entry.expires.map(|expires| expires.duration_since(now)) {
+        entry.accept(principal, now)
+    }
+
+    /// Decides about a verified certificate at a time: its first name that has an entry counts.
+    fn decide_by_certificate(&self, der: &[u8], now: SystemTime) -> Result<Principal, Denied> {
+        let all = &self.0.certificates;
+        let names = certificate::names(der);
+        let own = names.iter().find(|name| all.contains_key(*name));
+        let Some(name) = own.or(names.first()) else {
+            return Err(Denied::new("the certificate has no name"));
+        };
+        match all.get(name).or_else(|| all.get(ANY)) {
+            Some(entry) => entry.accept(Principal::new(name), now),
+            None => Err(Denied::new("this server does not know the certificate")),
+        }
+    }
+}
+
+impl Entry {
+    /// Gives a principal its rights, unless the entry has expired.
+    fn accept(&self, principal: Principal, now: SystemTime) -> Result<Principal, Denied> {
+        let principal = self.rights.give(principal);
+        match self.expires.map(|expires| expires.duration_since(now)) {
             None => Ok(principal),
             Some(Ok(left)) if !left.is_zero() => Ok(principal.valid_for(left)),
             Some(_) => Err(Denied::new("the token has expired")),
@@ -90,9 +124,14 @@ impl Tokens {
 #[async_trait]
 impl Authenticator for Tokens {
     async fn authenticate(&self, credentials: Credentials<'_>) -> Result<Principal, Denied> {
-        match credentials.token {
-            Some(token) => self.decide(token, SystemTime::now()),
-            None => Err(Denied::new("this server wants a token")),
+        let now = SystemTime::now();
+        match (credentials.token, credentials.certificates.first()) {
+            (Some(token), _) => self.decide(token, now),
+            (None, Some(leaf)) => self.decide_by_certificate(leaf, now),
+            (None, None) if self.0.tokens.is_empty() => {
+                Err(Denied::new("this server wants a client certificate"))
+            }
+            (None, None) => Err(Denied::new("this server wants a token")),
         }
     }
 }

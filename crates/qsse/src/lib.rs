@@ -46,6 +46,8 @@
 //! | `client` | yes | [`Client`] and the module [`client`] |
 //! | `server` | no | `Server` and the module `server` |
 //! | `auth` | no | the module `auth`: tokens files and more; includes `server` |
+//! | `jwt` | no | `auth::Jwt`; includes `auth` |
+//! | `auth-http` | no | `auth::Callback`, `auth::Jwt::jwks_url`; includes `auth` |
 //! | `json` | no | `publish_json`, `Event::json` |
 //! | `prometheus` | no | `Server::metrics_text` |
 //! | `store` | no | `Server::bind(..).store(dir)`: the log in a directory; needs `server` |

@@ -7,10 +7,19 @@ use sha2::{Digest, Sha256};
 
 use crate::permissions::Rights;
 
-/// The entries of a file, by the SHA-256 of their tokens.
-pub(super) type Entries = HashMap<[u8; 32], Entry>;
+/// The entries of a file.
+#[derive(Default)]
+pub(super) struct Entries {
+    /// By the SHA-256 of the token.
+    pub(super) tokens: HashMap<[u8; 32], Entry>,
+    /// By a name in the certificate; [`ANY`] stands for all certificates without an entry.
+    pub(super) certificates: HashMap<String, Entry>,
+}
 
-/// One token.
+/// Stands for all certificates without an entry of their own.
+pub(super) const ANY: &str = "*";
+
+/// One token or certificate.
 pub(super) struct Entry {
     /// The name for logs, where the token must not appear.
     pub(super) shown: String,

@@ -6,9 +6,9 @@ use std::time::SystemTime;
 use qsse_server::PrincipalLimits;
 use serde::Deserialize;
 
-use super::entry::{Entries, Entry, digest};
+use super::entry::{ANY, Entries, Entry, digest};
 use super::problem;
-use crate::permissions::Permissions;
+use crate::permissions::{Permissions, named};
 
 /// The least length of a token that is not warned about: 128 random bits, as bytes.
 pub const MIN_TOKEN_BYTES: usize = 16;
@@ -27,9 +27,26 @@ const SHA256: &str = "sha256:";
 struct File {
     #[serde(default)]
     token: Vec<Written>,
+    #[serde(default)]
+    certificate: Vec<Certificate>,
 }
 
-/// An entry as it is written.
+/// A certificate as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Certificate {
+    name: String,
+    #[serde(default)]
+    subscribe: Vec<String>,
+    #[serde(default)]
+    publish: Vec<String>,
+    expires: Option<String>,
+    namespace: Option<String>,
+    #[serde(default, deserialize_with = "named")]
+    limits: PrincipalLimits,
+}
+
+/// A token as it is written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -42,16 +59,18 @@ struct Written {
     publish: Vec<String>,
     expires: Option<String>,
     namespace: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "named")]
     limits: PrincipalLimits,
 }
 
 pub(super) fn parse(text: &str) -> Result<Entries, String> {
     let file: File = toml::from_str(text).map_err(|error| problem::describe(text, &error))?;
-    if file.token.is_empty() {
-        return Err("there is no [[token]] in it: nobody could connect".into());
+    if file.token.is_empty() && file.certificate.is_empty() {
+        return Err(
+            "there is no [[token]] and no [[certificate]] in it: nobody could connect".into(),
+        );
     }
-    let mut entries = HashMap::new();
+    let mut entries = Entries::default();
     let mut names = HashMap::new();
     for (i, written) in file.token.into_iter().enumerate() {
         let place = format!("token {}", i + 1);
@@ -63,11 +82,46 @@ pub(super) fn parse(text: &str) -> Result<Entries, String> {
             }
         }
         let entry = entry(&place, written)?;
-        if let Some(other) = entries.insert(hash, entry) {
+        if let Some(other) = entries.tokens.insert(hash, entry) {
+            return Err(format!("{place} is the same as {}", other.shown));
+        }
+    }
+    for (i, written) in file.certificate.into_iter().enumerate() {
+        let place = format!("certificate {}", i + 1);
+        let (name, entry) = certificate(&place, written)?;
+        if let Some(other) = entries.certificates.insert(name.clone(), entry) {
             return Err(format!("{place} is the same as {}", other.shown));
         }
     }
     Ok(entries)
+}
+
+/// Checks a certificate, and returns its name.
+fn certificate(place: &str, written: Certificate) -> Result<(String, Entry), String> {
+    let name = written.name;
+    let kind = name.split_once(':').filter(|(_, text)| !text.is_empty());
+    let known = kind.is_some_and(|(kind, _)| ["uri", "dns", "email", "cn"].contains(&kind));
+    if !known && name != ANY {
+        return Err(format!(
+            "the name of {place} must be one in the certificate, after its kind, such as \
+             \"dns:worker.example.org\", \"uri:…\", \"email:…\" or \"cn:…\"; \"{ANY}\" \
+             stands for all others"
+        ));
+    }
+    let entry = entry(
+        place,
+        Written {
+            name: Some(name.clone()),
+            token: None,
+            hash: None,
+            subscribe: written.subscribe,
+            publish: written.publish,
+            expires: written.expires,
+            namespace: written.namespace,
+            limits: written.limits,
+        },
+    )?;
+    Ok((name, entry))
 }
 
 /// Returns the hash of the token.

@@ -75,6 +75,43 @@ fn a_principal_has_the_name_and_all_else_that_its_entry_says() {
     assert!(reader.token_id().is_some());
 }
 
+fn certificate(common_name: &str, dns_name: &str) -> Vec<u8> {
+    let mut params = rcgen::CertificateParams::new([dns_name.to_owned()]).unwrap();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    let kind = rcgen::DnType::CommonName;
+    params.distinguished_name.push(kind, common_name);
+    let key = rcgen::KeyPair::generate().unwrap();
+    params.self_signed(&key).unwrap().der().to_vec()
+}
+
+#[test]
+fn a_certificate_is_known_by_the_first_of_its_names_that_has_an_entry() {
+    let file = "[[certificate]]\nname = 'dns:worker'\npublish = ['a']\n\
+                [[certificate]]\nname = 'cn:Ada'\npublish = ['b']\nexpires = '1970-01-01T00:16:40Z'\n";
+    let tokens = Tokens::parse(file).unwrap();
+    let name = |der: &[u8], time| {
+        let decided = tokens.decide_by_certificate(der, at(time));
+        decided.map(|principal| principal.name().to_owned())
+    };
+    assert_eq!(
+        name(&certificate("Ada", "worker"), 0).unwrap(),
+        "dns:worker"
+    );
+    assert_eq!(name(&certificate("Ada", "other"), 0).unwrap(), "cn:Ada");
+    assert!(name(&certificate("Ada", "other"), 1000).is_err(), "expired");
+    // A name counts only as what it is.
+    assert!(name(&certificate("worker", "Ada"), 0).is_err());
+    assert!(name(b"damaged", 0).is_err());
+    assert!(tokens.decide("cn:Ada", at(0)).is_err());
+
+    let any = Tokens::parse(&format!(
+        "{file}[[certificate]]\nname = '*'\nsubscribe = ['c']"
+    ))
+    .unwrap();
+    let stranger = any.decide_by_certificate(&certificate("Eve", "e"), at(0));
+    assert_eq!(stranger.unwrap().name(), "dns:e");
+}
+
 #[test]
 fn a_token_is_refused_from_the_moment_of_its_expiry_on() {
     let tokens = tokens();
@@ -149,6 +186,14 @@ fn a_file_that_gives_nothing_is_an_error_and_no_error_shows_a_token() {
             "token 1 has a token and a hash",
         ),
         (&entry("expires = 'tomorrow'"), "token 1: expires must be"),
+        (
+            "[[certificate]]\nname = 'worker'\npublish = ['a']",
+            "the name of certificate 1 must be one in the certificate",
+        ),
+        (
+            "[[certificate]]\nname = 'cn:a'",
+            "certificate 1: may do nothing",
+        ),
         (&entry("namespace = 'a.*'"), "token 1: namespace \"a.*\""),
         (&entry("limits = { sesame = 3 }"), "unknown field"),
         (&entry("limits = { connections = -3 }"), "line 4"),

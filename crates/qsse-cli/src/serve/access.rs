@@ -61,7 +61,7 @@ impl Access {
             Self::Open => format!("{anyone} may subscribe and publish"),
             Self::Tokens(path, tokens) => format!(
                 "only those with one of the {} in {}",
-                text::counted(tokens.len() as u64, "token"),
+                text::counted(tokens.tokens() as u64, "token"),
                 path.display()
             ),
         }

@@ -125,6 +125,12 @@ impl ClientTls {
         Ok(tls)
     }
 
+    /// Returns a rustls configuration that trusts the same servers, for connections over TCP, such
+    /// as those of HTTPS. It offers no protocols.
+    pub fn over_tcp(&self) -> ClientConfig {
+        (*self.config).clone()
+    }
+
     /// Offers these protocols, in order of preference, instead of `qsse/1` alone.
     #[must_use]
     pub fn with_alpn<P: Into<Vec<u8>>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
