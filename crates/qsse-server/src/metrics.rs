@@ -11,9 +11,11 @@ use qsse_topic::{Filter, Topic};
 use crate::config::Config;
 use crate::topics::Topics;
 
+mod door;
 mod registry;
 mod unfinished;
 
+use door::Door;
 use registry::{Counters, Gauges, Registry};
 pub(crate) use registry::{GaugeGuard, SharedRecorder};
 pub(crate) use unfinished::Unfinished;
@@ -27,6 +29,7 @@ pub(crate) struct Metrics {
     max_topic_labels: usize,
     by_topic: Mutex<HashMap<String, ByTopic>>,
     refused: Mutex<HashMap<(&'static str, u64), Counters>>,
+    pub(crate) door: Door,
     pub(crate) connections: Gauges,
     pub(crate) connections_total: Counters,
     pub(crate) handshakes_failed: Counters,
@@ -67,6 +70,7 @@ impl Metrics {
         let counter = |name, about| registry.counter(name, vec![], Unit::Count, about);
         let gauge = |name, about| registry.gauge(name, vec![], Unit::Count, about);
         let metrics = Self {
+            door: Door::new(&registry),
             connections: gauge("connections", "Connections that are open"),
             connections_total: counter("connections_total", "Connections that were accepted"),
             handshakes_failed: counter("handshakes_failed", "Handshakes that failed"),

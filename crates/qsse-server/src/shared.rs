@@ -91,6 +91,7 @@ impl Shared {
     /// Updates the metrics from the log.
     pub(crate) fn collect(&self) {
         self.metrics.collect(&self.log, &self.topics);
+        self.metrics.door.collect(|| self.endpoint.stats());
         self.metrics.unfinished.set_bytes(self.unfinished.taken());
     }
 

@@ -84,10 +84,17 @@ pub struct TransportConfig {
     /// small after a loss then waits longer.
     pub ack_threshold: u32,
     /// How many handshakes a server has in flight before clients must first prove their address
-    /// with a Retry. Default 100.
+    /// with a Retry. Default 100. The places beyond it, up to
+    /// [`max_incoming`](Self::max_incoming), are kept for those who have: clients with false
+    /// addresses cannot take them.
     pub max_handshakes: usize,
-    /// How many connection attempts may wait on a server to be accepted, and how many handshakes
-    /// may be in flight. Further attempts are refused. Default 1,024, at least 1.
+    /// How many handshakes of a server may be in flight, and how many connection attempts may wait
+    /// to be accepted. Default 1,024, at least 1.
+    ///
+    /// When all places are taken, the oldest client that has been silent for 300 ms loses its own
+    /// to the next one; if there is none, the next one is refused. A [`Network`](crate::Network)
+    /// that has more than a quarter of the places makes the room for all others, so a flood from
+    /// one network keeps nobody else out.
     pub max_incoming: usize,
     /// How many connections of a server may hold state; further ones are refused. Default 10,000,
     /// at least 1. Handshakes count. A closed connection also counts while late packets are still

@@ -98,6 +98,9 @@ pub enum HandshakeError {
     /// The client did not finish within the deadline.
     #[error("the client did not finish its handshake in time")]
     TimedOut,
+    /// The client was silent while others waited for its place.
+    #[error("the client was silent while too many others wanted to connect")]
+    Displaced,
     /// The client speaks none of the offered protocols.
     #[error("the client speaks none of the server's protocols")]
     AlpnMismatch,

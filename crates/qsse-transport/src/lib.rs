@@ -83,6 +83,7 @@ mod crypto;
 mod error;
 mod fingerprint;
 mod frames;
+mod network;
 mod quic;
 mod recv;
 mod send;
@@ -99,6 +100,7 @@ pub use error::{
     ReadError, WriteError,
 };
 pub use frames::{FrameReader, FrameWriter};
+pub use network::Network;
 pub use recv::RecvStream;
 /// The TLS library whose configurations [`tls`] accepts.
 pub use rustls;

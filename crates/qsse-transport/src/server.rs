@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::config::TransportConfig;
 use crate::error::BindError;
+use crate::network::Network;
 use crate::quic::{self, PathMtu, Randomness, ShardId};
 use crate::socket::UdpBuffers;
 use crate::tls::{ServerTls, TlsError};
@@ -21,6 +22,7 @@ use crate::tls::{ServerTls, TlsError};
 mod admission;
 mod configs;
 mod handshake;
+mod handshakes;
 mod in_turn;
 mod shard;
 mod shared;
@@ -243,23 +245,21 @@ impl ServerEndpoint {
             })
             .await?;
             let validated = incoming.remote_address_validated();
-            match shared.gate.decide(|| shared.open_connections(), validated) {
+            let network = Network::of(incoming.remote_address().ip());
+            let open = || shared.open_connections();
+            match shared.gate.decide(open, validated, network) {
                 Admission::Admit => {
-                    let ticket = shared.gate.admit();
+                    let ticket = shared.gate.admit(network);
                     let config = shared.config_for(&incoming);
                     let timeout = shared.config.handshake_time();
                     return Some(Handshake::new(incoming, config, ticket, timeout, shard));
                 }
                 Admission::Retry => {
-                    shared.gate.count_retried();
                     if let Err(error) = incoming.retry() {
                         error.into_incoming().refuse();
                     }
                 }
-                Admission::Refuse => {
-                    shared.gate.count_refused();
-                    incoming.refuse();
-                }
+                Admission::Refuse => incoming.refuse(),
             }
         }
     }

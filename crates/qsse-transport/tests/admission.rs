@@ -66,6 +66,7 @@ async fn a_handshake_has_a_deadline() {
         (stats.handshakes_in_flight, stats.failed, stats.completed),
         (0, 1, 0)
     );
+    assert_eq!(stats.timed_out, 1);
     until("its state is gone", || server.stats().open_connections == 0).await;
 }
 
@@ -140,19 +141,48 @@ async fn in_a_rush_clients_prove_their_address_first_and_get_in() {
 }
 
 #[tokio::test]
-async fn in_a_worse_rush_they_are_refused() {
+async fn while_all_others_wait_for_their_turn_they_are_refused() {
     let (server, tls) = server(TransportConfig::server().max_handshakes(1).max_incoming(1));
     stalled_client(server.local_addr(), &tls);
-    let stalled = soon("the client", server.accept()).await.unwrap();
-    let _stalled = tokio::spawn(stalled.complete());
+    let _waiting = soon("the client", server.accept()).await.unwrap();
     serve(&server);
-    until("the stalled one has begun", || {
-        server.stats().open_connections == 1
-    })
-    .await;
     let error = connect(&server, &tls).await.unwrap_err();
     assert!(matches!(error, ConnectError::Refused { .. }), "{error:?}");
-    assert_eq!((server.stats().retried, server.stats().refused), (0, 1));
+    let stats = server.stats();
+    assert_eq!((stats.retried, stats.refused_handshakes), (1, 1));
+    assert_eq!((stats.refused, stats.displaced), (1, 0));
+}
+
+#[tokio::test]
+async fn silent_clients_make_room_for_those_who_answer() {
+    const PLACES: usize = 4;
+    let config = TransportConfig::server()
+        .max_handshakes(PLACES)
+        .max_incoming(PLACES)
+        .handshake_timeout(support::PATIENCE);
+    let (server, tls) = server(config);
+    let mut silent = Vec::new();
+    for _ in 0..PLACES {
+        stalled_client(server.local_addr(), &tls);
+        let stalled = soon("the client", server.accept()).await.unwrap();
+        silent.push(tokio::spawn(stalled.complete()));
+    }
+    serve(&server);
+    // Refused as long as the others may still answer.
+    let connected = soon("a place", async {
+        loop {
+            match connect(&server, &tls).await {
+                Ok(connection) => break connection,
+                Err(error) => assert!(error.is_retryable(), "{error:?}"),
+            }
+        }
+    });
+    let _connected = connected.await;
+    let stats = server.stats();
+    assert_eq!((stats.displaced, stats.timed_out), (1, 0));
+    let oldest = soon("its end", silent.remove(0)).await.unwrap();
+    assert_eq!(oldest.unwrap_err(), HandshakeError::Displaced);
+    assert!(silent.iter().all(|silent| !silent.is_finished()));
 }
 
 #[tokio::test]

@@ -10,6 +10,10 @@ use crate::tls::{ServerTls, TlsError};
 const INCOMING_BYTES: u64 = 64 * 1024;
 const INCOMING_BYTES_TOTAL: u64 = 16 * 1024 * 1024;
 
+/// How many attempts quinn takes beyond those that may wait for their turn. It would drop the next
+/// one without a decision of ours.
+const INCOMING_TO_DECIDE: usize = 256;
+
 /// The settings for connections, by the path to the client.
 #[derive(Debug)]
 pub(super) struct Configs {
@@ -26,9 +30,11 @@ impl Configs {
         randomness: &Randomness,
         shards: usize,
     ) -> Result<Self, TlsError> {
+        // On any shard, as the limit is one of all together.
+        let most = config.max_incoming.max(config.max_handshakes);
         let mut standard = quinn::ServerConfig::with_crypto(tls.quic_config()?);
         standard
-            .max_incoming(config.max_incoming.div_ceil(shards))
+            .max_incoming(most.saturating_add(INCOMING_TO_DECIDE))
             .incoming_buffer_size(INCOMING_BYTES)
             .incoming_buffer_size_total(INCOMING_BYTES_TOTAL / shards as u64);
         let for_path = |path| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 
 use super::admission::Ticket;
@@ -21,6 +21,8 @@ pub struct Handshake {
     /// The settings, if they differ from the endpoint's.
     config: Option<Arc<quinn::ServerConfig>>,
     ticket: Ticket,
+    /// Resolves when the handshake has to make room for another.
+    displaced: oneshot::Receiver<()>,
     deadline: Instant,
     runtime: Handle,
     turns: Arc<Semaphore>,
@@ -30,7 +32,7 @@ impl Handshake {
     pub(super) fn new(
         incoming: quinn::Incoming,
         config: Option<Arc<quinn::ServerConfig>>,
-        ticket: Ticket,
+        (ticket, displaced): (Ticket, oneshot::Receiver<()>),
         timeout: Duration,
         shard: &Shard,
     ) -> Self {
@@ -38,6 +40,7 @@ impl Handshake {
             incoming,
             config,
             ticket,
+            displaced,
             deadline: Instant::now() + timeout,
             runtime: shard.runtime.clone(),
             turns: Arc::clone(&shard.turns),
@@ -64,30 +67,46 @@ impl Handshake {
     /// the future ends the attempt.
     ///
     /// # Errors
-    /// The client takes too long, speaks none of the server's protocols, or gives up.
+    /// The client takes too long, speaks none of the server's protocols, or gives up. Or it is
+    /// silent and has to make room for another, see
+    /// [`TransportConfig::max_incoming`](crate::TransportConfig#structfield.max_incoming).
     pub async fn complete(self) -> Result<Connection, HandshakeError> {
-        let deadline = self.deadline;
-        let completed = tokio::time::timeout_at(deadline, self.complete_in_time()).await;
-        completed.map_err(|_| HandshakeError::TimedOut)?
-    }
-
-    async fn complete_in_time(mut self) -> Result<Connection, HandshakeError> {
-        let turn = self.turns.acquire().await;
-        let connecting = {
-            // The connection's own task stays on its shard, wherever this one runs.
-            let _on_its_shard = self.runtime.enter();
-            match self.config {
-                Some(config) => self.incoming.accept_with(config),
-                None => self.incoming.accept(),
-            }
-            .map_err(to_handshake_error)?
+        let Self {
+            incoming,
+            config,
+            mut ticket,
+            displaced,
+            deadline,
+            runtime,
+            turns,
+        } = self;
+        let completed = async {
+            let turn = turns.acquire().await;
+            let connecting = {
+                // The connection's own task stays on its shard, wherever this one runs.
+                let _on_its_shard = runtime.enter();
+                match config {
+                    Some(config) => incoming.accept_with(config),
+                    None => incoming.accept(),
+                }
+                .map_err(to_handshake_error)?
+            };
+            ticket.begun();
+            tokio::task::yield_now().await;
+            drop(turn);
+            let connection = connecting.await.map_err(to_handshake_error)?;
+            ticket.completed();
+            Ok(Connection::new(connection))
         };
-        self.ticket.begun();
-        tokio::task::yield_now().await;
-        drop(turn);
-        let connection = connecting.await.map_err(to_handshake_error)?;
-        self.ticket.completed();
-        Ok(Connection::new(connection))
+        let completed = tokio::select! {
+            biased;
+            completed = tokio::time::timeout_at(deadline, completed) => completed,
+            _ = displaced => return Err(HandshakeError::Displaced),
+        };
+        completed.unwrap_or_else(|_| {
+            ticket.timed_out();
+            Err(HandshakeError::TimedOut)
+        })
     }
 
     /// Refuses the client.
