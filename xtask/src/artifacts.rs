@@ -15,8 +15,7 @@ pub(crate) const TEST: &str = "test --no-fail-fast --tests";
 
 /// Builds every program that a task runs. With the examples, cargo chooses the features that it
 /// chooses for the tests.
-const PROGRAMS: &str =
-    "build --examples --bin qsse --bin qsse-attack --bin qsse-interop --bin qsse-soak";
+const PROGRAMS: &str = "build --examples --bin qsse --bin qsse-attack --bin qsse-fuzz --bin qsse-interop --bin qsse-soak";
 
 /// Builds the program of kind `bin` or `example` called `name`, and returns its path.
 pub(crate) fn program(kind: &str, name: &str) -> Result<PathBuf> {
@@ -26,8 +25,9 @@ pub(crate) fn program(kind: &str, name: &str) -> Result<PathBuf> {
 
 /// Builds the programs with these names in release mode, and returns their paths.
 pub(crate) fn released<const N: usize>(programs: [&str; N]) -> Result<[PathBuf; N]> {
-    let mut build =
-        cargo("build --release --package qsse-attack --package qsse-cli --package qsse-soak");
+    let mut build = cargo(
+        "build --release --package qsse-attack --package qsse-cli --package qsse-fuzz --package qsse-soak",
+    );
     for name in programs {
         build = build.arg(&format!("--bin={name}"));
     }

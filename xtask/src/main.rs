@@ -13,6 +13,7 @@ mod command;
 mod deny;
 mod docs;
 mod examples;
+mod fuzz;
 mod interleave;
 mod interop;
 mod matcher;
@@ -55,6 +56,8 @@ enum Task {
     /// Measure throughput, latency, memory and more against raw QUIC, SSE and NATS (an hour; choose
     /// with `bench --help`)
     Bench(bench::Args),
+    /// Run what reads hostile bytes on random ones, a minute each by default (`fuzz --help`)
+    Fuzz(fuzz::Args),
     /// Measure the matcher against other matchers, on the same data (half an hour)
     Matcher(matcher::Args),
     /// Abuse a server as hostile clients would, beside honest ones (minutes; `attack --help`)
@@ -95,6 +98,7 @@ fn main() -> ExitCode {
         Task::Examples(args) => examples::run(&args),
         Task::Attack(args) => attack::run(&args),
         Task::Bench(args) => bench::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
         Task::Matcher(args) => matcher::run(&args),
         Task::Crash(args) => soak::run("crash", &args),
         Task::Restart(args) => soak::run("restart", &args),

@@ -9,7 +9,7 @@ use super::package;
 use crate::{
     api, artifacts, attack,
     command::{Shown, cargo},
-    deny, docs, examples, interleave, interop, mutants, no_std, sim, soak, tidy,
+    deny, docs, examples, fuzz, interleave, interop, mutants, no_std, sim, soak, tidy,
 };
 
 /// One step.
@@ -73,6 +73,11 @@ pub(super) static STEPS: &[Step] = &[
         "attack",
         "honest clients are served while a server is abused",
         run_attack,
+    ),
+    step(
+        "fuzz",
+        "nothing that reads hostile bytes panics, in some seconds each",
+        run_fuzz,
     ),
     step(
         "mutants",
@@ -219,6 +224,10 @@ const WITHSTOOD: [&str; 6] = ["filters", "topics", "starts", "silent", "churn", 
 fn run_attack() -> Result<()> {
     let arguments: Vec<_> = ["--short"].into_iter().chain(WITHSTOOD).collect();
     attack::run_as_test(&attack::Args::of(&arguments))
+}
+
+fn run_fuzz() -> Result<()> {
+    fuzz::run_as_test(&fuzz::Args::of(&["--seconds", "4"]))
 }
 
 fn run_interop() -> Result<()> {

@@ -60,6 +60,18 @@ const LAYERS: &[(&str, &[&str])] = &[
             "qsse-transport",
         ],
     ),
+    (
+        "qsse-fuzz",
+        &[
+            "qsse-auth",
+            "qsse-client",
+            "qsse-proto",
+            "qsse-server",
+            "qsse-testing",
+            "qsse-topic",
+            "qsse-transport",
+        ],
+    ),
     ("qsse-sim", TOOL),
     ("qsse-interop", TOOL),
     ("qsse-soak", TOOL),
