@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 #[derive(Clone)]
 pub(crate) struct Tripwire {
     pub(crate) files: MemIo,
-    /// The process that uses it: one that has ended does nothing any more.
+    /// The process that uses it. One that has ended does nothing any more.
     process: u64,
     plan: Arc<Plan>,
 }
@@ -57,6 +57,11 @@ impl Tripwire {
             process,
             ..self.clone()
         }
+    }
+
+    /// Ends all processes, also what they have begun and the disk has not done yet.
+    pub(crate) fn end_processes(&self) {
+        self.plan.processes.fetch_add(1, Ordering::SeqCst);
     }
 
     /// The disk does nothing for a time.

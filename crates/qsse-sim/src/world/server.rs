@@ -237,6 +237,8 @@ impl World {
         self.server.borrow_mut().take();
         self.gone().await;
         if let Some(disk) = &self.disk {
+            // Otherwise a write that hung would reach the files while no server runs.
+            disk.end_processes();
             disk.power_on(power.then_some(seed));
         }
     }
