@@ -25,8 +25,8 @@ Settings may also come from variables and a file: see qsse check-config.";
 /// Returns the whole command line.
 pub(crate) fn command() -> Command {
     let client = [Group::Client];
-    let server = [Group::Serve, Group::Admin];
-    let both = [Group::Client, Group::Serve, Group::Admin];
+    let server = [Group::Serve, Group::Admin, Group::Limits];
+    let both = [Group::Client, Group::Serve, Group::Admin, Group::Limits];
     Command::new("qsse")
         .version(env!("CARGO_PKG_VERSION"))
         .about(ABOUT)

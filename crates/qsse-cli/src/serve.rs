@@ -1,6 +1,8 @@
-//! The parts of `qsse serve`: access control, administration, and what a reload replaces.
+//! The parts of `qsse serve`: access control, administration, the default limit of memory, and what
+//! a reload replaces.
 
 pub(crate) mod access;
 pub(crate) mod admin;
 pub(crate) mod certificate;
+pub(crate) mod memory;
 pub(crate) mod reload;

@@ -25,6 +25,9 @@ pub(crate) use flags::flags;
 pub(crate) use load::load;
 pub(crate) use table::TABLE;
 
+/// The limit that has a flag, because it depends on the machine.
+const MEMORY: &str = "limits.memory";
+
 /// The users of a setting, which decide which commands have its flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Group {
@@ -38,7 +41,7 @@ pub(crate) enum Group {
     Serve,
     /// `serve` and `admin`.
     Admin,
-    /// Limits of `serve`, without flags.
+    /// Limits of `serve`. Only that of all memory has a flag.
     Limits,
 }
 
@@ -73,13 +76,14 @@ pub(crate) enum Shape {
 
 impl Setting {
     pub(crate) fn has_flag(&self) -> bool {
-        !matches!(self.group, Group::ClientDetail | Group::Limits)
+        self.key == MEMORY || !matches!(self.group, Group::ClientDetail | Group::Limits)
     }
 
     /// Returns the long flag, without its dashes.
     pub(crate) fn long(&self) -> String {
         let name = self.key.replace('_', "-");
         match self.shape {
+            _ if self.key == MEMORY => "memory-limit".to_owned(),
             Shape::Negated(_) => format!("no-{name}"),
             _ => name,
         }

@@ -231,6 +231,11 @@ impl Slot {
         self.shared.lock().position.cursor()
     }
 
+    /// Returns whether the subscription asked to end when it lags.
+    pub(crate) fn ends_on_lag(&self) -> bool {
+        self.on_lag == OnLag::Disconnect
+    }
+
     /// Returns how many resets there were. The position of a stream that was requested before the
     /// last one is of another log.
     pub(crate) fn resets(&self) -> u64 {

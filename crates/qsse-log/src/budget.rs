@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use qsse_proto::batch::Batch;
 use tokio::sync::Notify;
 
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -121,6 +122,14 @@ impl Budget {
         }
     }
 
+    /// Counts the memory of a batch until the last part of its bytes is dropped, also beyond the
+    /// limit.
+    #[must_use]
+    pub fn hold(&self, batch: Batch) -> Batch {
+        let charge = self.charge(batch.allocated());
+        batch.guarded(charge)
+    }
+
     /// Waits until more than seven eighths of the limit are in use. Let one task call it.
     ///
     /// Cancel-safe.
@@ -166,6 +175,13 @@ impl Budget {
         if let Some(whole) = &self.counts.whole {
             whole.subtract(bytes);
         }
+    }
+}
+
+/// A budget without a limit.
+impl Default for Budget {
+    fn default() -> Self {
+        Self::new(usize::MAX)
     }
 }
 
@@ -228,6 +244,9 @@ mod tests {
     use std::future::poll_fn;
     use std::task::Poll;
 
+    use qsse_proto::Timestamp;
+    use qsse_proto::batch::Builder;
+
     use super::*;
 
     #[test]
@@ -271,6 +290,22 @@ mod tests {
         let endless = Budget::new(usize::MAX);
         let _held = endless.try_charge(usize::MAX / 2).unwrap();
         assert_eq!(endless.excess(), 0);
+    }
+
+    #[test]
+    fn a_batch_counts_once_until_the_last_part_of_its_bytes_is_dropped() {
+        let budget = Budget::default();
+        let mut builder = Builder::new();
+        builder.push(1, Timestamp::default(), "a", "message", &[7; 1_000]);
+        let batch = budget.hold(builder.finish());
+        let allocated = batch.allocated();
+        assert!(allocated > 1_000);
+        let part = batch.clone().bytes().slice(10..20);
+        assert_eq!((budget.used(), part.len()), (allocated, 10));
+        drop(batch);
+        assert_eq!(budget.used(), allocated);
+        drop(part);
+        assert_eq!(budget.used(), 0);
     }
 
     #[tokio::test]

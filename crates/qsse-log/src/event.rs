@@ -1,8 +1,19 @@
 //! The data of an event on its way through the log.
 
-use qsse_proto::batch::{Builder, EventRef};
+use qsse_proto::batch::{Batch, Builder, EventRef};
+use qsse_proto::limits::BATCH_BYTES;
 use qsse_proto::{EventId, Kind, Timestamp};
 use qsse_topic::TopicRef;
+
+/// A large event has a batch of its own, from this many bytes of kind and data on. Four of them
+/// would fill a batch, so batching gains nothing, and a batch of one event is the same for all
+/// filters.
+pub(crate) const LARGE: usize = BATCH_BYTES / 4;
+
+/// Returns whether a batch is that of a large event.
+pub(crate) fn is_large(batch: &Batch) -> bool {
+    batch.count() == 1 && batch.bytes().len() >= LARGE
+}
 
 /// An event that has no id yet.
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +87,16 @@ impl Incoming<'_> {
     /// Returns whether the event may be added to this batch. An empty batch takes any event.
     pub(crate) fn fits(&self, batch: &Builder) -> bool {
         batch.would_fit(self.topic, self.kind, self.data.len()) && batch.keeps_time(self.time)
+    }
+
+    /// Returns the batch of its own of a large event, which history and feeds then share.
+    pub(crate) fn large(&self) -> Option<Batch> {
+        if self.kind.len() + self.data.len() < LARGE {
+            return None;
+        }
+        let mut builder = Builder::new();
+        self.push_to(&mut builder);
+        Some(builder.finish())
     }
 
     /// Adds the event to a batch.

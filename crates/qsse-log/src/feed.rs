@@ -11,6 +11,7 @@ use qsse_proto::limits::BATCH_BYTES;
 use qsse_topic::Filter;
 
 use crate::backpressure::ReaderProgresses;
+use crate::budget::Budget;
 use crate::encoding::Encoding;
 use crate::event::Incoming;
 use crate::history::Read;
@@ -43,6 +44,8 @@ pub(crate) struct Feed {
 struct State {
     /// Matching events up to here may be missing.
     floor: u64,
+    /// Counts the batches that are sealed.
+    batches: Budget,
     sealed: VecDeque<Batch>,
     open: Builder,
     /// Sealed batches in other encodings, by first seq and name of the encoding.
@@ -68,9 +71,16 @@ pub(crate) enum Taken {
 }
 
 impl Feed {
-    pub(crate) fn new(filter: Filter, floor: u64, all_bytes: Arc<AtomicUsize>) -> Self {
+    /// `batches` counts the batches that are sealed.
+    pub(crate) fn new(
+        filter: Filter,
+        floor: u64,
+        all_bytes: Arc<AtomicUsize>,
+        batches: Budget,
+    ) -> Self {
         let state = State {
             floor,
+            batches,
             sealed: VecDeque::new(),
             open: Builder::new(),
             encoded: BTreeMap::new(),
@@ -244,8 +254,9 @@ pub(crate) struct FeedWriter<'f> {
 }
 
 impl FeedWriter<'_> {
-    /// Appends an event, and drops the oldest batches beyond `budget` bytes.
-    pub(crate) fn append(&mut self, event: Incoming<'_>, budget: usize) {
+    /// Appends an event, and drops the oldest batches beyond `budget` bytes. `large` is the batch
+    /// of a large event.
+    pub(crate) fn append(&mut self, event: Incoming<'_>, large: Option<&Batch>, budget: usize) {
         let Some(state) = &mut self.state else {
             return;
         };
@@ -253,8 +264,13 @@ impl FeedWriter<'_> {
             state.forget(event.seq);
             return;
         }
-        if !event.fits(&state.open) {
+        if large.is_some() || !event.fits(&state.open) {
             state.seal();
+        }
+        if let Some(batch) = large {
+            state.push(batch.clone());
+            state.shrink_to(budget);
+            return;
         }
         event.push_to(&mut state.open);
         // With a small budget batches are small, so that more than one fits.
@@ -316,10 +332,14 @@ impl State {
 
     fn seal(&mut self) {
         if !self.open.is_empty() {
-            let batch = self.open.finish();
-            self.sealed_bytes += batch.allocated() + BATCH_OVERHEAD;
-            self.sealed.push_back(batch);
+            let batch = self.batches.hold(self.open.finish());
+            self.push(batch);
         }
+    }
+
+    fn push(&mut self, batch: Batch) {
+        self.sealed_bytes += batch.allocated() + BATCH_OVERHEAD;
+        self.sealed.push_back(batch);
     }
 
     fn shrink_to(&mut self, budget: usize) {

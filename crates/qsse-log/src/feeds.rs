@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use qsse_proto::batch::Batch;
 use qsse_topic::{Filter, Matcher};
 
+use crate::budget::Budget;
 use crate::config::Config;
 use crate::event::Incoming;
 use crate::feed::{Feed, FeedWriter};
@@ -24,6 +26,8 @@ pub(crate) struct Feeds {
     /// Changes whenever a feed is added or dropped, which invalidates cached routes.
     generation: u64,
     bytes: Arc<AtomicUsize>,
+    /// Counts the batches of all feeds.
+    pub(crate) batches: Budget,
 }
 
 struct Slot {
@@ -40,14 +44,15 @@ pub(crate) struct FeedsWriter<'a> {
 }
 
 impl FeedsWriter<'_> {
-    pub(crate) fn append(&mut self, slot: u32, event: Incoming<'_>) {
+    /// Appends an event; `large` is the batch of a large one.
+    pub(crate) fn append(&mut self, slot: u32, event: Incoming<'_>, large: Option<&Batch>) {
         if self.held.as_ref().is_none_or(|(held, _)| *held != slot) {
             // The other feed is unlocked first.
             self.held = None;
             self.held = Some((slot, self.feeds.slot(slot).feed.write()));
         }
         if let Some((_, writing)) = &mut self.held {
-            writing.append(event, self.budget);
+            writing.append(event, large, self.budget);
         }
     }
 }
@@ -61,7 +66,12 @@ impl Feeds {
         if self.len() >= IDLE_FEEDS && self.idle() >= IDLE_FEEDS {
             self.drop_if(|slot| slot.feed.readers() == 0);
         }
-        let feed = Arc::new(Feed::new(filter.clone(), head, Arc::clone(&self.bytes)));
+        let feed = Arc::new(Feed::new(
+            filter.clone(),
+            head,
+            Arc::clone(&self.bytes),
+            self.batches.clone(),
+        ));
         let id = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).expect("feeds are bounded by memory")
@@ -106,6 +116,15 @@ impl Feeds {
                     .idle_since
                     .is_some_and(|since| now.saturating_sub(since) >= idle)
         });
+    }
+
+    /// Drops all feeds without readers, and all cached reads.
+    pub(crate) fn shed(&mut self) {
+        self.drop_if(|slot| slot.feed.readers() == 0);
+        for slot in self.slots.iter().flatten() {
+            slot.feed.past.clear();
+            slot.feed.stored.clear();
+        }
     }
 
     /// Returns the most bytes that one feed may have, given the current number of feeds.
@@ -248,7 +267,7 @@ mod tests {
                     kind: "message",
                     data: &[7; 1_000],
                 };
-                feed.write().append(event, feeds.budget(&config));
+                feed.write().append(event, None, feeds.budget(&config));
             }
             assert!(feeds.bytes() > bound * 3 / 4, "{} bytes", feeds.bytes());
         }

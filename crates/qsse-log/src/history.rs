@@ -6,6 +6,7 @@ use qsse_proto::batch::{Batch, Builder};
 use qsse_proto::{Since, Timestamp};
 use qsse_topic::Filter;
 
+use crate::budget::Budget;
 use crate::config::Config;
 use crate::read_cache::{self, CachedRead, STRIDE};
 use crate::topics::{TopicId, Topics};
@@ -17,7 +18,7 @@ mod select;
 
 use removed_times::RemovedTimes;
 pub(crate) use segment::Record;
-use segment::{Segment, SegmentEvent};
+use segment::{Added, Segment, SegmentEvent};
 pub(crate) use select::Selected;
 
 /// The most events that one read looks at. A read holds the log's lock, so it must be short.
@@ -45,8 +46,11 @@ pub(crate) struct History {
     /// The newest event.
     head: u64,
     events: u64,
-    /// Allocated bytes of all segments.
+    /// Allocated bytes of all segments, and the part of the batches of large events.
     bytes: usize,
+    large_bytes: usize,
+    /// Counts the batches that are read.
+    pub(crate) batches: Budget,
     segment_bytes: usize,
     /// Most bytes of all segments.
     max_bytes: usize,
@@ -59,6 +63,12 @@ pub(crate) struct Read {
     pub(crate) batch: Option<Batch>,
     /// The read is complete up to here.
     pub(crate) through: u64,
+}
+
+impl Read {
+    fn of(batch: Option<Batch>, through: u64) -> Self {
+        Self { batch, through }
+    }
 }
 
 impl CachedRead for Read {
@@ -78,6 +88,8 @@ impl History {
             head: 0,
             events: 0,
             bytes: 0,
+            large_bytes: 0,
+            batches: Budget::default(),
             max_bytes: config.history_bytes,
             segment_bytes: (config.history_bytes / 16).clamp(4 << 10, 1 << 20),
         }
@@ -106,6 +118,12 @@ impl History {
         self.bytes
     }
 
+    /// Returns the bytes allocated for the batches of large events, a part of
+    /// [`bytes`](Self::bytes).
+    pub(crate) fn large_bytes(&self) -> usize {
+        self.large_bytes
+    }
+
     /// Returns the number of events, including those that a rule has removed.
     pub(crate) fn events(&self) -> u64 {
         self.events
@@ -130,11 +148,14 @@ impl History {
     /// [`trim`](Self::trim) makes room.
     pub(crate) fn append(&mut self, record: Record<'_>, topics: &mut Topics) -> bool {
         debug_assert!(record.seq > self.head);
-        let need = record.kind.len() + record.data.len();
+        let need = record.len();
         let room = self.segments.back().is_some_and(|last| {
             last.has_room(need, self.segment_bytes) && last.last_seq() + 1 == record.seq
         });
-        if !room {
+        if !room && record.large.is_some() {
+            // The batch needs none of the bytes of a segment.
+            self.begin_segment(record.seq, 0);
+        } else if !room {
             let full = self.bytes + self.segment_bytes + topics.index_bytes() > self.max_bytes;
             if full
                 && self.spare.is_none()
@@ -142,13 +163,10 @@ impl History {
             {
                 self.drop_through(oldest.last_seq(), topics);
             }
-            let mut next = self.spare.take().unwrap_or_else(|| {
-                let segment = Segment::with_capacity(FIRST_CAPACITY.min(self.segment_bytes));
-                self.bytes += segment.allocated();
-                segment
-            });
-            next.first_seq = record.seq;
-            self.segments.push_back(next);
+            match self.spare.take() {
+                Some(spare) => self.push_segment(record.seq, spare),
+                None => self.begin_segment(record.seq, FIRST_CAPACITY.min(self.segment_bytes)),
+            }
         }
         let last = self
             .segments
@@ -158,10 +176,22 @@ impl History {
         last.push(&record);
         let grown = last.allocated() - before;
         self.bytes += grown;
+        self.large_bytes += record.large.map_or(0, Batch::allocated);
         self.head = record.seq;
         self.events += 1;
         topics.add_event(record.topic, record.seq, need);
         !room || grown > 0
+    }
+
+    fn begin_segment(&mut self, first_seq: u64, capacity: usize) {
+        let segment = Segment::with_capacity(capacity);
+        self.bytes += segment.allocated();
+        self.push_segment(first_seq, segment);
+    }
+
+    fn push_segment(&mut self, first_seq: u64, mut segment: Segment) {
+        segment.first_seq = first_seq;
+        self.segments.push_back(segment);
     }
 
     /// Reads the events in (after, upto] that match `filter`, as many as one read and one batch
@@ -203,12 +233,12 @@ impl History {
                 _ => filter.matches(topics.name(topic)),
             };
             known = Some((topic, admitted));
-            if admitted && topics.is_retained(topic, event.seq) && !event.add(&mut builder, topics)
-            {
-                return Read {
-                    batch: Some(builder.finish()),
-                    through,
-                };
+            if admitted && topics.is_retained(topic, event.seq) {
+                match event.add(&mut builder, topics) {
+                    Added::Yes => {}
+                    Added::Full => return Read::of(self.finish(&mut builder), through),
+                    Added::Alone(batch) => return Read::of(Some(batch), event.seq),
+                }
             }
             through = event.seq;
         }
@@ -217,10 +247,12 @@ impl History {
         if within.next().is_none() {
             through = upto;
         }
-        Read {
-            batch: (!builder.is_empty()).then(|| builder.finish()),
-            through,
-        }
+        Read::of(self.finish(&mut builder), through)
+    }
+
+    /// Seals what was read, if anything, and counts it.
+    fn finish(&self, builder: &mut Builder) -> Option<Batch> {
+        (!builder.is_empty()).then(|| self.batches.hold(builder.finish()))
     }
 
     fn get(&self, seq: u64) -> Option<SegmentEvent<'_>> {

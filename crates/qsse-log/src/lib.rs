@@ -83,6 +83,7 @@ pub use publisher::{PublisherId, PublisherRun, PublisherState};
 pub use publishers::Sequence;
 pub use qsse_proto::control::{OnLag, Start};
 pub use reader::{Found, Reader, Step};
+pub use state::Shed;
 pub use storage::{Entry, Recovered, Storage, StorageError, StoredEvents};
 pub use time::{MAX_AHEAD, Now};
 

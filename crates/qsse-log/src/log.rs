@@ -16,7 +16,7 @@ use crate::group_commit::GroupCommit;
 use crate::lineage::Lineage;
 use crate::reader::Reader;
 use crate::shared::{Shared, UnansweredCall};
-use crate::state::State;
+use crate::state::{Shed, State};
 use crate::storage::{Storage, StorageError};
 use crate::sync::atomic::Ordering;
 use crate::time::Now;
@@ -42,6 +42,11 @@ pub struct Stats {
     pub history_events: u64,
     /// Allocated bytes of the history.
     pub history_bytes: usize,
+    /// Allocated bytes of batches that neither history nor feeds hold: readers took them, and they
+    /// were not released, or a stream still has them. A batch that several readers hold counts
+    /// once. What feeds share with the history makes this too low, by at most the bytes of the
+    /// feeds.
+    pub unread_bytes: usize,
     /// Feeds, with and without readers.
     pub feeds: usize,
     /// Allocated bytes of all feeds.
@@ -376,6 +381,14 @@ impl Log {
         }
     }
 
+    /// Releases about `bytes` bytes of memory: first feeds without readers and cached reads, then
+    /// the oldest events of the history. Readers of those get a gap, or read the storage.
+    ///
+    /// Call it when the [budget](Self::budget) reports pressure.
+    pub fn shed(&self, bytes: usize) -> Shed {
+        self.shared.state.lock().shed(bytes)
+    }
+
     /// Returns how many events each topic has had since the last call, for metrics.
     pub fn take_published(&self) -> Vec<(Topic, u64)> {
         self.shared.state.lock().topics.take_published()
@@ -388,6 +401,7 @@ impl Log {
             head: state.head,
             history_events: state.history.events(),
             history_bytes: state.history.bytes() + state.topics.index_bytes(),
+            unread_bytes: state.unread_bytes(),
             feeds: state.feeds.len(),
             feed_bytes: state.feeds.bytes(),
             topics: state.topics.len(),

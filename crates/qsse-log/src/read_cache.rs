@@ -85,6 +85,12 @@ impl<T: CachedRead + Clone> ReadCache<T> {
 }
 
 impl<T: CachedRead> ReadCache<T> {
+    /// Drops everything.
+    pub(crate) fn clear(&self) {
+        let reads = std::mem::take(&mut self.state.lock().reads);
+        self.forget(reads);
+    }
+
     fn forget(&self, reads: impl IntoIterator<Item = (u64, T)>) {
         let held = reads.into_iter().map(|(_, read)| read.allocated()).sum();
         self.all_bytes.fetch_sub(held, Ordering::Relaxed);

@@ -14,6 +14,7 @@ use qsse_topic::Topic;
 
 use crate::backpressure::ReaderProgress;
 use crate::encoding::Encoding;
+use crate::event::is_large;
 use crate::feed::{Feed, Taken};
 use crate::history::{Read, Selected};
 use crate::shared::{Shared, stored_floor};
@@ -136,6 +137,11 @@ impl Reader {
         self.lagging && self.caught_up
     }
 
+    /// Returns the allocated bytes of what was fetched from the storage and not handed out yet.
+    pub fn fetched_bytes(&self) -> usize {
+        self.fetched.bytes()
+    }
+
     /// Takes the next step, and adds batches of about `budget` bytes to `out`.
     ///
     /// Never waits. One call searches a bounded part of the history.
@@ -187,7 +193,8 @@ impl Reader {
             }
             Taken::Inside(batch) => {
                 (self.lagging, self.caught_up) = (false, true);
-                out.extend(batch.after(self.position));
+                let rest = batch.after(self.position);
+                out.extend(rest.map(|rest| self.shared.batches.hold(rest)));
                 self.position = batch.last_seq();
                 Step::Batches
             }
@@ -358,7 +365,9 @@ impl Reader {
         }
         let filter = self.feed.filter();
         let read = state.history.read(filter, topics, position, feed_floor);
-        if complete && read.batch.is_some() {
+        // A large event needs no cache: its batch is shared.
+        let small = read.batch.as_ref().is_some_and(|batch| !is_large(batch));
+        if complete && small {
             let most = self.shared.config.feeds_bytes;
             self.feed.past.insert(position, &read, most);
         }

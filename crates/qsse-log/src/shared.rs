@@ -24,6 +24,8 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     /// Everything that is counted.
     pub(crate) budget: Budget,
+    /// All batches, whoever holds them.
+    pub(crate) batches: Budget,
     /// The last event whose append is complete.
     pub(crate) visible: AtomicU64,
     pub(crate) state: Mutex<State>,
@@ -46,6 +48,7 @@ impl Shared {
             lineage,
             config,
             budget: state.budget.clone(),
+            batches: state.batches.clone(),
             visible: AtomicU64::new(state.head),
             state: Mutex::new(state),
             storage,

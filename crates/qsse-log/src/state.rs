@@ -54,8 +54,22 @@ pub(crate) struct State {
     pub(crate) closed: bool,
     /// Everything that is counted.
     pub(crate) budget: Budget,
-    /// The history, the table of topics and what waits to be stored.
+    /// All batches, whoever holds them: history, feeds, readers, streams.
+    pub(crate) batches: Budget,
+    /// The history without batches, the table of topics and what waits to be stored.
     charge: Charge,
+    /// Bytes of history that were released since [`shed`](Self::shed) was called last.
+    trimmed: usize,
+}
+
+/// What a log has released because memory was scarce.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Shed {
+    /// Bytes of feeds without readers, and of cached reads.
+    pub feed_bytes: usize,
+    /// Bytes of the oldest events in the history.
+    pub history_bytes: usize,
 }
 
 /// When each unanswered call of the storage began, apart from the group that is being written.
@@ -69,12 +83,16 @@ impl State {
     /// Creates the state of an empty log.
     pub(crate) fn new(topics: Topics, config: &Config) -> Self {
         let budget = Budget::new(config.memory_bytes.unwrap_or(usize::MAX));
+        let batches = budget.part(usize::MAX);
+        let mut history = History::new(config);
+        let mut feeds = Feeds::default();
+        (history.batches, feeds.batches) = (batches.clone(), batches.clone());
         Self {
             head: 0,
             wall: Wall::default(),
             topics,
-            history: History::new(config),
-            feeds: Feeds::default(),
+            history,
+            feeds,
             dedup: Dedup::default(),
             publishers: Publishers::default(),
             pending: Pending::default(),
@@ -87,7 +105,9 @@ impl State {
             stalled: None,
             closed: false,
             charge: budget.charge(0),
+            trimmed: 0,
             budget,
+            batches,
         }
     }
 
@@ -123,6 +143,7 @@ impl State {
             topics,
             feeds,
             history,
+            batches,
             ..
         } = self;
         let mut writer = feeds.writer(budget);
@@ -136,10 +157,12 @@ impl State {
             last = Some((topic.as_str(), id));
             topics.count(id);
             let (routes, generation) = feeds.routes();
+            let large = event.large().map(|batch| batches.hold(batch));
             for slot in topics.routes(id, routes, generation) {
-                writer.append(*slot, event);
+                writer.append(*slot, event, large.as_ref());
             }
-            let grew = history.append(Record::of(event, id, age), topics);
+            let record = Record::of(event, large.as_ref(), id, age);
+            let grew = history.append(record, topics);
             if grew {
                 history.trim(config, age, topics);
             }
@@ -152,9 +175,27 @@ impl State {
         self.count();
     }
 
-    /// Counts what this holds.
+    /// Counts what this holds. The history gives way where there would be too much.
     fn count(&mut self) {
-        let history = self.history.bytes() + self.topics.index_bytes();
+        self.resize_charge();
+        let over = self.budget.used().saturating_sub(self.budget.limit());
+        if over > 0 {
+            self.trimmed += self.trim_history(over);
+        }
+    }
+
+    /// Releases about `bytes` bytes of the oldest history. Returns how many it were.
+    #[cold]
+    fn trim_history(&mut self, bytes: usize) -> usize {
+        let (before, topics) = (self.history.bytes(), &mut self.topics);
+        let most = (before + topics.index_bytes()).saturating_sub(bytes);
+        self.history.shrink_to(most, topics);
+        self.resize_charge();
+        before - self.history.bytes()
+    }
+
+    fn resize_charge(&mut self) {
+        let history = self.history.bytes() - self.history.large_bytes() + self.topics.index_bytes();
         self.charge.resize(history + self.pending.bytes());
     }
 
@@ -222,6 +263,27 @@ impl State {
         publishers.trim(now.monotonic, config);
         self.count();
         self.wall.take_set_back()
+    }
+
+    /// Releases about `bytes` bytes, see [`Log::shed`](crate::Log::shed).
+    pub(crate) fn shed(&mut self, bytes: usize) -> Shed {
+        let feeds = self.feeds.bytes();
+        let target = self.budget.used().saturating_sub(bytes);
+        self.feeds.shed();
+        let more = self.budget.used().saturating_sub(target);
+        if more > 0 {
+            self.trimmed += self.trim_history(more);
+        }
+        Shed {
+            feed_bytes: feeds.saturating_sub(self.feeds.bytes()),
+            history_bytes: std::mem::take(&mut self.trimmed),
+        }
+    }
+
+    /// Returns the bytes of batches that neither history nor feeds hold.
+    pub(crate) fn unread_bytes(&self) -> usize {
+        let shared = self.feeds.bytes() + self.history.large_bytes();
+        self.batches.used().saturating_sub(shared)
     }
 
     /// Notes how long the storage has owed an answer for the same event or call.

@@ -172,6 +172,15 @@ impl Batch {
         self.select(keep)
     }
 
+    /// Attaches `guard` to the bytes of the batch: it is dropped together with the last clone of the
+    /// bytes or of a part of them, such as what a stream has not sent yet.
+    #[must_use]
+    pub fn guarded(mut self, guard: impl Send + 'static) -> Self {
+        let bytes = self.bytes;
+        self.bytes = Bytes::from_owner(Guarded { bytes, guard });
+        self
+    }
+
     /// Returns an iterator over the events, borrowed from the batch's bytes.
     pub fn iter(&self) -> Iter<'_> {
         Iter::new(&self.bytes)
@@ -197,6 +206,19 @@ impl Batch {
             );
         }
         (!builder.is_empty()).then(|| builder.finish())
+    }
+}
+
+/// Bytes with something that lives as long as they do.
+struct Guarded<G> {
+    bytes: Bytes,
+    #[expect(dead_code, reason = "only its drop matters")]
+    guard: G,
+}
+
+impl<G> AsRef<[u8]> for Guarded<G> {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 

@@ -131,7 +131,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_essential_task_that_panics_closes_the_server_and_nobody_waits_for_it() {
-        for name in ["accept", "store", "upkeep"] {
+        for name in ["accept", "shedding", "store", "upkeep"] {
             let server = Server::bind("127.0.0.1:0").await.unwrap();
             let mut events = server.subscribe("*").await.unwrap();
             spawn(server.shared(), name, async { panic!("a task panics") });

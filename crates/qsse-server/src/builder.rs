@@ -29,6 +29,7 @@ use crate::shards::Shards;
 use crate::shared::Shared;
 use crate::topics::Topics;
 use crate::unfinished::UnfinishedBudget;
+use crate::unread::Unread;
 
 mod error;
 mod warnings;
@@ -224,6 +225,7 @@ impl ServerBuilder {
             endpoint: bound.endpoint,
             fingerprint: Mutex::new(bound.fingerprint),
             log,
+            unread: Unread::new(self.config.max_unread_bytes),
             topics,
             clock,
             metrics,

@@ -57,6 +57,16 @@ pub struct Config {
     pub auth_timeout: Duration,
     /// Most subscriptions of one connection. Default 128, at least 1: each is a task and a stream.
     pub max_subscriptions: u32,
+    /// Most bytes of batches that only subscriptions hold whose clients read nothing. Default 64
+    /// MiB. Beyond it the subscriptions that have been blocked for longest are ended with
+    /// [`Code::LAGGED`](qsse_proto::Code::LAGGED), and clients resume when they read again. What
+    /// several subscriptions share counts once. Memory for slow clients is bounded by this, however
+    /// many there are.
+    pub max_unread_bytes: usize,
+    /// Most bytes of batches that the subscriptions of one connection hold while its client reads
+    /// nothing; beyond it they end in the same way. A large event counts as 64 KiB, because it is
+    /// shared. Default 12 MiB: 96 KiB for each of 128 subscriptions.
+    pub max_connection_unread_bytes: usize,
     /// Most wildcards in one pattern of a client. Default 4: lookups get slower with each.
     pub max_wildcards: usize,
     /// Most publishing streams of one connection. Default 64, from 1 to 4,096: each permitted one
@@ -117,6 +127,8 @@ impl Default for Config {
             hello_timeout: Duration::from_secs(5),
             auth_timeout: Duration::from_secs(5),
             max_subscriptions: 128,
+            max_unread_bytes: 64 << 20,
+            max_connection_unread_bytes: 12 << 20,
             max_wildcards: 4,
             max_publishers: 64,
             control_burst: 512,
@@ -157,6 +169,8 @@ setters! {
     hello_timeout: Duration,
     auth_timeout: Duration,
     max_subscriptions: u32,
+    max_unread_bytes: usize,
+    max_connection_unread_bytes: usize,
     max_wildcards: usize,
     max_publishers: u32,
     refusal_burst: u32,

@@ -37,6 +37,9 @@ pub(crate) struct Metrics {
     pub(crate) lagging: Gauges,
     pub(crate) lag_total: Counters,
     pub(crate) gaps: Counters,
+    pub(crate) shed_feed_bytes: Counters,
+    pub(crate) shed_history_bytes: Counters,
+    pub(crate) shed_subscriptions: Counters,
     pub(crate) delivered_events: Counters,
     pub(crate) delivered_bytes: Counters,
     pub(crate) received_bytes: Counters,
@@ -52,6 +55,8 @@ pub(crate) struct Metrics {
     history_bytes: Gauges,
     feeds: Gauges,
     feed_bytes: Gauges,
+    unread_bytes: Gauges,
+    memory_bytes: Gauges,
     topics: Gauges,
     dedup_keys: Gauges,
     dedup_publishers: Gauges,
@@ -81,6 +86,18 @@ impl Metrics {
                 "Times that a subscription fell behind its live feed",
             ),
             gaps: counter("gaps", "Gaps reported to subscribers"),
+            shed_feed_bytes: counter(
+                "shed_feed_bytes",
+                "Bytes of feeds without readers that were released because memory was scarce",
+            ),
+            shed_history_bytes: counter(
+                "shed_history_bytes",
+                "Bytes of history that were released because memory was scarce",
+            ),
+            shed_subscriptions: counter(
+                "shed_subscriptions",
+                "Subscriptions that were ended because their clients did not read",
+            ),
             delivered_events: counter("delivered_events", "Events written to subscribers"),
             delivered_bytes: counter("delivered_bytes", "Bytes of batches written to subscribers"),
             received_bytes: counter("received_bytes", "Bytes of event data published by clients"),
@@ -105,6 +122,14 @@ impl Metrics {
             history_bytes: gauge("history_bytes", "Bytes allocated for the history"),
             feeds: gauge("feeds", "Distinct filters with a live tail"),
             feed_bytes: gauge("feed_bytes", "Bytes allocated for the live tails"),
+            unread_bytes: gauge(
+                "unread_bytes",
+                "Bytes of batches that only subscriptions hold",
+            ),
+            memory_bytes: gauge(
+                "memory_bytes",
+                "Bytes of everything that counts for the limit of memory",
+            ),
             topics: gauge("topics", "Topics that are declared or have an event"),
             dedup_keys: gauge("dedup_keys", "Keys of publishes that are remembered"),
             dedup_publishers: gauge(
@@ -166,6 +191,8 @@ impl Metrics {
         self.history_bytes.set(stats.history_bytes);
         self.feeds.set(stats.feeds);
         self.feed_bytes.set(stats.feed_bytes);
+        self.unread_bytes.set(stats.unread_bytes);
+        self.memory_bytes.set(log.budget().used());
         self.topics.set(stats.topics);
         self.dedup_keys.set(stats.dedup_keys);
         self.dedup_publishers.set(stats.dedup_publishers);

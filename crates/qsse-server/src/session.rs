@@ -20,7 +20,7 @@ mod recipient;
 mod replies;
 pub(crate) mod serve;
 mod subscribing;
-mod subscriptions;
+pub(crate) mod subscriptions;
 mod unfinished;
 
 use std::sync::{Arc, OnceLock};
@@ -38,6 +38,7 @@ use crate::session::rate_limit::RateLimit;
 use crate::session::subscriptions::Subscriptions;
 use crate::session::unfinished::UnfinishedFrames;
 use crate::shared::Shared;
+use crate::unread::Unread;
 
 /// What the tasks of one connection share.
 pub(crate) struct Session {
@@ -50,6 +51,8 @@ pub(crate) struct Session {
     recheck: Notify,
     /// Its place among the server's clients.
     admitted: OnceLock<Admitted>,
+    /// What its subscriptions hold that is not read.
+    pub(crate) unread: Arc<Unread>,
     /// When the client was accepted, by the monotonic clock.
     welcomed: Duration,
     /// How often its publishes may be refused before it has to wait.
@@ -66,6 +69,7 @@ impl Session {
             // Read before the client is answered: all that it says later happened later.
             welcomed: shared.clock.now().monotonic,
             refusals: Mutex::new(RateLimit::new(limits.refusal_burst, limits.refusal_rate)),
+            unread: Unread::new(shared.config.max_connection_unread_bytes),
             unfinished: UnfinishedFrames::new(shared),
             shared: Arc::clone(shared),
             connection: connection.clone(),

@@ -21,6 +21,7 @@ use crate::go_warnings::GoWarnings;
 use crate::metrics::Metrics;
 use crate::topics::Topics;
 use crate::unfinished::UnfinishedBudget;
+use crate::unread::Unread;
 
 pub(crate) mod publishing;
 
@@ -34,6 +35,8 @@ pub(crate) struct Shared {
     /// The fingerprint of the certificate, if it is known.
     pub(crate) fingerprint: Mutex<Option<Fingerprint>>,
     pub(crate) log: Log,
+    /// What the subscriptions of all clients hold that is not read.
+    pub(crate) unread: Arc<Unread>,
     pub(crate) topics: Topics,
     pub(crate) clock: Clock,
     pub(crate) metrics: Metrics,

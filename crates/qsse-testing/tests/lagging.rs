@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use qsse_client::{
-    Client, Gap, GapReason, Item, Notice, OnLag, Outcome, Subscription, SubscriptionError,
+    Client, Gap, GapReason, Item, Notice, OnLag, Outcome, Start, Subscription, SubscriptionError,
 };
 use qsse_server::{Config, LogConfig, Server};
 use qsse_testing::net::Network;
@@ -189,5 +189,54 @@ fn disconnecting_ends_it_with_a_cursor_that_goes_on() {
         // Having caught up it is live again.
         server.publish("t0", "live").await.unwrap();
         assert!(matches!(read(&mut again).await, Got::Event(seq) if seq == FLOOD + 1));
+    });
+}
+
+// QP-5.13
+#[test]
+fn subscriptions_that_were_ended_for_memory_resume_when_they_are_read() {
+    const SUBSCRIPTIONS: usize = 12;
+    const EVENTS: u64 = 200;
+    simulate(async {
+        let network = Network::new(4);
+        let log = LogConfig::default().feeds_bytes(64 << 10);
+        let server = Server::bind(network.server_address())
+            .endpoint(endpoints::server(&network).unwrap())
+            .config(Config::default().log(log).max_unread_bytes(128 << 10))
+            .epoch(4)
+            .await
+            .unwrap();
+        for n in 1..=EVENTS {
+            server.publish("t", format!("{n:>1000}")).await.unwrap();
+        }
+        let mut config = qsse_client::Config::default();
+        config.transport.stream_receive_window = Some(2_000);
+        let client = Client::connect(network.server_address())
+            .config(config)
+            .tls(fixtures::client_tls())
+            .endpoint(endpoints::client(&network, 1).unwrap())
+            .seed(4)
+            .await
+            .unwrap();
+        let mut all = Vec::new();
+        for n in 0..SUBSCRIPTIONS {
+            let patterns = ["t".to_owned(), format!("none.{n}")];
+            let events = client.subscribe(patterns).start(Start::Earliest).await;
+            all.push(events.unwrap());
+        }
+        let ended = |server: &Server| {
+            let text = server.metrics_text();
+            let mut lines = text.lines();
+            let ended = lines.find_map(|line| line.strip_prefix("qsse_qsse_shed_subscriptions "));
+            ended.map_or(0, |count| count.parse::<usize>().unwrap())
+        };
+        while ended(&server) < SUBSCRIPTIONS / 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        for mut events in all {
+            for n in 1..=EVENTS {
+                assert!(matches!(read(&mut events).await, Got::Event(seq) if seq == n));
+            }
+        }
     });
 }

@@ -92,12 +92,23 @@ impl SendStream {
         queue: &mut VecDeque<Bytes>,
     ) -> impl Future<Output = Result<(), WriteError>> {
         // It is not `async`, so that the caller's future does not reserve space for each step.
-        poll_fn(|cx| {
-            while !queue.is_empty() {
-                ready!(self.poll_write_queue(cx, queue))?;
-            }
-            Poll::Ready(Ok(()))
-        })
+        poll_fn(|cx| self.poll_write_whole_queue(cx, queue))
+    }
+
+    /// Does the same as [`write_whole_queue`](Self::write_whole_queue), for hand-written futures.
+    /// Registers the task to be woken while nothing more fits.
+    ///
+    /// # Errors
+    /// Those of `write_whole_queue`.
+    pub fn poll_write_whole_queue(
+        &mut self,
+        cx: &mut Context<'_>,
+        queue: &mut VecDeque<Bytes>,
+    ) -> Poll<Result<(), WriteError>> {
+        while !queue.is_empty() {
+            ready!(self.poll_write_queue(cx, queue))?;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Does the same as [`write_queue`](Self::write_queue), for hand-written futures. Registers the

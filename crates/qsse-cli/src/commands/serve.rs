@@ -19,6 +19,7 @@ use crate::exit::{Status, fail};
 use crate::serve::access::Access;
 use crate::serve::admin::bind_admin;
 use crate::serve::certificate::Certificate;
+use crate::serve::memory;
 use crate::serve::reload::{Reload, Reread};
 use crate::settings::{Settings, server_config};
 use crate::signals::{Hangup, Signals};
@@ -48,7 +49,8 @@ pub(crate) async fn run(_: Options, settings: Settings, reread: Reread) -> Resul
     let certificate = Certificate::from_settings(&settings)?;
     let signals = Signals::watch()?;
     let hangup = Hangup::watch()?;
-    let config = server_config(&settings);
+    let mut config = server_config(&settings);
+    config.log.memory_bytes = config.log.memory_bytes.or_else(memory::default_limit);
     let metrics = bind_metrics(&settings).await?;
     let admin = bind_admin(&settings).await?;
     let by_token = matches!(access, Access::Tokens(..));

@@ -11,6 +11,7 @@ use crate::exit::usage;
 
 /// The settings that have a range, and their names in the configurations.
 const RANGED: &[(&str, &str)] = &[
+    ("limits.memory", "log.memory_bytes"),
     ("limits.event", "log.max_event_bytes"),
     ("limits.pending", "log.pending_bytes"),
     ("limits.connections", "transport.max_connections"),
@@ -87,6 +88,9 @@ pub(crate) fn server_config(settings: &Settings) -> ServerConfig {
     let bytes = |key| usize::try_from(settings.bytes(key)).unwrap_or(usize::MAX);
     let duration = |key| settings.duration(key).expect("it has a default");
     let mut config = ServerConfig::default();
+    if settings.is_set("limits.memory") {
+        config.log.memory_bytes = Some(bytes("limits.memory"));
+    }
     config.log.history_bytes = bytes("limits.history");
     config.log.history_events = settings.get("limits.history_events").unwrap_or(u64::MAX);
     config.log.history_age = settings.duration("limits.history_age");
@@ -119,6 +123,8 @@ pub(crate) fn server_config(settings: &Settings) -> ServerConfig {
     config.go_dialect = settings.on("go_dialect");
     config.shards = settings.need("shards");
     config.max_subscriptions = settings.need("limits.subscriptions");
+    config.max_unread_bytes = bytes("limits.unread");
+    config.max_connection_unread_bytes = bytes("limits.connection_unread");
     config.max_wildcards = settings.need("limits.wildcards");
     config.max_publishers = settings.need("limits.publishers");
     config.unfinished_bytes = bytes("limits.unfinished");

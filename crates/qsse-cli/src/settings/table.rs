@@ -66,6 +66,7 @@ table! {
     Serve "shards" One("COUNT"), "1", shards, "Threads that serve connections, each with a socket of its own; more than one needs Linux, and helps if one core is always busy";
     Serve "drain_timeout" One("DURATION"), "10s", duration, "How long clients may take to read the remaining events when the server ends";
 
+    Limits "limits.memory" One("SIZE"), "", size, "Memory for everything that is counted (history, live tails, topics, events on their way); by default four fifths of the machine's or control group's";
     Limits "limits.history" One("SIZE"), "256 MiB", size, "Memory for past events, from which clients that were away catch up";
     Limits "limits.history_events" One("COUNT"), "", parses::<u64>, "Maximum number of past events";
     Limits "limits.history_age" One("DURATION"), "", duration, "Maximum age of past events";
@@ -84,6 +85,8 @@ table! {
     Limits "limits.connections" One("COUNT"), "10000", parses::<usize>, "Maximum number of connections";
     Limits "limits.handshakes" One("COUNT"), "100", parses::<usize>, "Concurrent handshakes; beyond that, clients must prove their address first";
     Limits "limits.subscriptions" One("COUNT"), "128", parses::<u32>, "Maximum number of subscriptions of one connection";
+    Limits "limits.unread" One("SIZE"), "64 MiB", size, "Memory for events that only subscribers hold who read nothing; beyond that, the slowest subscriptions are ended";
+    Limits "limits.connection_unread" One("SIZE"), "12 MiB", size, "The same for the subscriptions of one connection, in which a large event counts as 64 KiB";
     Limits "limits.wildcards" One("COUNT"), "4", parses::<usize>, "Maximum number of wildcards in one pattern of a client";
     Limits "limits.publishers" One("COUNT"), "64", parses::<u32>, "Maximum number of publishing streams of one connection";
     Limits "limits.unfinished" One("SIZE"), "64 MiB", size, "Memory for publishes over 64 KiB that have begun to arrive; further ones wait";
@@ -92,7 +95,7 @@ table! {
     Limits "limits.hello_timeout" One("DURATION"), "5s", duration, "How long a new connection may take to send its Hello";
     Limits "limits.idle_timeout" One("DURATION"), "30s", duration, "Close a connection when its client is silent for this long; the shorter setting of both sides counts";
     Limits "limits.heartbeat" One("DURATION"), "10s", duration, "How often a subscription without events gets its position";
-    Limits "limits.send_window" One("SIZE"), "256 KiB", size, "How much memory one slow reader may hold";
+    Limits "limits.send_window" One("SIZE"), "256 KiB", size, "Events on their way to one client that it has not acknowledged";
     Limits "limits.udp_buffer" One("SIZE"), "4 MiB", size, "Size of the socket buffers to request from the system, in each direction";
     Limits "limits.max_mtu" One("BYTES"), "4000", parses::<u16>, "Maximum payload of a packet where the route to a client allows it; elsewhere at most 1452";
     Limits "limits.retry_after" One("DURATION"), "1s", duration, "How long clients are asked to wait before they reconnect when the server ends";

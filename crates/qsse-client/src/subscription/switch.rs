@@ -61,7 +61,7 @@ impl Subscription {
             // The driver notices the loss too.
             StreamEnd::Read(ReadError::Connection(_)) => return None,
             StreamEnd::Read(ReadError::Reset(Code::LAGGED))
-                if matches!(stream, ActiveStream::Qsse(_)) =>
+                if matches!(stream, ActiveStream::Qsse(_)) && self.slot.ends_on_lag() =>
             {
                 SubscriptionError::Lagged
             }
@@ -81,7 +81,8 @@ impl Subscription {
                 stream.stop(Code::PROTOCOL_VIOLATION);
                 SubscriptionError::Line(error)
             }
-            // It was finished, or reset with a code that is retryable.
+            // It was finished, or reset with a code that is retryable. That may be `LAGGED`: the
+            // server needed the memory of a subscription that was not read.
             _ => {
                 self.handle.core.command(Command::Resume {
                     key: self.slot.key,

@@ -7,7 +7,12 @@ const KIB: usize = 1 << 10;
 /// A feed with a reader, and the bytes of all feeds.
 fn feed() -> (Feed, Arc<AtomicUsize>) {
     let all_bytes = Arc::new(AtomicUsize::new(0));
-    let feed = Feed::new("*".parse().unwrap(), 0, Arc::clone(&all_bytes));
+    let feed = Feed::new(
+        "*".parse().unwrap(),
+        0,
+        Arc::clone(&all_bytes),
+        Budget::default(),
+    );
     feed.join();
     (feed, all_bytes)
 }
@@ -22,7 +27,7 @@ fn write(feed: &Feed, seqs: impl IntoIterator<Item = u64>, bytes: usize, budget:
             kind: "message",
             data: &vec![b'x'; bytes],
         };
-        feed.write().append(event, budget);
+        feed.write().append(event, event.large().as_ref(), budget);
     }
 }
 

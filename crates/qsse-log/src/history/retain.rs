@@ -11,16 +11,7 @@ use crate::topics::{TopicId, Topics};
 impl History {
     /// Drops the oldest events until the limits hold.
     pub(crate) fn trim(&mut self, config: &Config, now: Duration, topics: &mut Topics) {
-        while self.bytes + topics.index_bytes() > config.history_bytes
-            && let Some(oldest) = self.segments.front()
-        {
-            let last = oldest.last_seq();
-            self.drop_spare();
-            self.drop_through(last, topics);
-        }
-        if self.segments.is_empty() {
-            self.drop_spare();
-        }
+        self.shrink_to(config.history_bytes, topics);
         while self.events > config.history_events
             && let Some(oldest) = self.segments.front()
         {
@@ -40,6 +31,20 @@ impl History {
                     break;
                 }
             }
+        }
+    }
+
+    /// Drops the oldest events until at most `most` bytes are allocated.
+    pub(crate) fn shrink_to(&mut self, most: usize, topics: &mut Topics) {
+        while self.bytes + topics.index_bytes() > most
+            && let Some(oldest) = self.segments.front()
+        {
+            let last = oldest.last_seq();
+            self.drop_spare();
+            self.drop_through(last, topics);
+        }
+        if self.segments.is_empty() {
+            self.drop_spare();
         }
     }
 
@@ -87,7 +92,11 @@ impl History {
             if upto == oldest.last_seq()
                 && let Some(gone) = self.segments.pop_front()
             {
-                let before = self.spare.replace(gone.cleared());
+                self.large_bytes -= gone.large_allocated();
+                self.bytes -= gone.allocated();
+                let gone = gone.cleared();
+                self.bytes += gone.allocated();
+                let before = self.spare.replace(gone);
                 self.bytes -= before.as_ref().map_or(0, Segment::allocated);
             }
         }

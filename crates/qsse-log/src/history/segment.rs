@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use qsse_proto::batch::Builder;
+use qsse_proto::batch::{Batch, Builder};
 use qsse_proto::{Since, Timestamp};
 
 use crate::event::Incoming;
@@ -16,10 +16,17 @@ pub(crate) struct Record<'a> {
     pub(crate) topic: TopicId,
     pub(crate) kind: &'a str,
     pub(crate) data: &'a [u8],
+    /// The batch of its own, if the event is large.
+    pub(crate) large: Option<&'a Batch>,
 }
 
 impl<'a> Record<'a> {
-    pub(crate) fn of(event: Incoming<'a>, topic: TopicId, age: Duration) -> Self {
+    pub(crate) fn of(
+        event: Incoming<'a>,
+        large: Option<&'a Batch>,
+        topic: TopicId,
+        age: Duration,
+    ) -> Self {
         let Incoming {
             seq,
             time,
@@ -34,7 +41,13 @@ impl<'a> Record<'a> {
             topic,
             kind,
             data,
+            large,
         }
+    }
+
+    /// Returns the bytes of kind and data.
+    pub(super) fn len(&self) -> usize {
+        self.kind.len() + self.data.len()
     }
 }
 
@@ -46,14 +59,28 @@ pub(super) struct Segment {
     pub(super) first_seq: u64,
     bytes: Vec<u8>,
     locations: Vec<Location>,
+    /// The large events, in order.
+    large: Vec<LargeEvent>,
+    /// The bytes of kinds and data of large events, and those allocated for their batches.
+    large_bytes: usize,
+    large_allocated: usize,
     /// In order. The first one is that of the first event.
     moments: Vec<Moment>,
     /// The earliest and the latest time.
     times: Option<(Timestamp, Timestamp)>,
 }
 
+/// A large event. Its batch is shared with feeds and readers, so that it is in memory once.
+struct LargeEvent {
+    /// The number of the event in the segment.
+    number: u32,
+    /// The bytes of kind and data.
+    len: usize,
+    batch: Batch,
+}
+
 /// Where an event begins in its segment. It has the length of its kind in one byte, the kind and
-/// the data, and ends where the next one begins.
+/// the data, and ends where the next one begins. A large event has nothing there.
 struct Location {
     topic: TopicId,
     at: u32,
@@ -77,6 +104,17 @@ pub(super) struct SegmentEvent<'a> {
     pub(super) moment: &'a Moment,
     kind: &'a str,
     data: &'a [u8],
+    large: Option<&'a Batch>,
+}
+
+/// What became of an event that was to be added to a batch.
+pub(super) enum Added {
+    /// It is in the batch.
+    Yes,
+    /// It does not fit.
+    Full,
+    /// It has this batch of its own.
+    Alone(Batch),
 }
 
 impl Segment {
@@ -85,6 +123,9 @@ impl Segment {
             first_seq: 0,
             bytes: Vec::with_capacity(bytes),
             locations: Vec::new(),
+            large: Vec::new(),
+            large_bytes: 0,
+            large_allocated: 0,
             moments: Vec::new(),
             times: None,
         }
@@ -94,6 +135,8 @@ impl Segment {
     pub(super) fn cleared(mut self) -> Self {
         self.bytes.clear();
         self.locations.clear();
+        self.large = Vec::new();
+        (self.large_bytes, self.large_allocated) = (0, 0);
         self.moments.clear();
         self.times = None;
         self
@@ -101,14 +144,19 @@ impl Segment {
 
     /// Returns whether an event of this length fits.
     pub(super) fn has_room(&self, need: usize, limit: usize) -> bool {
-        self.locations.is_empty() || self.bytes.len() + KIND_LENGTH + need <= limit
+        let used = self.bytes.len() + self.large_bytes;
+        self.locations.is_empty() || used + KIND_LENGTH + need <= limit
     }
 
     pub(super) fn push(&mut self, record: &Record<'_>) {
         let at = self.bytes.len() as u32;
-        self.bytes.push(record.kind.len() as u8);
-        self.bytes.extend_from_slice(record.kind.as_bytes());
-        self.bytes.extend_from_slice(record.data);
+        if let Some(batch) = record.large {
+            self.push_large(record, batch);
+        } else {
+            self.bytes.push(record.kind.len() as u8);
+            self.bytes.extend_from_slice(record.kind.as_bytes());
+            self.bytes.extend_from_slice(record.data);
+        }
         let (time, age) = (record.time, record.age);
         let last = self.moments.last();
         if last.is_none_or(|last| (last.time, last.age) != (time, age)) {
@@ -119,6 +167,21 @@ impl Segment {
         }
         let topic = record.topic;
         self.locations.push(Location { topic, at });
+    }
+
+    fn push_large(&mut self, record: &Record<'_>, batch: &Batch) {
+        let (number, len) = (self.locations.len() as u32, record.len());
+        self.large_bytes += len;
+        self.large_allocated += batch.allocated();
+        let batch = batch.clone();
+        self.large.push(LargeEvent { number, len, batch });
+    }
+
+    /// Returns the event with this number in the segment, if it is large.
+    fn large(&self, at: usize) -> Option<&LargeEvent> {
+        let number = |large: &LargeEvent| large.number as usize;
+        let found = self.large.binary_search_by_key(&at, number).ok()?;
+        Some(&self.large[found])
     }
 
     /// Returns the number of events.
@@ -179,7 +242,11 @@ impl Segment {
     ) -> impl Iterator<Item = (TopicId, usize)> {
         numbers.map(|at| {
             let (location, end) = (&self.locations[at], self.end(at));
-            (location.topic, end - location.at as usize - KIND_LENGTH)
+            let len = match self.large(at) {
+                Some(large) => large.len,
+                None => end - location.at as usize - KIND_LENGTH,
+            };
+            (location.topic, len)
         })
     }
 
@@ -191,8 +258,15 @@ impl Segment {
 
     pub(super) fn allocated(&self) -> usize {
         self.bytes.capacity()
+            + self.large.capacity() * size_of::<LargeEvent>()
+            + self.large_allocated
             + self.locations.capacity() * size_of::<Location>()
             + self.moments.capacity() * size_of::<Moment>()
+    }
+
+    /// Returns the bytes allocated for the batches of large events.
+    pub(super) fn large_allocated(&self) -> usize {
+        self.large_allocated
     }
 
     /// Returns the events after `after`, in order.
@@ -213,15 +287,28 @@ impl Segment {
 
     fn event<'a>(&'a self, at: usize, moment: &'a Moment) -> SegmentEvent<'a> {
         let location = &self.locations[at];
+        let seq = self.first_seq + at as u64;
+        if let Some(LargeEvent { batch, .. }) = self.large(at) {
+            let event = batch.iter().next().expect("a batch has an event");
+            return SegmentEvent {
+                seq,
+                topic: location.topic,
+                moment,
+                kind: event.kind(),
+                data: event.data(),
+                large: Some(batch),
+            };
+        }
         let bytes = &self.bytes[location.at as usize..self.end(at)];
         let (kind_len, rest) = bytes.split_at(KIND_LENGTH);
         let (kind, data) = rest.split_at(usize::from(kind_len[0]));
         SegmentEvent {
-            seq: self.first_seq + at as u64,
+            seq,
             topic: location.topic,
             moment,
             kind: std::str::from_utf8(kind).expect("a kind was text when it was appended"),
             data,
+            large: None,
         }
     }
 }
@@ -232,8 +319,14 @@ impl SegmentEvent<'_> {
         self.kind.len() + self.data.len()
     }
 
-    /// Adds the event to a batch. Returns false if it does not fit.
-    pub(super) fn add(&self, builder: &mut Builder, topics: &Topics) -> bool {
+    /// Adds the event to a batch.
+    pub(super) fn add(&self, builder: &mut Builder, topics: &Topics) -> Added {
+        if let Some(batch) = self.large {
+            return match builder.is_empty() {
+                true => Added::Alone(batch.clone()),
+                false => Added::Full,
+            };
+        }
         let event = Incoming {
             seq: self.seq,
             time: self.moment.time,
@@ -241,11 +334,11 @@ impl SegmentEvent<'_> {
             kind: self.kind,
             data: self.data,
         };
-        let fits = event.fits(builder);
-        if fits {
-            event.push_to(builder);
+        if !event.fits(builder) {
+            return Added::Full;
         }
-        fits
+        event.push_to(builder);
+        Added::Yes
     }
 }
 
@@ -265,6 +358,7 @@ mod tests {
                 topic: TopicId::default(),
                 kind: "message",
                 data: &vec![0; bytes],
+                large: None,
             };
             while segment.has_room("message".len() + bytes, LIMIT) {
                 segment.push(&record);
@@ -288,6 +382,7 @@ mod tests {
                 topic: TopicId::default(),
                 kind: if seq == 8 { "k" } else { "message" },
                 data: data.as_bytes(),
+                large: None,
             });
         }
         assert_eq!((segment.last_seq(), segment.len()), (8, 4));
@@ -323,6 +418,7 @@ mod tests {
                 topic: TopicId::default(),
                 kind: "k",
                 data: b"x",
+                large: None,
             });
         }
         let least = 1_000 * (3 + size_of::<Location>() + size_of::<Moment>());

@@ -5,7 +5,7 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use qsse_proto::batch::{Batch, Builder};
 
-use super::{History, Read};
+use super::{Added, History, Read};
 use crate::topics::{TopicId, Topics};
 
 /// The next part of a selection.
@@ -41,20 +41,16 @@ impl History {
             let Some(event) = self.get(seq) else {
                 continue;
             };
-            if !event.add(&mut builder, topics) {
-                return Read {
-                    batch: Some(builder.finish()),
-                    through,
-                };
+            match event.add(&mut builder, topics) {
+                Added::Yes => {}
+                Added::Full => return Read::of(self.finish(&mut builder), through),
+                Added::Alone(batch) => return Read::of(Some(batch), seq),
             }
             through = seq;
             let following = lists[list].get(at + 1);
             next.extend(following.map(|seq| Reverse((*seq, list, at + 1))));
         }
-        Read {
-            batch: (!builder.is_empty()).then(|| builder.finish()),
-            through: upto,
-        }
+        Read::of(self.finish(&mut builder), upto)
     }
 
     /// Takes events from the front of `seqs`, as many as fit into one batch.
@@ -69,11 +65,16 @@ impl History {
                 }
                 break;
             };
-            if !event.add(&mut builder, topics) {
-                break;
+            match event.add(&mut builder, topics) {
+                Added::Yes => {}
+                Added::Full => break,
+                Added::Alone(batch) => {
+                    seqs.pop_front();
+                    return Selected::Batch(batch);
+                }
             }
             seqs.pop_front();
         }
-        Selected::Batch(builder.finish())
+        Selected::Batch(self.batches.hold(builder.finish()))
     }
 }

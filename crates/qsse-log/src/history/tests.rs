@@ -6,6 +6,7 @@ use qsse_topic::TopicRef;
 
 use super::*;
 use crate::config::TopicRetention;
+use crate::event::{Incoming, LARGE};
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -33,14 +34,24 @@ impl Kit {
 
     /// Appends an event with a time and age of `at` seconds.
     fn append(&mut self, seq: u64, at: u64, topic: &str, bytes: usize) -> bool {
-        let topic = self.topics.resolve(TopicRef::new(topic).unwrap());
+        let id = self.topics.resolve(TopicRef::new(topic).unwrap());
+        let data = vec![b'x'; bytes];
+        let event = Incoming {
+            seq,
+            time: time(at),
+            topic,
+            kind: "k",
+            data: &data,
+        };
+        let large = event.large();
         let record = Record {
             seq,
             time: time(at),
             age: seconds(at),
-            topic,
+            topic: id,
             kind: "k",
-            data: &vec![b'x'; bytes],
+            data: &data,
+            large: large.as_ref(),
         };
         self.history.append(record, &mut self.topics)
     }
@@ -286,11 +297,11 @@ fn one_topic_is_read_as_if_everything_were_looked_at() {
 #[test]
 fn a_selection_tells_what_is_gone() {
     let mut kit = Kit::new(Config::default());
-    for seq in 1..=6 {
-        kit.append(seq, 1, "a", 30_000);
+    for seq in 1..=8 {
+        kit.append(seq, 1, "a", 15_000);
     }
     kit.history.drop_through(1, &mut kit.topics);
-    let mut seqs: VecDeque<u64> = [1, 3, 4, 6, 9].into();
+    let mut seqs: VecDeque<u64> = [1, 3, 4, 5, 6, 7, 12].into();
     let mut take = || match kit.history.take_selected(&kit.topics, &mut seqs) {
         Selected::Batch(batch) => Ok(batch.iter().map(|event| event.seq()).collect::<Vec<_>>()),
         Selected::Lost(seq) => Err(seq),
@@ -298,6 +309,32 @@ fn a_selection_tells_what_is_gone() {
     assert_eq!(take(), Err(1));
     assert_eq!(
         (take(), take(), take()),
-        (Ok(vec![3, 4]), Ok(vec![6]), Err(9))
+        (Ok(vec![3, 4, 5, 6]), Ok(vec![7]), Err(12))
     );
+}
+
+#[test]
+fn large_events_are_counted_and_found_among_small_ones() {
+    let config = Config::default().history_bytes(64 << 10).history_events(50);
+    let mut kit = Kit::new(config);
+    let sizes = [10, LARGE, 500, LARGE - 1, 3 * LARGE, LARGE + 7, 0];
+    for seq in 1..=200 {
+        kit.append(seq, seq, "a", sizes[seq as usize % sizes.len()]);
+        kit.trim(seconds(seq));
+        assert_eq!(kit.allocated(), kit.history.bytes(), "after {seq}");
+        let large = kit.history.segments.iter().map(Segment::large_allocated);
+        assert_eq!(large.sum::<usize>(), kit.history.large_bytes());
+        let floor = kit.history.floor();
+        let kept: Vec<_> = (floor + 1..=seq).collect();
+        assert_eq!(kit.read("a", floor, seq), kept, "by scanning");
+        assert_eq!(kit.kept("a"), kept);
+        let bytes = kept
+            .iter()
+            .map(|seq| 1 + sizes[*seq as usize % sizes.len()]);
+        let id = kit.topics.resolve(TopicRef::new("a").unwrap());
+        assert_eq!(kit.topics.bytes(id), bytes.sum::<usize>());
+    }
+    assert!(kit.history.bytes() <= 64 << 10);
+    kit.history.shrink_to(0, &mut kit.topics);
+    assert_eq!((kit.history.bytes(), kit.history.large_bytes()), (0, 0));
 }

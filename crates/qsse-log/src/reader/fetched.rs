@@ -13,6 +13,17 @@ pub(super) struct Fetched {
     pub(super) through: u64,
 }
 
+impl Fetched {
+    /// Returns the allocated bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let batches = self.items.iter().filter_map(|item| match item {
+            Item::Batch(batch) => Some(batch.allocated()),
+            Item::Gap(_) => None,
+        });
+        batches.sum()
+    }
+}
+
 /// The next thing to hand out.
 pub(super) enum Item {
     Batch(Batch),

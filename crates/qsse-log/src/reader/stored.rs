@@ -179,7 +179,11 @@ impl Reader {
             seq > until || since.get(topic).is_some_and(|first| *first <= seq)
         };
         for batch in out.split_off(had) {
-            out.extend(batch.filter(|event| wanted(event.seq(), event.topic())));
+            let part = batch.filter(|event| wanted(event.seq(), event.topic()));
+            out.extend(part.map(|part| match part.count() == batch.count() {
+                true => part,
+                false => self.shared.batches.hold(part),
+            }));
         }
         if self.position >= until {
             self.since = None;
@@ -243,6 +247,9 @@ impl Search {
             let ended = self.shared.is_ended();
             let read = read(storage, &self.filter, (after, upto), self.budget);
             let mut stored = contained(read).await?;
+            let batches = std::mem::take(&mut stored.batches);
+            let count = |batch| self.shared.batches.hold(batch);
+            stored.batches = batches.into_iter().map(count).collect();
             if stored.through > after || stored.floor > after.max(self.reported) {
                 return Ok(stored);
             }

@@ -19,6 +19,7 @@ use crate::session::Session;
 use crate::session::encoding::StreamForm;
 use crate::session::recipient::ClientRecipient;
 use crate::session::subscriptions::Ends;
+use crate::unread::{Held, Weight};
 use crate::wake_gated::WakeGated;
 
 /// An accepted subscription and its stream.
@@ -29,6 +30,9 @@ pub(crate) struct Delivery {
     form: StreamForm,
     /// What is to be written.
     queue: VecDeque<Bytes>,
+    /// The batches in the queue.
+    weight: Weight,
+    held: Held,
     stream: SendStream,
     ends: Ends,
     _counted: GaugeGuard,
@@ -70,12 +74,15 @@ impl Delivery {
         let counted = shared.metrics.subscribe(&filter, &shared.topics);
         let queue = VecDeque::from([form.opening(&reader)]);
         let heartbeat = Heartbeat::new(shared.limits().heartbeat, reader.started());
+        let held = Held::new(&shared.unread, &session.unread, ends.clone());
         ends.note_written(reader.started().seq());
         let recipient = ClientRecipient::new(session, filter, ends.clone());
         Box::new(Self {
             events: DeliveryLoop::new(recipient, reader, Some(heartbeat)),
             form,
             queue,
+            weight: Weight::default(),
+            held,
             stream,
             ends,
             _counted: counted,
@@ -153,9 +160,10 @@ impl Delivery {
         let mut batches = Vec::new();
         let mut drained = false;
         loop {
-            if let Err(error) = self.stream.write_whole_queue(&mut self.queue).await {
+            if let Err(error) = self.write().await {
                 return error.into();
             }
+            self.weight = Weight::default();
             if drained {
                 return Ended::Drained;
             }
@@ -175,12 +183,44 @@ impl Delivery {
         }
     }
 
+    /// Writes the queue. What is in it counts as held while the stream accepts nothing.
+    fn write(&mut self) -> impl Future<Output = Result<(), WriteError>> {
+        poll_fn(|cx| {
+            let written = self.stream.poll_write_whole_queue(cx, &mut self.queue);
+            if written.is_pending() != self.held.is_blocked() {
+                self.note_blocked(written.is_pending());
+            }
+            written
+        })
+    }
+
+    /// Notes that the stream accepts nothing more, or has accepted everything.
+    #[cold]
+    fn note_blocked(&mut self, blocked: bool) {
+        if !blocked {
+            return self.held.unblock();
+        }
+        let mut weight = self.weight;
+        weight.bytes += self.events.reader().fetched_bytes();
+        let shared = &self.events.recipient().session().shared;
+        let ended = self.held.block(shared.clock.now().monotonic, weight);
+        if ended > 0 {
+            shared.metrics.shed_subscriptions.add(ended);
+            tracing::info!(
+                peer = %self.events.recipient().session().connection.remote_address(), ended,
+                "the slowest subscriptions of a connection that reads too little were ended"
+            );
+        }
+    }
+
     fn queue_batches(&mut self, batches: &mut Vec<Batch>) {
         let (session, reader) = (self.events.recipient().session(), self.events.reader());
         if let Some(first) = batches.first() {
             self.ends.note_written(first.first_seq() - 1);
         }
+        self.weight = Weight::default();
         for batch in batches.drain(..) {
+            self.weight.add(&batch);
             self.queue
                 .extend(self.form.label(session, batch.first_seq()));
             self.queue

@@ -1,7 +1,7 @@
 //! [`Subscriptions`]: the subscriptions of a connection.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use qsse_proto::Code;
 use qsse_topic::Filter;
@@ -30,7 +30,8 @@ pub(crate) struct Ends {
 
 #[derive(Default)]
 struct State {
-    denied: AtomicBool,
+    /// Why it ended, unless the client asked for it: the number of a code.
+    reason: AtomicU64,
     /// Everything up to this seq was written; [`UP_TO_DATE`] if there is nothing else to write.
     written: AtomicU64,
 }
@@ -46,7 +47,16 @@ impl Ends {
 
     /// Ends it because it is no longer allowed.
     pub(crate) fn deny(&self) {
-        self.state.denied.store(true, Ordering::Release);
+        self.end_with(Code::NOT_AUTHORISED);
+    }
+
+    /// Ends it because its client reads nothing, and memory is scarce.
+    pub(crate) fn end_unread(&self) {
+        self.end_with(Code::LAGGED);
+    }
+
+    fn end_with(&self, code: Code) {
+        self.state.reason.store(code.get(), Ordering::Release);
         self.token.cancel();
     }
 
@@ -80,9 +90,9 @@ impl Ends {
 
     /// Returns the code with which its stream is reset.
     pub(crate) fn code(&self) -> Code {
-        match self.state.denied.load(Ordering::Acquire) {
-            true => Code::NOT_AUTHORISED,
-            false => Code::UNSUBSCRIBED,
+        match self.state.reason.load(Ordering::Acquire) {
+            0 => Code::UNSUBSCRIBED,
+            number => Code::new(number),
         }
     }
 }
