@@ -317,6 +317,26 @@ async fn items_are_events_and_notices_in_their_order() {
     assert_eq!(lent.id(), id(7));
 }
 
+// QP-5.13
+#[tokio::test]
+async fn a_stream_that_the_server_ended_for_memory_is_resumed() {
+    let server = FakeServer::start();
+    let (client, mut peer) = server.pair().await;
+    let (events, (_, mut feed)) = tokio::join!(client.subscribe("*"), peer.serve(0, Outcome::Live));
+    let mut events = events.unwrap();
+    feed.events([1]).await;
+    assert_eq!(soon(events.next()).await.unwrap().unwrap().id(), id(1));
+    feed.stream.reset(Code::LAGGED);
+    let again = async {
+        let (asked, mut feed) = peer.serve(1, Outcome::Resumed).await;
+        feed.events([2]).await;
+        (asked, feed)
+    };
+    let (next, (asked, _feed)) = tokio::join!(soon(events.next()), again);
+    assert_eq!(asked.start, Start::After(id(1)));
+    assert_eq!(next.unwrap().unwrap().id(), id(2));
+}
+
 #[tokio::test]
 async fn terminal_errors_come_once_and_then_nothing() {
     let server = FakeServer::start();
@@ -326,7 +346,8 @@ async fn terminal_errors_come_once_and_then_nothing() {
         let (subscriptions, feeds) = tokio::join!(
             async {
                 let one = async || client.subscribe("*").await.unwrap();
-                (one().await, one().await, one().await)
+                let lagging = client.subscribe("*").on_lag(OnLag::Disconnect);
+                (lagging.await.unwrap(), one().await, one().await)
             },
             async {
                 let (_, mut lagged) = peer.serve(0, Outcome::Live).await;
