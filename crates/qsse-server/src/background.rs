@@ -10,6 +10,10 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::closed::Closed;
 use crate::shared::Shared;
 
+mod shedding;
+
+pub(crate) use shedding::shed;
+
 /// Runs a task that the server cannot be without. If it panics, or its runtime ends, the server
 /// closes, so that nobody waits for a task that is gone.
 pub(crate) fn spawn(

@@ -25,11 +25,11 @@ use crate::go_warnings::GoWarnings;
 use crate::listen_address::ListenAddress;
 use crate::metrics::{Metrics, SharedRecorder};
 use crate::server::Server;
+use crate::session::unread::Unread;
 use crate::shards::Shards;
 use crate::shared::Shared;
 use crate::topics::Topics;
 use crate::unfinished::UnfinishedBudget;
-use crate::unread::Unread;
 
 mod error;
 mod warnings;

@@ -64,14 +64,12 @@ mod server;
 mod session;
 mod shards;
 mod shared;
-mod shedding;
 pub mod storage;
 mod subscription;
 #[cfg(feature = "testing")]
 mod testing;
 mod topics;
 mod unfinished;
-mod unread;
 mod wake_gated;
 
 pub use async_trait::async_trait;

@@ -18,7 +18,6 @@ use crate::publish::{Publish, PublishError, PublishMatching, stored};
 use crate::session::serve::accept;
 use crate::shards::Shards;
 use crate::shared::Shared;
-use crate::shedding::shed;
 use crate::subscription::Subscribe;
 
 mod clients;
@@ -47,7 +46,7 @@ impl Server {
     pub(crate) fn start(shared: Shared, shards: Option<Shards>) -> Self {
         let shared = Arc::new(shared);
         background::spawn(&shared, "upkeep", background::upkeep(Arc::clone(&shared)));
-        background::spawn(&shared, "shedding", shed(Arc::clone(&shared)));
+        background::spawn(&shared, "shedding", background::shed(Arc::clone(&shared)));
         background::spawn(&shared, "store", background::store(Arc::clone(&shared)));
         background::spawn(&shared, "accept", accept(Arc::clone(&shared)));
         let open = Arc::new(CloseOnDrop {

@@ -22,6 +22,7 @@ pub(crate) mod serve;
 mod subscribing;
 pub(crate) mod subscriptions;
 mod unfinished;
+pub(crate) mod unread;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -37,8 +38,8 @@ use crate::clients::{Admitted, Client, Revoked};
 use crate::session::rate_limit::RateLimit;
 use crate::session::subscriptions::Subscriptions;
 use crate::session::unfinished::UnfinishedFrames;
+use crate::session::unread::Unread;
 use crate::shared::Shared;
-use crate::unread::Unread;
 
 /// What the tasks of one connection share.
 pub(crate) struct Session {

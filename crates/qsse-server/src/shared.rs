@@ -19,9 +19,9 @@ use crate::closed::Closed;
 use crate::config::Config;
 use crate::go_warnings::GoWarnings;
 use crate::metrics::Metrics;
+use crate::session::unread::Unread;
 use crate::topics::Topics;
 use crate::unfinished::UnfinishedBudget;
-use crate::unread::Unread;
 
 pub(crate) mod publishing;
 

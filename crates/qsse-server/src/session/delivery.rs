@@ -19,7 +19,7 @@ use crate::session::Session;
 use crate::session::encoding::StreamForm;
 use crate::session::recipient::ClientRecipient;
 use crate::session::subscriptions::Ends;
-use crate::unread::{Held, Weight};
+use crate::session::unread::{Held, Weight};
 use crate::wake_gated::WakeGated;
 
 /// An accepted subscription and its stream.

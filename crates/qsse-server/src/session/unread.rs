@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Delivery ──▶ Held ──┬──▶ Unread of the connection   over its limit: its slowest are ended
-//!                     └──▶ Unread of the server       over its limit: shedding.rs looks
+//!                     └──▶ Unread of the server       over its limit: background/shedding.rs looks
 //! ```
 //!
 //! A delivery counts only from the moment at which its stream accepts nothing more, so one whose

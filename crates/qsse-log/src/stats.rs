@@ -1,0 +1,28 @@
+//! [`Stats`]: the contents of a log at one moment.
+
+/// The contents of a log at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// The last assigned seq.
+    pub head: u64,
+    /// Events in the history.
+    pub history_events: u64,
+    /// Allocated bytes of the history.
+    pub history_bytes: usize,
+    /// Allocated bytes of batches that neither history nor feeds hold: readers took them, and they
+    /// were not released, or a stream still has them. A batch that several readers hold counts
+    /// once. What feeds share with the history makes this too low, by at most the bytes of the
+    /// feeds.
+    pub unread_bytes: usize,
+    /// Feeds, with and without readers.
+    pub feeds: usize,
+    /// Allocated bytes of all feeds.
+    pub feed_bytes: usize,
+    /// Topics that are declared or have an event in the history.
+    pub topics: usize,
+    /// Remembered keys of publishes.
+    pub dedup_keys: usize,
+    /// Publishers whose last number is remembered.
+    pub dedup_publishers: usize,
+}
