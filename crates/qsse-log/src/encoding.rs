@@ -9,13 +9,42 @@ use qsse_proto::batch::Batch;
 /// readers. Different encodings of one log must have different names.
 #[derive(Clone, Copy, Debug)]
 pub struct Encoding {
-    pub(crate) name: &'static str,
-    pub(crate) encode: fn(&Batch) -> Bytes,
+    name: &'static str,
+    encode: fn(&Batch) -> Bytes,
+    /// Bytes that are removed from the beginning of each topic's name.
+    prefix: usize,
 }
 
 impl Encoding {
     /// Creates an encoding with a name and a function that encodes a batch.
     pub const fn new(name: &'static str, encode: fn(&Batch) -> Bytes) -> Self {
-        Self { name, encode }
+        let prefix = 0;
+        Self {
+            name,
+            encode,
+            prefix,
+        }
+    }
+
+    /// Encodes batches without the first `bytes` bytes of each topic's name, for subscribers whose
+    /// filter matches only names that begin in the same way.
+    #[must_use]
+    pub const fn without_prefix(self, bytes: usize) -> Self {
+        Self {
+            prefix: bytes,
+            ..self
+        }
+    }
+
+    /// Returns what tells encodings apart.
+    pub(crate) fn key(&self) -> (&'static str, usize) {
+        (self.name, self.prefix)
+    }
+
+    pub(crate) fn encode(&self, batch: &Batch) -> Bytes {
+        match self.prefix {
+            0 => (self.encode)(batch),
+            bytes => (self.encode)(&batch.without_prefix(bytes)),
+        }
     }
 }

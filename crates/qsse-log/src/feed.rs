@@ -48,8 +48,8 @@ struct State {
     batches: Budget,
     sealed: VecDeque<Batch>,
     open: Builder,
-    /// Sealed batches in other encodings, by first seq and name of the encoding.
-    encoded: BTreeMap<(u64, &'static str), Bytes>,
+    /// Sealed batches in other encodings, by first seq and encoding.
+    encoded: BTreeMap<(u64, (&'static str, usize)), Bytes>,
     /// The part of `all_bytes` that belongs to this feed.
     counted: usize,
     /// Allocated bytes of `sealed` and `encoded`.
@@ -184,15 +184,15 @@ impl Feed {
     /// Returns a batch in another encoding. While the feed holds the batch, it is encoded once for
     /// all readers.
     pub(crate) fn encoded(&self, batch: &Batch, encoding: Encoding) -> Bytes {
-        let key = (batch.first_seq(), encoding.name);
+        let key = (batch.first_seq(), encoding.key());
         if !self.state.lock().holds(batch) {
-            return (encoding.encode)(batch);
+            return encoding.encode(batch);
         }
         let _one_at_a_time = self.encoding.lock();
         if let Some(known) = self.state.lock().encoded.get(&key) {
             return known.clone();
         }
-        let bytes = (encoding.encode)(batch);
+        let bytes = encoding.encode(batch);
         let mut state = self.state.lock();
         if state.holds(batch) {
             state.sealed_bytes += bytes.len() + BATCH_OVERHEAD;

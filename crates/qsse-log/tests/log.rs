@@ -635,6 +635,32 @@ fn joined(batch: &Batch) -> Bytes {
 }
 
 #[test]
+fn readers_of_a_feed_may_get_its_topics_with_and_without_a_prefix() {
+    let frames = Encoding::new("frames", |batch| batch.bytes().clone());
+    let log = log(Config::default());
+    let mut readers: Vec<_> = (0..3)
+        .map(|_| log.reader(&filter("acme.*"), Start::Live).unwrap())
+        .collect();
+    publish(&log, "acme.ride.7", b"one");
+    publish(&log, "acme.people", b"two");
+    let batches: Vec<_> = readers
+        .iter_mut()
+        .map(|reader| take(reader).remove(0))
+        .collect();
+    let encoded = |n: usize, prefix| readers[n].encoded(&batches[n], frames.without_prefix(prefix));
+    let names = |frame: Bytes| -> Vec<String> {
+        let batch = Batch::decode(frame).unwrap();
+        assert_eq!((batch.first_seq(), batch.count()), (1, 2));
+        batch.topics().map(str::to_owned).collect()
+    };
+    let inner = encoded(0, "acme.".len());
+    assert_eq!(names(inner.clone()), ["ride.7", "people"]);
+    assert_eq!(names(encoded(1, 0)), ["acme.ride.7", "acme.people"]);
+    let shared = encoded(2, "acme.".len());
+    assert_eq!(shared.as_ptr(), inner.as_ptr(), "it is encoded once");
+}
+
+#[test]
 fn a_batch_is_encoded_once_for_all_readers_of_a_feed() {
     let encoding = Encoding::new("joined", joined);
     let log = log(Config::default().feed_bytes(8 << 10));

@@ -148,6 +148,22 @@ impl Batch {
         self.select(|event| verdicts[event.topic_number() - 1])
     }
 
+    /// Returns the batch with the first `bytes` bytes of each topic's name removed. The events are
+    /// encoded again. A name that would not be left with a character stays whole.
+    #[must_use]
+    pub fn without_prefix(&self, bytes: usize) -> Self {
+        let mut builder = Builder::with_capacity(self.bytes.len());
+        for event in self {
+            let (name, kind) = (event.topic(), event.kind());
+            let name = name
+                .get(bytes..)
+                .filter(|rest| !rest.is_empty())
+                .unwrap_or(name);
+            builder.push(event.seq(), event.time(), name, kind, event.data());
+        }
+        builder.finish()
+    }
+
     /// Returns the batch without the events up to and including `seq`; `None` if none is left.
     ///
     /// If no event is removed, the bytes are shared; otherwise the remaining events are encoded

@@ -315,3 +315,25 @@ fn bytes_behind_a_batch_are_refused() {
     let other = Batch::decode(header(0).encode()).unwrap_err();
     assert_eq!(other, DecodeError::UnexpectedFrame { kind: 0x20 });
 }
+
+#[test]
+fn a_prefix_is_removed_from_every_name_and_nothing_else_changes() {
+    let mut builder = Builder::new();
+    let time = Timestamp::from_micros(7);
+    builder.push(3, time, "acme.ride.7", "message", b"one");
+    builder.push(5, time, "acme.people", "joined", b"two");
+    builder.push(9, time, "acme.ride.7", "message", b"");
+    let inner = builder.finish().without_prefix("acme.".len());
+    let again = Batch::decode(inner.bytes().clone()).unwrap();
+    assert_eq!(again.topics().collect::<Vec<_>>(), ["ride.7", "people"]);
+    let events: Vec<_> = again
+        .iter()
+        .map(|event| (event.seq(), event.topic(), event.kind(), event.data()))
+        .collect();
+    let expected: [(u64, &str, &str, &[u8]); 3] = [
+        (3, "ride.7", "message", b"one"),
+        (5, "people", "joined", b"two"),
+        (9, "ride.7", "message", b""),
+    ];
+    assert_eq!(events, expected);
+}

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::auth::{Action, Principal, Scope};
+use crate::namespace::Namespace;
 use crate::shared::Shared;
 
 /// Most questions of one connection at a time. Further ones wait, and that wait counts as the
@@ -30,6 +31,8 @@ const LONGEST_DENIED: Duration = Duration::from_secs(60);
 /// One connection's permissions.
 pub(crate) struct Access {
     shared: Arc<Shared>,
+    /// Stays the same for the whole connection.
+    namespace: Namespace,
     state: Mutex<State>,
     asking: Semaphore,
 }
@@ -80,6 +83,7 @@ impl From<bool> for Answer {
 
 impl Access {
     pub(crate) fn new(shared: Arc<Shared>, principal: Principal) -> Self {
+        let namespace = Namespace::of(&principal);
         let principal = Arc::new(principal);
         let state = State {
             principal,
@@ -89,6 +93,7 @@ impl Access {
         };
         Self {
             shared,
+            namespace,
             state: Mutex::new(state),
             asking: Semaphore::new(IN_FLIGHT),
         }
@@ -121,6 +126,12 @@ impl Access {
         self.state.lock().generation
     }
 
+    /// Returns what the names of the client begin with on the server. The authorizer is asked about
+    /// inner names, as the client uses them.
+    pub(crate) fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
     pub(crate) fn principal(&self) -> Arc<Principal> {
         Arc::clone(&self.state.lock().principal)
     }
@@ -131,12 +142,16 @@ impl Access {
             && filter.patterns().iter().any(|pattern| !pattern.is_exact())
     }
 
-    /// Returns the first pattern of a subscription that is not allowed as a whole, and the answer.
-    pub(crate) async fn denied<'f>(&self, filter: &'f Filter) -> Option<(&'f Pattern, Answer)> {
-        for pattern in filter {
-            match self.allows_pattern(pattern).await {
+    /// Returns the first pattern of a full filter that is not allowed as a whole, as the client
+    /// calls it, and the answer.
+    pub(crate) async fn denied(&self, filter: &Filter) -> Option<(Pattern, Answer)> {
+        for full in filter {
+            let Some(pattern) = self.namespace.inner_pattern(full) else {
+                return Some((full.clone(), Answer::No));
+            };
+            match self.allows_pattern(&pattern).await {
                 Answer::Yes => {}
-                answer => return Some((pattern, answer)),
+                answer => return Some((pattern.into_owned(), answer)),
             }
         }
         None
@@ -206,6 +221,7 @@ impl Access {
     pub(crate) async fn readable(&self, batch: Batch) -> Option<Batch> {
         let (mut denied, mut unknown) = (Vec::new(), Vec::new());
         for name in batch.topics() {
+            let name = self.namespace.inner(name).unwrap_or_default();
             let Ok(topic) = TopicRef::new(name) else {
                 continue;
             };
@@ -227,7 +243,11 @@ impl Access {
         if denied.is_empty() {
             return Some(batch);
         }
-        batch.retain(|topic| !denied.iter().any(|denied: &Topic| denied.as_str() == topic))
+        let is_denied = |name: &str| denied.iter().any(|denied: &Topic| denied.as_str() == name);
+        batch.retain(|topic| {
+            let inner = self.namespace.inner(topic);
+            inner.is_some_and(|inner| !is_denied(inner))
+        })
     }
 
     /// Returns the topic, unless the principal may read it.

@@ -18,8 +18,12 @@ pub(crate) enum Identity {
 const TOKEN: &[u8] = b"qsse publisher token\0";
 
 /// Returns the scope of a publishing stream.
-pub(crate) fn of_stream(identity: &Identity, scope: &KeyScope) -> [u8; 16] {
-    match scope {
+pub(crate) fn of_stream(
+    identity: &Identity,
+    namespace: Option<&str>,
+    scope: &KeyScope,
+) -> [u8; 16] {
+    let scope = match scope {
         KeyScope::Named { id, name } => match identity {
             Identity::Name(who) => hash(&[b"name", who.as_bytes(), name.as_bytes()]),
             Identity::Token(who) => hash(&[b"token", who, name.as_bytes()]),
@@ -28,6 +32,16 @@ pub(crate) fn of_stream(identity: &Identity, scope: &KeyScope) -> [u8; 16] {
         },
         KeyScope::Own { id } => hash(&[b"own", id.as_bytes()]),
         KeyScope::Numbered { id, .. } => hash(&[b"numbered", id.as_bytes()]),
+    };
+    within(namespace, scope)
+}
+
+/// Returns the scope, or the number of an identity, within a namespace: the same name in another
+/// one is another publisher.
+fn within(namespace: Option<&str>, scope: [u8; 16]) -> [u8; 16] {
+    match namespace {
+        Some(prefix) => hash(&[b"in", prefix.as_bytes(), &scope]),
+        None => scope,
     }
 }
 
@@ -43,14 +57,14 @@ pub(crate) fn of_token(token: &str) -> [u8; 32] {
 }
 
 /// Returns the number of an identity in `Welcome` (`QP-8.15`).
-pub(crate) fn number(identity: &Identity) -> u64 {
+pub(crate) fn number(identity: &Identity, namespace: Option<&str>) -> u64 {
     let hash = match identity {
         Identity::Name(who) => hash(&[b"name", who.as_bytes()]),
         Identity::Token(who) => hash(&[b"token", who]),
         Identity::Anonymous => return 0,
     };
     // Half of the hash is enough, because it is only compared with another one.
-    (u128::from_le_bytes(hash) as u64).max(1)
+    (u128::from_le_bytes(within(namespace, hash)) as u64).max(1)
 }
 
 /// Returns the first 16 bytes of SHA-256 over the fields. Each has its length before it, so that no
@@ -116,10 +130,14 @@ mod tests {
         ];
         let mut scopes: HashSet<_> = streams
             .iter()
-            .map(|(identity, scope)| of_stream(identity, scope))
+            .map(|(identity, scope)| of_stream(identity, None, scope))
             .collect();
         assert!(scopes.insert(of_server()));
-        assert_eq!(scopes.len(), streams.len() + 1);
+        for namespace in ["a.", "b."] {
+            let (identity, scope) = &streams[1];
+            assert!(scopes.insert(of_stream(identity, Some(namespace), scope)));
+        }
+        assert_eq!(scopes.len(), streams.len() + 3);
     }
 
     // QP-8.11
@@ -133,14 +151,17 @@ mod tests {
                 (Identity::Anonymous, named(2, "x")),
             ),
         ] {
-            assert_eq!(of_stream(&one.0, &one.1), of_stream(&other.0, &other.1));
+            assert_eq!(
+                of_stream(&one.0, None, &one.1),
+                of_stream(&other.0, None, &other.1)
+            );
         }
         let own = KeyScope::Own {
             id: PublisherId::new([1; 16]),
         };
         assert_eq!(
-            of_stream(&token("old"), &own),
-            of_stream(&token("new"), &own)
+            of_stream(&token("old"), None, &own),
+            of_stream(&token("new"), None, &own)
         );
     }
 
@@ -148,7 +169,7 @@ mod tests {
     fn a_scope_is_the_beginning_of_the_hash_of_its_fields_with_their_lengths() {
         let text = b"\x04\0\0\0\0\0\0\0name\x03\0\0\0\0\0\0\0ada\x01\0\0\0\0\0\0\x001";
         assert_eq!(
-            of_stream(&name("ada"), &named(1, "1")),
+            of_stream(&name("ada"), None, &named(1, "1")),
             Sha256::digest(text)[..16]
         );
     }

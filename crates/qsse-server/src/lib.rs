@@ -1,8 +1,8 @@
 //! An embeddable server of events over QUIC.
 //!
-//! Publish events on topics. Any number of clients subscribe to topics or wildcard patterns and get
-//! every event, in order, each over one encrypted connection. An event is written once, into a log,
-//! and a subscription is a position in it, so a slow subscriber costs the others nothing.
+//! Publish events on topics. Any number of clients subscribe to topics or patterns and get every
+//! event, in order, over one encrypted connection. An event is written once, and a subscription is
+//! a position in the log, so a slow subscriber costs the others nothing.
 //!
 //! ```
 //! use qsse_server::Server;
@@ -21,15 +21,14 @@
 //!
 //! - [`Server::bind`] makes a server: its topics, TLS, [`Authenticator`] and [`Authorizer`].
 //! - [`Server::publish`] and [`Server::subscribe`] publish and subscribe in this process.
-//! - [`Server::connections`], [`Server::revoke`] and others administer it.
-//! - [`Server::shutdown`] drains; dropping the last handle closes. [`Config`] has every limit.
+//! - [`Server::connections`], [`Server::revoke`] and others administer it; [`Config`] limits it.
+//! - [`Server::shutdown`] drains; dropping the last handle closes.
 //!
 //! # Who may do what
 //!
 //! Without an authenticator every client may connect. Without an authorizer the [`Grants`] of a
-//! [`Principal`] decide; a client without them may subscribe to everything and not publish. A log
-//! line says so at the start. A wildcard subscription never yields an event of a topic that its
-//! owner could not have subscribed to by name.
+//! [`Principal`] decide; without them it may subscribe to everything and not publish. A wildcard
+//! subscription never yields a topic that its owner could not have subscribed to by name.
 //!
 //! # Features
 //!
@@ -58,6 +57,7 @@ mod go_warnings;
 mod info;
 mod listen_address;
 mod metrics;
+mod namespace;
 mod publish;
 mod revocation;
 mod server;

@@ -94,6 +94,7 @@ impl Session {
     /// Gives the client the principal of a token that was checked later, unless it was revoked or
     /// belongs elsewhere.
     fn renew(&self, principal: Principal) -> Result<(), End> {
+        // Subscriptions are open under this one.
         if principal.namespace() != self.access.principal().namespace() {
             let reason = "the token is of another namespace: connect anew with it";
             return Err(End::new(Code::NOT_AUTHORISED, reason));
@@ -103,10 +104,12 @@ impl Session {
     }
 
     /// Returns the declared topic most similar to `name`, for an error message, if the principal
-    /// may do the same there. Others are never named.
+    /// may do the same there. Others are never named. Both are as the client calls them.
     async fn nearest(&self, action: Action, name: &str) -> Option<String> {
-        let nearest = self.shared.topics.nearest(name)?;
-        let answer = self.access.allows_all_of(action, nearest).await;
+        let namespace = self.access.namespace();
+        let nearest = self.shared.topics.nearest(&namespace.full(name))?;
+        let nearest = namespace.inner_pattern(nearest)?;
+        let answer = self.access.allows_all_of(action, &nearest).await;
         (answer == Answer::Yes).then(|| nearest.to_string())
     }
 

@@ -558,3 +558,27 @@ async fn a_token_that_is_refused_when_it_is_checked_again_closes_the_connection(
         Code::NOT_AUTHORISED
     );
 }
+
+#[tokio::test]
+async fn a_client_in_a_namespace_does_not_notice_it() {
+    struct Tenant;
+
+    #[async_trait]
+    impl Authenticator for Tenant {
+        async fn authenticate(&self, _: Credentials<'_>) -> Result<Principal, Denied> {
+            Ok(Principal::new("ada").with_namespace("acme".parse().unwrap()))
+        }
+    }
+
+    let server = server().authenticator(Tenant).await.unwrap();
+    let mut client = Raw::offer(&server, "t", &["*", "ride..7"]).await;
+    let refused = client.error().await;
+    assert_eq!(refused.topic(), Some("ride..7"));
+    for topic in ["other.people", "acme.error", "acme.people", "people"] {
+        server.publish(topic, "x").await.unwrap();
+    }
+    // The dialect would take an event on `error` for an error of the server.
+    assert_eq!(client.event().await.topic(), "people");
+    server.publish("acme.ride.7", "x").await.unwrap();
+    assert_eq!(client.event().await.topic(), "ride.7");
+}

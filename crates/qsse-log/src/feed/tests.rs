@@ -128,10 +128,7 @@ fn the_oldest_go_when_a_budget_is_passed_and_not_before() {
 fn other_forms_of_a_batch_are_counted_and_go_with_it() {
     let (feed, all_bytes) = feed();
     let bytes = || all_bytes.load(Ordering::Relaxed);
-    let encoding = Encoding {
-        name: "long",
-        encode: |_| Bytes::from(vec![0; 10 * KIB]),
-    };
+    let encoding = Encoding::new("long", |_| Bytes::from(vec![0; 10 * KIB]));
     let mut batches = Vec::new();
     for seq in 1..=2 {
         write(&feed, [seq], 10, 1 << 20);

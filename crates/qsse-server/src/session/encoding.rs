@@ -26,6 +26,9 @@ pub(crate) enum StreamForm {
 /// byte, and a space before JSON means nothing.
 pub(crate) const GO_OPENING: Bytes = Bytes::from_static(b" ");
 
+/// Batches as they are.
+const FRAMES: Encoding = Encoding::new("frames", |batch| batch.bytes().clone());
+
 /// Batches as JSON lines.
 const GO_LINES: Encoding = Encoding::new("go", go_lines);
 
@@ -63,14 +66,22 @@ impl StreamForm {
     /// Returns a batch in this form, and counts it as delivered.
     pub(crate) fn batch(&self, session: &Session, reader: &Reader, batch: &Batch) -> Bytes {
         let metrics = &session.shared.metrics;
+        let namespace = session.access.namespace();
         let (bytes, events) = match self {
-            Self::Frames { .. } => (batch.bytes().clone(), batch.count()),
+            Self::Frames { .. } if namespace.prefix().is_none() => {
+                (batch.bytes().clone(), batch.count())
+            }
+            Self::Frames { .. } => {
+                let frames = FRAMES.without_prefix(namespace.bytes());
+                (reader.encoded(batch, frames), batch.count())
+            }
             Self::GoLines => {
-                let unsent = errors(batch);
+                let unsent = errors(batch, &namespace.full(ERROR_TOPIC));
                 if unsent > 0 {
                     session.shared.go_warnings.unsent(metrics, unsent);
                 }
-                (reader.encoded(batch, GO_LINES), batch.count() - unsent)
+                let lines = GO_LINES.without_prefix(namespace.bytes());
+                (reader.encoded(batch, lines), batch.count() - unsent)
             }
         };
         metrics.delivered_events.add(u64::from(events));
@@ -110,10 +121,10 @@ fn go_lines(batch: &Batch) -> Bytes {
 }
 
 /// Returns how many events of a batch are on the topic of errors.
-fn errors(batch: &Batch) -> u32 {
-    if !batch.topics().any(|topic| topic == ERROR_TOPIC) {
+fn errors(batch: &Batch, error_topic: &str) -> u32 {
+    if !batch.topics().any(|topic| topic == error_topic) {
         return 0;
     }
-    let on_error = |event: &qsse_proto::batch::EventRef<'_>| event.topic() == ERROR_TOPIC;
+    let on_error = |event: &qsse_proto::batch::EventRef<'_>| event.topic() == error_topic;
     batch.iter().filter(on_error).count() as u32
 }

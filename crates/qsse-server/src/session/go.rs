@@ -160,7 +160,10 @@ async fn admit(session: &Session, topics: &[String]) -> (Vec<Pattern>, Vec<Bytes
     let (mut patterns, mut errors) = (Vec::new(), Vec::new());
     for text in topics {
         let checked = match parse(session, text) {
-            Ok(pattern) => check(session, &pattern, false).await.map(|()| pattern),
+            Ok(pattern) => match check(session, &pattern, false).await {
+                Ok(()) => subscribing::full(session, &pattern),
+                Err(refusal) => Err(refusal),
+            },
             Err(refusal) => Err(refusal),
         };
         match checked {

@@ -10,6 +10,7 @@ use qsse_transport::{Connection, FrameReader, FrameWriter};
 
 use crate::auth::{Credentials, Denied, Principal};
 use crate::dedup_scope;
+use crate::namespace::Namespace;
 use crate::session::{End, Session};
 use crate::shared::Shared;
 
@@ -89,6 +90,7 @@ async fn first_frame(connection: &Connection) -> Result<(Hello, Box<ControlStrea
 
 fn welcome(shared: &Shared, principal: &Principal) -> Welcome {
     let config = shared.limits();
+    let namespace = Namespace::of(principal);
     let millis = |time: std::time::Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
     Welcome {
         features: 0,
@@ -100,7 +102,7 @@ fn welcome(shared: &Shared, principal: &Principal) -> Welcome {
         idle_timeout_ms: millis(shared.config.transport.idle_timeout),
         dedup_window_ms: millis(shared.config.log.dedup_window),
         dedup_keys: u32::try_from(shared.config.log.dedup_keys).unwrap_or(u32::MAX),
-        identity: dedup_scope::number(principal.identity()),
+        identity: dedup_scope::number(principal.identity(), namespace.prefix()),
         publisher_window_ms: millis(shared.config.log.dedup_publisher_window),
         publishers: u32::try_from(shared.config.log.dedup_publishers).unwrap_or(u32::MAX),
     }

@@ -126,7 +126,9 @@ impl<'s> Publishing<'s> {
                 let when = self.session.tried(tried.ago_ms);
                 (tried.through, tried.epoch, when)
             });
-            let key = dedup_scope::of_stream(self.session.access.principal().identity(), &scope);
+            let access = &self.session.access;
+            let (principal, prefix) = (access.principal(), access.namespace().prefix());
+            let key = dedup_scope::of_stream(principal.identity(), prefix, &scope);
             let first = *first;
             self.series = Some(Series { key, first, tried });
         }
@@ -246,7 +248,8 @@ impl<'s> Publishing<'s> {
         let scope = match &self.scope {
             Some((whose, scope)) if Arc::ptr_eq(whose, &principal) => *scope,
             _ => {
-                let scope = dedup_scope::of_stream(principal.identity(), &self.publisher);
+                let prefix = self.session.access.namespace().prefix();
+                let scope = dedup_scope::of_stream(principal.identity(), prefix, &self.publisher);
                 self.scope = Some((principal, scope));
                 scope
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use qsse_log::StartError;
 use qsse_proto::control::{Start, Subscribe};
 use qsse_proto::{Code, Counted, limits};
-use qsse_topic::{Filter, Pattern};
+use qsse_topic::{Filter, FilterError, Pattern};
 use qsse_transport::SendStream;
 
 use crate::access::Answer;
@@ -60,7 +60,7 @@ impl Refusal {
 /// so.
 pub(crate) async fn recheck(session: &Session, filter: &Filter) -> Option<Refusal> {
     let (pattern, answer) = session.access.denied(filter).await?;
-    Some(Refusal::of(answer, pattern))
+    Some(Refusal::of(answer, &pattern))
 }
 
 /// Checks a subscription and opens its stream.
@@ -81,12 +81,12 @@ pub(crate) async fn open(
         return Err(Refusal::new(Code::INVALID_TOPIC, message));
     }
     let parsed: Result<Vec<_>, _> = patterns.iter().map(|text| parse(&session, text)).collect();
-    let filter = Filter::new(parsed?)
-        .map_err(|error| Refusal::new(Code::INVALID_TOPIC, error.to_string()))?;
+    let invalid = |error: FilterError| Refusal::new(Code::INVALID_TOPIC, error.to_string());
+    let asked = Filter::new(parsed?).map_err(invalid)?;
     let resumes = matches!(start, Start::After(_));
     loop {
         let generation = session.access.generation();
-        for pattern in &filter {
+        for pattern in &asked {
             check(&session, pattern, resumes).await?;
         }
         // All patterns were checked against one token.
@@ -94,6 +94,12 @@ pub(crate) async fn open(
             break;
         }
     }
+    let full: Result<Vec<_>, _> = asked
+        .patterns()
+        .iter()
+        .map(|pattern| full(&session, pattern))
+        .collect();
+    let filter = Filter::new(full?).map_err(invalid)?;
     // Before the stream is opened, because an opened stream must carry a header.
     let reader = session.shared.log.open(&filter, start, on_lag).await;
     let reader = reader.map_err(|error| {
@@ -124,6 +130,15 @@ pub(crate) fn parse(session: &Session, text: &str) -> Result<Pattern, Refusal> {
     Ok(pattern)
 }
 
+/// Returns a pattern of the client as the server calls it.
+pub(crate) fn full(session: &Session, pattern: &Pattern) -> Result<Pattern, Refusal> {
+    let full = session.access.namespace().full_pattern(pattern);
+    full.map_err(|_| {
+        let message = format!("{pattern} is longer than the server permits for this token");
+        Refusal::about(Code::INVALID_TOPIC, message, pattern.as_str())
+    })
+}
+
 /// Checks that the client may read such topics and the server has them, in this order: who may not
 /// read them does not learn whether there are any.
 ///
@@ -139,7 +154,12 @@ pub(crate) async fn check(
         answer if resumes => return Err(Refusal::of(answer, pattern)),
         _ => return Err(Refusal::denied(pattern)),
     }
-    if session.shared.topics.has(pattern) {
+    // Names with `$` are the server's, and it has none in a namespace.
+    let is_reserved = pattern.as_str().starts_with('$');
+    if is_reserved && session.access.namespace().prefix().is_some() {
+        return Err(Refusal::denied(pattern));
+    }
+    if session.shared.topics.has(&full(session, pattern)?) {
         return Ok(());
     }
     let nearest = session.nearest(Action::Subscribe, pattern.as_str()).await;

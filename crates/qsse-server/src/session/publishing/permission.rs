@@ -81,13 +81,32 @@ pub(super) async fn target(
         return Ok(Target::Topics(topics));
     }
     let topic = parse_topic(name)?;
+    check_owner(name)?;
     allowed(session, topic, name).await?;
-    if session.shared.topics.admits(topic) {
-        return Ok(Target::Topic(topic.to_topic()));
+    let full = session.access.namespace().full_topic(topic);
+    let full = full.map_err(|_| too_long(name))?;
+    if session.shared.topics.admits(full.as_topic_ref()) {
+        return Ok(Target::Topic(full));
     }
     let nearest = session.nearest(Action::Publish, name).await;
     let topic = name.to_owned();
     Err(PublishError::NotDeclared { topic, nearest }.into())
+}
+
+/// Checks that a name or pattern is not the server's, whatever the authorizer says.
+fn check_owner(name: &str) -> Result<(), Refusal> {
+    if !name.starts_with('$') {
+        return Ok(());
+    }
+    let message =
+        format!("not allowed to publish on {name}: topics that start with $ are the server's");
+    Err(Refusal::new(Code::NOT_AUTHORISED, message))
+}
+
+/// The name exceeds a limit with the prefix that the client does not know.
+fn too_long(name: &str) -> Refusal {
+    let message = format!("{name} is longer than the server permits for this token");
+    Refusal::new(Code::INVALID_TOPIC, message)
 }
 
 async fn allowed(session: &Session, topic: TopicRef<'_>, shown: &str) -> Result<(), Refusal> {
@@ -100,14 +119,17 @@ async fn allowed(session: &Session, topic: TopicRef<'_>, shown: &str) -> Result<
 /// Returns the topics that a publish to a pattern reaches (QP-8.7).
 async fn topics(session: &Session, name: &str, bytes: usize) -> Result<Vec<Topic>, Refusal> {
     let pattern = parse_pattern(name)?;
+    check_owner(name)?;
     let access = &session.access;
+    let full = access.namespace().full_pattern(&pattern);
+    let full = full.map_err(|_| too_long(name))?;
     if !access.could_allow(Action::Publish, &pattern) {
         return Err(Refusal::denied(Answer::No, name));
     }
     let found = match access.allows_all_of(Action::Publish, &pattern).await {
-        Answer::Yes => session.shared.topics_matching(&pattern)?,
+        Answer::Yes => session.shared.topics_matching(&full)?,
         Answer::Missing => return Err(Refusal::denied(Answer::Missing, name)),
-        Answer::No => one_by_one(session, &pattern).await?,
+        Answer::No => one_by_one(session, name, &full).await?,
     };
     let reached = found.len();
     check_reach(reached, bytes).map_err(|error| Refusal::from(error).after(reached))?;
@@ -116,14 +138,18 @@ async fn topics(session: &Session, name: &str, bytes: usize) -> Result<Vec<Topic
 
 /// Returns the topics of a pattern that is not allowed as a whole, if each of them is. The refusal
 /// does not tell which one is not, nor whether there are any.
-async fn one_by_one(session: &Session, pattern: &Pattern) -> Result<Vec<Topic>, Refusal> {
-    let name = pattern.as_str();
-    let topics = session.shared.topics_matching(pattern)?;
+async fn one_by_one(session: &Session, name: &str, full: &Pattern) -> Result<Vec<Topic>, Refusal> {
+    let topics = session.shared.topics_matching(full)?;
     if topics.is_empty() && session.access.knows_patterns() {
         return Err(Refusal::denied(Answer::No, name));
     }
     for (n, topic) in topics.iter().enumerate() {
-        let allowed = allowed(session, topic.as_topic_ref(), name).await;
+        let inner = session.access.namespace().inner(topic.as_str());
+        let inner = inner.and_then(|inner| TopicRef::new(inner).ok());
+        let allowed = match inner {
+            Some(inner) => allowed(session, inner, name).await,
+            None => Err(Refusal::denied(Answer::No, name)),
+        };
         allowed.map_err(|refusal| refusal.after(n))?;
         if n % TOPICS_PER_COST == TOPICS_PER_COST - 1 {
             tokio::task::yield_now().await;
