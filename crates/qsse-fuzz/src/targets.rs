@@ -4,7 +4,9 @@ mod batch;
 mod config;
 mod frames;
 mod ids;
+mod jwt;
 mod offers;
+mod rights;
 mod session;
 mod tokens;
 mod topics;
@@ -54,6 +56,18 @@ pub static ALL: &[Target] = &[
         about: "the tokens file",
         run: tokens::run,
         seeds: tokens::seeds,
+    },
+    Target {
+        name: "jwt",
+        about: "signed tokens, and key sets",
+        run: jwt::run,
+        seeds: jwt::seeds,
+    },
+    Target {
+        name: "rights",
+        about: "histories of grants, subscriptions and publishes, which an oracle checks",
+        run: rights::run,
+        seeds: rights::seeds,
     },
     Target {
         name: "session",

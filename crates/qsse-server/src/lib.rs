@@ -110,7 +110,7 @@ pub use subscription::{
     Item, Items, Notice, Subscribe, SubscribeError, Subscription, SubscriptionError,
 };
 #[cfg(feature = "testing")]
-pub use testing::TestServer;
+pub use testing::{TestClient, TestReader, TestServer};
 
 /// The transport, for your own endpoints.
 pub use qsse_transport as transport;

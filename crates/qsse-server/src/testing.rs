@@ -14,6 +14,10 @@ use crate::auth::{Action, Authorizer, Principal, Scope};
 use crate::builder::{BindError, ServerBuilder};
 use crate::server::Server;
 
+mod reader;
+
+pub use reader::{TestClient, TestReader};
+
 /// How long a server that restarts waits for its clients to read to the end.
 const DRAIN: Duration = Duration::from_secs(5);
 

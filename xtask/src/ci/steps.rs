@@ -219,7 +219,9 @@ fn run_crash() -> Result<()> {
 }
 
 /// The attacks that the server withstands in a debug build.
-const WITHSTOOD: [&str; 6] = ["filters", "topics", "starts", "silent", "churn", "tokens"];
+const WITHSTOOD: [&str; 9] = [
+    "hold", "matching", "halfopen", "filters", "topics", "starts", "silent", "churn", "tokens",
+];
 
 fn run_attack() -> Result<()> {
     let arguments: Vec<_> = ["--short"].into_iter().chain(WITHSTOOD).collect();

@@ -54,7 +54,12 @@ impl Attack for HalfOpen {
     fn setup(&self, _: Scale) -> Setup {
         Setup {
             bound: HANDSHAKES * HANDSHAKE_BYTES,
-            shown_by: &["handshakes_failed"],
+            shown_by: &[
+                "handshakes_retried",
+                "handshakes_timed_out",
+                "handshakes_displaced",
+                "handshakes_refused{",
+            ],
             ..Setup::default()
         }
     }

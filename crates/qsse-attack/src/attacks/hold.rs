@@ -46,7 +46,7 @@ impl Attack for Hold {
     fn setup(&self, scale: Scale) -> Setup {
         Setup {
             bound: connections(scale) * RECEIVE_WINDOW_BYTES,
-            shown_by: &["refused{"],
+            shown_by: &["refused{", "unfinished_bytes", "unfinished_waits"],
             ..Setup::default()
         }
     }
