@@ -66,7 +66,7 @@ pub use error::SetupError;
 #[cfg(feature = "jwt")]
 pub use jwt::{Algorithm, Jwt, JwtSigner, KeySet, UnknownAlgorithm};
 pub use reloadable::Reloadable;
-pub use tokens::{MIN_TOKEN_BYTES, Tokens};
+pub use tokens::{MIN_TOKEN_BYTES, Tokens, new_token, token_hash};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

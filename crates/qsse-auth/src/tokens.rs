@@ -136,5 +136,25 @@ impl Authenticator for Tokens {
     }
 }
 
+/// Returns a new random token: 43 characters that need no quoting anywhere.
+pub fn new_token() -> String {
+    const SAFE: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut random = [0; 43];
+    let source = qsse_server::transport::tls::provider().secure_random;
+    source
+        .fill(&mut random)
+        .expect("the operating system gives random bytes");
+    // 64 characters, so each is as likely as the others.
+    let character = |byte: u8| SAFE[usize::from(byte % 64)] as char;
+    random.into_iter().map(character).collect()
+}
+
+/// Returns the hash of a token as a tokens file has it: `sha256:` and 64 hexadecimal digits.
+pub fn token_hash(token: &str) -> String {
+    let digits = digest(token);
+    let digits: String = digits.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{digits}")
+}
+
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Arg, Args, Command, ValueHint, value_parser};
 
 use crate::commands::{
-    admin, bench, cert, check_config, completions, demo, ping, publish, serve, sub,
+    admin, bench, cert, check_config, completions, demo, ping, publish, serve, sub, token,
 };
 use crate::exit::Status;
 use crate::settings::{Group, flags};
@@ -25,8 +25,14 @@ Settings may also come from variables and a file: see qsse check-config.";
 /// Returns the whole command line.
 pub(crate) fn command() -> Command {
     let client = [Group::Client];
-    let server = [Group::Serve, Group::Admin, Group::Limits];
-    let both = [Group::Client, Group::Serve, Group::Admin, Group::Limits];
+    let server = [Group::Serve, Group::Access, Group::Admin, Group::Limits];
+    let both = [
+        Group::Client,
+        Group::Serve,
+        Group::Access,
+        Group::Admin,
+        Group::Limits,
+    ];
     Command::new("qsse")
         .version(env!("CARGO_PKG_VERSION"))
         .about(ABOUT)
@@ -47,16 +53,17 @@ pub(crate) fn command() -> Command {
         .subcommand(with::<demo::Options>("demo", &[]))
         .subcommand(with::<ping::Options>("ping", &client))
         .subcommand(with::<bench::Options>("bench", &client))
-        .subcommand(administration())
+        .subcommand(actions::<admin::Options>("admin", Group::Admin))
+        .subcommand(actions::<token::Options>("token", Group::Access))
         .subcommand(with::<cert::Options>("cert", &[]))
         .subcommand(with::<check_config::Options>("check-config", &both))
         .subcommand(with::<completions::Options>("completions", &[]))
 }
 
-/// The flags of `admin` may also come after the action.
-fn administration() -> Command {
-    let flags = flags(&[Group::Admin]).into_iter();
-    admin::Options::augment_args(Command::new("admin")).args(flags.map(|arg| arg.global(true)))
+/// Creates a command with actions. The flags of the settings may also come after the action.
+fn actions<T: Args>(name: &'static str, group: Group) -> Command {
+    let flags = flags(&[group]).into_iter();
+    T::augment_args(Command::new(name)).args(flags.map(|arg| arg.global(true)))
 }
 
 /// Creates a command from its own options and the flags of some settings.

@@ -23,6 +23,7 @@ pub(crate) mod ping;
 pub(crate) mod publish;
 pub(crate) mod serve;
 pub(crate) mod sub;
+pub(crate) mod token;
 
 /// Runs the command that the command line names.
 pub(crate) fn run() -> Result<Status> {
@@ -32,7 +33,7 @@ pub(crate) fn run() -> Result<Status> {
         Err(error) => return no_command(&error),
     };
     let (name, matches) = matches.subcommand().context("no command was given")?;
-    // The action of `admin` has the flags, which are the same for all of its actions.
+    // The action of `admin` or `token` has the flags, which are the same for all of its actions.
     let flags = matches.subcommand().map_or(matches, |(_, action)| action);
     let settings = settings::load(flags, |name| std::env::var_os(name))?;
     logging::start(&settings);
@@ -48,6 +49,7 @@ pub(crate) fn run() -> Result<Status> {
         "demo" => within(demo::run(options(matches)?)),
         "ping" => within(ping::run(options(matches)?, &settings)),
         "bench" => within(bench::run(options(matches)?, &settings)),
+        "token" => within(token::run(options(matches)?, &settings)),
         "cert" => within(cert::run(options(matches)?)),
         "check-config" => check_config::run(&options(matches)?, &settings),
         _ => completions::run(&options(matches)?, args::command()),

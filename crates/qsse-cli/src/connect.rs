@@ -80,6 +80,12 @@ fn with(settings: &Settings, config: Config) -> Result<Connect> {
             connect = connect.fingerprint(fingerprint);
         }
     }
+    match (settings.text("client_cert"), settings.text("client_key")) {
+        ("", "") => {}
+        ("", _) => return Err(usage("--client-key without --client-cert: give both")),
+        (cert, "") => connect = connect.identity_files(cert, cert),
+        (cert, key) => connect = connect.identity_files(cert, key),
+    }
     Ok(match settings.either("token", "token_file")? {
         Some("token") => connect.token(settings.text("token")),
         Some(_) => {

@@ -5,4 +5,5 @@ pub(crate) mod access;
 pub(crate) mod admin;
 pub(crate) mod certificate;
 pub(crate) mod memory;
+pub(crate) mod methods;
 pub(crate) mod reload;

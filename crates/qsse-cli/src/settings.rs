@@ -39,6 +39,8 @@ pub(crate) enum Group {
     ClientDetail,
     /// `serve`.
     Serve,
+    /// Who may connect to `serve`, also for `token`.
+    Access,
     /// `serve` and `admin`.
     Admin,
     /// Limits of `serve`. Only that of all memory has a flag.
@@ -99,10 +101,22 @@ impl Setting {
         [
             "admin",
             "admin_token_file",
+            "auth_ca",
+            "auth_callback",
             "ca",
             "cert",
+            "client_cert",
+            "client_key",
             "fingerprint",
+            "jwt_algorithm",
+            "jwt_audience",
+            "jwt_claim",
+            "jwt_issuer",
+            "jwt_jwks",
+            "jwt_key",
             "key",
+            "mtls_ca",
+            "mtls_crl",
             "store",
             "token",
             "token_file",

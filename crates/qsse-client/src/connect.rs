@@ -91,6 +91,18 @@ impl Connect {
         self
     }
 
+    /// Presents the certificate in these PEM files to a server that asks for one: the client's own
+    /// first, then its issuers, and the key. One file may contain both. They are read before each
+    /// connect.
+    pub fn identity_files(
+        mut self,
+        certificate: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+    ) -> Self {
+        self.setup.trust.identity = Some((certificate.into(), key.into()));
+        self
+    }
+
     /// Trusts only the certificate with this fingerprint. Further calls add further fingerprints.
     pub fn fingerprint(mut self, fingerprint: Fingerprint) -> Self {
         self.setup.trust.fingerprints.push(fingerprint);

@@ -22,6 +22,7 @@ use rustls::crypto::CryptoProvider;
 
 mod by_file;
 mod client;
+mod client_certificates;
 pub mod dev_cert;
 mod pem;
 #[cfg(feature = "self-signed")]

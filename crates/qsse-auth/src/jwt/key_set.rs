@@ -13,6 +13,9 @@ use crate::certificate;
 use crate::error::SetupError;
 use crate::files::{self, Content};
 
+/// What a key set is called in messages.
+const JWKS: &str = "JWKS";
+
 /// Most keys of a set. Each may be tried for a token that names none.
 const MAX_KEYS: usize = 64;
 
@@ -90,6 +93,17 @@ impl KeySet {
     /// It is no key set, contains a private key, or contains no key that can be used.
     pub fn jwks(json: &str) -> Result<Self, SetupError> {
         Self::parse_jwks(json.as_bytes(), true).map_err(SetupError::Problem)
+    }
+
+    /// Does the same as [`jwks`](Self::jwks), with a file.
+    ///
+    /// # Errors
+    /// Those of `jwks`, or the file cannot be read, or [others may write it](crate::files).
+    pub fn jwks_file(path: impl AsRef<Path>) -> Result<Self, SetupError> {
+        let path = path.as_ref();
+        let text = files::read(JWKS, path, Content::Public)?;
+        let set = Self::parse_jwks(text.as_bytes(), true);
+        set.map_err(|problem| SetupError::in_file(JWKS, path, problem))
     }
 
     /// Parses a key set. Secrets are only allowed in files: what a URL gives out is no secret.

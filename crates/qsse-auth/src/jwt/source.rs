@@ -10,10 +10,6 @@ use tokio::time::Instant;
 
 use super::key_set::KeySet;
 use crate::error::SetupError;
-use crate::files::{self, Content};
-
-/// What a key set is called in messages.
-const JWKS: &str = "JWKS";
 
 /// The least time between two attempts to read the keys, so that tokens with invented key ids do
 /// not make the server ask all the time.
@@ -45,11 +41,7 @@ pub(super) enum Place {
 impl Place {
     async fn read(&self) -> Result<KeySet, SetupError> {
         match self {
-            Self::File(path) => {
-                let text = files::read(JWKS, path, Content::Public)?;
-                let set = KeySet::parse_jwks(text.as_bytes(), true);
-                set.map_err(|problem| SetupError::in_file(JWKS, path, problem))
-            }
+            Self::File(path) => KeySet::jwks_file(path),
             #[cfg(feature = "http")]
             Self::Url(endpoint) => {
                 let json = endpoint.get().await?;

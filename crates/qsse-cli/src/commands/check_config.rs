@@ -24,7 +24,7 @@ settings name: certificate, key, tokens, store, authorities. Reports problems on
 
 Examples:
   qsse check-config
-  qsse check-config --config qsse.toml --listen 0.0.0.0:4242")]
+  qsse check-config --config qsse.toml --listen 0.0.0.0:4242 --tokens tokens.toml")]
 pub(crate) struct Options {
     /// Print one JSON object per line
     #[arg(long)]

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use hdrhistogram::Histogram;
 use qsse_client::{Client, Event, Subscription};
-use qsse_server::{Server, ServerTls};
+use qsse_server::{ByGrants, Server, ServerTls};
 
 use crate::console::print;
 use crate::exit::Status;
@@ -45,8 +45,10 @@ pub(crate) async fn run(options: Options) -> Result<Status> {
 
 async fn show(time: Duration) -> Result<()> {
     let tls = ServerTls::self_signed([] as [&str; 0])?;
-    let server = Access::Local
-        .guard(Server::bind("127.0.0.1:0").tls(tls))
+    let server = Server::bind("127.0.0.1:0")
+        .tls(tls)
+        .authenticator(Access::Local.authenticator().await?)
+        .authorizer(ByGrants)
         .await?;
     print(format_args!(
         "A server on {}, over QUIC and TLS 1.3.\n",

@@ -34,7 +34,8 @@ Examples:
   qsse serve --store /var/lib/qsse
   qsse serve --listen 0.0.0.0:4242 --cert cert.pem --key key.pem --tokens tokens.toml
 
-Without tokens anyone may subscribe, and programs on this machine may publish. A tokens file is TOML:
+On loopback, anyone may subscribe and programs on this machine may publish, unless the flags under Access say
+otherwise. Elsewhere, one of these flags is needed. A tokens file is TOML:
   [[token]]
   token = \"…\"
   subscribe = [\"ride.*\"]
@@ -53,10 +54,10 @@ pub(crate) async fn run(_: Options, settings: Settings, reread: Reread) -> Resul
     config.log.memory_bytes = config.log.memory_bytes.or_else(memory::default_limit);
     let metrics = bind_metrics(&settings).await?;
     let admin = bind_admin(&settings).await?;
-    let by_token = matches!(access, Access::Tokens(..));
+    let by_token = access.by_token();
     let asked: SocketAddr = settings.need("listen");
     let described = access.describe(asked);
-    let authenticator = Reloadable::new(access.authenticator());
+    let authenticator = Reloadable::new(access.authenticator().await?);
     let mut builder = Server::bind(asked)
         .config(config)
         .authenticator(authenticator.clone())

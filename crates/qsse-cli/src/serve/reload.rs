@@ -12,10 +12,11 @@ use qsse_admin::Reloaded;
 use qsse_auth::Reloadable;
 use qsse_server::Server;
 use sha2::{Digest, Sha256};
+use tokio::runtime::Handle;
 use tracing::Level;
 
 use super::access::Access;
-use super::certificate::certificate;
+use super::certificate::reloaded;
 use crate::console::message;
 use crate::logging;
 use crate::settings::{Settings, TABLE, server_config};
@@ -27,6 +28,20 @@ const LIVE: &[&str] = &[
     "key",
     "tokens",
     "open",
+    "jwt_key",
+    "jwt_algorithm",
+    "jwt_jwks",
+    "jwt_issuer",
+    "jwt_audience",
+    "jwt_claim",
+    "jwt_leeway",
+    "jwt_refresh",
+    "jwt_no_expiry",
+    "mtls_ca",
+    "mtls_crl",
+    "auth_callback",
+    "auth_cache",
+    "auth_ca",
     "drain_timeout",
     "limits.subscriptions",
     "limits.wildcards",
@@ -39,7 +54,12 @@ const LIVE: &[&str] = &[
 ];
 
 /// The settings that name files whose contents matter.
-const FILES: &[&str] = &["cert", "key", "tokens"];
+const FILES: &[&str] = &[
+    "cert", "key", "tokens", "jwt_key", "jwt_jwks", "mtls_ca", "mtls_crl", "auth_ca",
+];
+
+/// The settings of the certificate, whose files are looked at while the server runs.
+const CERTIFICATE: [&str; 4] = ["cert", "key", "mtls_ca", "mtls_crl"];
 
 /// How often the files of the certificate are looked at.
 const LOOK: Duration = Duration::from_secs(5);
@@ -122,11 +142,13 @@ impl Reload {
         let settings = (self.reread)()?;
         let files = files(&settings);
         let access = Access::from_settings(&settings)?;
-        let tls = certificate(&settings)?;
+        // It runs on a thread that may block.
+        let authenticator = Handle::current().block_on(access.authenticator())?;
+        let tls = reloaded(&settings)?;
         let (changed, needs_restart) = differences(&in_force, &settings, &files);
         // This may fail, so it comes first.
         let differs = |key: &str| changed.iter().any(|changed| changed == key);
-        if (differs("cert") || differs("key"))
+        if CERTIFICATE.iter().any(|key| differs(key))
             && let Some(tls) = tls
         {
             self.server.set_tls(tls)?;
@@ -134,7 +156,7 @@ impl Reload {
         // The settings were checked when they were loaded.
         self.server.set_limits(&server_config(&settings))?;
         logging::set_level(settings.text("log_level"));
-        self.authenticator.replace(access.authenticator());
+        self.authenticator.replace(authenticator);
         self.server.recheck_clients();
         *in_force = InForce { settings, files };
         Ok(Reloaded {
@@ -187,17 +209,17 @@ impl Reload {
     fn replace_certificate(&self) -> Result<bool> {
         let mut in_force = self.lock();
         let files = files(&in_force.settings);
-        let same = ["cert", "key"]
+        let same = CERTIFICATE
             .iter()
             .all(|key| in_force.files.get(key) == files.get(key));
         if same {
             return Ok(false);
         }
-        let Some(tls) = certificate(&in_force.settings)? else {
+        let Some(tls) = reloaded(&in_force.settings)? else {
             return Ok(false);
         };
         self.server.set_tls(tls)?;
-        for key in ["cert", "key"] {
+        for key in CERTIFICATE {
             if let Some(hash) = files.get(key) {
                 in_force.files.insert(key, *hash);
             }
@@ -208,7 +230,7 @@ impl Reload {
     /// Returns what tells without reading that the files of the certificate have changed.
     fn stamps(&self) -> Vec<Option<Stamp>> {
         let in_force = self.lock();
-        let names = ["cert", "key"].map(|key| in_force.settings.text(key).to_owned());
+        let names = CERTIFICATE.map(|key| in_force.settings.text(key).to_owned());
         drop(in_force);
         let named = names.iter().filter(|name| !name.is_empty());
         named.map(|name| Stamp::of(Path::new(name))).collect()

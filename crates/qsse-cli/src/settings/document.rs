@@ -16,8 +16,10 @@ each came from.
 
 - An unknown key in the file is an error that names the nearest known one. Unknown variables are ignored. An empty
   variable counts as not set. The exceptions are those where that would open a server, change whom it trusts or store
-  nothing: `QSSE_CONFIG`, `QSSE_CA`, `QSSE_CERT`, `QSSE_FINGERPRINT`, `QSSE_KEY`, `QSSE_STORE`, `QSSE_TOKEN`,
-  `QSSE_TOKEN_FILE`, `QSSE_TOKENS` and `QSSE_TOPICS` are refused when they are empty.
+  nothing: `QSSE_CONFIG`, `QSSE_ADMIN`, `QSSE_ADMIN_TOKEN_FILE`, `QSSE_CA`, `QSSE_CERT`, `QSSE_FINGERPRINT`, `QSSE_KEY`,
+  `QSSE_STORE`, `QSSE_TOKEN`, `QSSE_TOKEN_FILE`, `QSSE_TOKENS`, `QSSE_TOPICS`, and those that begin with `QSSE_CLIENT_C`,
+  `QSSE_CLIENT_K`, `QSSE_JWT_`, `QSSE_MTLS_` or `QSSE_AUTH_C` and name a file, a URL or a text, are refused when they are
+  empty.
 - A value outside the range of its setting is an error that states the range.
 - A duration is a number and a unit: `500ms`, `5s`, `2m`. So is a size: `64 KiB`, `4 MiB`. In the file, both are quoted.
 - Several values are an array in the file, and are separated by commas in a flag or variable.
@@ -49,6 +51,11 @@ const SECTIONS: &[(Group, &str, &str)] = &[
         "In the file under `[client]`. They have no flags.",
     ),
     (Group::Serve, "Server", "For `serve`."),
+    (
+        Group::Access,
+        "Access",
+        "For `serve`, and for `token`, which judges tokens by them. See [security.md](security.md).",
+    ),
     (
         Group::Admin,
         "Administration",

@@ -60,5 +60,6 @@ fn heading(group: Group) -> &'static str {
         Group::Common => "General",
         Group::Client | Group::ClientDetail => "Connection",
         Group::Serve | Group::Limits | Group::Admin => "Server",
+        Group::Access => "Access",
     }
 }

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
+use qsse_auth::Algorithm;
 use qsse_client::ServerUrl;
 use qsse_client::tls::Fingerprint;
 use qsse_server::TopicRetention;
@@ -11,7 +12,7 @@ use qsse_server::transport::ServerEndpoint;
 use qsse_topic::Pattern;
 
 use super::{Group, Setting, Shape};
-use Group::{Admin, Client, ClientDetail, Common, Limits, Serve};
+use Group::{Access, Admin, Client, ClientDetail, Common, Limits, Serve};
 use Shape::{Many, Negated, One, Secret, Switch};
 
 macro_rules! table {
@@ -39,6 +40,8 @@ table! {
     Client "ca" One("FILE"), "", anything, "Trust the certificates in this PEM file, instead of the system's";
     Client "fingerprint" Many("SHA256"), "", parses::<Fingerprint>, "Trust the certificate with this SHA-256 fingerprint, colons optional; may be repeated";
     Client "insecure" Switch, "false", switch, "Trust any server: for tests only";
+    Client "client_cert" One("FILE"), "", anything, "The certificate that identifies this client, with its issuers, in PEM form";
+    Client "client_key" One("FILE"), "", anything, "The private key of --client-cert, in PEM form; by default it is in the same file";
     Client "dialect" One("DIALECT"), "auto", |v| one_of(v, &["auto", "qsse", "go"]), "The protocol: qsse, go (that of the Go library), or auto, which prefers qsse";
     Client "connect_timeout" One("DURATION"), "5s", duration, "How long one attempt to connect may take";
     Client "retry" Switch, "false", switch, "Try again when the first connect fails";
@@ -58,8 +61,22 @@ table! {
     Admin "admin_token_file" One("FILE"), "", anything, "The token that administration over a port asks for, in this file; at least 16 bytes";
     Serve "cert" One("FILE"), "", anything, "The certificate and its issuers, in PEM form; without it the development certificate is made and used";
     Serve "key" One("FILE"), "", anything, "The certificate's private key, in PEM form";
-    Serve "tokens" One("FILE"), "", anything, "The permissions of each token; a TOML file";
-    Serve "open" Switch, "false", switch, "Let anyone who can reach this server publish and subscribe";
+    Access "tokens" One("FILE"), "", anything, "The permissions of each token and client certificate; a TOML file";
+    Access "jwt_key" One("FILE"), "", anything, "Accept JWTs that this key has signed: a public key or certificate in PEM form, or a secret";
+    Access "jwt_algorithm" One("NAME"), "", parses::<Algorithm>, "The algorithm of --jwt-key; by default RS256, ES256, ES384, EdDSA or HS256, as it fits the key";
+    Access "jwt_jwks" One("FILE|URL"), "", anything, "Accept JWTs that a key of this JSON Web Key Set has signed";
+    Access "jwt_issuer" Many("TEXT"), "", anything, "Accept only JWTs of this issuer (iss); may be repeated";
+    Access "jwt_audience" Many("TEXT"), "", anything, "Accept only JWTs for this audience (aud); may be repeated";
+    Access "jwt_claim" One("NAME"), "qsse", anything, "The claim of a JWT that has its permissions";
+    Access "jwt_leeway" One("DURATION"), "30s", duration, "How far the clock of the JWT's issuer may be off";
+    Access "jwt_refresh" One("DURATION"), "10m", duration, "After which time the JWKS is read again; an unknown key makes that at most every 10 s";
+    Access "jwt_no_expiry" Switch, "false", switch, "Also accept JWTs that never expire";
+    Access "mtls_ca" One("FILE"), "", anything, "Ask clients for certificates from the authorities in this PEM file; the tokens file says what they may do";
+    Access "mtls_crl" One("FILE"), "", anything, "Refuse client certificates that this list of revoked ones names; a PEM file";
+    Access "auth_callback" One("URL"), "", anything, "Ask this URL about each client that nothing else accepts";
+    Access "auth_cache" One("DURATION"), "10s", duration, "How long an answer of the callback is remembered";
+    Access "auth_ca" One("FILE"), "", anything, "Trust the authorities in this PEM file for the callback and the JWKS, instead of the system's";
+    Access "open" Switch, "false", switch, "Let anyone who can reach this server publish and subscribe";
     Serve "store" One("DIR"), "", anything, "Store events in this directory, so that they survive restarts; without it they are in memory";
     Serve "acknowledge" One("WHEN"), "synced", |v| one_of(v, &["memory", "written", "synced"]), "When a publish to a store is acknowledged: in memory, written to the system, or synced to the disk";
     Serve "go_dialect" Negated("Do not serve clients of the Go library"), "true", switch, "Also serve clients of the Go library, on the same port";

@@ -69,26 +69,38 @@ fn a_topic_that_is_not_declared_is_refused() {
 }
 
 #[test]
-fn without_tokens_only_this_machine_publishes_unless_the_server_is_open() {
+fn an_address_that_others_can_reach_needs_a_way_to_show_who_one_is_or_open() {
     let Some(own) = own_address() else {
         return; // Loopback is all there is.
     };
     let home = Home::new();
     let address = format!("{own}:0");
     let listen = ["serve", "--listen", &address];
-    for (flags, status) in [(&[][..], 6), (&["--open"], 0)] {
-        let args = [&listen, flags].concat();
-        let mut server = crate::harness::Server::start(&mut home.command(&args));
-        let line = server.running.error_line("from afar");
-        let url = line.split('\'').nth(1).unwrap_or_default().to_owned();
-        assert!(
-            url.starts_with("qsse://") && url.contains("?fingerprint="),
-            "{line}"
-        );
-        home.run(&["pub", "-s", &url, "a", "x"]).expect(status, &[]);
-        let mut sub = home.start(&["sub", "-s", &url, "a"]);
-        sub.error_line("subscribed to a");
+    for closed in [&own.to_string(), "0.0.0.0", "[::]"] {
+        let address = format!("{closed}:0");
+        for command in ["serve", "check-config"] {
+            let done = home.run(&[command, "--listen", &address]);
+            done.expect(
+                2,
+                &["nothing says who may connect", "--tokens FILE", "--open"],
+            );
+        }
     }
+    let args = [&listen, &["--open"][..]].concat();
+    let mut server = crate::harness::Server::start(&mut home.command(&args));
+    let line = server.running.error_line("from afar");
+    let url = line.split('\'').nth(1).unwrap_or_default().to_owned();
+    assert!(
+        url.starts_with("qsse://") && url.contains("?fingerprint="),
+        "{line}"
+    );
+    home.run(&["pub", "-s", &url, "a", "x"]).expect(0, &[]);
+    let mut sub = home.start(&["sub", "-s", &url, "a"]);
+    sub.error_line("subscribed to a");
+
+    home.file("tokens.toml", TOKENS);
+    let args = [&listen, &["--tokens", "tokens.toml"][..]].concat();
+    crate::harness::Server::start(&mut home.command(&args));
 }
 
 /// An address of this machine that is not loopback. Nothing is sent to find it.
@@ -102,7 +114,19 @@ fn own_address() -> Option<IpAddr> {
 #[test]
 fn an_empty_variable_never_opens_the_server() {
     let home = Home::new();
-    for variable in ["QSSE_TOKENS", "QSSE_TOPICS", "QSSE_CONFIG", "QSSE_STORE"] {
+    for variable in [
+        "QSSE_TOKENS",
+        "QSSE_TOPICS",
+        "QSSE_CONFIG",
+        "QSSE_STORE",
+        "QSSE_JWT_KEY",
+        "QSSE_JWT_JWKS",
+        "QSSE_JWT_ISSUER",
+        "QSSE_JWT_AUDIENCE",
+        "QSSE_MTLS_CA",
+        "QSSE_MTLS_CRL",
+        "QSSE_AUTH_CALLBACK",
+    ] {
         let mut command = home.command(&["serve", "--listen", "127.0.0.1:0"]);
         Running::start(command.env(variable, ""))
             .done()

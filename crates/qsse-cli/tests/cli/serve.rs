@@ -92,7 +92,7 @@ fn an_address_that_cannot_be_had_is_status_8() {
     let metrics = metrics.strip_prefix("metrics on ").unwrap();
     home.run(&["serve", "--listen", "127.0.0.1:0", "--metrics", metrics])
         .expect(8, &[metrics]);
-    home.run(&["serve", "--listen", "192.0.2.1:0"])
+    home.run(&["serve", "--open", "--listen", "192.0.2.1:0"])
         .expect(8, &["not an address of this machine"]);
 }
 

@@ -13,6 +13,8 @@ pub(crate) struct Trust {
     pub(crate) choice: Choice,
     /// Given by the caller or in the address. They take precedence over a file of roots.
     pub(crate) fingerprints: Vec<Fingerprint>,
+    /// The files of the client's own certificate and its key.
+    pub(crate) identity: Option<(PathBuf, PathBuf)>,
     /// The system's roots, once they are loaded.
     platform: Option<ClientTls>,
     /// The system's roots and the development certificate, for servers on this machine.
@@ -40,8 +42,18 @@ impl Trust {
         }
     }
 
-    /// Returns how to verify the server at this address.
+    /// Returns how to verify the server at this address, and what to present to it.
     pub(super) fn at(&mut self, url: &ServerUrl) -> Result<ClientTls, ConnectError> {
+        let tls = self.verifying(url)?;
+        match &self.identity {
+            // The files are read each time, since they may have been renewed.
+            Some((certificate, key)) => Ok(tls.with_identity_files(certificate, key)?),
+            None => Ok(tls),
+        }
+    }
+
+    /// Returns how to verify the server at this address.
+    fn verifying(&mut self, url: &ServerUrl) -> Result<ClientTls, ConnectError> {
         match &self.choice {
             Choice::Given(tls) => Ok(tls.clone()),
             Choice::Anybody => Ok(ClientTls::insecure()),

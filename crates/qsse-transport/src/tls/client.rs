@@ -9,6 +9,7 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::pki_types::ServerName;
 use rustls::quic::{ClientConnection, Version};
+use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::by_file::ByFile;
@@ -123,6 +124,28 @@ impl ClientTls {
         };
         tls.check()?;
         Ok(tls)
+    }
+
+    /// Presents the certificate in these PEM files to servers that ask for one: the client's own
+    /// first, then its issuers, and the key. One file may contain both.
+    ///
+    /// # Errors
+    /// A file cannot be read or contains something else, or the two do not belong together.
+    pub fn with_identity_files(
+        mut self,
+        certificate: impl AsRef<Path>,
+        key: impl AsRef<Path>,
+    ) -> Result<Self, TlsError> {
+        let (certificate_origin, certificate) = pem::read(certificate.as_ref())?;
+        let (key_origin, key) = pem::read(key.as_ref())?;
+        let source = |origin, pem| Source { origin, pem };
+        let identity = pem::identity(
+            &source(certificate_origin, &certificate),
+            &source(key_origin, &key),
+        )?;
+        let config = Arc::make_mut(&mut self.config);
+        config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(identity.certified));
+        Ok(self)
     }
 
     /// Returns a rustls configuration that trusts the same servers, for connections over TCP, such

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use quinn::crypto::rustls::QuicServerConfig;
-use rustls::ServerConfig;
 use rustls::quic::{ServerConnection, Version};
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::SingleCertAndKey;
+use rustls::{ConfigBuilder, ServerConfig, WantsVerifier};
 
 use super::default_alpn;
 #[cfg(feature = "self-signed")]
@@ -119,6 +119,25 @@ impl ServerTls {
         Ok(tls)
     }
 
+    /// Asks clients for certificates: those from an authority in the PEM file `authorities` are
+    /// accepted, and given to the server's code. A client may come without one; that code decides.
+    /// `revoked` is a PEM file with lists of revoked certificates (CRL). If it is given, a
+    /// certificate whose issuer has no list in it is refused, and so is one whose list is too old.
+    ///
+    /// # Errors
+    /// A file cannot be read, or contains something else.
+    pub fn with_client_certificates(
+        mut self,
+        authorities: impl AsRef<Path>,
+        revoked: Option<&Path>,
+    ) -> Result<Self, TlsError> {
+        let verifier = super::client_certificates::verifier(authorities.as_ref(), revoked)?;
+        let builder = builder()?.with_client_cert_verifier(verifier);
+        let resolver = Arc::clone(&self.config.cert_resolver);
+        self.config = Arc::new(without_sessions(builder.with_cert_resolver(resolver)));
+        Ok(self)
+    }
+
     /// Serves these protocols, in order of preference, instead of `qsse/1` alone.
     #[must_use]
     pub fn with_alpn<P: Into<Vec<u8>>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
@@ -157,21 +176,29 @@ impl ServerTls {
     fn from_identity(identity: Identity) -> Result<Self, TlsError> {
         let Identity { certified, key } = identity;
         let fingerprint = certified.cert.first().map(|leaf| Fingerprint::of(leaf));
-        let mut config = ServerConfig::builder_with_provider(crypto::provider())
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(|error| TlsError::Unsuitable(error.to_string()))?
+        let config = builder()?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
-        // qsse clients do not resume sessions, so tickets would only cost memory.
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.send_tls13_tickets = 0;
         Ok(Self {
-            config: Arc::new(config),
+            config: Arc::new(without_sessions(config)),
             alpn: default_alpn(),
             fingerprint,
             reset_secret: Some(crypto::derive(key.secret_der(), b"qsse stateless reset")),
         })
     }
+}
+
+fn builder() -> Result<ConfigBuilder<ServerConfig, WantsVerifier>, TlsError> {
+    ServerConfig::builder_with_provider(crypto::provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|error| TlsError::Unsuitable(error.to_string()))
+}
+
+/// qsse clients do not resume sessions, so tickets would only cost memory.
+fn without_sessions(mut config: ServerConfig) -> ServerConfig {
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    config
 }
 
 impl fmt::Debug for ServerTls {
