@@ -288,12 +288,12 @@ impl Rights {
         }
     }
 
-    /// Whether a topic may be published on.
-    pub(crate) fn may_publish(self, topic: &str) -> bool {
+    /// Whether a topic may be published on or, as a whole, a pattern.
+    pub(crate) fn may_publish(self, name: &str) -> bool {
         match self {
             Self::All | Self::Rest => true,
-            Self::A => topic != "c",
-            Self::X => !topic.starts_with("a."),
+            Self::A => !["c", "*"].contains(&name),
+            Self::X => !name.starts_with("a.") && !name.starts_with('*'),
             Self::Nothing | Self::Out => false,
         }
     }
