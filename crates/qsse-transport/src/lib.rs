@@ -83,6 +83,7 @@ mod crypto;
 mod error;
 mod fingerprint;
 mod frames;
+mod memory;
 mod network;
 mod quic;
 mod recv;
@@ -100,6 +101,7 @@ pub use error::{
     ReadError, WriteError,
 };
 pub use frames::{FrameReader, FrameWriter};
+pub use memory::release_free_memory;
 pub use network::Network;
 pub use recv::RecvStream;
 /// The TLS library whose configurations [`tls`] accepts.

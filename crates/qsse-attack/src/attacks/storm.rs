@@ -54,7 +54,7 @@ impl Attack for Storm {
             settings: vec![("limits_history", history(scale).to_string())],
             subscribe: &["*"],
             bound: history(scale) + FEEDS_BYTES + connections(scale) * SEND_WINDOW_BYTES,
-            shown_by: &["lagging", "lag_total", "gaps"],
+            shown_by: &["unread_bytes", "shed_subscriptions", "lagging"],
             ..Setup::default()
         }
     }

@@ -101,6 +101,7 @@ pub(crate) async fn run(_: Options, settings: Settings, reread: Reread) -> Resul
     if let Some(admin) = admin {
         tasks.spawn(admin.serve(administration(&server, &reload, &drain)));
     }
+    tasks.spawn(memory::return_to_system(server.clone()));
     tasks.spawn(Arc::clone(&reload).watch_certificate());
     tasks.spawn(reload_on(hangup, Arc::clone(&reload)));
     tokio::select! {

@@ -1,6 +1,46 @@
-//! How much memory a server may use if nobody says so.
+//! How much memory a server may use if nobody says so, and when it goes back to the system.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use qsse_server::Server;
+use qsse_server::transport::release_free_memory;
+
+/// How often the program looks whether much memory has become free.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// Less is not worth the time in which threads that allocate wait.
+const WORTH_BYTES: usize = 16 << 20;
+
+/// About what a connection needs.
+const CONNECTION_BYTES: usize = 64 << 10;
+
+/// Returns memory to the system whenever much of it has become free, as after a rush of clients.
+pub(crate) async fn return_to_system(server: Server) {
+    let mut most = Most::default();
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let stats = server.log_stats();
+        let log = stats.history_bytes + stats.feed_bytes + stats.unread_bytes;
+        if most.has_fallen(log + server.connection_count() * CONNECTION_BYTES) {
+            let _ = tokio::task::spawn_blocking(release_free_memory).await;
+        }
+    }
+}
+
+/// The most bytes in use since memory was returned last.
+#[derive(Default)]
+struct Most(usize);
+
+impl Most {
+    /// Returns whether so much less is in use now that memory should be returned.
+    fn has_fallen(&mut self, used: usize) -> bool {
+        let fallen = self.0.saturating_sub(used);
+        let worth = fallen >= WORTH_BYTES && fallen >= self.0 / 4;
+        self.0 = if worth { used } else { self.0.max(used) };
+        worth
+    }
+}
 
 /// Returns four fifths of the memory of this machine, or of the control group that the program
 /// runs in if that has less. The rest is for what is not counted: connections, buffers of the
@@ -75,6 +115,27 @@ mod tests {
         let old = ("/proc/self/cgroup", "3:cpu:/x\n2:memory,other:/docker/1\n");
         let limit = ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "3000\n");
         assert_eq!(of(&[machine, old, limit]), Some(3_000));
+    }
+
+    #[test]
+    fn memory_is_returned_once_after_much_has_become_free() {
+        let mut most = Most::default();
+        let mib = |mib: usize| mib << 20;
+        let used = [
+            mib(10),
+            mib(100),
+            mib(80),
+            mib(75),
+            mib(70),
+            mib(60),
+            mib(54),
+            mib(0),
+        ];
+        let returned = used.map(|used| most.has_fallen(used));
+        assert_eq!(
+            returned,
+            [false, false, false, true, false, false, true, true]
+        );
     }
 
     #[test]
