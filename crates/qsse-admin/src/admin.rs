@@ -79,6 +79,10 @@ impl Admin {
         self
     }
 
+    pub(crate) fn server(&self) -> &Server {
+        &self.server
+    }
+
     /// Returns the routes. They do not ask who calls: nest them behind an authentication.
     pub fn router(self) -> Router {
         let probes = probes(self.server.clone());

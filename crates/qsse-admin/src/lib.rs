@@ -5,6 +5,7 @@
 //! - [`Listener`] serves them on a Unix socket that only its owner may use, or on a port of
 //!   loopback with a token.
 //! - [`Client`] asks.
+//! - [`AuditFile`] is an audit log in a file.
 //! - [`probes`] answers only what a monitor needs.
 //!
 //! | request | answer |
@@ -31,6 +32,7 @@
 mod address;
 mod admin;
 mod api;
+mod audit;
 mod client;
 mod listener;
 mod probes;
@@ -41,6 +43,7 @@ mod token;
 pub use address::{Address, AddressError};
 pub use admin::Admin;
 pub use api::{Closed, Connections, Reloaded, Revoke, Topics, Unrevoked};
+pub use audit::AuditFile;
 pub use client::{Client, ClientError};
 pub use listener::{ListenError, Listener};
 pub use probes::probes;

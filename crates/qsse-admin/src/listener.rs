@@ -2,13 +2,16 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
 use axum::http::header::AUTHORIZATION;
+use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use qsse_server::Server;
+use qsse_server::audit::{AuditEvent, AuditRecord};
 use tokio::net::TcpListener;
 
 use crate::address::Address;
@@ -78,11 +81,18 @@ impl Listener {
         match self.socket {
             #[cfg(unix)]
             Socket::Unix(socket) => {
-                let router = admin.router();
-                serving::accept(|| socket.accept(), |_| router.clone()).await;
+                let (server, router) = (admin.server().clone(), admin.router());
+                let audited = |stream: &tokio::net::UnixStream| {
+                    let user = stream.peer_cred().map(|who| who.uid());
+                    let who = user.map_or_else(|_| "unknown".into(), |uid| format!("uid {uid}"));
+                    audited(router.clone(), server.clone(), who)
+                };
+                serving::accept(|| socket.accept(), audited).await;
             }
             Socket::Loopback(listener, token) => {
+                let server = admin.server().clone();
                 let router = guarded(admin.router(), token);
+                let router = audited(router, server, "admin token".into());
                 serving::serve(listener, router).await;
             }
         }
@@ -97,6 +107,31 @@ async fn bind_unix(path: &Path) -> Result<Socket, ListenError> {
 #[cfg(not(unix))]
 async fn bind_unix(_: &Path) -> Result<Socket, ListenError> {
     Err(ListenError::NoUnixSockets)
+}
+
+/// Records each request that may change something, and each that is refused for its token.
+fn audited(router: Router, server: Server, who: String) -> Router {
+    router.layer(middleware::from_fn_with_state(
+        (server, Arc::from(who)),
+        record,
+    ))
+}
+
+async fn record(
+    State((server, who)): State<(Server, Arc<str>)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let response = next.run(request).await;
+    let status = response.status();
+    if method != Method::GET || status == StatusCode::UNAUTHORIZED {
+        let subject = format!("{method} {path}");
+        let record = AuditRecord::new(AuditEvent::Admin, status.is_success());
+        let record = record.principal(&who).subject(&subject);
+        server.audit(&record.reason(status.canonical_reason().unwrap_or_default()));
+    }
+    response
 }
 
 /// Asks each request for the token, but for those that only say whether the server works.

@@ -101,6 +101,7 @@ impl Setting {
         [
             "admin",
             "admin_token_file",
+            "audit",
             "auth_ca",
             "auth_callback",
             "ca",

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::audit::AuditSink;
 use crate::auth::{AcceptAll, Authenticator, Authorizer, ByGrantsOrSubscribe, NameFn, TokenFn};
 use crate::clients::Clients;
 use crate::clock::Clock;
@@ -53,6 +54,7 @@ pub struct ServerBuilder {
     shards: Option<usize>,
     authenticator: Option<Arc<dyn Authenticator>>,
     authorizer: Option<Arc<dyn Authorizer>>,
+    audit: Option<Arc<dyn AuditSink>>,
     recorder: Option<SharedRecorder>,
     endpoint: Option<ServerEndpoint>,
     clock: Option<Clock>,
@@ -73,6 +75,7 @@ impl ServerBuilder {
             shards: None,
             authenticator: None,
             authorizer: None,
+            audit: None,
             recorder: None,
             endpoint: None,
             clock: None,
@@ -166,6 +169,12 @@ impl ServerBuilder {
         self.authorizer(NameFn(allow))
     }
 
+    /// Reports who did what to this sink. Default: nobody is told.
+    pub fn audit(mut self, sink: impl AuditSink) -> Self {
+        self.audit = Some(Arc::new(sink));
+        self
+    }
+
     /// Registers the metrics with this recorder instead of the process's own.
     pub fn recorder(mut self, recorder: Arc<dyn Recorder + Send + Sync>) -> Self {
         self.recorder = Some(recorder);
@@ -219,7 +228,9 @@ impl ServerBuilder {
         let metrics = Metrics::new(&self.config, &topics, self.recorder.take());
         let clock = self.clock.unwrap_or_else(Clock::system);
         let log = self.open_log(clock)?;
-        declare(&topics, &log);
+        for name in topics.declared().filter_map(|name| name.as_topic()) {
+            log.declare(name);
+        }
         warn_of_defaults(self.authenticator.is_none(), self.authorizer.is_none());
         let shared = Shared {
             endpoint: bound.endpoint,
@@ -235,6 +246,7 @@ impl ServerBuilder {
             authorizer: self
                 .authorizer
                 .unwrap_or_else(|| Arc::new(ByGrantsOrSubscribe)),
+            audit: self.audit,
             clients: Arc::new(Clients::new(self.config.max_revocations)),
             sessions: TaskTracker::new(),
             #[cfg(feature = "testing")]
@@ -383,11 +395,4 @@ fn random_epoch() -> Epoch {
             .hash_one(std::time::SystemTime::now())
             .max(1),
     )
-}
-
-fn declare(topics: &Topics, log: &Log) {
-    topics
-        .declared()
-        .filter_map(|name| name.as_topic())
-        .for_each(|name| log.declare(name));
 }

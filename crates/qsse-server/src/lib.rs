@@ -20,9 +20,8 @@
 //! ```
 //!
 //! - [`Server::bind`] makes a server: its topics, TLS, [`Authenticator`] and [`Authorizer`].
-//! - [`Server::publish`] and [`Server::subscribe`] publish and subscribe in this process.
+//! - [`Server::publish`] and [`Server::subscribe`] work in this process; [`Server::shutdown`] drains.
 //! - [`Server::connections`], [`Server::revoke`] and others administer it; [`Config`] limits it.
-//! - [`Server::shutdown`] drains; dropping the last handle closes.
 //!
 //! # Who may do what
 //!
@@ -44,6 +43,7 @@
 )]
 
 mod access;
+pub mod audit;
 mod auth;
 mod background;
 mod builder;

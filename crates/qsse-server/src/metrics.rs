@@ -47,6 +47,7 @@ pub(crate) struct Metrics {
     pub(crate) duplicates: Counters,
     pub(crate) refusals_paced: Counters,
     pub(crate) unfinished: Unfinished,
+    pub(crate) audit_dropped: Counters,
     pub(crate) reloads: Counters,
     pub(crate) reload_failures: Counters,
     pub(crate) go_connections: Gauges,
@@ -108,6 +109,7 @@ impl Metrics {
                 "Refused publishes after which the client had to wait",
             ),
             unfinished: Unfinished::new(&registry),
+            audit_dropped: counter("audit_dropped", "Records that the audit log did not take"),
             reloads: counter("reloads", "Reloads of the configuration that succeeded"),
             reload_failures: counter(
                 "reload_failures",

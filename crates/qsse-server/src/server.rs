@@ -10,6 +10,7 @@ use qsse_topic::IntoFilter;
 use qsse_transport::tls::Fingerprint;
 use qsse_transport::{ServerUrl, UdpBuffers};
 
+use crate::audit::{AuditEvent, AuditRecord};
 use crate::background;
 use crate::builder::ServerBuilder;
 use crate::closed::Closed;
@@ -245,6 +246,9 @@ impl Server {
     /// own timeout.
     pub async fn shutdown(&self, timeout: Duration) -> Closed {
         let shared = &self.shared;
+        if !shared.is_leaving() {
+            self.audit(&AuditRecord::new(AuditEvent::Drain, true));
+        }
         shared.leave();
         shared.endpoint.stop_accepting();
         shared.sessions.close();

@@ -33,6 +33,7 @@ use qsse_transport::{Connection, ConnectionError, FrameError};
 use tokio::sync::Notify;
 
 use crate::access::{Access, Answer};
+use crate::audit::{AuditEvent, AuditRecord};
 use crate::auth::{Action, Principal};
 use crate::clients::{Admitted, Client, Revoked};
 use crate::session::rate_limit::RateLimit;
@@ -88,7 +89,22 @@ impl Session {
         let admitted = self.shared.clients.admit(&client, checks)?;
         // It is set only here, once.
         let _ = self.admitted.set(admitted);
+        self.audit(AuditEvent::Connect, None, Ok(()));
         Ok(())
+    }
+
+    /// Records for an audit what the client asked for, and why it was refused, if so.
+    fn audit(&self, event: AuditEvent, subject: Option<&str>, outcome: Result<(), (Code, &str)>) {
+        let principal = self.access.principal();
+        let mut record = AuditRecord::new(event, outcome.is_ok())
+            .principal(principal.name())
+            .address(self.connection.remote_address());
+        record.token_id = principal.token_id();
+        record.subject = subject;
+        if let Err((code, reason)) = outcome {
+            record = record.code(code).reason(reason);
+        }
+        self.shared.record(&record);
     }
 
     /// Gives the client the principal of a token that was checked later, unless it was revoked or

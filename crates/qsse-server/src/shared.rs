@@ -1,5 +1,6 @@
 //! [`Shared`]: what all parts of one server share.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::audit::{AuditRecord, AuditSink};
 use crate::auth::{Authenticator, Authorizer};
 use crate::clients::Clients;
 use crate::clock::Clock;
@@ -45,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) unfinished: UnfinishedBudget,
     pub(crate) authenticator: Arc<dyn Authenticator>,
     pub(crate) authorizer: Arc<dyn Authorizer>,
+    /// Who takes records for an audit.
+    pub(crate) audit: Option<Arc<dyn AuditSink>>,
     /// The clients that were let in.
     pub(crate) clients: Arc<Clients>,
     /// Sessions, one task each.
@@ -78,6 +82,18 @@ impl Shared {
     /// each event.
     pub(crate) fn limits(&self) -> Arc<Config> {
         Arc::clone(&self.limits.read())
+    }
+
+    /// Records something for an audit.
+    pub(crate) fn record(&self, record: &AuditRecord<'_>) {
+        let Some(sink) = &self.audit else {
+            return;
+        };
+        // A sink that panics takes nobody's connection with it.
+        let taken = catch_unwind(AssertUnwindSafe(|| sink.record(record)));
+        if !taken.unwrap_or(false) {
+            self.metrics.audit_dropped.add(1);
+        }
     }
 
     /// Begins to drain.

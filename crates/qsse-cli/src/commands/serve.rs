@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use clap::Args;
@@ -17,7 +18,7 @@ use tracing::Level;
 use crate::console;
 use crate::exit::{Status, fail};
 use crate::serve::access::Access;
-use crate::serve::admin::bind_admin;
+use crate::serve::admin::{bind_admin, open_audit};
 use crate::serve::certificate::Certificate;
 use crate::serve::memory;
 use crate::serve::reload::{Reload, Reread};
@@ -54,6 +55,7 @@ pub(crate) async fn run(_: Options, settings: Settings, reread: Reread) -> Resul
     config.log.memory_bytes = config.log.memory_bytes.or_else(memory::default_limit);
     let metrics = bind_metrics(&settings).await?;
     let admin = bind_admin(&settings).await?;
+    let audit = open_audit(&settings)?;
     let by_token = access.by_token();
     let asked: SocketAddr = settings.need("listen");
     let described = access.describe(asked);
@@ -65,6 +67,9 @@ pub(crate) async fn run(_: Options, settings: Settings, reread: Reread) -> Resul
         .tls(certificate.tls.clone());
     if settings.is_set("topics") {
         builder = builder.topics(&settings.value("topics").texts);
+    }
+    if let Some(audit) = &audit {
+        builder = builder.audit(audit.clone());
     }
     let store = settings.text("store");
     if !store.is_empty() {
@@ -89,7 +94,13 @@ pub(crate) async fn run(_: Options, settings: Settings, reread: Reread) -> Resul
     hints.push_str(&clipped(server.udp_buffers()));
     console::tell(hints.trim_end());
 
-    let reload = Reload::new(reread, server.clone(), authenticator, settings);
+    let reload = Reload::new(
+        reread,
+        server.clone(),
+        authenticator,
+        audit.clone(),
+        settings,
+    );
     let drain = Arc::new(Notify::new());
     let mut tasks = JoinSet::new();
     if let Some(metrics) = metrics {
@@ -112,8 +123,14 @@ pub(crate) async fn run(_: Options, settings: Settings, reread: Reread) -> Resul
     console::message(Level::INFO, "draining; press Ctrl-C again to exit now");
     server.shutdown(reload.drain_timeout()).await;
     tasks.shutdown().await;
+    if let Some(audit) = audit {
+        audit.flush(AUDIT_FLUSH);
+    }
     Ok(Status::Done)
 }
+
+/// How long the last lines of the audit log may take.
+const AUDIT_FLUSH: Duration = Duration::from_secs(1);
 
 /// Answers administrators as the program does.
 fn administration(server: &Server, reload: &Arc<Reload>, drain: &Arc<Notify>) -> Admin {

@@ -1,7 +1,7 @@
 //! The administration of the program's server: where it listens.
 
 use anyhow::Result;
-use qsse_admin::{Address, AdminToken, Listener};
+use qsse_admin::{Address, AdminToken, AuditFile, Listener};
 
 use crate::exit::{Status, fail, usage, usage_because};
 use crate::settings::Settings;
@@ -50,4 +50,19 @@ pub(crate) async fn bind_admin(settings: &Settings) -> Result<Option<Listener>> 
     let listener = Listener::bind(&address, token).await;
     let listener = listener.map_err(|error| fail(Status::Listen, error.to_string()))?;
     Ok(Some(listener))
+}
+
+/// Opens the audit log, if there is to be one.
+///
+/// # Errors
+/// The file cannot be written.
+pub(crate) fn open_audit(settings: &Settings) -> Result<Option<AuditFile>> {
+    let path = settings.text("audit");
+    if path.is_empty() {
+        return Ok(None);
+    }
+    let audit = AuditFile::open(path);
+    audit
+        .map(Some)
+        .map_err(|error| usage_because(format_args!("cannot write the audit log {path}"), error))
 }

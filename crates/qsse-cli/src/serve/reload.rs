@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
-use qsse_admin::Reloaded;
+use qsse_admin::{AuditFile, Reloaded};
 use qsse_auth::Reloadable;
 use qsse_server::Server;
 use sha2::{Digest, Sha256};
@@ -72,6 +72,7 @@ pub(crate) struct Reload {
     reread: Reread,
     server: Server,
     authenticator: Reloadable,
+    audit: Option<AuditFile>,
     in_force: Mutex<InForce>,
 }
 
@@ -88,6 +89,7 @@ impl Reload {
         reread: Reread,
         server: Server,
         authenticator: Reloadable,
+        audit: Option<AuditFile>,
         settings: Settings,
     ) -> Arc<Self> {
         let files = files(&settings);
@@ -96,6 +98,7 @@ impl Reload {
             reread,
             server,
             authenticator,
+            audit,
             in_force,
         })
     }
@@ -106,6 +109,10 @@ impl Reload {
     /// # Errors
     /// Something is wrong: everything stays as it was.
     pub(crate) async fn run(self: &Arc<Self>) -> Result<Reloaded, String> {
+        // Also if the reload fails: a tool has moved the file away.
+        if let Some(audit) = &self.audit {
+            audit.reopen();
+        }
         let reload = Arc::clone(self);
         // It reads files.
         let done = tokio::task::spawn_blocking(move || reload.replace_all()).await;

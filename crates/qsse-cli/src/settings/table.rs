@@ -59,6 +59,7 @@ table! {
     Serve "metrics" One("ADDR:PORT"), "", address, "Answer GET /metrics here, over plain HTTP";
     Admin "admin" One("PLACE"), "", admin, "Where the server is administered: the path of a Unix socket, IP:PORT of loopback, or default, which is $XDG_RUNTIME_DIR/qsse-admin.sock or else /run/qsse/admin.sock";
     Admin "admin_token_file" One("FILE"), "", anything, "The token that administration over a port asks for, in this file; at least 16 bytes";
+    Serve "audit" One("FILE"), "", anything, "Append who did what, and whether it was allowed, to this file; one JSON object a line";
     Serve "cert" One("FILE"), "", anything, "The certificate and its issuers, in PEM form; without it the development certificate is made and used";
     Serve "key" One("FILE"), "", anything, "The certificate's private key, in PEM form";
     Access "tokens" One("FILE"), "", anything, "The permissions of each token and client certificate; a TOML file";

@@ -232,3 +232,61 @@ fn a_port_needs_a_token_and_nothing_listens_for_other_machines() {
     ask(wrong.to_str().unwrap()).expect(5, &["the admin token is wrong"]);
     assert_eq!(json(&ask(token))["state"], "serving");
 }
+
+#[test]
+fn the_audit_log_says_who_did_what_without_tokens_and_survives_rotation() {
+    let home = Home::new();
+    let tokens = home.file("tokens.toml", TOKENS);
+    let (audit, moved) = (
+        home.path().join("audit.log"),
+        home.path().join("audit.log.1"),
+    );
+    let args = [
+        "--tokens",
+        tokens.to_str().unwrap(),
+        "--audit",
+        audit.to_str().unwrap(),
+    ];
+    let (mut server, admin) = served(&home, &args);
+    let with = |token: &str, args: &[&str]| {
+        let (command, rest) = args.split_first().unwrap();
+        home.run(&[&[command, "-s", &server.address, "--token", token], rest].concat())
+    };
+    with(
+        "bob's long random token",
+        &["sub", "--timeout", "1s", "ride.*"],
+    );
+    with("bob's long random token", &["pub", "ride.7", "x"]).expect(6, &[]);
+    with("nobody's long random token", &["ping"]).expect(5, &[]);
+    ask(&home, &admin, &["revoke", "--principal", "bob"]).expect(0, &[]);
+    let lines = |path: &Path| -> Vec<serde_json::Value> {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        assert!(!text.contains("random token"), "{text}");
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    };
+    let has = |path: &Path, event: &str, allowed: bool, key: &str, value: &str| {
+        until(|| {
+            lines(path).iter().any(|line| {
+                line["event"] == event
+                    && line["allowed"] == allowed
+                    && line[key].as_str().is_some_and(|text| text.contains(value))
+            })
+        });
+    };
+    has(&audit, "connect", true, "principal", "bob");
+    has(&audit, "subscribe", true, "subject", "ride.*");
+    has(&audit, "publish", false, "reason", "ride.7");
+    has(&audit, "connect", false, "address", "127.0.0.1:");
+    has(&audit, "revoke", true, "subject", "principal bob");
+    has(&audit, "admin", true, "subject", "POST /revoke");
+
+    fs::rename(&audit, &moved).unwrap();
+    server.running.signal("HUP");
+    server.running.error_line("reloaded");
+    until(|| lines(&audit).iter().any(|line| line["event"] == "reload"));
+    server.running.signal("TERM");
+    server.running.done().expect(0, &[]);
+    assert_eq!(lines(&audit).last().unwrap()["event"], "drain");
+}

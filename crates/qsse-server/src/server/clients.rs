@@ -8,6 +8,7 @@ use qsse_proto::Code;
 use qsse_topic::PatternRef;
 
 use super::Server;
+use crate::audit::{AuditEvent, AuditRecord};
 use crate::info::{ConnectionInfo, ServerState, ServerStatus, TopicInfo};
 use crate::revocation::{Revocation, RevokeError};
 
@@ -29,6 +30,9 @@ impl Server {
     /// [`revoke`](Self::revoke) keeps it out. Returns whether there was one.
     pub fn close_connection(&self, id: u64) -> bool {
         let client = self.shared.clients.get(id);
+        let subject = format!("connection {id}");
+        let record = AuditRecord::new(AuditEvent::Close, client.is_some());
+        self.audit(&record.subject(&subject));
         client
             .inspect(|client| client.expel(Code::NO_ERROR, "closed by the server's operator"))
             .is_some()
@@ -59,6 +63,9 @@ impl Server {
     pub fn revoke(&self, revocation: &Revocation) -> Result<usize, RevokeError> {
         let (closed, remembered) = self.shared.clients.revoke(revocation);
         tracing::info!(%revocation, closed, "revoked");
+        let subject = revocation.to_string();
+        let record = AuditRecord::new(AuditEvent::Revoke, remembered.is_ok());
+        self.audit(&record.subject(&subject));
         let limit = self.shared.config.max_revocations;
         remembered.map_err(|_| RevokeError::Full { limit, closed })?;
         Ok(closed)
@@ -67,7 +74,16 @@ impl Server {
     /// Forgets a revocation, so that its subject may connect again. Returns whether it was
     /// remembered.
     pub fn unrevoke(&self, revocation: &Revocation) -> bool {
-        self.shared.clients.unrevoke(revocation)
+        let removed = self.shared.clients.unrevoke(revocation);
+        let subject = revocation.to_string();
+        self.audit(&AuditRecord::new(AuditEvent::Unrevoke, removed).subject(&subject));
+        removed
+    }
+
+    /// Adds a record to those that the server reports to its
+    /// [audit sink](crate::ServerBuilder::audit), for what its owner or a tool does to it.
+    pub fn audit(&self, record: &AuditRecord<'_>) {
+        self.shared.record(record);
     }
 
     /// Asks the authenticator about the token of each client again. Call it after the

@@ -6,6 +6,7 @@ use qsse_proto::limits::SettingError;
 use qsse_transport::tls::{ServerTls, TlsError};
 
 use super::Server;
+use crate::audit::{AuditEvent, AuditRecord};
 use crate::config::Config;
 
 impl Server {
@@ -54,8 +55,9 @@ impl Server {
     }
 
     /// Counts a reload of the program that holds the server, in the metrics `reloads` and
-    /// `reload_failures`.
+    /// `reload_failures`, and records it for an audit.
     pub fn count_reload(&self, succeeded: bool) {
+        self.audit(&AuditRecord::new(AuditEvent::Reload, succeeded));
         let metrics = &self.shared.metrics;
         match succeeded {
             true => metrics.reloads.add(1),

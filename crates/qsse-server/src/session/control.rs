@@ -11,6 +11,7 @@ use qsse_transport::{
 };
 use tokio_util::task::TaskTracker;
 
+use crate::audit::AuditEvent;
 use crate::session::delivery::Delivery;
 use crate::session::expiry::Expiry;
 use crate::session::hello::ControlStreams;
@@ -206,7 +207,12 @@ impl<'s> Control<'s> {
     fn answer(&mut self, answer: Answer) -> Result<(), End> {
         match answer {
             Answer::Subscription(id, generation, opened) => self.opened(id, generation, opened),
-            Answer::Token(principal, is_new) => self.token_checked(principal?, is_new),
+            Answer::Token(Ok(principal), is_new) => self.token_checked(principal, is_new),
+            Answer::Token(Err(end), _) => {
+                let why = Err((end.code, end.reason.as_str()));
+                self.session.audit(AuditEvent::Refresh, None, why);
+                Err(end)
+            }
             Answer::Checked(checked) => self.rechecked(checked),
         }
     }
@@ -226,6 +232,9 @@ impl<'s> Control<'s> {
                 }
                 let position: EventId = delivery.started();
                 let filter = delivery.filter().clone();
+                let subject = filter.to_string();
+                self.session
+                    .audit(AuditEvent::Subscribe, Some(&subject), Ok(()));
                 if let Some(subscription) = self.session.subscriptions.lock().get_mut(id) {
                     subscription.filter = Some(filter);
                 }
@@ -248,6 +257,8 @@ impl<'s> Control<'s> {
             subject,
         } = refusal;
         self.session.shared.metrics.refuse("subscription", code);
+        let (event, why) = (AuditEvent::Subscribe, Err((code, message.as_str())));
+        self.session.audit(event, subject.as_deref(), why);
         tracing::info!(
             peer = %self.session.connection.remote_address(), %code, ?subject, "a subscription was refused"
         );

@@ -14,6 +14,7 @@ use qsse_proto::{Code, Counted, limits};
 use qsse_topic::{Filter, Pattern};
 use qsse_transport::{Connection, ReadError, SendStream};
 
+use crate::audit::AuditEvent;
 use crate::session::delivery::{Delivery, Ended};
 use crate::session::encoding::{GO_OPENING, StreamForm};
 use crate::session::expiry::Expiry;
@@ -171,10 +172,14 @@ async fn admit(session: &Session, topics: &[String]) -> (Vec<Pattern>, Vec<Bytes
                 if means_another_thing_in_go(text) {
                     session.shared.go_warnings.pattern_differs(text);
                 }
+                let subject = Some(pattern.as_str());
+                session.audit(AuditEvent::Subscribe, subject, Ok(()));
                 patterns.push(pattern);
             }
             Err(refusal) => {
                 session.shared.metrics.refuse("subscription", refusal.code);
+                let why = Err((refusal.code, refusal.message.as_str()));
+                session.audit(AuditEvent::Subscribe, Some(text), why);
                 tracing::info!(
                     peer = %session.connection.remote_address(), code = %refusal.code, topic = ?text,
                     "a topic of a Go client was refused"

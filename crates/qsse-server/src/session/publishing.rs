@@ -11,6 +11,7 @@ use qsse_proto::publish::{
 use qsse_proto::{Code, Epoch, limits};
 use qsse_transport::{FrameError, FrameReader, FrameWriter, RecvStream, SendStream};
 
+use crate::audit::AuditEvent;
 use crate::auth::Principal;
 use crate::dedup_scope;
 use crate::publish::PublishError;
@@ -339,6 +340,10 @@ impl<'s> Publishing<'s> {
 
     fn refuse(&mut self, number: u64, code: Code, message: String) {
         self.session.shared.metrics.refuse("publish", code);
+        if code != Code::FAILED_BEFORE {
+            let why = Err((code, message.as_str()));
+            self.session.audit(AuditEvent::Publish, None, why);
+        }
         self.refused |= self.ordered;
         let refused = PublishRefused {
             number,

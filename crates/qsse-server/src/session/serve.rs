@@ -6,6 +6,7 @@ use std::sync::Arc;
 use qsse_proto::{Code, GO_ALPN};
 use qsse_transport::{Connection, HandshakeError};
 
+use crate::audit::{AuditEvent, AuditRecord};
 use crate::clients::Client;
 use crate::closed::Closed;
 use crate::session::{End, Rejected, control, go, hello};
@@ -66,6 +67,8 @@ where
     let (Ok(end) | Err(Rejected(end))) = &served;
     if served.is_err() {
         shared.metrics.refuse("connection", end.code);
+        let record = AuditRecord::new(AuditEvent::Connect, false).address(peer);
+        shared.record(&record.code(end.code).reason(&end.reason));
         tracing::info!(%peer, code = %end.code, reason = end.reason, "a connection was refused");
     } else {
         tracing::debug!(%peer, code = %end.code, reason = end.reason, "a client left");

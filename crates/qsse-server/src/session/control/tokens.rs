@@ -4,6 +4,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use qsse_proto::control::{RefreshToken, TokenAccepted};
 
 use super::{Control, unread};
+use crate::audit::AuditEvent;
 use crate::auth::Principal;
 use crate::session::delivery::Delivery;
 use crate::session::expiry::Expiry;
@@ -40,6 +41,9 @@ impl Control<'_> {
         let session = self.session;
         let (expires, expiry) = (principal.expires_in(), Expiry::of(&principal));
         session.renew(principal)?;
+        if is_new {
+            session.audit(AuditEvent::Refresh, None, Ok(()));
+        }
         self.expiry = match is_new {
             true => expiry,
             false => expiry.or_earlier(self.expiry),
