@@ -15,6 +15,7 @@ use crate::state::State;
 use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering;
 use crate::time::Now;
+use crate::topics::Owner;
 
 /// The locked sequencer: events that are pushed here follow one another without a hole.
 ///
@@ -30,6 +31,8 @@ pub struct Appender<'a> {
     now: Now,
     /// Most bytes of one feed.
     budget: usize,
+    /// For whom new topics are counted, and the most of them.
+    owner: Option<(Owner, usize)>,
 }
 
 impl<'a> Appender<'a> {
@@ -42,7 +45,16 @@ impl<'a> Appender<'a> {
             state,
             now,
             budget,
+            owner: None,
         }
+    }
+
+    /// Counts the topics that are added from now on for this owner, who may have `most`, or else
+    /// [`max_topics_per_owner`](crate::Config::max_topics_per_owner). Without an owner only
+    /// [`max_topics`](crate::Config::max_topics) counts.
+    pub fn set_owner(&mut self, owner: Owner, most: Option<usize>) {
+        let most = most.unwrap_or(self.shared.config.max_topics_per_owner);
+        self.owner = Some((owner, most));
     }
 
     /// Checks whether events may be pushed now. Call it once, before the first push.
@@ -59,7 +71,7 @@ impl<'a> Appender<'a> {
     /// Appends one event: to the history and each matching feed, or to what the storage gets next.
     ///
     /// # Errors
-    /// [`AppendError::TooLarge`]: nothing was appended.
+    /// [`AppendError::TooLarge`] and [`AppendError::TooManyTopics`]: nothing was appended.
     pub fn push(&mut self, event: NewEvent<'_>) -> Result<EventId, AppendError> {
         self.push_all(&[event])?;
         Ok(EventId::new(self.shared.lineage.current(), self.state.head))
@@ -69,9 +81,17 @@ impl<'a> Appender<'a> {
     /// Returns `None` if there are none.
     ///
     /// # Errors
-    /// [`AppendError::TooLarge`]: nothing was appended.
+    /// [`AppendError::TooLarge`] and [`AppendError::TooManyTopics`]: nothing was appended.
     pub fn push_all(&mut self, events: &[NewEvent<'_>]) -> Result<Option<Appended>, AppendError> {
         self.check_sizes(events)?;
+        let topics = &mut self.state.topics;
+        topics.admit(events, self.owner, self.shared.config.max_topics)?;
+        if self.shared.is_stored_first() {
+            // They are shown later, when nobody knows for whom they were counted.
+            for event in events {
+                topics.resolve(event.topic);
+            }
+        }
         let (before, time) = (self.state.head, self.state.wall.time());
         self.state.head += events.len() as u64;
         let sequenced = (before + 1..)

@@ -22,7 +22,8 @@ pub struct Config {
     /// a library cannot know how much of the machine it may use.
     pub memory_bytes: Option<usize>,
     /// Most bytes of history. The default is 256 MiB; with 0 there is no history. The history is
-    /// freed in segments of a sixteenth of this, from 4 KiB to 1 MiB.
+    /// freed in segments of a sixteenth of this, from 4 KiB to 1 MiB. The table of topics counts
+    /// too, apart from its first 16 MiB: the names of topics can take more memory than events.
     pub history_bytes: usize,
     /// Most events of history. The default is `u64::MAX`: only bytes and age count.
     pub history_events: u64,
@@ -32,6 +33,13 @@ pub struct Config {
     /// Limits for the topics of patterns, within the limits above. The first rule whose pattern
     /// matches a topic applies to it. By default there are none.
     pub retention: Vec<TopicRetention>,
+    /// Most topics that are known, at least 1. The default is 1,000,000: each takes about 300 bytes,
+    /// and a long name more. Topics without retained events are forgotten first; beyond that, a
+    /// publish to a new topic is refused.
+    pub max_topics: usize,
+    /// Most topics that one [`Owner`](crate::Owner) has added and that are still known, at least 1.
+    /// The default is 100,000: a tenth, so that one publisher cannot use up all of them.
+    pub max_topics_per_owner: usize,
     /// Most bytes of one feed: a reader that is further behind reads the history. The default is 4
     /// MiB.
     pub feed_bytes: usize,
@@ -149,6 +157,8 @@ impl Default for Config {
             history_events: u64::MAX,
             history_age: None,
             retention: Vec::new(),
+            max_topics: 1_000_000,
+            max_topics_per_owner: 100_000,
             feed_bytes: 4 << 20,
             feeds_bytes: 64 << 20,
             feed_idle: Duration::from_secs(10),
@@ -172,6 +182,10 @@ impl Config {
         let (event, pending) = (self.max_event_bytes as u64, self.pending_bytes as u64);
         let memory = self.memory_bytes.unwrap_or(usize::MAX) as u64;
         SettingError::number("memory_bytes", memory, 16 << 20..=u64::MAX)?;
+        let topics = (self.max_topics as u64, self.max_topics_per_owner as u64);
+        // Numbers of topics have 32 bits.
+        SettingError::number("max_topics", topics.0, 1..=1 << 30)?;
+        SettingError::number("max_topics_per_owner", topics.1, 1..=u64::MAX)?;
         SettingError::number("max_event_bytes", event, 1..=64 << 20)?;
         SettingError::number("pending_bytes", pending, 1..=u64::MAX)
     }
@@ -208,6 +222,14 @@ impl Config {
     #[must_use]
     pub fn retain(mut self, rule: TopicRetention) -> Self {
         self.retention.push(rule);
+        self
+    }
+
+    /// Sets [`max_topics`](Self::max_topics) and
+    /// [`max_topics_per_owner`](Self::max_topics_per_owner).
+    #[must_use]
+    pub fn topics(mut self, most: usize, per_owner: usize) -> Self {
+        (self.max_topics, self.max_topics_per_owner) = (most, per_owner);
         self
     }
 
@@ -269,6 +291,7 @@ mod tests {
             .history_events(2)
             .history_age(seconds(3))
             .retain(rule.clone())
+            .topics(11, 12)
             .feed_bytes(4)
             .feeds_bytes(5)
             .acknowledge(Acknowledge::Written)
@@ -280,6 +303,8 @@ mod tests {
             history_events: 2,
             history_age: Some(seconds(3)),
             retention: vec![rule],
+            max_topics: 11,
+            max_topics_per_owner: 12,
             feed_bytes: 4,
             feeds_bytes: 5,
             acknowledge: Acknowledge::Written,

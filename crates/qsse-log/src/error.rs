@@ -26,6 +26,21 @@ pub enum AppendError {
         /// How many bytes wait to be stored.
         bytes: usize,
     },
+    /// The topic is new, and there are as many as there may be. Those without retained events are
+    /// forgotten first.
+    #[error(
+        "{} {}, as many as {}: use topics that exist, wait until the events of old ones expire, or raise the server's limit",
+        if *own { "this publisher has added" } else { "the server has" },
+        Counted(*limit, "topic"),
+        if *own { "one publisher may" } else { "it may have" }
+    )]
+    TooManyTopics {
+        /// The limit.
+        limit: usize,
+        /// Whether it is [`max_topics_per_owner`](crate::Config::max_topics_per_owner), and not
+        /// [`max_topics`](crate::Config::max_topics).
+        own: bool,
+    },
     /// The storage accepts no events.
     #[error(transparent)]
     Storage(StorageError),
@@ -43,6 +58,10 @@ pub enum StartError {
         /// The most events that one start may select.
         most: usize,
     },
+    /// So many starts select events at this moment that there is no room for another. A later
+    /// attempt may succeed.
+    #[error("the server has no room to select the last events of each topic now: try again later")]
+    Busy,
     /// The storage could not find the start. A later attempt may succeed.
     #[error("the store could not be read: {reason}")]
     Unreadable {

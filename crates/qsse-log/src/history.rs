@@ -24,6 +24,10 @@ pub(crate) use select::Selected;
 /// The most events that one read looks at. A read holds the log's lock, so it must be short.
 const SCAN: usize = 4_096;
 
+/// A read looks at fewer events if the filter has more patterns with wildcards than this, because
+/// each event is compared with all of them.
+const FEW_WILDCARDS: usize = 8;
+
 /// A filter that matches at most this many known topics is read by the topics' lists of seqs.
 /// Others look at every event.
 const FEW_TOPICS: usize = 256;
@@ -226,7 +230,11 @@ impl History {
             .range(first..)
             .flat_map(|segment| segment.events(after));
         let mut within = events.take_while(|event| event.seq <= upto);
-        for event in within.by_ref().take(SCAN) {
+        let wild = filter
+            .patterns()
+            .partition_point(|pattern| !pattern.is_exact());
+        let scan = (SCAN * FEW_WILDCARDS / wild.max(FEW_WILDCARDS)).max(1);
+        for event in within.by_ref().take(scan) {
             let topic = event.topic;
             let admitted = match known {
                 Some((same, admitted)) if same == topic => admitted,

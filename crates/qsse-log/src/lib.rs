@@ -88,6 +88,7 @@ pub use state::Shed;
 pub use stats::Stats;
 pub use storage::{Entry, Recovered, Storage, StorageError, StoredEvents};
 pub use time::{MAX_AHEAD, Now};
+pub use topics::Owner;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

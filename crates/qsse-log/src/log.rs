@@ -16,14 +16,14 @@ use crate::group_commit::GroupCommit;
 use crate::lineage::Lineage;
 use crate::reader::Reader;
 use crate::shared::{Shared, UnansweredCall};
-use crate::state::{Shed, State};
-use crate::stats::Stats;
+use crate::state::State;
 use crate::storage::{Storage, StorageError};
 use crate::sync::atomic::Ordering;
 use crate::time::Now;
 use crate::topics::Topics;
 
 mod topics;
+mod upkeep;
 
 pub use topics::TopicStats;
 
@@ -135,7 +135,7 @@ impl Log {
     /// # Errors
     /// [`StartError`].
     pub fn reader(&self, filter: &Filter, start: Start) -> Result<Reader, StartError> {
-        Reader::open(&self.shared, filter, start, OnLag::CatchUp)
+        self.reader_with(filter, start, OnLag::CatchUp)
     }
 
     /// Opens a reader as [`reader`](Self::reader) does, with a choice of what happens on lag.
@@ -148,7 +148,9 @@ impl Log {
         start: Start,
         on_lag: OnLag,
     ) -> Result<Reader, StartError> {
-        Reader::open(&self.shared, filter, start, on_lag)
+        let mut reader = Reader::open(&self.shared, filter, start, on_lag)?;
+        reader.select()?;
+        Ok(reader)
     }
 
     /// Opens a reader as [`reader_with`](Self::reader_with) does, at any start.
@@ -163,7 +165,27 @@ impl Log {
         start: Start,
         on_lag: OnLag,
     ) -> Result<Reader, StartError> {
+        self.open_in_turns(filter, start, on_lag, || std::future::ready(()))
+            .await
+    }
+
+    /// Opens a reader as [`open`](Self::open) does, part by part.
+    ///
+    /// A start with the last events of each topic looks at all topics that may match. It waits for
+    /// what `between` returns after each part, to let other tasks run, and takes turns with other
+    /// such starts. Dropping the future ends the search.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn open_in_turns<F: Future>(
+        &self,
+        filter: &Filter,
+        start: Start,
+        on_lag: OnLag,
+        between: impl Fn() -> F,
+    ) -> Result<Reader, StartError> {
         let mut reader = Reader::open(&self.shared, filter, start, on_lag)?;
+        reader.select_in_turns(between).await?;
         reader.find_start(start).await?;
         Ok(reader)
     }
@@ -187,9 +209,16 @@ impl Log {
             }
             None => Vec::new(),
         };
-        let state = self.shared.state.lock();
-        let mut topics = state.topics.matching(pattern.as_pattern_ref(), limit);
-        drop(state);
+        let (mut topics, mut after) = (Vec::new(), None);
+        loop {
+            // Part by part, because the log is locked meanwhile.
+            let state = self.shared.state.lock();
+            let known = &state.topics;
+            after = known.matching(pattern.into(), after.as_ref(), limit, &mut topics);
+            if after.is_none() {
+                break;
+            }
+        }
         topics.extend(stored);
         topics.sort_unstable();
         topics.dedup();
@@ -337,50 +366,6 @@ impl Log {
         match stalled {
             Some(waited) => Err(StorageError::stalled(waited)),
             None => Ok(()),
-        }
-    }
-}
-
-/// Upkeep and metrics.
-impl Log {
-    /// Applies the retention by age, drops feeds without readers, and monitors the storage and the
-    /// clock. Call it about once a second.
-    pub fn sweep(&self, now: Now) {
-        let set_back = self.shared.state.lock().sweep(now, &self.shared.config);
-        if let Some(set_back) = set_back {
-            tracing::warn!(
-                ?set_back,
-                "the clock was set back, and the times of new events with it"
-            );
-        }
-    }
-
-    /// Releases about `bytes` bytes of memory: first feeds without readers and cached reads, then
-    /// the oldest events of the history. Readers of those get a gap, or read the storage.
-    ///
-    /// Call it when the [budget](Self::budget) reports pressure.
-    pub fn shed(&self, bytes: usize) -> Shed {
-        self.shared.state.lock().shed(bytes)
-    }
-
-    /// Returns how many events each topic has had since the last call, for metrics.
-    pub fn take_published(&self) -> Vec<(Topic, u64)> {
-        self.shared.state.lock().topics.take_published()
-    }
-
-    /// Returns the current contents of the log.
-    pub fn stats(&self) -> Stats {
-        let state = self.shared.state.lock();
-        Stats {
-            head: state.head,
-            history_events: state.history.events(),
-            history_bytes: state.history.bytes() + state.topics.index_bytes(),
-            unread_bytes: state.unread_bytes(),
-            feeds: state.feeds.len(),
-            feed_bytes: state.feeds.bytes(),
-            topics: state.topics.len(),
-            dedup_keys: state.dedup.len(),
-            dedup_publishers: state.publishers.len(),
         }
     }
 }

@@ -23,14 +23,14 @@ use crate::storage::StorageError;
 use crate::waiters::WaiterKey;
 
 mod fetched;
+mod select;
+mod selecting;
 mod start;
 mod stored;
 
 use fetched::Fetched;
+use selecting::{SelectedBytes, Selecting};
 pub use stored::Found;
-
-/// The most events that one start or one lag may select one by one: 8 MiB of seqs.
-const MAX_SELECTED: usize = 1 << 20;
 
 /// A position in a log, seen through a filter.
 ///
@@ -58,8 +58,11 @@ pub struct Reader {
     past_until: u64,
     /// Up to here a gap has reported what is missing.
     reported: u64,
+    /// The selection of single events, until it is complete.
+    selecting: Option<Selecting>,
     /// Single events to hand out before the reader continues after `selected_until`.
     selected: VecDeque<u64>,
+    selected_bytes: Option<SelectedBytes>,
     selected_until: u64,
     /// Takes the place of `selected` in a log with a storage: up to `selected_until`, each topic
     /// has only the events from its seq on.
@@ -163,6 +166,9 @@ impl Reader {
         if !self.fetched.items.is_empty() {
             return self.take_fetched(budget, out);
         }
+        if let Some(visible) = self.selects_until() {
+            return self.select_latest(visible);
+        }
         if !self.selected.is_empty() {
             return self.read_selected(out);
         }
@@ -257,15 +263,9 @@ impl Reader {
             return Step::Stored;
         }
         if reason == GapReason::Latest {
-            let state = self.shared.state.lock();
-            let topics = &state.topics;
-            let last = topics.last_seqs(self.feed.filter(), 1, (after, visible), MAX_SELECTED);
-            self.selected = last.unwrap_or_default();
+            return self.begin_latest(visible);
         }
-        (self.selected_until, self.reported) = (visible, visible);
-        if self.selected.is_empty() {
-            self.position = visible;
-        }
+        self.skip_to(visible);
         Step::Gap(gap(after, visible, reason))
     }
 
@@ -288,6 +288,7 @@ impl Reader {
         };
         if self.selected.is_empty() {
             self.position = self.selected_until;
+            (self.selected, self.selected_bytes) = (VecDeque::new(), None);
         }
         step
     }

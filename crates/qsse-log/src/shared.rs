@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use qsse_proto::EventId;
 use qsse_topic::Filter;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::backpressure::Backpressure;
 use crate::budget::Budget;
@@ -16,7 +16,7 @@ use crate::pending::Group;
 use crate::state::{State, Unanswered};
 use crate::storage::{Storage, StorageError};
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// What the handles of a log, its appenders and its readers share.
 pub(crate) struct Shared {
@@ -35,6 +35,11 @@ pub(crate) struct Shared {
     /// Wakes those that wait for the storage: it has written a group, or has ended.
     pub(crate) stored: Notify,
     pub(crate) backpressure: Backpressure,
+    /// Bytes of the seqs that starts have selected.
+    pub(crate) selected_bytes: AtomicUsize,
+    /// One start at a time searches the table of topics, part by part: the others wait their turn,
+    /// so that many of them take no more of a thread than one.
+    pub(crate) searching: Semaphore,
 }
 
 impl Shared {
@@ -55,6 +60,8 @@ impl Shared {
             appended: Notify::new(),
             stored: Notify::new(),
             backpressure: Backpressure::default(),
+            selected_bytes: AtomicUsize::new(0),
+            searching: Semaphore::new(1),
         }
     }
 

@@ -20,6 +20,9 @@ use crate::topics::{TopicId, Topics};
 /// [`State::stalled`] is set when the storage has owed an answer for this long.
 const STALLED: Duration = Duration::from_secs(10);
 
+/// The topics that one part of a sweep looks at, which takes less than a millisecond.
+const SWEPT: u32 = 2_048;
+
 /// The most events that are pushed at once. As many seqs have to be reserved beforehand.
 const MAX_PUSHED_AT_ONCE: u64 = 4_096;
 
@@ -195,7 +198,7 @@ impl State {
     }
 
     fn resize_charge(&mut self) {
-        let history = self.history.bytes() - self.history.large_bytes() + self.topics.index_bytes();
+        let history = self.history.bytes() - self.history.large_bytes() + self.topics.all_bytes();
         self.charge.resize(history + self.pending.bytes());
     }
 
@@ -239,6 +242,7 @@ impl State {
     }
 
     /// Removes what has expired and monitors the storage, see [`Log::sweep`](crate::Log::sweep).
+    /// [`sweep_part`](Self::sweep_part) does the rest.
     ///
     /// Returns how far the clock was set back since the last call, if that was too far.
     pub(crate) fn sweep(&mut self, now: Now, config: &Config) -> Option<Duration> {
@@ -253,11 +257,6 @@ impl State {
             ..
         } = self;
         history.trim(config, now.monotonic, topics);
-        for id in topics.ruled() {
-            if let Some(rule) = topics.rule(id) {
-                history.trim_topic(id, &config.retention[rule], now.monotonic, topics);
-            }
-        }
         feeds.sweep(now.monotonic, config);
         dedup.trim(now.monotonic, config);
         publishers.trim(now.monotonic, config);
@@ -284,6 +283,20 @@ impl State {
     pub(crate) fn unread_bytes(&self) -> usize {
         let shared = self.feeds.bytes() + self.history.large_bytes();
         self.batches.used().saturating_sub(shared)
+    }
+
+    /// Removes what has expired of some topics, from slot `from` on. Returns the slot at which the
+    /// next part begins; `None` after the last one.
+    pub(crate) fn sweep_part(&mut self, now: Now, config: &Config, from: u32) -> Option<u32> {
+        let (topics, history) = (&mut self.topics, &self.history);
+        for id in topics.ruled(from, SWEPT) {
+            if let Some(rule) = topics.rule(id) {
+                history.trim_topic(id, &config.retention[rule], now.monotonic, topics);
+            }
+        }
+        let (_, generation) = self.feeds.routes();
+        let last = topics.tend(from, SWEPT, generation);
+        (!last).then(|| from + SWEPT)
     }
 
     /// Notes how long the storage has owed an answer for the same event or call.

@@ -21,6 +21,8 @@ pub struct Stats {
     pub feed_bytes: usize,
     /// Topics that are declared or have an event in the history.
     pub topics: usize,
+    /// Bytes of the table of topics. What exceeds 16 MiB is a part of `history_bytes` too.
+    pub topic_bytes: usize,
     /// Remembered keys of publishes.
     pub dedup_keys: usize,
     /// Publishers whose last number is remembered.

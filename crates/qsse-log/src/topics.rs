@@ -1,16 +1,31 @@
 //! [`Topics`]: the table of known topics, with the feeds of each topic and the seqs of its events.
 
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 
-use qsse_topic::{Filter, Matcher, PatternRef, Topic, TopicMap, TopicRef};
+use qsse_topic::{Matcher, OrderedTopics, Pattern, PatternRef, Topic, TopicRef};
 
 use crate::config::TopicRetention;
 
+mod forget;
+mod names;
+mod owners;
 mod retained;
+pub(crate) mod scan;
+mod slots;
 
-/// This many topics without events stay known, so that a busy topic keeps its routes even if
-/// nothing is retained.
-const IDLE_TOPICS: usize = 65_536;
+use names::Names;
+pub use owners::Owner;
+use owners::{OwnerId, Owners};
+use slots::Slots;
+
+/// The most topics that a read or a start looks at in one step, which holds the log's lock. That
+/// takes a fraction of a millisecond.
+const LOOK: usize = 2_048;
+
+/// The most bytes of cached routes. Beyond it, topics that many feeds match are looked up for each
+/// event: a million topics times a thousand feeds must not take gigabytes.
+const ROUTES_BYTES: usize = 16 << 20;
 
 /// The number of a topic in the table. It is stable while the topic is pinned or has an event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,7 +44,9 @@ pub(crate) struct TopicState {
     /// The newest event of this topic that has been removed.
     floor: u64,
     /// The number of the retention rule that applies.
-    rule: Option<usize>,
+    rule: Option<u32>,
+    /// Who has added it.
+    owner: Option<OwnerId>,
     /// Whether the topic is declared, and so stays without events.
     pinned: bool,
     /// The slots of the matching feeds, valid for `generation`.
@@ -48,42 +65,77 @@ impl TopicState {
 }
 
 /// All known topics.
-#[derive(Default)]
 pub(crate) struct Topics {
-    by_name: TopicMap<u32>,
-    entries: Vec<Option<TopicState>>,
-    free: Vec<u32>,
+    by_name: Names,
+    in_order: OrderedTopics<TopicId>,
+    entries: Slots<TopicState>,
+    owners: Owners,
+    /// For whom new topics are counted.
+    owner: Option<Owner>,
     /// The number of topics that are neither pinned nor have events.
     idle: usize,
-    /// The number of those that could not be forgotten at the last attempt.
-    unforgotten: usize,
+    /// The slot at which the search for topics to forget goes on.
+    hand: u32,
     /// Up to here the history has removed everything.
     history_floor: u64,
     /// Topics whose `published` is not 0.
     published: Vec<TopicId>,
     /// The topic that was resolved last.
     latest: Option<TopicId>,
-    rules: Matcher<usize>,
+    rules: Matcher<u32>,
+    /// The patterns of the rules, by number.
+    ruled: Vec<Pattern>,
+    /// The newest removed event among the topics without a rule, and among those of each rule.
+    floors: Vec<u64>,
     /// The newest removed event of any topic.
     max_floor: u64,
     /// The newest removed event of any forgotten topic.
     forgotten_floor: u64,
     /// Allocated bytes of all lists of seqs.
     index_bytes: usize,
+    /// Bytes of all topics apart from their seqs and routes.
+    table_bytes: usize,
+    /// Allocated bytes of all cached routes.
+    routes_bytes: usize,
+    /// Routes that are not cached.
+    uncached: Vec<u32>,
+}
+
+impl Default for Topics {
+    fn default() -> Self {
+        Self::new(&[])
+    }
 }
 
 impl Topics {
     /// Creates a table. The first rule that matches a topic applies to it.
     pub(crate) fn new(rules: &[TopicRetention]) -> Self {
         let mut matcher = Matcher::default();
-        for (index, rule) in rules.iter().enumerate() {
+        for (index, rule) in (0..).zip(rules) {
             if matcher.get(&rule.pattern).is_none() {
                 matcher.insert(rule.pattern.clone(), index);
             }
         }
         Self {
+            by_name: Names::default(),
+            in_order: OrderedTopics::default(),
+            entries: Slots::default(),
+            owners: Owners::default(),
+            owner: None,
+            idle: 0,
+            hand: 0,
+            history_floor: 0,
+            published: Vec::new(),
+            latest: None,
             rules: matcher,
-            ..Self::default()
+            ruled: rules.iter().map(|rule| rule.pattern.clone()).collect(),
+            floors: vec![0; rules.len() + 1],
+            max_floor: 0,
+            forgotten_floor: 0,
+            index_bytes: 0,
+            table_bytes: 0,
+            routes_bytes: 0,
+            uncached: Vec::new(),
         }
     }
 
@@ -95,12 +147,16 @@ impl Topics {
         {
             return last;
         }
-        let id = match self.by_name.get(topic) {
-            Some(&id) => TopicId(id),
-            None => self.add(topic.to_topic()),
-        };
+        let id = self.find(topic).unwrap_or_else(|| self.add(topic));
         self.latest = Some(id);
         id
+    }
+
+    /// Returns the number of the topic, if it is known.
+    pub(crate) fn find(&self, topic: TopicRef<'_>) -> Option<TopicId> {
+        let name = topic.as_str();
+        let is = |id| self.entry(TopicId(id)).topic.as_str() == name;
+        self.by_name.find(name, is).map(TopicId)
     }
 
     /// Pins the topic, so that it stays known.
@@ -118,49 +174,94 @@ impl Topics {
     /// Returns the first topics, by name, that match `pattern` and are pinned or have an event: each
     /// with its newest event and their number.
     pub(crate) fn stats(&self, pattern: PatternRef<'_>, limit: usize) -> Vec<(Topic, u64, usize)> {
-        let live = self.by_name.matching(pattern).filter_map(|(_, id)| {
-            let entry = self.entries[*id as usize].as_ref()?;
-            entry.is_live().then_some(entry)
-        });
-        live.take(limit)
-            .map(|entry| (entry.topic.clone(), entry.newest, entry.seqs.len()))
-            .collect()
+        let (mut stats, mut visits) = (Vec::new(), usize::MAX);
+        self.in_order
+            .visit(pattern, None, &mut visits, |topic, id| {
+                let entry = self.entry(*id);
+                if stats.len() < limit && entry.is_live() {
+                    stats.push((topic.clone(), entry.newest, entry.seqs.len()));
+                }
+                match stats.len() < limit {
+                    true => ControlFlow::Continue(()),
+                    false => ControlFlow::Break(()),
+                }
+            });
+        stats
     }
 
-    /// Returns the topics that match `pattern` and are pinned or have an event, sorted. If there
-    /// are more than `limit`, it stops there.
-    pub(crate) fn matching(&self, pattern: PatternRef<'_>, limit: usize) -> Vec<Topic> {
-        let live = |id: u32| {
-            let entry = self.entries[id as usize].as_ref();
-            entry.is_some_and(TopicState::is_live)
-        };
-        let matches = self.by_name.matching(pattern).filter(|(_, id)| live(**id));
-        let matches = matches.take(limit);
-        let mut topics: Vec<Topic> = matches.map(|(topic, _)| topic.clone()).collect();
-        topics.sort_unstable();
-        topics
+    /// Adds the topics that match `pattern` and are pinned or have an event to `topics`, in order,
+    /// until it has `limit`. Looks at a bounded number of topics after `after`. Returns the last
+    /// one if there may be more, to continue there.
+    pub(crate) fn matching(
+        &self,
+        pattern: PatternRef<'_>,
+        after: Option<&Topic>,
+        limit: usize,
+        topics: &mut Vec<Topic>,
+    ) -> Option<Topic> {
+        let mut visits = LOOK;
+        let in_order = &self.in_order;
+        in_order.visit(pattern, after, &mut visits, |topic, id| {
+            if topics.len() < limit && self.entry(*id).is_live() {
+                topics.push(topic.clone());
+            }
+            match topics.len() < limit {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            }
+        })
     }
 
     /// Returns the feeds of a topic. `feeds` is searched only if feeds were added or dropped since
     /// the last time.
+    #[inline]
     pub(crate) fn routes(
         &mut self,
         id: TopicId,
         feeds: &Matcher<Vec<u32>>,
         generation: u64,
     ) -> &[u32] {
-        let entry = self.entry_mut(id);
-        if entry.generation != generation {
-            entry.generation = generation;
-            entry.routes.clear();
-            for (_, slots) in feeds.matches(&entry.topic) {
-                entry.routes.extend_from_slice(slots);
-            }
-            // A feed with several patterns may be found more than once.
-            entry.routes.sort_unstable();
-            entry.routes.dedup();
+        let known = self.entry(id).generation == generation;
+        if known || self.find_routes(id, feeds, generation) {
+            &self.entry(id).routes
+        } else {
+            &self.uncached
         }
-        &entry.routes
+    }
+
+    /// Looks up the feeds of a topic, and caches them. Returns false if there is no room: then they
+    /// are in `uncached`.
+    fn find_routes(&mut self, id: TopicId, feeds: &Matcher<Vec<u32>>, generation: u64) -> bool {
+        let mut found = std::mem::take(&mut self.uncached);
+        found.clear();
+        let (others, entry) = self.entry_and_bytes(id);
+        for (_, slots) in feeds.matches(&entry.topic) {
+            found.extend_from_slice(slots);
+        }
+        // A feed with several patterns may be found more than once.
+        found.sort_unstable();
+        found.dedup();
+        let fits = others + size_of_val(&found[..]) <= ROUTES_BYTES;
+        entry.routes.clear();
+        if fits {
+            entry.routes.shrink_to(found.len());
+            entry.routes.reserve_exact(found.len());
+            entry.routes.extend_from_slice(&found);
+            entry.generation = generation;
+        } else {
+            entry.routes = Vec::new();
+        }
+        let bytes = entry.routes_bytes();
+        self.routes_bytes = others + bytes;
+        self.uncached = found;
+        fits
+    }
+
+    /// Returns the bytes of the routes of all other topics, and the topic.
+    fn entry_and_bytes(&mut self, id: TopicId) -> (usize, &mut TopicState) {
+        let all = self.routes_bytes;
+        let entry = self.entry_mut(id);
+        (all - entry.routes_bytes(), entry)
     }
 
     /// Counts a published event.
@@ -172,9 +273,10 @@ impl Topics {
         }
     }
 
-    /// Returns how many events each topic has had since the last call.
-    pub(crate) fn take_published(&mut self) -> Vec<(Topic, u64)> {
-        let ids = std::mem::take(&mut self.published);
+    /// Returns how many events topics have had since they were reported, for at most `most` topics.
+    pub(crate) fn take_published(&mut self, most: usize) -> Vec<(Topic, u64)> {
+        let first = self.published.len().saturating_sub(most);
+        let ids = self.published.split_off(first);
         let take = |id| {
             let entry = self.entry_mut(id);
             (entry.topic.clone(), std::mem::take(&mut entry.published))
@@ -189,49 +291,18 @@ impl Topics {
 
     /// Returns the number of the topic's retention rule.
     pub(crate) fn rule(&self, id: TopicId) -> Option<usize> {
-        self.entry(id).rule
-    }
-
-    /// Returns the topics that have a rule and an event.
-    pub(crate) fn ruled(&self) -> Vec<TopicId> {
-        let ruled = |entry: &TopicState| entry.rule.is_some() && !entry.seqs.is_empty();
-        let entries = self.entries.iter().enumerate();
-        entries
-            .filter(|(_, entry)| entry.as_ref().is_some_and(ruled))
-            .map(|(id, _)| TopicId(id as u32))
-            .collect()
-    }
-
-    /// Returns the known topics that match `filter`; `None` if there are more than `most`.
-    pub(crate) fn admitted(&self, filter: &Filter, most: usize) -> Option<Vec<TopicId>> {
-        let mut ids = Vec::new();
-        for pattern in filter {
-            for (_, id) in self.by_name.matching(pattern.as_pattern_ref()) {
-                ids.push(TopicId(*id));
-                if ids.len() > most {
-                    return None;
-                }
-            }
-        }
-        // Patterns of a filter may overlap.
-        ids.sort_unstable();
-        ids.dedup();
-        Some(ids)
+        self.entry(id).rule.map(|rule| rule as usize)
     }
 
     /// Returns the number of topics that are pinned or have an event.
     pub(crate) fn len(&self) -> usize {
-        self.by_name.len() - self.idle
+        self.entries.len() - self.idle
     }
 
-    fn add(&mut self, topic: Topic) -> TopicId {
-        if self.idle >= IDLE_TOPICS.max(2 * self.unforgotten) {
-            self.forget_idle();
-        }
-        let rule = self
-            .rules
-            .matches(topic.as_topic_ref())
-            .map(|(_, index)| *index);
+    fn add(&mut self, topic: TopicRef<'_>) -> TopicId {
+        self.make_room();
+        let topic = topic.to_topic();
+        let rule = self.rules.matches(&topic).map(|(_, index)| *index);
         let entry = TopicState {
             topic: topic.clone(),
             seqs: VecDeque::new(),
@@ -239,56 +310,34 @@ impl Topics {
             bytes: 0,
             floor: 0,
             rule: rule.min(),
+            owner: self.owner.map(|owner| self.owners.add(owner)),
             pinned: false,
             routes: Vec::new(),
             generation: u64::MAX,
             published: 0,
         };
-        let id = match self.free.pop() {
-            Some(id) => {
-                self.entries[id as usize] = Some(entry);
-                id
-            }
-            None => {
-                self.entries.push(Some(entry));
-                u32::try_from(self.entries.len() - 1).expect("topics are bounded by memory")
-            }
-        };
-        self.by_name.insert(topic, id);
+        self.table_bytes += entry.table_bytes();
+        let id = self.entries.insert(entry);
+        self.by_name.insert(topic.as_str(), id);
+        self.in_order.insert(topic, TopicId(id));
         self.idle += 1;
         TopicId(id)
     }
 
-    fn forget_idle(&mut self) {
-        self.latest = None;
-        for (id, slot) in self.entries.iter_mut().enumerate() {
-            // A topic stays while its events have not been counted, or are still in the history.
-            let idle = |entry: &mut TopicState| {
-                let unused = entry.seqs.is_empty() && entry.newest <= self.history_floor;
-                unused && !entry.pinned && entry.published == 0
-            };
-            if let Some(entry) = slot.take_if(idle) {
-                // Its removed events now count for every topic: a gap too many, but never one too
-                // few.
-                self.forgotten_floor = self.forgotten_floor.max(entry.floor);
-                self.by_name.remove(&entry.topic);
-                self.free.push(id as u32);
-                self.idle -= 1;
-            }
-        }
-        self.unforgotten = self.idle;
-    }
-
     fn entry(&self, id: TopicId) -> &TopicState {
-        self.entries[id.0 as usize]
-            .as_ref()
-            .expect("a topic in use is not forgotten")
+        let entry = self.entries.get(id.0);
+        entry.expect("a topic in use is not forgotten")
     }
 
     fn entry_mut(&mut self, id: TopicId) -> &mut TopicState {
-        self.entries[id.0 as usize]
-            .as_mut()
-            .expect("a topic in use is not forgotten")
+        let entry = self.entries.get_mut(id.0);
+        entry.expect("a topic in use is not forgotten")
+    }
+}
+
+impl TopicState {
+    fn routes_bytes(&self) -> usize {
+        self.routes.capacity() * size_of::<u32>()
     }
 }
 
@@ -309,7 +358,9 @@ mod tests {
         topics.add_event(kept, 1, 10);
         let all = qsse_topic::Pattern::new("*").unwrap();
         let names = |topics: &Topics| {
-            let matching = topics.matching((&all).into(), usize::MAX);
+            let mut matching = Vec::new();
+            let more = topics.matching((&all).into(), None, usize::MAX, &mut matching);
+            assert!(more.is_none());
             matching
                 .iter()
                 .map(|topic| topic.as_str().to_owned())
@@ -341,10 +392,10 @@ mod tests {
         assert_eq!((lost(&topics, "late"), lost(&topics, "early")), (4, 1));
         // Both are forgotten, first the one that has lost more.
         topics.set_history_floor(4);
-        for n in 0..2 * IDLE_TOPICS {
+        for n in 0..2 * forget::IDLE_TOPICS {
             topics.resolve(topic(&format!("t.{n}")));
         }
-        assert!(topics.by_name.get(topic("late")).is_none());
+        assert!(topics.find(topic("late")).is_none());
         for name in ["late", "early", "never", "*"] {
             assert_eq!(lost(&topics, name), 4, "{name}");
         }
@@ -358,10 +409,10 @@ mod tests {
         let [ab, c, d] = ["a.b", "c", "d"].map(&mut id);
         let rules = [ab, c, d].map(|id| topics.rule(id));
         assert_eq!(rules, [Some(0), Some(3), None]);
-        assert_eq!(topics.ruled(), [], "none has an event");
+        assert_eq!(topics.ruled(0, 9), [], "none has an event");
         topics.add_event(c, 1, 10);
         topics.add_event(d, 2, 10);
-        assert_eq!(topics.ruled(), [c]);
+        assert_eq!(topics.ruled(0, 9), [c]);
     }
 
     #[test]
@@ -377,14 +428,11 @@ mod tests {
     #[test]
     fn topics_that_come_and_go_do_not_pile_up() {
         let mut topics = Topics::default();
-        for n in 0..3 * IDLE_TOPICS {
+        for n in 0..3 * forget::IDLE_TOPICS {
             topics.resolve(topic(&format!("t.{n}")));
         }
-        assert!(
-            topics.entries.len() <= IDLE_TOPICS,
-            "{}",
-            topics.entries.len()
-        );
+        let known = topics.entries.len();
+        assert!(known <= forget::IDLE_TOPICS, "{known}");
         assert_eq!(topics.len(), 0);
     }
 }

@@ -8,12 +8,14 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use parking_lot::Mutex;
+use qsse_log::Owner;
 use qsse_proto::batch::Batch;
 use qsse_topic::{Filter, Pattern, PatternRef, Topic, TopicRef};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::auth::{Action, Principal, Scope};
+use crate::dedup_scope;
 use crate::namespace::Namespace;
 use crate::shared::Shared;
 
@@ -39,6 +41,8 @@ pub(crate) struct Access {
 
 struct State {
     principal: Arc<Principal>,
+    /// For whom its topics and patterns are counted.
+    owner: Owner,
     /// Grows with each new principal, so that an answer about an older one is not cached.
     generation: u64,
     /// Bounded, and emptied when full. It never allows what was not answered.
@@ -86,6 +90,7 @@ impl Access {
         let namespace = Namespace::of(&principal);
         let principal = Arc::new(principal);
         let state = State {
+            owner: dedup_scope::owner(principal.identity(), principal.address()),
             principal,
             generation: 0,
             decisions: HashMap::new(),
@@ -103,6 +108,8 @@ impl Access {
     pub(crate) fn replace(&self, principal: Principal) {
         let mut state = self.state.lock();
         state.principal = Arc::new(principal.after(&state.principal));
+        let principal = &state.principal;
+        state.owner = dedup_scope::owner(principal.identity(), principal.address());
         state.generation += 1;
         state.decisions.clear();
     }
@@ -130,6 +137,14 @@ impl Access {
     /// inner names, as the client uses them.
     pub(crate) fn namespace(&self) -> &Namespace {
         &self.namespace
+    }
+
+    /// Returns for whom topics are counted, and the most of them if that is not the server's
+    /// setting.
+    pub(crate) fn owner(&self) -> (Owner, Option<usize>) {
+        let state = self.state.lock();
+        let most = state.principal.limits().topics;
+        (state.owner, most.map(|most| most as usize))
     }
 
     pub(crate) fn principal(&self) -> Arc<Principal> {

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use qsse_proto::Code;
+use tokio::task::yield_now;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::closed::Closed;
@@ -76,7 +77,7 @@ pub(crate) async fn upkeep(shared: Arc<Shared>) {
         let now = shared.clock.now();
         let tick = u64::try_from(now.monotonic.as_micros()).unwrap_or(u64::MAX);
         shared.tick.store(tick, Ordering::Relaxed);
-        shared.log.sweep(now);
+        shared.log.sweep_in_turns(now, yield_now).await;
         if retention
             .as_ref()
             .is_none_or(AbortOnDropHandle::is_finished)
@@ -85,7 +86,7 @@ pub(crate) async fn upkeep(shared: Arc<Shared>) {
             let retain = tokio::spawn(async move { log.retain(now).await });
             retention = Some(AbortOnDropHandle::new(retain));
         }
-        shared.collect();
+        shared.collect_in_turns().await;
     }
 }
 

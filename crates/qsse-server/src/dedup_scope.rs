@@ -1,5 +1,8 @@
 //! The deduplication scope: within what a key of a publish counts (`QP-8.11`).
 
+use std::net::{IpAddr, SocketAddr};
+
+use qsse_log::Owner;
 use qsse_proto::publish::KeyScope;
 use sha2::{Digest, Sha256};
 
@@ -43,6 +46,21 @@ fn within(namespace: Option<&str>, scope: [u8; 16]) -> [u8; 16] {
         Some(prefix) => hash(&[b"in", prefix.as_bytes(), &scope]),
         None => scope,
     }
+}
+
+/// Returns for whom the topics and patterns of a principal are counted. Those who are not
+/// identified are told apart by their address: in version 6 by its network, where one host has many.
+pub(crate) fn owner(identity: &Identity, address: Option<SocketAddr>) -> Owner {
+    let who = match (identity, address) {
+        (Identity::Name(who), _) => hash(&[b"name", who.as_bytes()]),
+        (Identity::Token(who), _) => hash(&[b"token", who]),
+        (Identity::Anonymous, None) => hash(&[b"anyone"]),
+        (Identity::Anonymous, Some(address)) => match address.ip().to_canonical() {
+            IpAddr::V4(ip) => hash(&[b"v4", &ip.octets()]),
+            IpAddr::V6(ip) => hash(&[b"v6", &ip.octets()[..8]]),
+        },
+    };
+    Owner::new(who)
 }
 
 /// Returns the scope of the server's own process.

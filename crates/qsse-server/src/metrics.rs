@@ -23,6 +23,9 @@ pub(crate) use unfinished::Unfinished;
 /// The label of topics beyond the limit.
 const OTHER: &str = "_other";
 
+/// The most topics whose counters are updated in one step. Other tasks run in between.
+const COUNTED_AT_ONCE: usize = 1_024;
+
 /// The handles of all metrics, registered once.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -59,6 +62,7 @@ pub(crate) struct Metrics {
     unread_bytes: Gauges,
     memory_bytes: Gauges,
     topics: Gauges,
+    topic_bytes: Gauges,
     dedup_keys: Gauges,
     dedup_publishers: Gauges,
 }
@@ -133,6 +137,7 @@ impl Metrics {
                 "Bytes of everything that counts for the limit of memory",
             ),
             topics: gauge("topics", "Topics that are declared or have an event"),
+            topic_bytes: gauge("topic_bytes", "Bytes of the table of topics"),
             dedup_keys: gauge("dedup_keys", "Keys of publishes that are remembered"),
             dedup_publishers: gauge(
                 "dedup_publishers",
@@ -183,11 +188,18 @@ impl Metrics {
         GaugeGuard(held)
     }
 
-    /// Updates counters and gauges from the log.
-    pub(crate) fn collect(&self, log: &Log, topics: &Topics) {
-        for (topic, count) in log.take_published() {
-            self.of_topic(&topic, topics).events.add(count);
+    /// Updates the counters of topics from the log, for some topics. Returns false if there are no
+    /// more.
+    pub(crate) fn count_published(&self, log: &Log, topics: &Topics) -> bool {
+        let published = log.take_published(COUNTED_AT_ONCE);
+        for (topic, count) in &published {
+            self.of_topic(topic, topics).events.add(*count);
         }
+        published.len() == COUNTED_AT_ONCE
+    }
+
+    /// Updates the gauges from the log.
+    pub(crate) fn collect(&self, log: &Log) {
         let stats = log.stats();
         self.history_events.set(stats.history_events as usize);
         self.history_bytes.set(stats.history_bytes);
@@ -196,6 +208,7 @@ impl Metrics {
         self.unread_bytes.set(stats.unread_bytes);
         self.memory_bytes.set(log.budget().used());
         self.topics.set(stats.topics);
+        self.topic_bytes.set(stats.topic_bytes);
         self.dedup_keys.set(stats.dedup_keys);
         self.dedup_publishers.set(stats.dedup_publishers);
     }

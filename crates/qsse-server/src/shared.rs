@@ -109,7 +109,20 @@ impl Shared {
 
     /// Updates the metrics from the log.
     pub(crate) fn collect(&self) {
-        self.metrics.collect(&self.log, &self.topics);
+        while self.metrics.count_published(&self.log, &self.topics) {}
+        self.collect_gauges();
+    }
+
+    /// Does the same as [`collect`](Self::collect), and lets other tasks run in between.
+    pub(crate) async fn collect_in_turns(&self) {
+        while self.metrics.count_published(&self.log, &self.topics) {
+            tokio::task::yield_now().await;
+        }
+        self.collect_gauges();
+    }
+
+    fn collect_gauges(&self) {
+        self.metrics.collect(&self.log);
         self.metrics.door.collect(|| self.endpoint.stats());
         self.metrics.unfinished.set_bytes(self.unfinished.taken());
     }

@@ -140,7 +140,10 @@ impl Subscribe {
         {
             return Err(SubscribeError::NotAvailable(pattern.clone()));
         }
-        let reader = shared.log.open(&filter, start, on_lag).await?;
+        let reader = shared
+            .log
+            .open_in_turns(&filter, start, on_lag, tokio::task::yield_now)
+            .await?;
         let counted = shared.metrics.subscribe(&filter, &shared.topics);
         let position = reader.started();
         let after = match start {

@@ -111,6 +111,8 @@ pub(crate) fn server_config(settings: &Settings) -> ServerConfig {
     config.store.max_events = settings.get("limits.store_events");
     config.store.max_age = settings.duration("limits.store_age");
     config.store.topics.clone_from(&config.log.retention);
+    config.log.max_topics = settings.need("limits.topics");
+    config.log.max_topics_per_owner = settings.need("limits.topics_per_publisher");
     config.log.feed_bytes = bytes("limits.feed");
     config.log.feeds_bytes = bytes("limits.feeds");
     config.log.max_event_bytes = bytes("limits.event");

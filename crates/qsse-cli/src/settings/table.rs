@@ -97,6 +97,8 @@ table! {
     Limits "limits.dedup_keys" One("COUNT"), "100000", parses::<usize>, "Maximum number of keys that are remembered";
     Limits "limits.dedup_publisher_window" One("DURATION"), "10m", duration, "How long the last number of an idle publisher is remembered";
     Limits "limits.dedup_publishers" One("COUNT"), "10000", parses::<usize>, "Maximum number of publishers whose last number is remembered";
+    Limits "limits.topics" One("COUNT"), "1000000", parses::<usize>, "Maximum number of topics; those without retained events are forgotten first, then publishes to new ones are refused";
+    Limits "limits.topics_per_publisher" One("COUNT"), "100000", parses::<usize>, "Maximum number of topics that one principal may add; clients without a token count by their address";
     Limits "limits.feed" One("SIZE"), "4 MiB", size, "Memory for the live tail of one set of patterns; subscribers that are further behind read the history";
     Limits "limits.feeds" One("SIZE"), "64 MiB", size, "Memory for all live tails together";
     Limits "limits.event" One("SIZE"), "1 MiB", size, "Maximum size of the data of one event";

@@ -89,6 +89,10 @@ struct Location {
 /// The bytes of the length of a kind.
 const KIND_LENGTH: usize = 1;
 
+/// The most events of a segment, however short. A segment is removed in one step, which visits the
+/// topic of each event.
+const MOST_EVENTS: usize = 16_384;
+
 /// When an event and the following ones, up to the next moment, were appended.
 pub(super) struct Moment {
     /// The number of the first event in the segment.
@@ -145,7 +149,8 @@ impl Segment {
     /// Returns whether an event of this length fits.
     pub(super) fn has_room(&self, need: usize, limit: usize) -> bool {
         let used = self.bytes.len() + self.large_bytes;
-        self.locations.is_empty() || used + KIND_LENGTH + need <= limit
+        let fits = used + KIND_LENGTH + need <= limit;
+        self.locations.is_empty() || (fits && self.locations.len() < MOST_EVENTS)
     }
 
     pub(super) fn push(&mut self, record: &Record<'_>) {

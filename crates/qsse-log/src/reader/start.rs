@@ -9,8 +9,9 @@ use qsse_proto::stream::Outcome;
 use qsse_proto::{EventId, Timestamp};
 use qsse_topic::Filter;
 
+use super::Reader;
 use super::fetched::Fetched;
-use super::{MAX_SELECTED, Reader};
+use super::selecting::{MAX_SELECTED, Selecting};
 use crate::contained::{contained, contained_now};
 use crate::error::StartError;
 use crate::feed::Feed;
@@ -28,14 +29,13 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 struct Begin {
     position: u64,
     outcome: Outcome,
-    selected: VecDeque<u64>,
     /// Up to here the feed is not used: it still has events that retention has removed.
     past_until: u64,
 }
 
 impl Reader {
-    /// Opens a reader at a start that is in memory. With a storage,
-    /// [`find_start`](Self::find_start) finds the others.
+    /// Opens a reader at a start that is in memory. The last events of each topic are then still to
+    /// be selected. With a storage, [`find_start`](Self::find_start) finds that start and others.
     pub(crate) fn open(
         shared: &Arc<Shared>,
         filter: &Filter,
@@ -65,6 +65,13 @@ impl Reader {
         };
         let progress = feed.progress.add();
         progress.set(begin.position, false);
+        let selecting = match start {
+            Start::Last(n) if shared.storage.is_none() => {
+                let n = usize::try_from(n).unwrap_or(usize::MAX);
+                Some(Selecting::new(shared, filter, n, (0, head)))
+            }
+            _ => None,
+        };
         Ok(Self {
             shared: Arc::clone(shared),
             feed,
@@ -76,7 +83,9 @@ impl Reader {
             lagging: false,
             past_until: begin.past_until,
             reported: 0,
-            selected: begin.selected,
+            selecting,
+            selected: VecDeque::new(),
+            selected_bytes: None,
             selected_until: head,
             since: None,
             failed: None,
@@ -141,6 +150,18 @@ impl Reader {
         Ok(())
     }
 
+    /// Begins at the first of the events that were selected.
+    pub(super) fn start_at_selected(&mut self) -> Result<(), StartError> {
+        let Some(selected) = self.take_selected() else {
+            return Ok(());
+        };
+        self.selected = selected.ok_or(StartError::TooMany { most: MAX_SELECTED })?;
+        let first = self.selected.front().map(|first| first - 1);
+        self.start_at(first.unwrap_or(self.selected_until));
+        self.progress.set(self.position, false);
+        Ok(())
+    }
+
     fn start_at(&mut self, position: u64) {
         self.position = position.min(self.selected_until);
         self.started = self.shared.lineage.id(self.position);
@@ -165,7 +186,6 @@ impl Begin {
         Self {
             position,
             outcome,
-            selected: VecDeque::new(),
             past_until: 0,
         }
     }
@@ -193,11 +213,12 @@ impl Moment<'_> {
             }),
             Start::After(id) => self.resume(id.seq()),
             // The storage is asked later.
-            Start::Since(_) | Start::Last(_) if self.shared.storage.is_some() => {
+            Start::Since(_) if self.shared.storage.is_some() => {
                 Ok(Begin::at(self.head, Outcome::Resumed))
             }
             Start::Since(time) => self.since(time),
-            Start::Last(n) => self.last(n),
+            // They are selected later.
+            Start::Last(_) => Ok(Begin::at(self.head, Outcome::Resumed)),
             _ => Err(StartError::Unknown),
         }
     }
@@ -246,18 +267,5 @@ impl Moment<'_> {
             None if self.state.wall.went_back() => self.resume(0),
             None => self.resume(self.feed.before(time).unwrap_or_default()),
         }
-    }
-
-    fn last(&self, n: u32) -> Result<Begin, StartError> {
-        let (filter, topics) = (self.feed.filter(), &self.state.topics);
-        let n = usize::try_from(n).unwrap_or(usize::MAX);
-        let selected = topics
-            .last_seqs(filter, n, (0, self.head), MAX_SELECTED)
-            .ok_or(StartError::TooMany { most: MAX_SELECTED })?;
-        let position = selected.front().map_or(self.head, |first| first - 1);
-        Ok(Begin {
-            selected,
-            ..Begin::at(position, Outcome::Resumed)
-        })
     }
 }

@@ -9,7 +9,8 @@ use qsse_proto::stream::GapReason;
 use qsse_topic::{Filter, Topic};
 
 use super::fetched::{Fetched, Item};
-use super::{MAX_SELECTED, Reader, Step, gap};
+use super::selecting::MAX_SELECTED;
+use super::{Reader, Step, gap};
 use crate::contained::contained;
 use crate::feed::Feed;
 use crate::read_cache::{self, LONG_STRIDE};
@@ -122,13 +123,12 @@ impl Reader {
         until: u64,
     ) -> HashMap<Topic, u64> {
         let mut tail: HashMap<_, _> = tail.into_iter().collect();
-        let state = self.shared.state.lock();
-        for (topic, count, first) in state.topics.last(self.feed.filter(), n, until) {
-            let stored = tail.entry(topic).or_insert(first);
+        self.last_in_memory(n, until, |topic, count, first| {
+            let stored = tail.entry(topic.clone()).or_insert(first);
             if count == n {
                 *stored = first;
             }
-        }
+        });
         tail
     }
 

@@ -2,10 +2,12 @@
 
 use std::collections::VecDeque;
 use std::collections::vec_deque::Iter;
+use std::ops::ControlFlow;
 
-use qsse_topic::{Filter, Topic, TopicRef};
+use qsse_topic::{Filter, TopicRef};
 
-use super::{TopicId, Topics};
+use super::scan::Scan;
+use super::{LOOK, TopicId, Topics};
 
 impl Topics {
     /// Adds an event of this length.
@@ -37,8 +39,7 @@ impl Topics {
 
     /// Removes the topic's events up to a seq, as the storage has.
     pub(crate) fn remove_through(&mut self, topic: TopicRef<'_>, floor: u64) {
-        if let Some(&id) = self.by_name.get(topic) {
-            let id = TopicId(id);
+        if let Some(id) = self.find(topic) {
             let gone = self.seqs(id).partition_point(|seq| *seq <= floor);
             self.drop_oldest(id, gone, 0);
         }
@@ -60,10 +61,12 @@ impl Topics {
             entry.seqs.shrink_to(before / 2);
         }
         let shrunk = (before - entry.seqs.capacity()) * size_of::<u64>();
+        let rule = entry.rule.map_or(0, |rule| rule as usize + 1);
         if entry.seqs.is_empty() && !entry.pinned {
             self.idle += 1;
         }
         self.index_bytes -= shrunk;
+        self.floors[rule] = self.floors[rule].max(seq);
         self.max_floor = self.max_floor.max(seq);
     }
 
@@ -90,38 +93,56 @@ impl Topics {
         seqs.range(start.min(end)..end)
     }
 
-    /// Returns for each topic that matches `filter` how many of its last `n` events up to `upto`
-    /// are retained, and the first of them.
-    pub(crate) fn last(&self, filter: &Filter, n: usize, upto: u64) -> Vec<(Topic, usize, u64)> {
-        let ids = self.admitted(filter, usize::MAX).unwrap_or_default();
-        let last = ids.into_iter().filter_map(|id| {
-            let mut seqs = last_of(self.seqs_within(id, 0, upto), n);
-            let count = seqs.len();
-            Some((self.name(id).clone(), count, *seqs.next()?))
-        });
-        last.collect()
+    /// Returns how many of a topic's last `n` events up to `upto` are retained, and the first of
+    /// them; `None` if there is none.
+    pub(crate) fn last(&self, id: TopicId, n: usize, upto: u64) -> Option<(usize, u64)> {
+        let mut seqs = last_of(self.seqs_within(id, 0, upto), n);
+        let count = seqs.len();
+        Some((count, *seqs.next()?))
     }
 
-    /// Returns the seqs of the last `n` events in (after, upto] of each topic that matches
-    /// `filter`, in order.
-    ///
-    /// Returns `None` if there are more than `most`.
+    /// Adds the seqs of a topic's last `n` events in (after, upto] to `seqs`.
     pub(crate) fn last_seqs(
         &self,
-        filter: &Filter,
+        id: TopicId,
         n: usize,
         (after, upto): (u64, u64),
-        most: usize,
-    ) -> Option<VecDeque<u64>> {
-        let mut seqs = Vec::new();
-        for id in self.admitted(filter, most)? {
-            seqs.extend(last_of(self.seqs_within(id, after, upto), n));
-            if seqs.len() > most {
-                return None;
+        seqs: &mut Vec<u64>,
+    ) {
+        seqs.extend(last_of(self.seqs_within(id, after, upto), n));
+    }
+
+    /// Returns the known topics that match `filter`; `None` if there are more than `most`, or if
+    /// too many would have to be looked at.
+    pub(crate) fn admitted(&self, filter: &Filter, most: usize) -> Option<Vec<TopicId>> {
+        let mut ids = Vec::new();
+        let complete = self.look(filter, |id| {
+            ids.push(id);
+            match ids.len() > most {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
             }
+        });
+        if !complete || ids.len() > most {
+            return None;
         }
-        seqs.sort_unstable();
-        Some(seqs.into())
+        // Patterns of a filter may overlap.
+        ids.sort_unstable();
+        ids.dedup();
+        Some(ids)
+    }
+
+    /// Calls `found` with the topics that match `filter` until it breaks. Returns false if it did,
+    /// or if too many topics would have to be looked at.
+    fn look(&self, filter: &Filter, mut found: impl FnMut(TopicId) -> ControlFlow<()>) -> bool {
+        let mut scan = Scan::default();
+        let mut goes_on = true;
+        let complete = scan.part(self, filter, LOOK, |id| {
+            let next = found(id);
+            goes_on = next.is_continue();
+            next
+        });
+        complete && goes_on
     }
 
     /// Returns whether everything after `seq` is retained.
@@ -131,36 +152,39 @@ impl Topics {
 
     /// Returns the newest removed event that matches `filter`, or `above` if none above that has
     /// been removed.
+    ///
+    /// If too many topics would have to be looked at, it is the newest removed event of any topic
+    /// under the same rules: a gap too many, but never one too few.
     pub(crate) fn floor(&self, filter: &Filter, above: u64) -> u64 {
-        if self.max_floor.max(self.forgotten_floor) <= above {
-            return above;
+        let least = self.forgotten_floor.max(above);
+        if self.max_floor <= least {
+            return least;
+        }
+        let of_rules = (self.ruled.iter().zip(&self.floors[1..]))
+            .filter(|(pattern, floor)| **floor > least && filter.intersects(*pattern))
+            .map(|(_, floor)| *floor);
+        let most = of_rules.max().unwrap_or_default().max(self.floors[0]);
+        if most <= least {
+            return least;
         }
         let everything = filter
             .patterns()
             .iter()
             .any(|pattern| pattern.as_str() == "*");
         if everything {
-            return self.max_floor.max(self.forgotten_floor);
+            return most;
         }
-        let matching = filter
-            .patterns()
-            .iter()
-            .flat_map(|pattern| self.by_name.matching(pattern.as_pattern_ref()));
-        let lost = matching.map(|(_, id)| self.entry(TopicId(*id)).floor);
-        lost.max()
-            .unwrap_or_default()
-            .max(self.forgotten_floor)
-            .max(above)
+        let mut lost = 0;
+        let complete = self.look(filter, |id| {
+            lost = lost.max(self.entry(id).floor);
+            ControlFlow::Continue(())
+        });
+        if complete { lost.max(least) } else { most }
     }
 
     /// Sets the seq up to which the history has no events.
     pub(crate) fn set_history_floor(&mut self, floor: u64) {
         self.history_floor = floor;
-    }
-
-    /// Returns the allocated bytes of the lists of seqs.
-    pub(crate) fn index_bytes(&self) -> usize {
-        self.index_bytes
     }
 }
 
@@ -173,6 +197,7 @@ fn last_of(seqs: Iter<'_, u64>, n: usize) -> std::iter::Skip<Iter<'_, u64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::TopicRetention;
 
     fn topics_with(kept: &[(u64, usize)]) -> (Topics, TopicId) {
         let mut topics = Topics::default();
@@ -228,24 +253,43 @@ mod tests {
     }
 
     #[test]
-    fn a_selection_is_of_the_last_events_up_to_a_limit() {
-        let (mut topics, _) = topics_with(&[(1, 1), (3, 1), (5, 1)]);
-        let other = topics.resolve(TopicRef::new("b").unwrap());
-        topics.add_event(other, 4, 1);
-        let last = |n, range, most| topics.last_seqs(&"*".parse().unwrap(), n, range, most);
-        let seqs = |seqs: &[u64]| Some(seqs.iter().copied().collect::<VecDeque<_>>());
-        assert_eq!(last(1, (0, 9), 2), seqs(&[4, 5]));
-        assert_eq!(last(2, (0, 9), 3), seqs(&[3, 4, 5]));
-        assert_eq!(last(2, (0, 9), 2), None);
-        assert_eq!(last(2, (1, 4), 9), seqs(&[3, 4]));
-        assert_eq!(last(2, (5, 4), 9), seqs(&[]));
-
-        let last = |n, upto| topics.last(&"a".parse().unwrap(), n, upto);
-        let [(name, count, first)] = &last(2, 9)[..] else {
-            panic!("one topic")
+    fn the_last_events_of_a_topic_are_those_in_a_range() {
+        let (topics, id) = topics_with(&[(1, 1), (3, 1), (5, 1)]);
+        let last_seqs = |n, range| {
+            let mut seqs = Vec::new();
+            topics.last_seqs(id, n, range, &mut seqs);
+            seqs
         };
-        assert_eq!((name.as_str(), *count, *first), ("a", 2, 3));
-        assert_eq!(last(2, 0), []);
+        assert_eq!(last_seqs(2, (0, 9)), [3, 5]);
+        assert_eq!(last_seqs(2, (1, 4)), [3]);
+        assert!(last_seqs(2, (5, 4)).is_empty());
+        assert_eq!(topics.last(id, 2, 9), Some((2, 3)));
+        assert_eq!(topics.last(id, 2, 2), Some((1, 1)));
+        assert_eq!(topics.last(id, 2, 0), None);
+    }
+
+    #[test]
+    fn where_too_many_topics_match_the_floor_is_that_of_their_rules() {
+        let rule = TopicRetention::of("p.*".parse().unwrap());
+        let mut topics = Topics::new(&[rule]);
+        let mut add = |name: &str, seq| {
+            let id = topics.resolve(TopicRef::new(name).unwrap());
+            topics.add_event(id, seq, 1);
+            id
+        };
+        let position = add("p.1", 10);
+        let early = add("a.1.x", 1);
+        for n in 0..LOOK as u64 {
+            add(&format!("r.{n}.s"), 20 + n);
+        }
+        topics.release(position, 10, 1, 1);
+        topics.release(early, 1, 1, 1);
+        let floor = |filter: &str, above| topics.floor(&filter.parse().unwrap(), above);
+        assert_eq!(floor("r.7.s", 0), 0, "one topic is looked at");
+        assert_eq!(floor("r.*.s", 0), 1, "what topics without a rule have lost");
+        assert_eq!(floor("r.*.s", 1), 1);
+        assert_eq!(floor("*.*.s", 0), 10, "it may match topics of the rule");
+        assert_eq!(floor("*.*.s", 10), 10);
     }
 
     #[test]

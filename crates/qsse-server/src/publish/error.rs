@@ -50,6 +50,11 @@ pub enum PublishError {
         /// Length of the data.
         bytes: usize,
     },
+    /// The topic is new, and the server, or this publisher, has as many topics as
+    /// [`max_topics`](qsse_log::Config::max_topics) or
+    /// [`max_topics_per_owner`](qsse_log::Config::max_topics_per_owner) allow.
+    #[error(transparent)]
+    TopicLimit(AppendError),
     /// The data is larger than the limit.
     #[error(
         "an event of {} is over the limit of {}: split it or raise the server's limit",
@@ -106,6 +111,7 @@ impl From<AppendError> for PublishError {
         match error {
             AppendError::TooLarge { bytes, limit } => Self::TooLarge { bytes, limit },
             AppendError::Busy { bytes } => Self::Busy { bytes },
+            AppendError::TooManyTopics { .. } => Self::TopicLimit(error),
             AppendError::Storage(error) => Self::Store(error),
         }
     }
@@ -117,7 +123,9 @@ impl PublishError {
         match self {
             Self::Topic { .. } | Self::Pattern { .. } => Code::INVALID_TOPIC,
             Self::NotDeclared { .. } => Code::TOPIC_NOT_AVAILABLE,
-            Self::TooManyTopics | Self::TooMuch { .. } => Code::TOO_MANY_TOPICS,
+            Self::TooManyTopics | Self::TooMuch { .. } | Self::TopicLimit(_) => {
+                Code::TOO_MANY_TOPICS
+            }
             Self::TooLarge { .. } => Code::EVENT_TOO_LARGE,
             Self::Busy { .. } => Code::BUSY,
             Self::Store(_) => Code::STORE_UNAVAILABLE,

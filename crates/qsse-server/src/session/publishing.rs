@@ -268,12 +268,13 @@ impl<'s> Publishing<'s> {
         }
         let shared = &self.session.shared;
         let (first, count) = (ready[0].number, ready.len() as u64);
+        let owner = self.session.access.owner();
         let appended = loop {
             // It may have waited since the topics were authorised.
             if self.session.access.is_expelled() {
                 return Err(Failed::Gone);
             }
-            match append::append(shared, ready, self.ordered, self.series.as_ref()) {
+            match append::append(shared, ready, self.ordered, self.series.as_ref(), owner) {
                 Err(AppendError::Busy { .. }) => shared.log.room().await,
                 appended => break appended,
             }
@@ -307,12 +308,16 @@ impl<'s> Publishing<'s> {
                     }
                     self.acks.queue(AckFrame::Acknowledged(ack).encode());
                 }
-                Answer::Refused { number, code } => {
-                    let message = match code {
+                Answer::Refused {
+                    number,
+                    code,
+                    message,
+                } => {
+                    let other = match code {
                         Code::FAILED_BEFORE => FAILED_BEFORE,
                         _ => "the server no longer knows whether this publish was accepted before",
                     };
-                    self.refuse(number, code, message.into());
+                    self.refuse(number, code, message.unwrap_or_else(|| other.into()));
                 }
             }
         }

@@ -7,6 +7,7 @@ use qsse_proto::control::{Start, Subscribe};
 use qsse_proto::{Code, Counted, limits};
 use qsse_topic::{Filter, FilterError, Pattern};
 use qsse_transport::SendStream;
+use tokio::task::yield_now;
 
 use crate::access::Answer;
 use crate::auth::Action;
@@ -101,10 +102,14 @@ pub(crate) async fn open(
         .collect();
     let filter = Filter::new(full?).map_err(invalid)?;
     // Before the stream is opened, because an opened stream must carry a header.
-    let reader = session.shared.log.open(&filter, start, on_lag).await;
+    let reader = session
+        .shared
+        .log
+        .open_in_turns(&filter, start, on_lag, yield_now)
+        .await;
     let reader = reader.map_err(|error| {
         let code = match error {
-            StartError::Unreadable { .. } => Code::BUSY,
+            StartError::Unreadable { .. } | StartError::Busy => Code::BUSY,
             _ => Code::UNSUPPORTED,
         };
         Refusal::new(code, error.to_string())

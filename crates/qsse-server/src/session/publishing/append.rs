@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use qsse_log::{
-    AppendError, Appended, Appender, Known, NewEvent, PublishKey, PublisherId, Receipt, Sequence,
+    AppendError, Appended, Appender, Known, NewEvent, Owner, PublishKey, PublisherId, Receipt,
+    Sequence,
 };
 use qsse_proto::publish::{Acknowledged, Publish};
-use qsse_proto::{Code, Epoch, EventId, Kind};
+use qsse_proto::{Code, Epoch, Kind};
 use qsse_topic::Topic;
 
+use crate::publish::PublishError;
 use crate::session::Tried;
 use crate::shared::Shared;
 
@@ -63,6 +65,8 @@ pub(super) enum Answer {
     Refused {
         number: u64,
         code: Code,
+        /// What to tell; `None` if the code says it all.
+        message: Option<String>,
     },
 }
 
@@ -84,6 +88,7 @@ pub(super) fn append(
     ready: &mut Vec<Ready>,
     ordered: bool,
     series: Option<&Series>,
+    owner: (Owner, Option<usize>),
 ) -> Result<Appends, AppendError> {
     let judged = series.is_some() || ready.iter().any(|ready| ready.key.is_some());
     let now = match judged {
@@ -91,8 +96,9 @@ pub(super) fn append(
         true => shared.clock.now(),
         false => shared.now(),
     };
-    let appender = shared.log.appender(now);
+    let mut appender = shared.log.appender(now);
     appender.ready()?;
+    appender.set_owner(owner.0, owner.1);
     let numbers = series.map(|series| Numbers {
         series,
         sequence: appender.sequence(series.key),
@@ -136,7 +142,7 @@ impl Append<'_> {
         let number = ready.number;
         // QP-8.4
         if self.failed {
-            return self.answers.refuse(number, Code::FAILED_BEFORE);
+            return self.answers.refuse(number, Code::FAILED_BEFORE, None);
         }
         let metrics = &self.shared.metrics;
         let bytes = ready.publish.data().len() as u64;
@@ -159,7 +165,7 @@ impl Append<'_> {
             }
             Known::Unknown => {
                 self.failed = self.ordered;
-                self.answers.refuse(number, Code::OUTCOME_UNKNOWN);
+                self.answers.refuse(number, Code::OUTCOME_UNKNOWN, None);
             }
         }
     }
@@ -173,7 +179,15 @@ impl Append<'_> {
     }
 
     fn push(&mut self, ready: Ready) {
-        let range = push(&mut self.appender, &ready);
+        let range = match push(&mut self.appender, &ready) {
+            Ok(range) => range,
+            Err(error) => {
+                let error = PublishError::from(error);
+                let message = Some(error.to_string());
+                self.failed = self.ordered;
+                return self.answers.refuse(ready.number, error.code(), message);
+            }
+        };
         self.shared.metrics.published_network.add(count(range));
         if let Some(numbers) = &mut self.numbers {
             numbers.push(ready.number, range);
@@ -259,29 +273,22 @@ fn known(shared: &Shared, appender: &Appender<'_>, ready: &Ready, now: Duration)
 }
 
 /// Appends one event on each topic of the publish.
-fn push(appender: &mut Appender<'_>, ready: &Ready) -> Option<Appended> {
+///
+/// # Errors
+/// None was appended.
+fn push(appender: &mut Appender<'_>, ready: &Ready) -> Result<Option<Appended>, AppendError> {
     let publish = &ready.publish;
-    match &ready.target {
-        Target::Topic(topic) => {
-            let id = push_one(appender, topic, publish);
-            let (first, last) = (id, id);
-            Some(Appended { first, last })
-        }
-        Target::Topics(topics) => {
-            let mut ids = topics
-                .iter()
-                .map(|topic| push_one(appender, topic, publish));
-            let first = ids.next()?;
-            let last = ids.last().unwrap_or(first);
-            Some(Appended { first, last })
-        }
-    }
-}
-
-fn push_one(appender: &mut Appender<'_>, topic: &Topic, publish: &Publish) -> EventId {
     let kind = Kind::new(publish.kind()).expect("a decoded publish has a valid kind");
-    let event = NewEvent::new(topic.as_topic_ref(), publish.data()).kind(&kind);
-    appender.push(event).expect("its length was checked")
+    let topics = match &ready.target {
+        Target::Topic(topic) => std::slice::from_ref(topic),
+        Target::Topics(topics) => topics,
+    };
+    let event = |topic| NewEvent::new(topic, publish.data()).kind(&kind);
+    if let [topic] = topics {
+        return appender.push_all(&[event(topic.as_topic_ref())]);
+    }
+    let events = topics.iter().map(|topic| event(topic.as_topic_ref()));
+    appender.push_all(&events.collect::<Vec<_>>())
 }
 
 fn count(range: Option<Appended>) -> u64 {
@@ -339,7 +346,11 @@ impl Answers {
         }
     }
 
-    fn refuse(&mut self, number: u64, code: Code) {
-        self.list.push(Answer::Refused { number, code });
+    fn refuse(&mut self, number: u64, code: Code, message: Option<String>) {
+        self.list.push(Answer::Refused {
+            number,
+            code,
+            message,
+        });
     }
 }
