@@ -1,4 +1,5 @@
 //! `qsse admin` and SIGHUP, against a server that runs.
+#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 use std::fs;
 use std::path::Path;

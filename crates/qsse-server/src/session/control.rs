@@ -207,7 +207,7 @@ impl<'s> Control<'s> {
     fn answer(&mut self, answer: Answer) -> Result<(), End> {
         match answer {
             Answer::Subscription(id, generation, opened) => self.opened(id, generation, opened),
-            Answer::Token(Ok(principal), is_new) => self.token_checked(principal, is_new),
+            Answer::Token(Ok(principal), is_new) => self.token_checked(*principal, is_new),
             Answer::Token(Err(end), _) => {
                 let why = Err((end.code, end.reason.as_str()));
                 self.session.audit(AuditEvent::Refresh, None, why);

@@ -14,7 +14,7 @@ pub(super) enum Answer {
     /// A subscription by its id, with the generation of the principal that was asked about.
     Subscription(u32, u64, Result<Box<Delivery>, Refusal>),
     /// Whose token it is, and whether the client sent it now.
-    Token(Result<Principal, End>, bool),
+    Token(Result<Box<Principal>, End>, bool),
     Checked(Checked),
 }
 

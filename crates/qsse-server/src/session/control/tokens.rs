@@ -33,7 +33,7 @@ impl Control<'_> {
         } = &**self.session;
         self.opening.add_token(Box::pin(async move {
             let principal = hello::authenticate(shared, connection, token.as_deref()).await;
-            Answer::Token(principal, is_new)
+            Answer::Token(principal.map(Box::new), is_new)
         }));
     }
 
