@@ -91,6 +91,7 @@ pub(crate) fn run(attack: &'static dyn Attack, options: &Options) -> Result<Repo
             bound: setup.bound,
             history: course.watched.most.get("history_bytes") as u64,
             feeds: course.watched.most.get("feed_bytes") as u64,
+            counted: course.watched.most.get("memory_bytes") as u64,
             slope: course.watched.slope(),
         },
         cores: course.cores,

@@ -37,6 +37,8 @@ pub(crate) struct Memory {
     /// The most that the server reported for its history and its feeds.
     pub(crate) history: u64,
     pub(crate) feeds: u64,
+    /// The most that it counted against its budget.
+    pub(crate) counted: u64,
     /// Bytes a second in the second half of the attack.
     pub(crate) slope: f64,
 }
@@ -68,9 +70,10 @@ impl fmt::Display for Memory {
         )?;
         write!(
             f,
-            "  server    history {} MiB, feeds {} MiB at most; slope {:.1} KiB/s",
+            "  server    history {} MiB, feeds {}, all that it counts {} at most; slope {:.1} KiB/s",
             mib(self.history),
             mib(self.feeds),
+            mib(self.counted),
             self.slope / 1024.0
         )
     }
@@ -241,6 +244,7 @@ mod tests {
                 bound: 80 * MIB,
                 history: 0,
                 feeds: 0,
+                counted: 0,
                 slope: 0.0,
             },
             cores: 0.1,

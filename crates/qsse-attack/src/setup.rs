@@ -50,6 +50,7 @@ pub(crate) const HONEST_TOPIC: &str = "honest.x";
 /// The server's defaults, as docs/configuration.md says.
 pub(crate) const HISTORY_BYTES: u64 = 256 * MIB;
 pub(crate) const FEEDS_BYTES: u64 = 64 * MIB;
+pub(crate) const UNREAD_BYTES: u64 = 64 * MIB;
 pub(crate) const SEND_WINDOW_BYTES: u64 = 256 << 10;
 
 pub(crate) const MIB: u64 = 1 << 20;

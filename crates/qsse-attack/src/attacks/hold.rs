@@ -22,8 +22,8 @@ const STREAMS: usize = 64;
 /// The data of each publish: as much as the server allows, almost.
 const DATA_BYTES: usize = 1_048_000;
 
-/// The server's window for all that a connection sends.
-const RECEIVE_WINDOW_BYTES: u64 = 256 << 10;
+/// What the server may hold of a connection's unfinished publishes, as docs/architecture.md says.
+const UNFINISHED_BYTES: u64 = 5 << 20;
 
 fn connections(scale: Scale) -> u64 {
     scale.of(2, 8)
@@ -45,7 +45,7 @@ impl Attack for Hold {
 
     fn setup(&self, scale: Scale) -> Setup {
         Setup {
-            bound: connections(scale) * RECEIVE_WINDOW_BYTES,
+            bound: connections(scale) * UNFINISHED_BYTES,
             shown_by: &["refused{", "unfinished_bytes", "unfinished_waits"],
             ..Setup::default()
         }

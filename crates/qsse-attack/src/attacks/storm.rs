@@ -9,7 +9,7 @@ use tokio::time::{Duration, Instant, sleep, sleep_until};
 
 use crate::attack::{Attack, Tally, before};
 use crate::clients::Attacker;
-use crate::setup::{FEEDS_BYTES, HISTORY_BYTES, MIB, SEND_WINDOW_BYTES, Scale, Setup};
+use crate::setup::{FEEDS_BYTES, HISTORY_BYTES, MIB, Scale, Setup, UNREAD_BYTES};
 use crate::target::Target;
 
 /// Subscribes with little credit from the oldest event, with many filters.
@@ -53,7 +53,7 @@ impl Attack for Storm {
         Setup {
             settings: vec![("limits_history", history(scale).to_string())],
             subscribe: &["*"],
-            bound: history(scale) + FEEDS_BYTES + connections(scale) * SEND_WINDOW_BYTES,
+            bound: history(scale) + FEEDS_BYTES + UNREAD_BYTES,
             shown_by: &["unread_bytes", "shed_subscriptions", "lagging"],
             ..Setup::default()
         }

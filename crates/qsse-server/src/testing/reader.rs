@@ -15,13 +15,11 @@ use crate::delivery::{DeliveryLoop, Next, Recipient};
 use crate::server::Server;
 use crate::shared::Shared;
 
-/// A client without a connection. What it may read is decided by the same code as for others, but
-/// its subscriptions are read where they are made.
-#[doc(hidden)]
+/// A client without a connection, for tests of an authorizer. What it may read is decided by the
+/// same code as for others, but its subscriptions are read where they are made.
 pub struct TestClient(Arc<Access>);
 
 /// A subscription of a [`TestClient`].
-#[doc(hidden)]
 pub struct TestReader {
     delivery: DeliveryLoop<TestRecipient>,
     filter: Filter,
@@ -45,7 +43,7 @@ impl TestClient {
         self.0.replace(principal);
     }
 
-    /// Subscribes; `None` if it is refused.
+    /// Subscribes to a filter; `None` if it is refused.
     pub async fn subscribe(
         &self,
         server: &Server,
