@@ -86,6 +86,11 @@ pub(crate) async fn upkeep(shared: Arc<Shared>) {
             let retain = tokio::spawn(async move { log.retain(now).await });
             retention = Some(AbortOnDropHandle::new(retain));
         }
+        shared.quotas.sweep();
+        let count = shared.wrong_tokens.sweep();
+        if count > 0 {
+            tracing::warn!(count, "clients were refused for their tokens");
+        }
         shared.collect_in_turns().await;
     }
 }

@@ -22,6 +22,9 @@ use crate::auth::{AcceptAll, Authenticator, Authorizer, ByGrantsOrSubscribe, Nam
 use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::fairness::quota::Quotas;
+use crate::fairness::unfinished::UnfinishedBudget;
+use crate::fairness::wrong_tokens::WrongTokens;
 use crate::go_warnings::GoWarnings;
 use crate::listen_address::ListenAddress;
 use crate::metrics::{Metrics, SharedRecorder};
@@ -30,7 +33,6 @@ use crate::session::unread::Unread;
 use crate::shards::Shards;
 use crate::shared::Shared;
 use crate::topics::Topics;
-use crate::unfinished::UnfinishedBudget;
 
 mod error;
 mod warnings;
@@ -241,6 +243,8 @@ impl ServerBuilder {
             clock,
             metrics,
             go_warnings: GoWarnings::default(),
+            quotas: Quotas::default(),
+            wrong_tokens: WrongTokens::default(),
             unfinished: UnfinishedBudget::of_server(&self.config),
             authenticator: self.authenticator.unwrap_or_else(|| Arc::new(AcceptAll)),
             authorizer: self

@@ -7,6 +7,8 @@ use qsse_proto::{ALPN, GO_ALPN};
 use qsse_transport::TransportConfig;
 use serde::{Deserialize, Serialize};
 
+use crate::auth::PrincipalLimits;
+
 /// Settings of a [`Server`](crate::Server). Each limit is documented with its reason.
 ///
 /// ```
@@ -96,6 +98,17 @@ pub struct Config {
     /// connection may take at most one of the largest, or its
     /// [`receive_window`](TransportConfig#structfield.receive_window) if that is more.
     pub unfinished_bytes: usize,
+    /// How much each principal may use whose own
+    /// [`limits`](crate::Principal::with_limits) do not say so, over all of its connections.
+    /// Default: no limits, as most servers know their clients. Clients that are not identified are
+    /// not one principal; [`network_limits`](Self#structfield.network_limits) count for them.
+    ///
+    /// Connections beyond it are closed with `BUSY`, subscriptions refused with
+    /// `TOO_MANY_SUBSCRIPTIONS`. Publishers that are too fast wait, after a burst of one second.
+    pub principal_limits: PrincipalLimits,
+    /// How much each [`Network`](qsse_transport::Network) may use, in the same way. Default: no
+    /// limits, because one network may be an office. Its `patterns` and `topics` have no effect.
+    pub network_limits: PrincipalLimits,
     /// Most answers about topic names cached per connection. Default 4,096; beyond it, the
     /// authorizer is asked again.
     pub max_decisions: usize,
@@ -137,6 +150,8 @@ impl Default for Config {
             refusal_rate: 50,
             frame_timeout: Duration::from_secs(30),
             unfinished_bytes: 64 << 20,
+            principal_limits: PrincipalLimits::default(),
+            network_limits: PrincipalLimits::default(),
             max_decisions: 4_096,
             max_revocations: 10_000,
             drain_timeout: Duration::from_secs(10),
@@ -178,6 +193,8 @@ setters! {
     frame_timeout: Duration,
     unfinished_bytes: usize,
     max_revocations: usize,
+    principal_limits: PrincipalLimits,
+    network_limits: PrincipalLimits,
     drain_timeout: Duration,
     retry_after: Duration,
 }
@@ -230,6 +247,8 @@ impl Config {
             refusal_burst: other.refusal_burst,
             refusal_rate: other.refusal_rate,
             frame_timeout: other.frame_timeout,
+            principal_limits: other.principal_limits,
+            network_limits: other.network_limits,
             max_decisions: other.max_decisions,
             drain_timeout: other.drain_timeout,
             retry_after: other.retry_after,

@@ -53,6 +53,7 @@ mod closed;
 mod config;
 mod dedup_scope;
 mod delivery;
+mod fairness;
 mod go_warnings;
 mod info;
 mod listen_address;
@@ -69,7 +70,6 @@ mod subscription;
 #[cfg(feature = "testing")]
 mod testing;
 mod topics;
-mod unfinished;
 mod wake_gated;
 
 pub use async_trait::async_trait;

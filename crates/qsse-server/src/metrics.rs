@@ -12,10 +12,12 @@ use crate::config::Config;
 use crate::topics::Topics;
 
 mod door;
+mod paced;
 mod registry;
 mod unfinished;
 
 use door::Door;
+use paced::Paced;
 use registry::{Counters, Gauges, Registry};
 pub(crate) use registry::{GaugeGuard, SharedRecorder};
 pub(crate) use unfinished::Unfinished;
@@ -48,7 +50,7 @@ pub(crate) struct Metrics {
     pub(crate) received_bytes: Counters,
     pub(crate) published_network: Counters,
     pub(crate) duplicates: Counters,
-    pub(crate) refusals_paced: Counters,
+    pub(crate) paced: Paced,
     pub(crate) unfinished: Unfinished,
     pub(crate) audit_dropped: Counters,
     pub(crate) reloads: Counters,
@@ -108,10 +110,7 @@ impl Metrics {
             received_bytes: counter("received_bytes", "Bytes of event data published by clients"),
             published_network: counter("published_network", "Events published by clients"),
             duplicates: counter("duplicates", "Repeated publishes, recognised by their key"),
-            refusals_paced: counter(
-                "refusals_paced",
-                "Refused publishes after which the client had to wait",
-            ),
+            paced: Paced::new(&registry),
             unfinished: Unfinished::new(&registry),
             audit_dropped: counter("audit_dropped", "Records that the audit log did not take"),
             reloads: counter("reloads", "Reloads of the configuration that succeeded"),
@@ -175,8 +174,7 @@ impl Metrics {
     pub(crate) fn subscribe(&self, filter: &Filter, topics: &Topics) -> GaugeGuard {
         let mut held = vec![self.subscriptions.clone()];
         if topics.is_open() {
-            let names = filter.patterns().iter().map(|pattern| pattern.as_str());
-            held.extend(names.map(|name| self.by_topic(name, self.max_topic_labels).subscribers));
+            held.extend(self.of_published(filter));
         } else {
             let declared = topics
                 .declared()
@@ -186,6 +184,22 @@ impl Metrics {
         }
         held.iter().for_each(|gauge| gauge.add(1.0));
         GaugeGuard(held)
+    }
+
+    /// Returns the gauges of the topics of a filter that were published, and once that of all
+    /// others. What a client only asks for makes no label.
+    fn of_published(&self, filter: &Filter) -> Vec<Gauges> {
+        let patterns = filter.patterns();
+        let by_topic = self.by_topic.lock();
+        let known = patterns
+            .iter()
+            .filter_map(|pattern| by_topic.get(pattern.as_str()));
+        let mut gauges: Vec<_> = known.map(|known| known.subscribers.clone()).collect();
+        drop(by_topic);
+        if gauges.len() < patterns.len() {
+            gauges.push(self.by_topic(OTHER, usize::MAX).subscribers);
+        }
+        gauges
     }
 
     /// Updates the counters of topics from the log, for some topics. Returns false if there are no
@@ -233,7 +247,8 @@ impl Metrics {
         if let Some(known) = by_topic.get(name) {
             return known.clone();
         }
-        let name = if by_topic.len() >= cap { OTHER } else { name };
+        let labels = by_topic.len() - usize::from(by_topic.contains_key(OTHER));
+        let name = if labels >= cap { OTHER } else { name };
         let new = || {
             let labels = || vec![Label::new("topic", name.to_owned())];
             let about = "Events published on a topic";

@@ -13,9 +13,9 @@ mod encoding;
 mod expiry;
 mod go;
 mod hello;
+mod member;
 mod opening;
 mod publishing;
-mod rate_limit;
 mod recipient;
 mod replies;
 pub(crate) mod serve;
@@ -36,7 +36,8 @@ use crate::access::{Access, Answer};
 use crate::audit::{AuditEvent, AuditRecord};
 use crate::auth::{Action, Principal};
 use crate::clients::{Admitted, Client, Revoked};
-use crate::session::rate_limit::RateLimit;
+use crate::fairness::rate_limit::RateLimit;
+use crate::session::member::{Excess, Member};
 use crate::session::subscriptions::Subscriptions;
 use crate::session::unfinished::UnfinishedFrames;
 use crate::session::unread::Unread;
@@ -61,13 +62,24 @@ pub(crate) struct Session {
     refusals: Mutex<RateLimit>,
     /// The memory that its unfinished frames may take.
     unfinished: UnfinishedFrames,
+    /// The quotas that it counts in.
+    member: Member,
 }
 
 impl Session {
     /// Creates the session of a client that is to be let in.
-    fn new(shared: &Arc<Shared>, connection: &Connection, principal: Principal) -> Self {
+    ///
+    /// # Errors
+    /// Its principal has as many connections as it may have.
+    fn new(
+        shared: &Arc<Shared>,
+        connection: &Connection,
+        principal: Principal,
+    ) -> Result<Self, End> {
         let limits = shared.limits();
-        Self {
+        let member = Member::new(shared, connection, &principal)?;
+        Ok(Self {
+            member,
             // Read before the client is answered: all that it says later happened later.
             welcomed: shared.clock.now().monotonic,
             refusals: Mutex::new(RateLimit::new(limits.refusal_burst, limits.refusal_rate)),
@@ -79,7 +91,7 @@ impl Session {
             subscriptions: Mutex::default(),
             recheck: Notify::new(),
             admitted: OnceLock::new(),
-        }
+        })
     }
 
     /// Lets the client in, unless it was revoked. It is in until the last task drops the
@@ -197,6 +209,12 @@ impl End {
 impl From<Revoked> for End {
     fn from(_: Revoked) -> Self {
         Self::new(Revoked::CODE, Revoked::REASON)
+    }
+}
+
+impl From<Excess> for End {
+    fn from(excess: Excess) -> Self {
+        Self::new(excess.code, excess.message)
     }
 }
 

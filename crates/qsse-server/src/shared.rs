@@ -19,11 +19,13 @@ use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::closed::Closed;
 use crate::config::Config;
+use crate::fairness::quota::Quotas;
+use crate::fairness::unfinished::UnfinishedBudget;
+use crate::fairness::wrong_tokens::WrongTokens;
 use crate::go_warnings::GoWarnings;
 use crate::metrics::Metrics;
 use crate::session::unread::Unread;
 use crate::topics::Topics;
-use crate::unfinished::UnfinishedBudget;
 
 pub(crate) mod publishing;
 
@@ -43,6 +45,10 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) metrics: Metrics,
     pub(crate) go_warnings: GoWarnings,
+    /// What principals and networks use.
+    pub(crate) quotas: Quotas,
+    /// Where wrong tokens come from.
+    pub(crate) wrong_tokens: WrongTokens,
     /// The memory that the unfinished frames of all connections may take.
     pub(crate) unfinished: UnfinishedBudget,
     pub(crate) authenticator: Arc<dyn Authenticator>,

@@ -1,7 +1,7 @@
 //! Makes the configurations of server and client from the settings.
 
 use qsse_client::{Config as ClientConfig, ReconnectPolicy, RetryPolicy};
-use qsse_server::{Acknowledge, Config as ServerConfig};
+use qsse_server::{Acknowledge, Config as ServerConfig, PrincipalLimits};
 
 use anyhow::Result;
 
@@ -83,6 +83,18 @@ pub(crate) fn client_config(settings: &Settings) -> ClientConfig {
     config
 }
 
+/// Returns the limits of each principal or network; those that are not set are off.
+fn limits(settings: &Settings, whose: &str) -> PrincipalLimits {
+    let key = |what: &str| format!("limits.{whose}_{what}");
+    let bytes = settings.text(&key("bytes"));
+    let mut limits = PrincipalLimits::default();
+    limits.connections = settings.get(&key("connections"));
+    limits.subscriptions = settings.get(&key("subscriptions"));
+    limits.publishes_per_second = settings.get(&key("publishes"));
+    limits.bytes_per_second = (!bytes.is_empty()).then(|| settings.bytes(&key("bytes")));
+    limits
+}
+
 /// Returns the configuration of a server.
 pub(crate) fn server_config(settings: &Settings) -> ServerConfig {
     let bytes = |key| usize::try_from(settings.bytes(key)).unwrap_or(usize::MAX);
@@ -129,6 +141,8 @@ pub(crate) fn server_config(settings: &Settings) -> ServerConfig {
     config.max_connection_unread_bytes = bytes("limits.connection_unread");
     config.max_wildcards = settings.need("limits.wildcards");
     config.max_publishers = settings.need("limits.publishers");
+    config.principal_limits = limits(settings, "principal");
+    config.network_limits = limits(settings, "network");
     config.unfinished_bytes = bytes("limits.unfinished");
     config.frame_timeout = duration("limits.frame_timeout");
     config.refusal_rate = settings.need("limits.refusals");

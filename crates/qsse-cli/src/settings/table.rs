@@ -109,6 +109,14 @@ table! {
     Limits "limits.connection_unread" One("SIZE"), "12 MiB", size, "The same for the subscriptions of one connection, in which a large event counts as 64 KiB";
     Limits "limits.wildcards" One("COUNT"), "4", parses::<usize>, "Maximum number of wildcards in one pattern of a client";
     Limits "limits.publishers" One("COUNT"), "64", parses::<u32>, "Maximum number of publishing streams of one connection";
+    Limits "limits.principal_connections" One("COUNT"), "", parses::<u32>, "Maximum number of connections of one principal, unless it has a limit of its own";
+    Limits "limits.principal_subscriptions" One("COUNT"), "", parses::<u32>, "Maximum number of subscriptions of one principal, over all of its connections";
+    Limits "limits.principal_publishes" One("COUNT"), "", parses::<u32>, "Publishes of one principal per second; faster ones wait";
+    Limits "limits.principal_bytes" One("SIZE"), "", size, "Published data of one principal per second; faster publishers wait";
+    Limits "limits.network_connections" One("COUNT"), "", parses::<u32>, "Maximum number of connections from one network: a /24 of IPv4, a /56 of IPv6";
+    Limits "limits.network_subscriptions" One("COUNT"), "", parses::<u32>, "Maximum number of subscriptions from one network";
+    Limits "limits.network_publishes" One("COUNT"), "", parses::<u32>, "Publishes from one network per second; faster ones wait";
+    Limits "limits.network_bytes" One("SIZE"), "", size, "Published data from one network per second; faster publishers wait";
     Limits "limits.unfinished" One("SIZE"), "64 MiB", size, "Memory for publishes over 64 KiB that have begun to arrive; further ones wait";
     Limits "limits.frame_timeout" One("DURATION"), "30s", duration, "How long a publish may take to arrive once it has begun";
     Limits "limits.refusals" One("COUNT"), "50", parses::<u32>, "Refused publishes of one connection per second, after 128 in one burst; a client with more waits for its answers";

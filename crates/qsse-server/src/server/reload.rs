@@ -32,6 +32,8 @@ impl Server {
     /// These are [`max_subscriptions`](Config#structfield.max_subscriptions),
     /// [`max_wildcards`](Config#structfield.max_wildcards),
     /// [`max_decisions`](Config#structfield.max_decisions),
+    /// [`principal_limits`](Config#structfield.principal_limits),
+    /// [`network_limits`](Config#structfield.network_limits),
     /// [`hello_timeout`](Config#structfield.hello_timeout),
     /// [`auth_timeout`](Config#structfield.auth_timeout) and
     /// [`retry_after`](Config#structfield.retry_after) for everything that comes, and

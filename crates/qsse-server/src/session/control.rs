@@ -12,11 +12,11 @@ use qsse_transport::{
 use tokio_util::task::TaskTracker;
 
 use crate::audit::AuditEvent;
+use crate::fairness::rate_limit::RateLimit;
 use crate::session::delivery::Delivery;
 use crate::session::expiry::Expiry;
 use crate::session::hello::ControlStreams;
 use crate::session::opening::{Answer, Opening};
-use crate::session::rate_limit::RateLimit;
 use crate::session::replies::{Replies, Unread};
 use crate::session::subscribing::{self, Refusal};
 use crate::session::subscriptions::{ClientSubscription, Ends};
@@ -189,10 +189,15 @@ impl<'s> Control<'s> {
             let message = format!("a connection has at most {}", Counted(max, "subscription"));
             return self.refuse(id, Refusal::new(Code::TOO_MANY_SUBSCRIPTIONS, message));
         }
+        let places = match self.session.member.subscribe() {
+            Ok(places) => places,
+            Err(excess) => return self.refuse(id, excess.into()),
+        };
         let ends = Ends::default();
         let subscription = ClientSubscription {
             ends: ends.clone(),
             filter: None,
+            places,
         };
         self.session.subscriptions.lock().add(id, subscription);
         let session = Arc::clone(self.session);

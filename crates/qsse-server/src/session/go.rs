@@ -35,13 +35,13 @@ pub(crate) async fn serve(shared: &Arc<Shared>, connection: &Connection) -> Resu
     }
     let token = Some(offer.token()).filter(|token| !token.is_empty());
     let checks = shared.clients.checks();
-    let principal = hello::authenticate(shared, connection, token).await?;
+    let principal = hello::authenticate_new(shared, connection, token).await?;
     let _counted = shared.metrics.go_connections.hold();
     tracing::info!(
         peer = %connection.remote_address(), principal = principal.name(), topics = offer.topics().len(),
         "a client of the Go library connected"
     );
-    let session = Arc::new(Session::new(shared, connection, principal));
+    let session = Arc::new(Session::new(shared, connection, principal)?);
     session.admit(checks)?;
     Ok(tokio::select! {
         biased;
@@ -135,9 +135,14 @@ async fn deliver(session: &Arc<Session>, topics: &[String]) -> End {
     let ended = match (filter, reader) {
         (Some(filter), Some(Ok(reader))) => {
             let (session, ends) = (Arc::clone(session), Ends::default());
+            let places = match session.member.subscribe() {
+                Ok(places) => places,
+                Err(excess) => return excess.into(),
+            };
             let subscription = ClientSubscription {
                 ends: ends.clone(),
                 filter: Some(filter.clone()),
+                places,
             };
             session.subscriptions.lock().add(0, subscription);
             let delivery =

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use qsse_proto::control::{ClientFrame, Hello, ServerFrame, Welcome};
 use qsse_proto::{Code, limits};
-use qsse_transport::{Connection, FrameReader, FrameWriter};
+use qsse_transport::{Connection, FrameReader, FrameWriter, Network};
 
 use crate::auth::{Credentials, Denied, Principal};
 use crate::dedup_scope;
@@ -31,14 +31,34 @@ pub(crate) async fn receive(
     let (hello, mut streams) = first.await.map_err(late)??;
     let token = hello.token.as_ref().map(|token| token.expose());
     let checks = shared.clients.checks();
-    let principal = authenticate(shared, connection, token).await?;
+    let principal = authenticate_new(shared, connection, token).await?;
     let welcome = welcome(shared, &principal);
-    let session = Arc::new(Session::new(shared, connection, principal));
+    let session = Arc::new(Session::new(shared, connection, principal)?);
     session.admit(checks)?;
     let welcome = ServerFrame::from(welcome).encode();
     let _ = streams.replies.send(welcome).await;
     streams.frames.set_max_len(limits::CONTROL_FRAME_BYTES);
     Ok((session, streams))
+}
+
+/// Asks the authenticator about a client that connects. One from a network with many wrong tokens
+/// waits first.
+pub(crate) async fn authenticate_new(
+    shared: &Shared,
+    connection: &Connection,
+    token: Option<&str>,
+) -> Result<Principal, End> {
+    let network = Network::of(connection.remote_address().ip());
+    let delay = shared.wrong_tokens.delay(network);
+    if !delay.is_zero() {
+        shared.metrics.paced.tokens.add(1);
+        tokio::time::sleep(delay).await;
+    }
+    let answer = authenticate(shared, connection, token).await;
+    if answer.is_err() {
+        shared.wrong_tokens.count(network);
+    }
+    answer
 }
 
 /// Asks the authenticator. A late answer or a panic refuses the client.

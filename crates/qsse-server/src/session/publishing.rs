@@ -10,6 +10,7 @@ use qsse_proto::publish::{
 };
 use qsse_proto::{Code, Epoch, limits};
 use qsse_transport::{FrameError, FrameReader, FrameWriter, RecvStream, SendStream};
+use tokio::time::Instant;
 
 use crate::audit::AuditEvent;
 use crate::auth::Principal;
@@ -269,6 +270,8 @@ impl<'s> Publishing<'s> {
         let shared = &self.session.shared;
         let (first, count) = (ready[0].number, ready.len() as u64);
         let owner = self.session.access.owner();
+        let paced = self.session.member.paces();
+        let used = if paced { used(ready) } else { (0, 0) };
         let appended = loop {
             // It may have waited since the topics were authorised.
             if self.session.access.is_expelled() {
@@ -292,6 +295,15 @@ impl<'s> Publishing<'s> {
                 }
                 ready.clear();
             }
+        }
+        if let Some(next) = self
+            .session
+            .member
+            .publish(used.0, used.1)
+            .filter(|_| paced)
+        {
+            self.session.shared.metrics.paced.publishes.add(1);
+            self.wait_until(next).await?;
         }
         Ok(())
     }
@@ -330,16 +342,21 @@ impl<'s> Publishing<'s> {
         if refusal.cost == 0 {
             return Ok(());
         }
-        let ready = self.session.refusals.lock().spend(refusal.cost);
+        let ready = self.session.refusals.lock().spend(refusal.cost.into());
         let Some(ready) = ready else {
             // Others come first: a refusal is more work than an event.
             tokio::task::yield_now().await;
             return Ok(());
         };
-        self.session.shared.metrics.refusals_paced.add(1);
+        self.session.shared.metrics.paced.refusals.add(1);
+        self.wait_until(ready).await
+    }
+
+    /// Reads nothing more until this time. The client gets the answers that there are.
+    async fn wait_until(&mut self, time: Instant) -> Result<(), Failed> {
         self.acks.flush().await.map_err(|_| Failed::Gone)?;
         // In a box, as few clients get there.
-        Box::pin(tokio::time::sleep_until(ready)).await;
+        Box::pin(tokio::time::sleep_until(time)).await;
         Ok(())
     }
 
@@ -357,6 +374,17 @@ impl<'s> Publishing<'s> {
         };
         self.acks.queue(AckFrame::PublishRefused(refused).encode());
     }
+}
+
+/// Returns how many events these make, and the bytes of their data.
+fn used(ready: &[Ready]) -> (usize, usize) {
+    let used = ready.iter().map(|ready| {
+        let events = ready.events();
+        (events, events * ready.publish.data().len())
+    });
+    used.fold((0, 0), |(events, bytes), one| {
+        (events + one.0, bytes + one.1)
+    })
 }
 
 /// Waits until all of it is stored. Returns the reason if it is not.

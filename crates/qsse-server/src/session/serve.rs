@@ -9,7 +9,7 @@ use qsse_transport::{Connection, HandshakeError};
 use crate::audit::{AuditEvent, AuditRecord};
 use crate::clients::Client;
 use crate::closed::Closed;
-use crate::session::{End, Rejected, control, go, hello};
+use crate::session::{End, Rejected, control, go, hello, member};
 use crate::shared::Shared;
 
 /// Accepts connections until the server ends.
@@ -59,17 +59,23 @@ where
     shared.metrics.connections_total.add(1);
     let _open = shared.metrics.connections.hold();
     let peer = connection.remote_address();
-    let served = if connection.alpn() == GO_ALPN {
-        Box::pin(go::serve(&shared, &connection)).await
-    } else {
-        frames(&shared, &connection).await
+    let place = member::connect(&shared, &connection);
+    let served = match &place {
+        Err(excess) => Err(End::new(excess.code, excess.message.as_str()).into()),
+        Ok(_) if connection.alpn() == GO_ALPN => Box::pin(go::serve(&shared, &connection)).await,
+        Ok(_) => frames(&shared, &connection).await,
     };
     let (Ok(end) | Err(Rejected(end))) = &served;
     if served.is_err() {
         shared.metrics.refuse("connection", end.code);
         let record = AuditRecord::new(AuditEvent::Connect, false).address(peer);
         shared.record(&record.code(end.code).reason(&end.reason));
-        tracing::info!(%peer, code = %end.code, reason = end.reason, "a connection was refused");
+        // Wrong tokens are reported once a second: there may be thousands.
+        if end.code == Code::NOT_AUTHORISED {
+            tracing::debug!(%peer, code = %end.code, reason = end.reason, "a connection was refused");
+        } else {
+            tracing::info!(%peer, code = %end.code, reason = end.reason, "a connection was refused");
+        }
     } else {
         tracing::debug!(%peer, code = %end.code, reason = end.reason, "a client left");
     }

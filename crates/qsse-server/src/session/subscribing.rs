@@ -14,6 +14,7 @@ use crate::auth::Action;
 use crate::session::Session;
 use crate::session::delivery::Delivery;
 use crate::session::encoding::StreamForm;
+use crate::session::member::Excess;
 use crate::session::subscriptions::Ends;
 
 /// Why a subscription was refused.
@@ -54,6 +55,12 @@ impl Refusal {
             message: message.into(),
             subject: Some(subject.to_owned()),
         }
+    }
+}
+
+impl From<Excess> for Refusal {
+    fn from(excess: Excess) -> Self {
+        Self::new(excess.code, excess.message)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::fairness::quota::Place;
 use qsse_proto::Code;
 use qsse_topic::Filter;
 use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFuture};
@@ -19,6 +20,9 @@ pub(crate) struct ClientSubscription {
     pub(crate) ends: Ends,
     /// What it was accepted for; `None` while it waits.
     pub(crate) filter: Option<Filter>,
+    /// Its places in the quotas.
+    #[expect(dead_code, reason = "they are held")]
+    pub(crate) places: Vec<Place>,
 }
 
 /// Ends a subscription from outside, and says how far it is.

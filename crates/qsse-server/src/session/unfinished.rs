@@ -6,8 +6,8 @@ use qsse_log::Charge;
 use qsse_proto::limits;
 use qsse_transport::Connection;
 
+use crate::fairness::unfinished::{Share, UnfinishedBudget};
 use crate::shared::Shared;
-use crate::unfinished::{Share, UnfinishedBudget};
 
 /// What the unfinished frames of one connection may take.
 ///

@@ -1,4 +1,4 @@
-//! [`RateLimit`]: how often a client may send control frames, and have its publishes refused.
+//! [`RateLimit`]: how often something may happen.
 
 use std::time::Duration;
 
@@ -14,7 +14,12 @@ pub(crate) struct RateLimit {
 
 impl RateLimit {
     pub(crate) fn new(burst: u32, per_second: u32) -> Self {
-        let (burst, per_second) = (f64::from(burst.max(1)), f64::from(per_second.max(1)));
+        Self::of(burst.into(), per_second.into())
+    }
+
+    /// Creates a limit of any numbers; less than 1 counts as 1.
+    pub(crate) fn of(burst: f64, per_second: f64) -> Self {
+        let (burst, per_second) = (burst.max(1.0), per_second.max(1.0));
         Self {
             left: burst,
             burst,
@@ -38,9 +43,9 @@ impl RateLimit {
     ///
     /// Several tasks may spend from one limit: each is told the time at which what was spent before
     /// it, and its own share, is earned.
-    pub(crate) fn spend(&mut self, cost: u32) -> Option<Instant> {
+    pub(crate) fn spend(&mut self, cost: f64) -> Option<Instant> {
         self.refill();
-        self.left -= f64::from(cost);
+        self.left -= cost;
         let missing = (-self.left / self.per_second).max(0.0);
         (missing > 0.0).then(|| self.counted + Duration::from_secs_f64(missing))
     }
@@ -69,14 +74,14 @@ mod tests {
     async fn work_beyond_the_burst_is_paid_for_with_time_by_all_who_share_a_limit() {
         let mut limit = RateLimit::new(10, 5);
         let start = Instant::now();
-        assert_eq!(limit.spend(10), None);
+        assert_eq!(limit.spend(10.0), None);
         let second = |count| Some(start + Duration::from_secs(count));
-        assert_eq!(limit.spend(5), second(1));
-        assert_eq!(limit.spend(10), second(3), "behind the one before");
+        assert_eq!(limit.spend(5.0), second(1));
+        assert_eq!(limit.spend(10.0), second(3), "behind the one before");
         tokio::time::advance(Duration::from_secs(3)).await;
-        assert_eq!(limit.spend(0), None);
+        assert_eq!(limit.spend(0.0), None);
         tokio::time::advance(Duration::from_secs(1_000)).await;
-        assert_eq!(limit.spend(10), None, "no more is saved up than a burst");
-        assert!(limit.spend(1).is_some());
+        assert_eq!(limit.spend(10.0), None, "no more is saved up than a burst");
+        assert!(limit.spend(1.0).is_some());
     }
 }

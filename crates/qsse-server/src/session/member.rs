@@ -1,0 +1,135 @@
+//! [`Member`]: the quotas that a connection counts in.
+
+use std::sync::Arc;
+
+use qsse_proto::{Code, Counted};
+use qsse_transport::{Connection, Network};
+use tokio::time::Instant;
+
+use crate::auth::{Principal, PrincipalLimits};
+use crate::config::Config;
+use crate::dedup_scope;
+use crate::fairness::quota::{Full, Owner, Place, Quota};
+use crate::shared::Shared;
+
+/// The quotas that a connection counts in: those of its principal and of its network, as far as
+/// they have limits.
+pub(crate) struct Member {
+    quotas: Vec<Arc<Quota>>,
+    /// The connection itself, in the quota of its principal.
+    _connection: Option<Place>,
+}
+
+/// A quota is used up. It says how to refuse what exceeds it.
+pub(crate) struct Excess {
+    pub(crate) code: Code,
+    pub(crate) message: String,
+}
+
+/// Counts a connection in the quota of its network, from its handshake to its end.
+///
+/// # Errors
+/// The network has as many as it may have.
+pub(crate) fn connect(shared: &Shared, connection: &Connection) -> Result<Option<Place>, Excess> {
+    let quota = of_network(shared, &shared.limits(), connection);
+    let place = quota.map(|quota| quota.connect()).transpose();
+    place.map_err(|Full(most)| {
+        let message = format!(
+            "your network has {}, as many as it may: close one, or try again later",
+            Counted(most, "connection")
+        );
+        Excess {
+            code: Code::BUSY,
+            message,
+        }
+    })
+}
+
+fn of_network(shared: &Shared, config: &Config, connection: &Connection) -> Option<Arc<Quota>> {
+    let network = Network::of(connection.remote_address().ip());
+    let owner = Owner::Network(network);
+    shared.quotas.of(owner, config.network_limits)
+}
+
+fn of_principal(shared: &Shared, config: &Config, principal: &Principal) -> Option<Arc<Quota>> {
+    // Those that are not identified are not one: their networks have quotas.
+    let namespace = principal.namespace();
+    let namespace = namespace.as_ref().map(|prefix| prefix.as_str());
+    let number = dedup_scope::number(principal.identity(), namespace);
+    if number == 0 {
+        return None;
+    }
+    let limits = limits_of(principal.limits(), config.principal_limits);
+    shared.quotas.of(Owner::Principal(number), limits)
+}
+
+/// Returns the principal's own limits, and those of the server where it has none.
+fn limits_of(own: PrincipalLimits, server: PrincipalLimits) -> PrincipalLimits {
+    let mut limits = own;
+    limits.connections = own.connections.or(server.connections);
+    limits.subscriptions = own.subscriptions.or(server.subscriptions);
+    limits.publishes_per_second = own.publishes_per_second.or(server.publishes_per_second);
+    limits.bytes_per_second = own.bytes_per_second.or(server.bytes_per_second);
+    limits
+}
+
+impl Member {
+    /// Counts a connection in the quota of its principal.
+    ///
+    /// # Errors
+    /// The principal has as many connections as it may have.
+    pub(crate) fn new(
+        shared: &Shared,
+        connection: &Connection,
+        principal: &Principal,
+    ) -> Result<Self, Excess> {
+        let config = shared.limits();
+        let principal = of_principal(shared, &config, principal);
+        let place = principal.as_ref().map(Quota::connect).transpose();
+        let place = place.map_err(|Full(most)| {
+            let message = format!(
+                "your token has {} open, as many as it may: close one, or try again later",
+                Counted(most, "connection")
+            );
+            Excess {
+                code: Code::BUSY,
+                message,
+            }
+        })?;
+        let network = of_network(shared, &config, connection);
+        Ok(Self {
+            quotas: principal.into_iter().chain(network).collect(),
+            _connection: place,
+        })
+    }
+
+    /// Counts a subscription.
+    ///
+    /// # Errors
+    /// The principal or the network has as many as it may have.
+    pub(crate) fn subscribe(&self) -> Result<Vec<Place>, Excess> {
+        let places = self.quotas.iter().map(Quota::subscribe);
+        let places: Result<Vec<_>, _> = places.collect();
+        places.map_err(|Full(most)| {
+            let message = format!(
+                "your token or network has {} on all connections, as many as it may: end one",
+                Counted(most, "subscription")
+            );
+            Excess {
+                code: Code::TOO_MANY_SUBSCRIPTIONS,
+                message,
+            }
+        })
+    }
+
+    /// Counts events that were published. Returns when the next may be, if not now.
+    pub(crate) fn publish(&self, events: usize, bytes: usize) -> Option<Instant> {
+        let paced = self.quotas.iter();
+        paced.filter_map(|quota| quota.publish(events, bytes)).max()
+    }
+
+    /// Returns whether publishes have to be counted.
+    pub(crate) fn paces(&self) -> bool {
+        self.quotas.iter().any(|quota| quota.paces())
+    }
+}

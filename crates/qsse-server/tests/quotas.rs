@@ -1,0 +1,177 @@
+//! What one principal or one network may use.
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
+mod support;
+
+use async_trait::async_trait;
+use qsse_proto::Code;
+use qsse_proto::control::Start;
+use qsse_proto::publish::AckFrame;
+use qsse_server::{Authenticator, Config, Credentials, Denied, Grants, Principal, PrincipalLimits};
+use support::{RawClient, server};
+
+/// Whoever shows a token is who it says; `small` has limits of its own, `wrong` is refused.
+struct ByToken;
+
+#[async_trait]
+impl Authenticator for ByToken {
+    async fn authenticate(&self, credentials: Credentials<'_>) -> Result<Principal, Denied> {
+        let principal = match credentials.token {
+            Some("wrong") => return Err(Denied::new("this server does not know the token")),
+            Some("small") => {
+                let limits = PrincipalLimits::default().connections(1).subscriptions(1);
+                Principal::new("small").with_limits(limits)
+            }
+            Some(name) => Principal::new(name),
+            None => Principal::anonymous(),
+        };
+        Ok(principal.with_grants(Grants::everything()))
+    }
+}
+
+#[tokio::test]
+async fn a_principal_has_as_many_connections_as_it_or_the_server_says() {
+    let limits = PrincipalLimits::default().connections(2);
+    let config = Config::default().principal_limits(limits);
+    let server = server().authenticator(ByToken).config(config);
+    let server = server.await.unwrap();
+    for (token, most) in [("small", 1), ("ada", 2), ("bob", 2)] {
+        let mut clients = Vec::new();
+        for _ in 0..most {
+            clients.push(RawClient::connect_with(&server, Some(token)).await.0);
+        }
+        let refused = RawClient::hello(&server, Some(token)).await;
+        let (code, reason) = refused.closed().await;
+        assert_eq!(code, Code::BUSY);
+        assert!(reason.contains("close one"), "{reason}");
+        // The others count elsewhere, and clients without a token nowhere.
+        let _stranger = RawClient::connect(&server).await;
+    }
+    // Their places come back.
+    loop {
+        let client = RawClient::hello(&server, Some("small")).await;
+        let mut client = client;
+        if client
+            .reader
+            .next()
+            .await
+            .is_ok_and(|frame| frame.is_some())
+        {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_network_has_as_many_connections_as_the_server_says() {
+    let limits = PrincipalLimits::default().connections(2);
+    let config = Config::default().network_limits(limits);
+    let server = server().config(config).await.unwrap();
+    let _clients = (
+        RawClient::connect(&server).await,
+        // It counts before it says anything.
+        RawClient::open(&server).await,
+    );
+    let refused = RawClient::hello(&server, None).await;
+    let (code, reason) = refused.closed().await;
+    assert_eq!(code, Code::BUSY);
+    assert!(reason.contains("your network"), "{reason}");
+}
+
+#[tokio::test]
+async fn subscriptions_count_over_all_connections_until_they_end() {
+    let limits = PrincipalLimits::default().subscriptions(2);
+    let config = Config::default().principal_limits(limits);
+    let server = server().authenticator(ByToken).config(config);
+    let server = server.await.unwrap();
+    let (mut one, _) = RawClient::connect_with(&server, Some("ada")).await;
+    let (mut other, _) = RawClient::connect_with(&server, Some("ada")).await;
+    let _first = one.subscribe(1, &["a"], Start::Live).await;
+    let _second = other.subscribe(1, &["a"], Start::Live).await;
+    let (code, message) = other.refused(2, &["b"], Start::Live).await;
+    assert_eq!(code, Code::TOO_MANY_SUBSCRIPTIONS);
+    assert!(message.contains("on all connections"), "{message}");
+    one.send(qsse_proto::control::Unsubscribe { id: 1 }).await;
+    // The frames of one connection are handled in order.
+    let _third = one.subscribe(2, &["b"], Start::Live).await;
+    let refused = other.refused(3, &["b"], Start::Live).await;
+    assert_eq!(refused.0, Code::TOO_MANY_SUBSCRIPTIONS);
+}
+
+#[tokio::test]
+async fn publishers_that_are_too_fast_wait_and_lose_nothing() {
+    let limits = PrincipalLimits::default().publishes_per_second(200);
+    let config = Config::default().principal_limits(limits);
+    let server = server().authenticator(ByToken).config(config);
+    let server = server.await.unwrap();
+    let (client, _) = RawClient::connect_with(&server, Some("ada")).await;
+    let mut publisher = client.publisher(false).await;
+    for _ in 0..300 {
+        publisher.queue("a", false, b"x");
+    }
+    let mut through = 0;
+    while through < 299 {
+        match publisher.next().await {
+            AckFrame::Acknowledged(ack) => through = ack.through,
+            other => panic!("an acknowledgement, not {other:?}"),
+        }
+    }
+    assert_eq!(server.log_stats().head, 300);
+    // Only those after a burst wait, so the first hundreds may come in one piece.
+    publisher.queue("a", false, b"x");
+    assert!(matches!(publisher.next().await, AckFrame::Acknowledged(_)));
+    #[cfg(feature = "prometheus")]
+    assert!(
+        !server
+            .metrics_text()
+            .contains("qsse_qsse_publishes_paced 0")
+    );
+}
+
+#[cfg(feature = "prometheus")]
+#[tokio::test]
+async fn wrong_tokens_delay_those_that_follow_them() {
+    let server = server().authenticator(ByToken).await.unwrap();
+    for _ in 0..8 {
+        let refused = RawClient::hello(&server, Some("wrong")).await;
+        assert_eq!(refused.closed().await.0, Code::NOT_AUTHORISED);
+    }
+    let delayed = || {
+        let text = server.metrics_text();
+        let mut values = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("qsse_qsse_tokens_delayed "));
+        values.next().unwrap().parse::<u64>().unwrap()
+    };
+    let before = delayed();
+    let (_client, _) = RawClient::connect_with(&server, Some("ada")).await;
+    assert_eq!(delayed(), before + 1);
+}
+
+#[cfg(feature = "prometheus")]
+#[tokio::test]
+async fn what_is_only_subscribed_to_makes_no_label() {
+    let server = server().await.unwrap();
+    let mut client = RawClient::connect(&server).await;
+    let _stream = client
+        .subscribe(1, &["invented", "other"], Start::Live)
+        .await;
+    let text = server.metrics_text();
+    assert!(!text.contains("invented"), "{text}");
+    assert!(
+        text.contains("subscriber_count{topic=\"_other\"} 1"),
+        "{text}"
+    );
+    server.publish("real", "x").await.unwrap();
+    assert!(
+        server
+            .metrics_text()
+            .contains("event_count{topic=\"real\"} 1")
+    );
+    let _stream = client.subscribe(2, &["real"], Start::Live).await;
+    let text = server.metrics_text();
+    assert!(
+        text.contains("subscriber_count{topic=\"real\"} 1"),
+        "{text}"
+    );
+}
