@@ -158,13 +158,17 @@ async fn a_connection_that_holds_too_much_loses_its_own_subscriptions_only() {
 
 /// Reads until the stream is reset.
 async fn lagged(events: &mut Events) -> Code {
-    loop {
-        match events.item().await {
-            Ok(Some(Item::Event(_))) => {}
-            Err(ReadError::Reset(code)) => return code,
-            other => panic!("an event or the end, not {other:?}"),
+    let end = async {
+        loop {
+            match events.item().await {
+                Ok(Some(Item::Event(_))) => {}
+                Err(ReadError::Reset(code)) => return code,
+                other => panic!("an event or the end, not {other:?}"),
+            }
         }
-    }
+    };
+    let end = tokio::time::timeout(Duration::from_secs(60), end).await;
+    end.expect("the stream is reset")
 }
 
 #[tokio::test]
