@@ -269,9 +269,11 @@ mod tests {
         assert!(report().to_string().ends_with("  withstood\n"));
     }
 
+    type Change = fn(&mut Report);
+
     #[test]
     fn each_count_decides() {
-        let changes: [(&str, fn(&mut Report)); 4] = [
+        let changes: [(&str, Change); 4] = [
             ("lost: 1", |report| report.seen.received = 4),
             ("1 x late", |report| {
                 report.seen.refused.insert("late".into(), 1);

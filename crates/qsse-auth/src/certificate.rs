@@ -61,9 +61,8 @@ fn name(kind: &str, text: &[u8]) -> Option<String> {
 /// Returns the alternative names with their tags.
 fn alternative_names(mut rest: Reader<'_>) -> Option<Vec<(u8, &[u8])>> {
     let extensions = loop {
-        match rest.next()? {
-            (EXTENSIONS, content) => break content,
-            _ => {}
+        if let (EXTENSIONS, content) = rest.next()? {
+            break content;
         }
     };
     let mut extensions = Reader::new(extensions).sequence()?;
@@ -73,10 +72,9 @@ fn alternative_names(mut rest: Reader<'_>) -> Option<Vec<(u8, &[u8])>> {
             continue;
         }
         let value = loop {
-            match extension.next()? {
-                (OCTET_STRING, content) => break content,
-                // Whether it is critical.
-                _ => {}
+            // Between the two is whether it is critical.
+            if let (OCTET_STRING, content) = extension.next()? {
+                break content;
             }
         };
         let mut names = Reader::new(value).sequence()?;

@@ -22,7 +22,7 @@ pub(super) struct Key {
 }
 
 enum Material {
-    Secret(hmac::Key),
+    Secret(Box<hmac::Key>),
     Rsa {
         n: Vec<u8>,
         e: Vec<u8>,
@@ -47,7 +47,7 @@ impl Key {
                 secret.len()
             ));
         }
-        let material = Material::Secret(hmac::Key::new(hash, secret));
+        let material = Material::Secret(Box::new(hmac::Key::new(hash, secret)));
         Ok(Self::of(algorithm, material))
     }
 

@@ -27,7 +27,7 @@ pub struct JwtSigner {
 }
 
 enum Private {
-    Secret(hmac::Key),
+    Secret(Box<hmac::Key>),
     Rsa(Box<RsaKeyPair>),
     Ec(Box<EcdsaKeyPair>),
     Ed(Box<Ed25519KeyPair>),
@@ -63,7 +63,7 @@ impl JwtSigner {
             let least = algorithm.secret_bytes();
             return Err(format!("a secret needs at least {least} bytes"));
         }
-        let key = Private::Secret(hmac::Key::new(hmac::HMAC_SHA256, secret));
+        let key = Private::Secret(Box::new(hmac::Key::new(hmac::HMAC_SHA256, secret)));
         Ok(Self { algorithm, key })
     }
 

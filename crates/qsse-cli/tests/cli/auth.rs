@@ -102,22 +102,22 @@ struct Authority(Issuer<'static, KeyPair>);
 
 impl Authority {
     fn new(home: &Home, file: &str) -> Self {
-        let mut params = CertificateParams::new([] as [String; 0]).unwrap();
+        let mut params = CertificateParams::new([] as [String; 0]).expect("a certificate");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.distinguished_name.push(DnType::CommonName, file);
-        let key = KeyPair::generate().unwrap();
-        let own = params.self_signed(&key).unwrap();
+        let key = KeyPair::generate().expect("a certificate");
+        let own = params.self_signed(&key).expect("a certificate");
         home.file(file, own.pem());
         Self(Issuer::new(params, key))
     }
 
     /// Writes a certificate and its key into one file.
     fn certificate(&self, home: &Home, name: &str, serial: u64) {
-        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        let mut params = CertificateParams::new([name.to_owned()]).expect("a certificate");
         params.serial_number = Some(SerialNumber::from(serial));
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.0).unwrap();
+        let key = KeyPair::generate().expect("a certificate");
+        let certificate = params.signed_by(&key, &self.0).expect("a certificate");
         let both = format!("{}{}", certificate.pem(), key.serialize_pem());
         home.file(&format!("{name}.pem"), both);
     }
@@ -138,7 +138,13 @@ impl Authority {
             revoked_certs: vec![revoked],
             key_identifier_method: KeyIdMethod::Sha256,
         };
-        home.file("crl.pem", list.signed_by(&self.0).unwrap().pem().unwrap());
+        home.file(
+            "crl.pem",
+            list.signed_by(&self.0)
+                .expect("a certificate")
+                .pem()
+                .expect("a certificate"),
+        );
     }
 }
 

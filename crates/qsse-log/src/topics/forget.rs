@@ -225,7 +225,8 @@ mod tests {
 
     #[test]
     fn a_topic_without_events_makes_room_for_another() {
-        let owner = Some((Owner::new([1; 16]), 2));
+        let of = Owner::new([1; 16]);
+        let owner = Some((of, 2));
         let mut topics = Topics::default();
         for name in ["a", "b"] {
             topics.admit(&[event(name)], owner, 2).unwrap();
@@ -241,7 +242,7 @@ mod tests {
         topics.set_history_floor(1);
         topics.admit(&[event("c")], owner, 2).unwrap();
         publish(&mut topics, "c", 2);
-        assert_eq!(topics.owners.count(owner.unwrap().0), 2);
+        assert_eq!(topics.owners.count(of), 2);
         assert!(topics.find(TopicRef::new("a").unwrap()).is_none());
     }
 
