@@ -353,12 +353,9 @@ fn start_shards(count: usize) -> Result<Option<Shards>, BindError> {
     let limit = ServerEndpoint::MAX_SHARDS;
     match count {
         1 => Ok(None),
-        count if (1..=limit).contains(&count) => {
-            let started = Shards::start(count);
-            Ok(Some(
-                started.map_err(|source| BindError::Threads { source })?,
-            ))
-        }
+        count if (1..=limit).contains(&count) => Shards::start(count)
+            .map(Some)
+            .map_err(|source| BindError::Threads { source }),
         asked => Err(qsse_transport::BindError::Shards { asked, limit }.into()),
     }
 }

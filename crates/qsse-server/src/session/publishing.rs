@@ -23,7 +23,7 @@ mod failed;
 mod permission;
 mod unfinished;
 
-use append::{Answer, Appends, Ready, Series, Target};
+use append::{Answer, Appends, Ready, Series, Target, used};
 use failed::{Failed, malformed, misplaced};
 use permission::{Refusal, target};
 use unfinished::{Next, Unfinished};
@@ -374,17 +374,6 @@ impl<'s> Publishing<'s> {
         };
         self.acks.queue(AckFrame::PublishRefused(refused).encode());
     }
-}
-
-/// Returns how many events these make, and the bytes of their data.
-fn used(ready: &[Ready]) -> (usize, usize) {
-    let used = ready.iter().map(|ready| {
-        let events = ready.events();
-        (events, events * ready.publish.data().len())
-    });
-    used.fold((0, 0), |(events, bytes), one| {
-        (events + one.0, bytes + one.1)
-    })
 }
 
 /// Waits until all of it is stored. Returns the reason if it is not.

@@ -58,6 +58,17 @@ impl Ready {
     }
 }
 
+/// Returns how many events these make, and the bytes of their data.
+pub(super) fn used(ready: &[Ready]) -> (usize, usize) {
+    let used = ready.iter().map(|ready| {
+        let events = ready.events();
+        (events, events * ready.publish.data().len())
+    });
+    used.fold((0, 0), |(events, bytes), one| {
+        (events + one.0, bytes + one.1)
+    })
+}
+
 /// The answer to one publish, or to several in a row.
 pub(super) enum Answer {
     /// An acknowledgement, with the epoch of the events if there are any.
