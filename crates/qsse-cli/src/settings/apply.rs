@@ -23,6 +23,8 @@ const RANGED: &[(&str, &str)] = &[
     ("limits.refusals", "refusal_rate"),
     ("limits.hello_timeout", "hello_timeout"),
     ("limits.heartbeat", "heartbeat"),
+    ("limits.topics", "log.max_topics"),
+    ("limits.topics_per_publisher", "log.max_topics_per_owner"),
     ("limits.retry_after", "retry_after"),
     ("connect_timeout", "client.connect_timeout"),
     ("client.retry_interval", "client.retry.interval"),

@@ -68,7 +68,7 @@ fn refusals_in_the_go_protocol_have_their_statuses() {
     let home = Home::new();
     home.file(
         "tokens.toml",
-        "[[token]]\ntoken = \"sesame\"\nsubscribe = [\"ride.*\"]\n",
+        "[[token]]\ntoken = \"sesame\"\nsubscribe = [\"ride.*\", \"weather\"]\n",
     );
     let server = home.serve(&["--tokens", "tokens.toml", "--topics", "ride.*,people"]);
     let sub = |args: &[&str]| {
