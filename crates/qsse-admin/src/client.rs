@@ -66,7 +66,7 @@ impl Client {
     /// Asks for the state of the server.
     ///
     /// # Errors
-    /// As [`request`](Self::request).
+    /// There is no server, it refuses, or it does not answer within 30 s.
     pub async fn status(&self) -> Result<ServerStatus, ClientError> {
         self.request(Method::GET, "/status", &()).await
     }
@@ -74,7 +74,7 @@ impl Client {
     /// Asks for the clients that were let in.
     ///
     /// # Errors
-    /// As [`request`](Self::request).
+    /// There is no server, it refuses, or it does not answer within 30 s.
     pub async fn connections(&self) -> Result<Connections, ClientError> {
         self.request(Method::GET, "/connections", &()).await
     }
@@ -82,7 +82,7 @@ impl Client {
     /// Asks for the topics that match a pattern.
     ///
     /// # Errors
-    /// As [`request`](Self::request).
+    /// There is no server, it refuses, or it does not answer within 30 s.
     pub async fn topics(
         &self,
         pattern: &qsse_topic::Pattern,
@@ -96,7 +96,7 @@ impl Client {
     /// Closes a connection.
     ///
     /// # Errors
-    /// As [`request`](Self::request).
+    /// There is no server, it refuses, or it does not answer within 30 s.
     pub async fn close(&self, id: u64) -> Result<Closed, ClientError> {
         let path = format!("/connections/{id}/close");
         self.request(Method::POST, &path, &()).await
@@ -105,7 +105,7 @@ impl Client {
     /// Revokes tokens.
     ///
     /// # Errors
-    /// As [`request`](Self::request).
+    /// There is no server, it refuses, or it does not answer within 30 s.
     pub async fn revoke(&self, revoke: &Revoke) -> Result<Closed, ClientError> {
         self.request(Method::POST, "/revoke", revoke).await
     }
@@ -113,7 +113,7 @@ impl Client {
     /// Takes a revocation back.
     ///
     /// # Errors
-    /// As [`request`](Self::request).
+    /// There is no server, it refuses, or it does not answer within 30 s.
     pub async fn unrevoke(&self, revoke: &Revoke) -> Result<Unrevoked, ClientError> {
         self.request(Method::POST, "/unrevoke", revoke).await
     }
@@ -121,7 +121,7 @@ impl Client {
     /// Begins to drain the server.
     ///
     /// # Errors
-    /// As [`request`](Self::request).
+    /// There is no server, it refuses, or it does not answer within 30 s.
     pub async fn drain(&self) -> Result<(), ClientError> {
         self.request(Method::POST, "/drain", &()).await
     }
@@ -129,7 +129,7 @@ impl Client {
     /// Lets the server read its configuration again.
     ///
     /// # Errors
-    /// As [`request`](Self::request); [`ClientError::Refused`] if nothing was changed.
+    /// [`ClientError::Refused`] if nothing was changed, and as for any other request.
     pub async fn reload(&self) -> Result<Reloaded, ClientError> {
         self.request(Method::POST, "/reload", &()).await
     }

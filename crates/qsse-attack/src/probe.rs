@@ -1,6 +1,6 @@
 //! [`Probe`]: honest clients, which measure what a server does for them.
 //!
-//! One publishes a hundred events a second, one reads them. [`newcomers`](crate::newcomers) come
+//! One publishes a hundred events a second, one reads them. [`newcomers`] come
 //! all the time, and each of them reads an event too. They run on a thread of their own, so that an
 //! attack of this process slows them down as little as possible. They never reconnect: a lost
 //! connection shows.
