@@ -114,6 +114,8 @@ impl Selection {
             return;
         }
         self.found.sort_unstable();
+        // Patterns that overlap find a topic twice.
+        self.found.dedup();
         self.runs.push(std::mem::take(&mut self.found));
         while let [.., longer, last] = &self.runs[..]
             && longer.len() < 2 * last.len()
@@ -194,6 +196,8 @@ mod tests {
         assert_eq!(last(2, (5, 4), 9), Some(vec![]));
         let two = select(&topics, ["a", "b", "x"], 1, (0, 9), 9).0;
         assert_eq!(two, Some(vec![4, 5]));
+        let overlapping = select(&topics, ["a", "*"], 1, (0, 9), 2).0;
+        assert_eq!(overlapping, Some(vec![4, 5]), "each event once");
     }
 
     #[test]
