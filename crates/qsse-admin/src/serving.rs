@@ -29,8 +29,8 @@ const BUFFER: usize = 8 * 1024;
 /// free with time.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves a router over plain HTTP/1.1 on a port that is bound, until the future is dropped: at most
-/// 16 connections at a time, each for at most 30 seconds.
+/// Serves a router over plain HTTP/1.1 on a port that is bound, until the future is dropped: at
+/// most 16 connections at a time, each for at most 30 seconds.
 ///
 /// It asks nobody for a token. It is for [`probes`](crate::probes) on an address of your choice.
 pub async fn serve(listener: TcpListener, router: Router) {

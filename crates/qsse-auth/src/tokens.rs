@@ -53,8 +53,8 @@ impl Tokens {
     /// Reads the file. Logs a warning about tokens of less than [`MIN_TOKEN_BYTES`].
     ///
     /// # Errors
-    /// The file cannot be read or parsed, [others may write it](crate::files), or it grants nothing: a
-    /// server is never opened by its file.
+    /// The file cannot be read or parsed, [others may write it](crate::files), or it grants
+    /// nothing: a server is never opened by its file.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, SetupError> {
         let path = path.as_ref();
         let text = files::read(FILE, path, Content::Secret)?;

@@ -33,9 +33,9 @@ pub struct Config {
     /// Limits for the topics of patterns, within the limits above. The first rule whose pattern
     /// matches a topic applies to it. By default there are none.
     pub retention: Vec<TopicRetention>,
-    /// Most topics that are known, at least 1. The default is 1,000,000: each takes about 300 bytes,
-    /// and a long name more. Topics without retained events are forgotten first; beyond that, a
-    /// publish to a new topic is refused.
+    /// Most topics that are known, at least 1. The default is 1,000,000: each takes about 300
+    /// bytes, and a long name more. Topics without retained events are forgotten first; beyond
+    /// that, a publish to a new topic is refused.
     pub max_topics: usize,
     /// Most topics that one [`Owner`](crate::Owner) has added and that are still known, at least 1.
     /// The default is 100,000: a tenth, so that one publisher cannot use up all of them.

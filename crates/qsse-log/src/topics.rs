@@ -171,8 +171,8 @@ impl Topics {
         }
     }
 
-    /// Returns the first topics, by name, that match `pattern` and are pinned or have an event: each
-    /// with its newest event and their number.
+    /// Returns the first topics, by name, that match `pattern` and are pinned or have an event:
+    /// each with its newest event and their number.
     pub(crate) fn stats(&self, pattern: PatternRef<'_>, limit: usize) -> Vec<(Topic, u64, usize)> {
         let (mut stats, mut visits) = (Vec::new(), usize::MAX);
         self.in_order

@@ -188,8 +188,8 @@ impl Batch {
         self.select(keep)
     }
 
-    /// Attaches `guard` to the bytes of the batch: it is dropped together with the last clone of the
-    /// bytes or of a part of them, such as what a stream has not sent yet.
+    /// Attaches `guard` to the bytes of the batch: it is dropped together with the last clone of
+    /// the bytes or of a part of them, such as what a stream has not sent yet.
     #[must_use]
     pub fn guarded(mut self, guard: impl Send + 'static) -> Self {
         let bytes = self.bytes;

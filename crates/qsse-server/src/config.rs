@@ -88,8 +88,8 @@ pub struct Config {
     /// behind a refused publish, and those of a server that ends or cannot store.
     pub refusal_rate: u32,
     /// Time for a publish to arrive completely once it has begun, after which its stream is reset.
-    /// Default 30 s, at least 10 ms: a frame whose last byte never comes would take memory for ever.
-    /// An event of 1 MiB needs 300 kbit/s for that.
+    /// Default 30 s, at least 10 ms: a frame whose last byte never comes would take memory for
+    /// ever. An event of 1 MiB needs 300 kbit/s for that.
     #[serde(with = "qsse_proto::human_duration")]
     pub frame_timeout: Duration,
     /// Bytes of all publishes that have begun to arrive and are longer than

@@ -49,7 +49,8 @@ fn within(namespace: Option<&str>, scope: [u8; 16]) -> [u8; 16] {
 }
 
 /// Returns for whom the topics and patterns of a principal are counted. Those who are not
-/// identified are told apart by their address: in version 6 by its network, where one host has many.
+/// identified are told apart by their address: in version 6 by its network, where one host has
+/// many.
 pub(crate) fn owner(identity: &Identity, address: Option<SocketAddr>) -> Owner {
     let who = match (identity, address) {
         (Identity::Name(who), _) => hash(&[b"name", who.as_bytes()]),

@@ -20,7 +20,7 @@
 //! ```
 //!
 //! - [`Server::bind`] makes a server: its topics, TLS, [`Authenticator`] and [`Authorizer`].
-//! - [`Server::publish`] and [`Server::subscribe`] work in this process; [`Server::shutdown`] drains.
+//! - [`Server::publish`] and [`Server::subscribe`] work in process; [`Server::shutdown`] drains.
 //! - [`Server::connections`], [`Server::revoke`] and others administer it; [`Config`] limits it.
 //!
 //! # Who may do what

@@ -114,12 +114,13 @@ impl Shared {
     }
 
     /// Updates the metrics from the log.
+    #[cfg(feature = "prometheus")]
     pub(crate) fn collect(&self) {
         while self.metrics.count_published(&self.log, &self.topics) {}
         self.collect_gauges();
     }
 
-    /// Does the same as [`collect`](Self::collect), and lets other tasks run in between.
+    /// Updates the metrics from the log, and lets other tasks run in between.
     pub(crate) async fn collect_in_turns(&self) {
         while self.metrics.count_published(&self.log, &self.topics) {
             tokio::task::yield_now().await;

@@ -128,8 +128,8 @@ impl Server {
         }
     }
 
-    /// Returns the first topics, by name, that match `pattern` and are declared or have an event; at
-    /// most `limit`.
+    /// Returns the first topics, by name, that match `pattern` and are declared or have an event;
+    /// at most `limit`.
     ///
     /// Publishers wait while they are collected: ask for some thousands at most.
     ///

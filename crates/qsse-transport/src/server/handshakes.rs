@@ -87,9 +87,9 @@ impl Handshakes {
     /// could.
     ///
     /// The oldest silent one goes. A client that answers is never older than a round trip, so under
-    /// a flood the oldest is one of the flood. If one network has more than a quarter of the places,
-    /// it has to make the room itself: for its own newcomers with its oldest silent one, for others
-    /// with any.
+    /// a flood the oldest is one of the flood. If one network has more than a quarter of the
+    /// places, it has to make the room itself: for its own newcomers with its oldest silent one,
+    /// for others with any.
     pub(super) fn displace_for(&mut self, newcomer: Network, now: Instant) -> bool {
         let crowd = self.crowd();
         let silent = self.by_id.iter().find(|(_, entry)| {
