@@ -24,12 +24,17 @@ const TEXTS: &[u8] = &[0x0c, 0x13, 0x16];
 /// The parts of a certificate that are read here.
 struct Parts<'a> {
     subject: &'a [u8],
+    #[cfg_attr(
+        not(feature = "jwt"),
+        expect(dead_code, reason = "only JWTs need keys of certificates")
+    )]
     public_key: &'a [u8],
     /// What follows the public key: ids, and the extensions.
     rest: Reader<'a>,
 }
 
 /// Returns the `SubjectPublicKeyInfo` of a certificate in DER form.
+#[cfg(feature = "jwt")]
 pub(crate) fn public_key(der: &[u8]) -> Option<&[u8]> {
     parts(der).map(|parts| parts.public_key)
 }

@@ -1,6 +1,8 @@
 //! Reads DER, the encoding of certificates and public keys.
 
+#[cfg(any(test, feature = "jwt"))]
 pub(crate) const INTEGER: u8 = 0x02;
+#[cfg(feature = "jwt")]
 pub(crate) const BIT_STRING: u8 = 0x03;
 pub(crate) const OCTET_STRING: u8 = 0x04;
 pub(crate) const OBJECT_ID: u8 = 0x06;
@@ -62,6 +64,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Returns the content of a bit string that consists of whole bytes.
+#[cfg(feature = "jwt")]
 pub(crate) fn whole_bytes(bits: &[u8]) -> Option<&[u8]> {
     match bits.split_first()? {
         (0, bytes) => Some(bytes),
