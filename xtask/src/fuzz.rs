@@ -6,40 +6,19 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::{
-    artifacts,
-    command::{Shown, program},
-};
-
-/// Arguments of `fuzz`.
-#[derive(clap::Args)]
-#[command(disable_help_flag = true)]
-pub(crate) struct Args {
-    /// Of the driver: `--help` lists the targets and options
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    arguments: Vec<String>,
-}
-
-impl Args {
-    /// Returns these arguments as if they had been given.
-    pub(crate) fn of(arguments: &[impl ToString]) -> Self {
-        let arguments = arguments.iter().map(ToString::to_string).collect();
-        Self { arguments }
-    }
-}
+use crate::{artifacts, command::program, forwarded::Forwarded};
 
 /// Builds the driver in release mode and runs it.
-pub(crate) fn run(args: &Args) -> Result<()> {
+pub(crate) fn run(args: &Forwarded) -> Result<()> {
     let [driver] = artifacts::released(["qsse-fuzz"])?;
     drive(args, &driver)
 }
 
 /// Runs a driver that shares its dependencies with the tests.
-pub(crate) fn run_as_test(args: &Args) -> Result<()> {
+pub(crate) fn run_as_test(args: &Forwarded) -> Result<()> {
     drive(args, &artifacts::program("bin", "qsse-fuzz")?)
 }
 
-fn drive(args: &Args, driver: &Path) -> Result<()> {
-    let with = |driver: Shown, argument: &String| driver.arg(argument);
-    args.arguments.iter().fold(program(driver), with).run()
+fn drive(args: &Forwarded, driver: &Path) -> Result<()> {
+    args.run(program(driver))
 }

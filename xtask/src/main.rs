@@ -13,6 +13,7 @@ mod command;
 mod deny;
 mod docs;
 mod examples;
+mod forwarded;
 mod fuzz;
 mod interleave;
 mod interop;
@@ -28,6 +29,8 @@ mod workspace;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use forwarded::Forwarded;
 
 /// The project's own tasks.
 #[derive(Parser)]
@@ -57,23 +60,25 @@ enum Task {
     /// with `bench --help`)
     Bench(bench::Args),
     /// Run what reads hostile bytes on random ones, a minute each by default (`fuzz --help`)
-    Fuzz(fuzz::Args),
+    #[command(disable_help_flag = true)]
+    Fuzz(Forwarded),
     /// Measure the matcher against other matchers, on the same data (half an hour)
     Matcher(matcher::Args),
     /// Abuse a server as hostile clients would, beside honest ones (minutes; `attack --help`)
-    Attack(attack::Args),
+    #[command(disable_help_flag = true)]
+    Attack(Forwarded),
     /// Kill a server under load again and again; nothing acknowledged may be lost (minutes)
-    Crash(soak::Args),
+    Crash(Forwarded),
     /// Restart a server with 2,000 clients; all have to resume, spread out (two minutes)
-    Restart(soak::Args),
+    Restart(Forwarded),
     /// Stall one of 1,000 subscribers, then all; the others go on, memory is bounded (a minute)
-    Stalled(soak::Args),
+    Stalled(Forwarded),
     /// Measure how fast history is replayed, against a raw QUIC writer (a minute)
-    Replay(soak::Args),
+    Replay(Forwarded),
     /// Measure synced publishing, against the store alone (a minute)
-    Synced(soak::Args),
+    Synced(Forwarded),
     /// Measure the cost of exactly-once publishing, and stall the server under it (a minute)
-    Retried(soak::Args),
+    Retried(Forwarded),
     /// Change the code line by line and report changes that no test notices (a day; a slice takes
     /// minutes)
     Mutants(mutants::Args),
@@ -84,7 +89,7 @@ enum Task {
     /// Build qsse-topic without the standard library
     NoStd(no_std::Args),
     /// Run random programs in a simulated network, judged by a model: `sim --seeds N [--seed S]`
-    Sim(sim::Args),
+    Sim(Forwarded),
 }
 
 fn main() -> ExitCode {

@@ -7,50 +7,30 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use crate::{
-    artifacts,
-    command::{Shown, program},
-};
-
-/// Arguments of each of them.
-#[derive(clap::Args)]
-pub(crate) struct Args {
-    /// For `qsse-soak`: `--help` lists them
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    arguments: Vec<String>,
-}
-
-impl Args {
-    /// Returns these arguments as if they had been given.
-    pub(crate) fn of(arguments: &[impl ToString]) -> Self {
-        let arguments = arguments.iter().map(ToString::to_string).collect();
-        Self { arguments }
-    }
-}
+use crate::{artifacts, command::program, forwarded::Forwarded};
 
 /// The tasks that start `qsse serve`.
 const WITH_SERVER: [&str; 3] = ["crash", "restart", "stalled"];
 
 /// Builds both programs in release mode and runs one task.
-pub(crate) fn run(task: &str, args: &Args) -> Result<()> {
+pub(crate) fn run(task: &str, args: &Forwarded) -> Result<()> {
     let [soak, qsse] = artifacts::released(["qsse-soak", "qsse"])?;
     run_task(task, args, &soak, &qsse)
 }
 
 /// Runs one task with programs that share their dependencies with the tests: a loss shows at any
 /// speed.
-pub(crate) fn run_as_test(task: &str, args: &Args) -> Result<()> {
+pub(crate) fn run_as_test(task: &str, args: &Forwarded) -> Result<()> {
     let soak = artifacts::program("bin", "qsse-soak")?;
     run_task(task, args, &soak, &artifacts::program("bin", "qsse")?)
 }
 
-fn run_task(task: &str, args: &Args, soak: &Path, qsse: &Path) -> Result<()> {
+fn run_task(task: &str, args: &Forwarded, soak: &Path, qsse: &Path) -> Result<()> {
     let mut soak = program(soak).arg(task);
     if WITH_SERVER.contains(&task) {
         soak = soak
             .arg("--qsse")
             .arg(qsse.to_str().context("a path that is not UTF-8")?);
     }
-    let with = |soak: Shown, argument: &String| soak.arg(argument);
-    args.arguments.iter().fold(soak, with).run()
+    args.run(soak)
 }

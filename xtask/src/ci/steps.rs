@@ -9,7 +9,9 @@ use super::package;
 use crate::{
     api, artifacts, attack,
     command::{Shown, cargo},
-    deny, docs, examples, fuzz, interleave, interop, mutants, no_std, sim, soak, tidy,
+    deny, docs, examples,
+    forwarded::Forwarded,
+    fuzz, interleave, interop, mutants, no_std, sim, soak, tidy,
 };
 
 /// One step.
@@ -204,7 +206,7 @@ fn run_examples() -> Result<()> {
 }
 
 fn run_sim() -> Result<()> {
-    sim::run_as_test(&sim::Args::of(["--seeds", "300"]))
+    sim::run_as_test(&Forwarded::of(&["--seeds", "300"]))
 }
 
 fn run_interleave() -> Result<()> {
@@ -215,7 +217,7 @@ fn run_interleave() -> Result<()> {
 }
 
 fn run_crash() -> Result<()> {
-    soak::run_as_test("crash", &soak::Args::of(&["--cycles", "5"]))
+    soak::run_as_test("crash", &Forwarded::of(&["--cycles", "5"]))
 }
 
 /// The attacks that the server withstands in a debug build.
@@ -226,11 +228,11 @@ const WITHSTOOD: [&str; 10] = [
 
 fn run_attack() -> Result<()> {
     let arguments: Vec<_> = ["--short"].into_iter().chain(WITHSTOOD).collect();
-    attack::run_as_test(&attack::Args::of(&arguments))
+    attack::run_as_test(&Forwarded::of(&arguments))
 }
 
 fn run_fuzz() -> Result<()> {
-    fuzz::run_as_test(&fuzz::Args::of(&["--seconds", "4"]))
+    fuzz::run_as_test(&Forwarded::of(&["--seconds", "4"]))
 }
 
 fn run_interop() -> Result<()> {
