@@ -5,10 +5,11 @@ mod support;
 
 use async_trait::async_trait;
 use qsse_proto::Code;
-use qsse_proto::control::Start;
+use qsse_proto::control::{OnLag, ServerFrame, Start, Subscribe};
 use qsse_proto::publish::AckFrame;
 use qsse_server::{Authenticator, Config, Credentials, Denied, Grants, Principal, PrincipalLimits};
-use support::{RawClient, server};
+use qsse_transport::ReadError;
+use support::{Events, RawClient, server};
 
 /// Whoever shows a token is who it says; `small` has limits of its own, `wrong` is refused.
 struct ByToken;
@@ -96,6 +97,96 @@ async fn subscriptions_count_over_all_connections_until_they_end() {
     let _third = one.subscribe(2, &["b"], Start::Live).await;
     let refused = other.refused(3, &["b"], Start::Live).await;
     assert_eq!(refused.0, Code::TOO_MANY_SUBSCRIPTIONS);
+}
+
+#[tokio::test]
+async fn subscriptions_and_publishes_of_a_network_count_together() {
+    let limits = PrincipalLimits::default()
+        .subscriptions(1)
+        .publishes_per_second(100);
+    let config = Config::default().network_limits(limits);
+    let server = server().authenticator(ByToken).config(config);
+    let server = server.await.unwrap();
+    let (mut ada, _) = RawClient::connect_with(&server, Some("ada")).await;
+    let (mut bob, _) = RawClient::connect_with(&server, Some("bob")).await;
+    let _stream = ada.subscribe(1, &["a"], Start::Live).await;
+    let (code, message) = bob.refused(1, &["a"], Start::Live).await;
+    assert_eq!(code, Code::TOO_MANY_SUBSCRIPTIONS);
+    assert!(message.contains("network"), "{message}");
+    // Each of them stays below the limit, and all together do not.
+    let (eve, _) = RawClient::connect_with(&server, Some("eve")).await;
+    for client in [&ada, &bob, &eve] {
+        let mut publisher = client.publisher(false).await;
+        for _ in 0..75 {
+            publisher.queue("a", false, b"x");
+        }
+        let mut through = 0;
+        while through < 74 {
+            match publisher.next().await {
+                AckFrame::Acknowledged(ack) => through = ack.through,
+                other => panic!("an acknowledgement, not {other:?}"),
+            }
+        }
+        // It is read when the events before it are earned.
+        publisher.queue("a", false, b"x");
+        assert!(matches!(publisher.next().await, AckFrame::Acknowledged(_)));
+    }
+    #[cfg(feature = "prometheus")]
+    assert!(
+        !server
+            .metrics_text()
+            .contains("qsse_qsse_publishes_paced 0")
+    );
+}
+
+#[tokio::test]
+async fn a_subscription_that_ends_by_itself_gives_its_place_back() {
+    let limits = PrincipalLimits::default().subscriptions(1);
+    let config = Config::default().principal_limits(limits);
+    let server = server().authenticator(ByToken).config(config);
+    let server = server.await.unwrap();
+    let (mut one, _) = RawClient::connect_with(&server, Some("ada")).await;
+    let (mut other, _) = RawClient::connect_with(&server, Some("ada")).await;
+    // The client reads its stream no further.
+    let mut stopped = one.subscribe(1, &["a"], Start::Live).await;
+    stopped.stop();
+    let mut id = 0;
+    let place = loop {
+        id += 1;
+        other.ask(id, &["a"], Start::Live).await;
+        match other.next().await {
+            ServerFrame::Subscribed(_) => break Events::accept(&other.connection).await,
+            ServerFrame::Refused(refused) => {
+                assert_eq!(refused.code, Code::TOO_MANY_SUBSCRIPTIONS);
+            }
+            frame => panic!("an answer, not {frame:?}"),
+        }
+    };
+    other.send(qsse_proto::control::Unsubscribe { id }).await;
+    drop(place);
+
+    // The server ends it because it falls behind.
+    let subscribe = Subscribe {
+        id: id + 1,
+        patterns: vec!["a".into()],
+        start: Start::Live,
+        on_lag: OnLag::Disconnect,
+    };
+    other.send(subscribe).await;
+    assert!(matches!(other.next().await, ServerFrame::Subscribed(_)));
+    let mut lagging = Events::accept(&other.connection).await;
+    for _ in 0..16 {
+        server.try_publish("a", vec![7; 1_000_000]).unwrap();
+    }
+    let code = loop {
+        match lagging.item().await {
+            Ok(_) => {}
+            Err(ReadError::Reset(code)) => break code,
+            Err(error) => panic!("a reset, not {error:?}"),
+        }
+    };
+    assert_eq!(code, Code::LAGGED);
+    let _stream = one.subscribe(2, &["a"], Start::Live).await;
 }
 
 #[tokio::test]

@@ -193,11 +193,10 @@ impl<'s> Control<'s> {
             Ok(places) => places,
             Err(excess) => return self.refuse(id, excess.into()),
         };
-        let ends = Ends::default();
+        let ends = Ends::new(places);
         let subscription = ClientSubscription {
             ends: ends.clone(),
             filter: None,
-            places,
         };
         self.session.subscriptions.lock().add(id, subscription);
         let session = Arc::clone(self.session);

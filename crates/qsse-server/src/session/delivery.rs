@@ -121,7 +121,7 @@ impl Delivery {
 
     /// Writes events until the subscription ends.
     pub(crate) async fn deliver(mut self: Box<Self>) -> Ended {
-        // A panic also cancels it, and so frees its place among the client's subscriptions.
+        // Also after a panic: this frees its place among the client's subscriptions and in quotas.
         let _ends = self.ends.clone().drop_guard();
         let unsubscribed = self.unsubscribed();
         let ended = tokio::select! {

@@ -134,15 +134,14 @@ async fn deliver(session: &Arc<Session>, topics: &[String]) -> End {
     };
     let ended = match (filter, reader) {
         (Some(filter), Some(Ok(reader))) => {
-            let (session, ends) = (Arc::clone(session), Ends::default());
-            let places = match session.member.subscribe() {
-                Ok(places) => places,
+            let session = Arc::clone(session);
+            let ends = match session.member.subscribe() {
+                Ok(places) => Ends::new(places),
                 Err(excess) => return excess.into(),
             };
             let subscription = ClientSubscription {
                 ends: ends.clone(),
                 filter: Some(filter.clone()),
-                places,
             };
             session.subscriptions.lock().add(0, subscription);
             let delivery =

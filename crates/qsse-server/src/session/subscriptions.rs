@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::fairness::quota::Place;
+use parking_lot::Mutex;
 use qsse_proto::Code;
 use qsse_topic::Filter;
-use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFuture};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
+
+use crate::fairness::quota::Place;
 
 /// A connection's subscriptions, in the order of their ids, which only grow.
 ///
@@ -20,12 +22,10 @@ pub(crate) struct ClientSubscription {
     pub(crate) ends: Ends,
     /// What it was accepted for; `None` while it waits.
     pub(crate) filter: Option<Filter>,
-    /// Its places in the quotas.
-    #[expect(dead_code, reason = "they are held")]
-    pub(crate) places: Vec<Place>,
 }
 
-/// Ends a subscription from outside, and says how far it is.
+/// Ends a subscription from outside, and says how far it is. Holds its places in the quotas until
+/// it ends.
 #[derive(Clone, Default)]
 pub(crate) struct Ends {
     token: CancellationToken,
@@ -38,14 +38,25 @@ struct State {
     reason: AtomicU64,
     /// Everything up to this seq was written; [`UP_TO_DATE`] if there is nothing else to write.
     written: AtomicU64,
+    /// Its places in the quotas; none once it has ended.
+    places: Mutex<Vec<Place>>,
 }
 
 /// Above every seq.
 const UP_TO_DATE: u64 = u64::MAX;
 
 impl Ends {
-    /// Ends it because the client asked for it.
+    /// Makes the end of a subscription with these places in the quotas.
+    pub(crate) fn new(places: Vec<Place>) -> Self {
+        let ends = Self::default();
+        *ends.state.places.lock() = places;
+        ends
+    }
+
+    /// Ends it because the client asked for it, or because its task is done.
     pub(crate) fn cancel(&self) {
+        // At once: it may take a while until its task notices, and until the control loop sweeps.
+        drop(std::mem::take(&mut *self.state.places.lock()));
         self.token.cancel();
     }
 
@@ -61,7 +72,7 @@ impl Ends {
 
     fn end_with(&self, code: Code) {
         self.state.reason.store(code.get(), Ordering::Release);
-        self.token.cancel();
+        self.cancel();
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
@@ -73,8 +84,8 @@ impl Ends {
     }
 
     /// Ends it when this is dropped.
-    pub(crate) fn drop_guard(self) -> DropGuard {
-        self.token.drop_guard()
+    pub(crate) fn drop_guard(self) -> EndGuard {
+        EndGuard(self)
     }
 
     /// Notes that everything up to `seq` was written, and that there is more.
@@ -98,6 +109,15 @@ impl Ends {
             0 => Code::UNSUBSCRIBED,
             number => Code::new(number),
         }
+    }
+}
+
+/// Ends a subscription when it is dropped.
+pub(crate) struct EndGuard(Ends);
+
+impl Drop for EndGuard {
+    fn drop(&mut self) {
+        self.0.cancel();
     }
 }
 
