@@ -69,7 +69,9 @@ pub struct Config {
     /// nothing; beyond it they end in the same way. A large event counts as 64 KiB, because it is
     /// shared. Default 12 MiB: 96 KiB for each of 128 subscriptions.
     pub max_connection_unread_bytes: usize,
-    /// Most wildcards in one pattern of a client. Default 4: lookups get slower with each.
+    /// Most wildcards in one pattern that a client subscribes to or publishes on. Default 4: lookups
+    /// get slower with each. Patterns of grants are not limited, because who may connect does not
+    /// choose them.
     pub max_wildcards: usize,
     /// Most publishing streams of one connection. Default 64, from 1 to 4,096: each permitted one
     /// costs memory.

@@ -28,7 +28,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use qsse_proto::{Code, DecodeError};
+use qsse_proto::{Code, Counted, DecodeError};
+use qsse_topic::Pattern;
 use qsse_transport::{Connection, ConnectionError, FrameError};
 use tokio::sync::Notify;
 
@@ -103,6 +104,21 @@ impl Session {
         let _ = self.admitted.set(admitted);
         self.audit(AuditEvent::Connect, None, Ok(()));
         Ok(())
+    }
+
+    /// Checks that a pattern of the client has no more wildcards than the server allows.
+    ///
+    /// # Errors
+    /// The message for the client.
+    fn check_wildcards(&self, pattern: &Pattern) -> Result<(), String> {
+        let most = self.shared.limits().max_wildcards;
+        match pattern.wildcards() > most {
+            true => Err(format!(
+                "{pattern} has more than {}",
+                Counted(most, "wildcard")
+            )),
+            false => Ok(()),
+        }
     }
 
     /// Records for an audit what the client asked for, and why it was refused, if so.

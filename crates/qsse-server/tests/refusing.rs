@@ -119,6 +119,53 @@ async fn a_pattern_that_reaches_too_many_topics_does_not_tell_how_many() {
     assert!(message.contains("more than 1000 topics"), "{message}");
 }
 
+/// Allows `people`, and knows only names.
+struct OnlyPeople;
+
+#[async_trait]
+impl Authorizer for OnlyPeople {
+    fn scope(&self) -> Scope {
+        Scope::Names
+    }
+
+    async fn authorize(&self, _: &Principal, _: Action, what: PatternRef<'_>) -> bool {
+        what.as_str() == "people"
+    }
+}
+
+#[tokio::test]
+async fn an_authorizer_of_names_tells_no_more_of_topics_that_exist_than_of_others() {
+    let server = server().topics(["people", "secret.1"]);
+    let server = server.authorizer(OnlyPeople).await.unwrap();
+    let mut client = RawClient::connect(&server).await;
+    let mut publisher = client.publisher(false).await;
+    for (id, pattern) in ["secret.*", "nothing.*"].into_iter().enumerate() {
+        client.subscribe(id as u32, &[pattern], Start::Live).await;
+        let refusal = refusal(&mut publisher, pattern, true).await;
+        assert_eq!(refusal, not_allowed(pattern));
+    }
+    for (id, name) in ["secret.1", "nothing.1"].into_iter().enumerate() {
+        let refused = client.refused(10 + id as u32, &[name], Start::Live).await;
+        assert_eq!(refused.0, Code::NOT_AUTHORISED);
+        let refusal = refusal(&mut publisher, name, false).await;
+        assert_eq!(refusal, not_allowed(name));
+    }
+}
+
+#[tokio::test]
+async fn the_wildcards_of_a_publish_are_limited_as_those_of_a_subscription() {
+    let server = server().config(Config::default().max_wildcards(1));
+    let server = server.authorizer(Within::new(&["*"])).await.unwrap();
+    server.publish("a.b.c", "x").await.unwrap();
+    let client = RawClient::connect(&server).await;
+    let mut publisher = client.publisher(false).await;
+    let (code, message) = refusal(&mut publisher, "a.*.*", true).await;
+    assert_eq!(code, Code::TOO_MANY_WILDCARDS);
+    assert_eq!(message, "a.*.* has more than 1 wildcard");
+    publisher.queue("a.*.c", true, b"x");
+    assert!(matches!(publisher.next().await, AckFrame::Acknowledged(_)));
+}
+
 /// Allows everything but `ride.hidden`.
 struct AllButHidden;
 

@@ -134,11 +134,8 @@ pub(crate) fn parse(session: &Session, text: &str) -> Result<Pattern, Refusal> {
         let message = format!("{text:?} is not a pattern: {error}");
         Refusal::about(Code::INVALID_TOPIC, message, text)
     })?;
-    let most = session.shared.limits().max_wildcards;
-    if pattern.wildcards() > most {
-        let message = format!("{pattern} has more than {}", Counted(most, "wildcard"));
-        return Err(Refusal::about(Code::TOO_MANY_WILDCARDS, message, text));
-    }
+    let checked = session.check_wildcards(&pattern);
+    checked.map_err(|message| Refusal::about(Code::TOO_MANY_WILDCARDS, message, text))?;
     Ok(pattern)
 }
 
@@ -152,7 +149,8 @@ pub(crate) fn full(session: &Session, pattern: &Pattern) -> Result<Pattern, Refu
 }
 
 /// Checks that the client may read such topics and the server has them, in this order: who may not
-/// read them does not learn whether there are any.
+/// read them does not learn whether there are any. For the same reason a wildcard is accepted
+/// without topics if the authorizer knows only names: it has not said yet what the client may read.
 ///
 /// Without an answer of the authorizer a new subscription is denied. One that `resumes` is told to
 /// ask again, because a denial would end it for good.
@@ -171,7 +169,9 @@ pub(crate) async fn check(
     if is_reserved && session.access.namespace().prefix().is_some() {
         return Err(Refusal::denied(pattern));
     }
-    if session.shared.topics.has(&full(session, pattern)?) {
+    let full = full(session, pattern)?;
+    let unjudged = !pattern.is_exact() && !session.access.knows_patterns();
+    if unjudged || session.shared.topics.has(&full) {
         return Ok(());
     }
     let nearest = session.nearest(Action::Subscribe, pattern.as_str()).await;

@@ -120,6 +120,8 @@ async fn allowed(session: &Session, topic: TopicRef<'_>, shown: &str) -> Result<
 async fn topics(session: &Session, name: &str, bytes: usize) -> Result<Vec<Topic>, Refusal> {
     let pattern = parse_pattern(name)?;
     check_owner(name)?;
+    let wildcards = session.check_wildcards(&pattern);
+    wildcards.map_err(|message| Refusal::new(Code::TOO_MANY_WILDCARDS, message))?;
     let access = &session.access;
     let full = access.namespace().full_pattern(&pattern);
     let full = full.map_err(|_| too_long(name))?;
@@ -140,7 +142,7 @@ async fn topics(session: &Session, name: &str, bytes: usize) -> Result<Vec<Topic
 /// does not tell which one is not, nor whether there are any.
 async fn one_by_one(session: &Session, name: &str, full: &Pattern) -> Result<Vec<Topic>, Refusal> {
     let topics = session.shared.topics_matching(full)?;
-    if topics.is_empty() && session.access.knows_patterns() {
+    if topics.is_empty() {
         return Err(Refusal::denied(Answer::No, name));
     }
     for (n, topic) in topics.iter().enumerate() {
