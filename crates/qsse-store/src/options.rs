@@ -163,7 +163,7 @@ pub struct Retention {
     pub max_bytes: Option<u64>,
     /// Most events of all topics together.
     pub max_events: Option<u64>,
-    /// Greatest age of an event.
+    /// The age at which an event is removed.
     pub max_age: Option<Duration>,
     /// Limits for the topics of patterns. The first rule that matches a topic applies to it, so put
     /// exceptions first.
@@ -180,7 +180,7 @@ pub struct TopicRetention {
     pub max_events: Option<u64>,
     /// Most bytes of one topic: of topic, kind and data of its events.
     pub max_bytes: Option<u64>,
-    /// Greatest age of an event.
+    /// The age at which an event is removed.
     pub max_age: Option<Duration>,
 }
 

@@ -22,7 +22,7 @@ impl History {
         }
         if let Some(oldest) = config.history_age.and_then(|age| now.checked_sub(age)) {
             while let Some(segment) = self.segments.front() {
-                let expired = segment.count_while(|moment| moment.age < oldest);
+                let expired = segment.count_while(|moment| moment.age <= oldest);
                 let all = expired == segment.len();
                 if expired > 0 {
                     self.drop_through(segment.first_seq + expired as u64 - 1, topics);
@@ -66,7 +66,7 @@ impl History {
                 .max_events
                 .is_some_and(|most| topics.seqs(id).len() as u64 > most)
                 || rule.max_bytes.is_some_and(|most| topics.bytes(id) > most)
-                || oldest.is_some_and(|oldest| event.moment.age < oldest);
+                || oldest.is_some_and(|oldest| event.moment.age <= oldest);
             if !over {
                 break;
             }

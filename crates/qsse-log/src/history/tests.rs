@@ -206,7 +206,7 @@ fn the_number_of_events_is_bounded_exactly() {
 }
 
 #[test]
-fn an_event_goes_when_it_is_older_than_the_bound() {
+fn an_event_goes_when_it_is_as_old_as_the_bound() {
     let mut kit = Kit::new(Config::default().history_age(seconds(10)));
     for (seq, at) in [(1, 1), (2, 1), (3, 5), (10, 6)] {
         kit.append(seq, at, "a", 10);
@@ -214,12 +214,12 @@ fn an_event_goes_when_it_is_older_than_the_bound() {
     let nanos = Duration::from_nanos(1);
     for (now, floor) in [
         (seconds(5), 0),
-        (seconds(11), 0),
-        (seconds(11) + nanos, 2),
-        (seconds(15), 2),
-        (seconds(15) + nanos, 3),
-        (seconds(16), 3),
-        (seconds(16) + nanos, 10),
+        (seconds(11) - nanos, 0),
+        (seconds(11), 2),
+        (seconds(15) - nanos, 2),
+        (seconds(15), 3),
+        (seconds(16) - nanos, 3),
+        (seconds(16), 10),
     ] {
         kit.trim(now);
         assert_eq!(kit.history.floor(), floor, "at {now:?}");
@@ -251,9 +251,9 @@ fn each_rule_of_a_topic_holds_exactly() {
     assert_eq!(kit.kept("bytes"), [10, 14], "eleven bytes each");
     for (now, kept) in [
         (seconds(5), &[3, 7, 11, 15][..]),
-        (seconds(11), &[3, 7, 11, 15]),
-        (seconds(12), &[7, 11, 15]),
-        (seconds(13) + Duration::from_nanos(1), &[15]),
+        (seconds(11) - Duration::from_nanos(1), &[3, 7, 11, 15]),
+        (seconds(11), &[7, 11, 15]),
+        (seconds(13), &[15]),
     ] {
         kit.trim_topic("age", now);
         assert_eq!(kit.kept("age"), kept, "at {now:?}");
