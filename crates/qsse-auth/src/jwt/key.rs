@@ -32,6 +32,11 @@ enum Material {
 }
 
 impl Key {
+    /// Returns whether whoever knows the key can also sign with it.
+    pub(super) fn is_secret(&self) -> bool {
+        matches!(self.material, Material::Secret(_))
+    }
+
     /// Makes a key of a shared secret.
     pub(super) fn secret(secret: &[u8], algorithm: Algorithm) -> Result<Self, String> {
         let least = algorithm.secret_bytes();

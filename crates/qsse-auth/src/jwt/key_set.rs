@@ -103,7 +103,11 @@ impl KeySet {
         let path = path.as_ref();
         let text = files::read(JWKS, path, Content::Public)?;
         let set = Self::parse_jwks(text.as_bytes(), true);
-        set.map_err(|problem| SetupError::in_file(JWKS, path, problem))
+        let set = set.map_err(|problem| SetupError::in_file(JWKS, path, problem))?;
+        if set.0.iter().any(Key::is_secret) {
+            files::check(JWKS, path, Content::Secret)?;
+        }
+        Ok(set)
     }
 
     /// Parses a key set. Secrets are only allowed in files: what a URL gives out is no secret.

@@ -28,25 +28,10 @@ struct File {
     #[serde(default)]
     token: Vec<Written>,
     #[serde(default)]
-    certificate: Vec<Certificate>,
+    certificate: Vec<Written>,
 }
 
-/// A certificate as it is written.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Certificate {
-    name: String,
-    #[serde(default)]
-    subscribe: Vec<String>,
-    #[serde(default)]
-    publish: Vec<String>,
-    expires: Option<String>,
-    namespace: Option<String>,
-    #[serde(default, deserialize_with = "named")]
-    limits: PrincipalLimits,
-}
-
-/// A token as it is written.
+/// A token or certificate as it is written. A certificate has a name and neither token nor hash.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -97,8 +82,13 @@ pub(super) fn parse(text: &str) -> Result<Entries, String> {
 }
 
 /// Checks a certificate, and returns its name.
-fn certificate(place: &str, written: Certificate) -> Result<(String, Entry), String> {
-    let name = written.name;
+fn certificate(place: &str, written: Written) -> Result<(String, Entry), String> {
+    if written.token.is_some() || written.hash.is_some() {
+        return Err(format!(
+            "{place} has a token or hash: a certificate is known by its name"
+        ));
+    }
+    let name = written.name.clone().unwrap_or_default();
     let kind = name.split_once(':').filter(|(_, text)| !text.is_empty());
     let known = kind.is_some_and(|(kind, _)| ["uri", "dns", "email", "cn"].contains(&kind));
     if !known && name != ANY {
@@ -108,20 +98,7 @@ fn certificate(place: &str, written: Certificate) -> Result<(String, Entry), Str
              stands for all others"
         ));
     }
-    let entry = entry(
-        place,
-        Written {
-            name: Some(name.clone()),
-            token: None,
-            hash: None,
-            subscribe: written.subscribe,
-            publish: written.publish,
-            expires: written.expires,
-            namespace: written.namespace,
-            limits: written.limits,
-        },
-    )?;
-    Ok((name, entry))
+    Ok((name, entry(place, written)?))
 }
 
 /// Returns the hash of the token.

@@ -191,6 +191,18 @@ fn a_file_that_gives_nothing_is_an_error_and_no_error_shows_a_token() {
             "the name of certificate 1 must be one in the certificate",
         ),
         (
+            "[[certificate]]\npublish = ['a']",
+            "the name of certificate 1 must be one in the certificate",
+        ),
+        (
+            "[[certificate]]\nname = 'cn:a'\ntoken = 'sesame'\npublish = ['a']",
+            "certificate 1 has a token or hash",
+        ),
+        (
+            "[[certificate]]\nname = 'cn:a'\nsesame = 1\npublish = ['a']",
+            "line 3: unknown field, expected one of",
+        ),
+        (
             "[[certificate]]\nname = 'cn:a'",
             "certificate 1: may do nothing",
         ),

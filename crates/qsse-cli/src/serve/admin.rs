@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use qsse_admin::{Address, AdminToken, AuditFile, Listener};
+use qsse_auth::files::Content;
 
 use crate::exit::{Status, fail, usage, usage_because};
 use crate::settings::Settings;
@@ -20,13 +21,15 @@ pub(crate) fn admin_address(settings: &Settings) -> Result<Address> {
 /// Reads the admin token, if there is to be one.
 ///
 /// # Errors
-/// The file cannot be read, or the token is too short.
+/// The file cannot be read, other users may write it, or the token is too short.
 pub(crate) fn admin_token(settings: &Settings) -> Result<Option<AdminToken>> {
     let path = settings.text("admin_token_file");
     if path.is_empty() {
         return Ok(None);
     }
     let what = format_args!("cannot use the admin token in {path}").to_string();
+    let checked = qsse_auth::files::check("admin token", path.as_ref(), Content::Secret);
+    checked.map_err(|error| usage(error.to_string()))?;
     let text = std::fs::read_to_string(path).map_err(|error| usage_because(&what, error))?;
     let token = AdminToken::new(&text).map_err(|error| usage_because(&what, error))?;
     Ok(Some(token))
