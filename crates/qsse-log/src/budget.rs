@@ -6,25 +6,21 @@ use std::sync::Arc;
 use qsse_proto::batch::Batch;
 use tokio::sync::Notify;
 
-use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
-/// A sum of bytes that are held somewhere, with a limit. Clones count in the same sum.
+/// A sum of bytes that are in use somewhere, with a limit. Clones count in the same sum.
 ///
-/// What holds memory takes a [`Charge`] and releases it by dropping it. Two kinds of charges meet
-/// the limit differently: [`try_charge`](Self::try_charge) is refused beyond it, for memory that a
-/// client asks for. [`charge`](Self::charge) always succeeds, for memory that is in use already;
-/// beyond seven eighths of the limit it wakes [`pressure`](Self::pressure), so that somebody makes
-/// room.
+/// What holds memory takes a [`Charge`] and releases it by dropping it. A charge always succeeds,
+/// because the memory is in use already. Beyond seven eighths of the limit it wakes
+/// [`pressure`](Self::pressure), so that somebody makes room.
 ///
 /// ```
-/// let all = qsse_log::Budget::new(1_000);
-/// let one = all.part(100);
-/// let charge = one.try_charge(80)?;
-/// assert!(one.try_charge(30).is_err());
-/// assert_eq!((one.used(), all.used(), one.refused()), (80, 80, 1));
+/// let all = qsse_log::Budget::new(800);
+/// let one = all.part(usize::MAX);
+/// let charge = one.charge(750);
+/// assert_eq!((one.used(), all.used(), all.excess()), (750, 750, 50));
 /// drop(charge);
 /// assert_eq!(all.used(), 0);
-/// # Ok::<(), qsse_log::OverBudget>(())
 /// ```
 #[derive(Clone)]
 pub struct Budget {
@@ -32,24 +28,12 @@ pub struct Budget {
 }
 
 struct Counts {
-    limit: usize,
+    limit: AtomicUsize,
     used: AtomicUsize,
-    refused: AtomicU64,
     /// The budget that this one is a part of.
     whole: Option<Budget>,
     /// Wakes the one that makes room.
     pressure: Notify,
-}
-
-/// A budget has no room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{bytes} bytes more would exceed the limit of {limit} bytes: try again later")]
-#[non_exhaustive]
-pub struct OverBudget {
-    /// The bytes that were asked for.
-    pub bytes: usize,
-    /// The limit of the budget that refused, which may be the whole of the one that was asked.
-    pub limit: usize,
 }
 
 impl Budget {
@@ -58,7 +42,7 @@ impl Budget {
         Self::with(limit, None)
     }
 
-    /// Creates a budget for a part: its charges count here too, and need room in both.
+    /// Creates a budget for a part: its charges count here too.
     #[must_use]
     pub fn part(&self, limit: usize) -> Self {
         Self::with(limit, Some(self.clone()))
@@ -66,9 +50,8 @@ impl Budget {
 
     fn with(limit: usize, whole: Option<Self>) -> Self {
         let counts = Counts {
-            limit,
+            limit: AtomicUsize::new(limit),
             used: AtomicUsize::new(0),
-            refused: AtomicU64::new(0),
             whole,
             pressure: Notify::new(),
         };
@@ -79,7 +62,15 @@ impl Budget {
 
     /// Returns the most bytes.
     pub fn limit(&self) -> usize {
-        self.counts.limit
+        self.counts.limit.load(Ordering::Relaxed)
+    }
+
+    /// Sets the most bytes. What is in use beyond it stays in use until somebody makes room.
+    pub fn set_limit(&self, limit: usize) {
+        self.counts.limit.store(limit, Ordering::Relaxed);
+        if self.excess() > 0 {
+            self.counts.pressure.notify_one();
+        }
     }
 
     /// Returns the bytes of all charges.
@@ -87,29 +78,14 @@ impl Budget {
         self.counts.used.load(Ordering::Relaxed)
     }
 
-    /// Returns how many charges this budget has refused, for a metric.
-    pub fn refused(&self) -> u64 {
-        self.counts.refused.load(Ordering::Relaxed)
-    }
-
-    /// Returns the bytes beyond seven eighths of the limit: so much has to be released before
-    /// charges are refused.
+    /// Returns the bytes beyond seven eighths of the limit: so much has to be released.
     pub fn excess(&self) -> usize {
         self.used().saturating_sub(self.mark())
     }
 
     fn mark(&self) -> usize {
-        self.counts.limit - self.counts.limit / 8
-    }
-
-    /// Counts bytes that are about to be used.
-    ///
-    /// # Errors
-    /// There is no room here, or in the budget that this is a part of. Nothing is counted.
-    pub fn try_charge(&self, bytes: usize) -> Result<Charge, OverBudget> {
-        let mut charge = self.charge(0);
-        charge.try_resize(bytes)?;
-        Ok(charge)
+        let limit = self.limit();
+        limit - limit / 8
     }
 
     /// Counts bytes that are in use, also beyond the limit.
@@ -149,27 +125,6 @@ impl Budget {
         }
     }
 
-    fn try_add(&self, bytes: usize) -> Result<(), OverBudget> {
-        let (counts, limit) = (&*self.counts, self.counts.limit);
-        let used = counts.used.fetch_add(bytes, Ordering::Relaxed);
-        if used.saturating_add(bytes) > limit {
-            counts.used.fetch_sub(bytes, Ordering::Relaxed);
-            counts.refused.fetch_add(1, Ordering::Relaxed);
-            return Err(OverBudget { bytes, limit });
-        }
-        if used + bytes > self.mark() {
-            counts.pressure.notify_one();
-        }
-        let Some(whole) = &counts.whole else {
-            return Ok(());
-        };
-        let added = whole.try_add(bytes);
-        if added.is_err() {
-            counts.used.fetch_sub(bytes, Ordering::Relaxed);
-        }
-        added
-    }
-
     fn subtract(&self, bytes: usize) {
         self.counts.used.fetch_sub(bytes, Ordering::Relaxed);
         if let Some(whole) = &self.counts.whole {
@@ -189,7 +144,7 @@ impl fmt::Debug for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Budget")
             .field("used", &self.used())
-            .field("limit", &self.counts.limit)
+            .field("limit", &self.limit())
             .finish_non_exhaustive()
     }
 }
@@ -218,19 +173,6 @@ impl Charge {
         }
         self.bytes = bytes;
     }
-
-    /// Changes the bytes to what is about to be used. Fewer bytes always succeed.
-    ///
-    /// # Errors
-    /// There is no room. The charge is unchanged.
-    pub fn try_resize(&mut self, bytes: usize) -> Result<(), OverBudget> {
-        if let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) {
-            self.budget.try_add(more)?;
-            self.bytes = bytes;
-        }
-        self.resize(bytes);
-        Ok(())
-    }
 }
 
 impl Drop for Charge {
@@ -254,29 +196,14 @@ mod tests {
         let whole = Budget::new(1_000);
         let (one, other) = (whole.part(usize::MAX), whole.part(300));
         let mut charge = one.charge(500);
-        let held = other.try_charge(300).unwrap();
+        let held = other.charge(300);
         assert_eq!((one.used(), other.used(), whole.used()), (500, 300, 800));
         charge.resize(600);
         assert_eq!((charge.bytes(), one.used(), whole.used()), (600, 600, 900));
-        charge.try_resize(100).unwrap();
+        charge.resize(100);
         assert_eq!((charge.bytes(), one.used(), whole.used()), (100, 100, 400));
         drop((charge, held));
         assert_eq!((one.used(), other.used(), whole.used()), (0, 0, 0));
-    }
-
-    #[test]
-    fn a_refused_charge_counts_nowhere_and_names_the_limit() {
-        let whole = Budget::new(1_000);
-        let part = whole.part(600);
-        let mut charge = part.try_charge(600).unwrap();
-        let refused = part.try_charge(1).unwrap_err();
-        assert_eq!((refused.bytes, refused.limit), (1, 600));
-        let other = whole.part(600);
-        assert_eq!(other.try_charge(401).unwrap_err().limit, 1_000);
-        assert_eq!(charge.try_resize(601).unwrap_err().limit, 600);
-        assert_eq!((charge.bytes(), part.used(), other.used()), (600, 600, 0));
-        assert_eq!((whole.used(), whole.refused()), (600, 1));
-        assert_eq!((part.refused(), other.refused()), (2, 0));
     }
 
     #[test]
@@ -284,12 +211,25 @@ mod tests {
         let budget = Budget::new(800);
         let charge = budget.charge(900);
         assert_eq!((budget.used(), budget.excess()), (900, 200));
-        assert!(budget.try_charge(1).is_err());
         drop(charge);
         assert_eq!((budget.used(), budget.excess()), (0, 0));
         let endless = Budget::new(usize::MAX);
-        let _held = endless.try_charge(usize::MAX / 2).unwrap();
+        let _held = endless.charge(usize::MAX / 2);
         assert_eq!(endless.excess(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_lower_limit_counts_at_once_and_a_higher_one_ends_the_pressure() {
+        let budget = Budget::new(usize::MAX);
+        let _held = budget.charge(900);
+        let mut pressure = Box::pin(budget.pressure());
+        let pending = poll_fn(|cx| Poll::Ready(pressure.as_mut().poll(cx).is_pending()));
+        assert!(pending.await);
+        budget.set_limit(800);
+        pressure.await;
+        assert_eq!((budget.limit(), budget.excess()), (800, 200));
+        budget.set_limit(1_600);
+        assert_eq!(budget.excess(), 0);
     }
 
     #[test]

@@ -17,9 +17,10 @@ use serde::{Deserialize, Serialize};
 #[non_exhaustive]
 pub struct Config {
     /// Most bytes of everything that is counted: history, feeds, topics, what waits to be stored,
-    /// batches that readers hold, and what [`Log::budget`](crate::Log::budget) is charged with.
-    /// At least 16 MiB, below which the other limits leave no room. By default there is no limit:
-    /// a library cannot know how much of the machine it may use.
+    /// batches that readers hold, and what [`Log::budget`](crate::Log::budget) is charged with: a
+    /// server charges 40 KiB for each connection. At least 16 MiB, below which the other limits
+    /// leave no room. By default there is no limit: a library cannot know how much of the machine
+    /// it may use.
     pub memory_bytes: Option<usize>,
     /// Most bytes of history. The default is 256 MiB; with 0 there is no history. The history is
     /// freed in segments of a sixteenth of this, from 4 KiB to 1 MiB. The table of topics counts
@@ -27,7 +28,8 @@ pub struct Config {
     pub history_bytes: usize,
     /// Most events of history. The default is `u64::MAX`: only bytes and age count.
     pub history_events: u64,
-    /// Greatest age of an event in the history, by the monotonic clock. There is no default limit.
+    /// The age at which an event is removed from the history, by the monotonic clock. There is no
+    /// default limit.
     #[serde(with = "qsse_proto::human_duration::optional")]
     pub history_age: Option<Duration>,
     /// Limits for the topics of patterns, within the limits above. The first rule whose pattern
@@ -111,7 +113,7 @@ pub struct TopicRetention {
     /// Most bytes of kinds and data of one topic. There is no default limit.
     #[serde(default)]
     pub max_bytes: Option<usize>,
-    /// Greatest age of an event, by the monotonic clock. There is no default limit.
+    /// The age at which an event is removed, by the monotonic clock. There is no default limit.
     #[serde(default, with = "qsse_proto::human_duration::optional")]
     pub max_age: Option<Duration>,
 }

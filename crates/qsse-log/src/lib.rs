@@ -71,7 +71,7 @@ mod topics;
 mod waiters;
 
 pub use append::Appender;
-pub use budget::{Budget, Charge, OverBudget};
+pub use budget::{Budget, Charge};
 pub use config::{Acknowledge, Config, TopicRetention};
 pub use encoding::Encoding;
 pub use error::{AppendError, StartError};

@@ -15,6 +15,8 @@ pub struct Stats {
     /// once. What feeds share with the history makes this too low, by at most the bytes of the
     /// feeds.
     pub unread_bytes: usize,
+    /// Bytes of everything that counts for [`memory_bytes`](crate::Config::memory_bytes).
+    pub memory_bytes: usize,
     /// Feeds, with and without readers.
     pub feeds: usize,
     /// Allocated bytes of all feeds.

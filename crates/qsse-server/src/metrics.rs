@@ -11,11 +11,13 @@ use qsse_topic::{Filter, Topic};
 use crate::config::Config;
 use crate::topics::Topics;
 
+mod contents;
 mod door;
 mod paced;
 mod registry;
 mod unfinished;
 
+use contents::Contents;
 use door::Door;
 use paced::Paced;
 use registry::{Counters, Gauges, Registry};
@@ -57,16 +59,7 @@ pub(crate) struct Metrics {
     pub(crate) reload_failures: Counters,
     pub(crate) go_connections: Gauges,
     pub(crate) go_unsent_events: Counters,
-    history_events: Gauges,
-    history_bytes: Gauges,
-    feeds: Gauges,
-    feed_bytes: Gauges,
-    unread_bytes: Gauges,
-    memory_bytes: Gauges,
-    topics: Gauges,
-    topic_bytes: Gauges,
-    dedup_keys: Gauges,
-    dedup_publishers: Gauges,
+    contents: Contents,
 }
 
 /// The two metrics of the Go library, for one label.
@@ -123,25 +116,7 @@ impl Metrics {
                 "go_unsent_events",
                 "Events on the topic error, which cannot be sent to Go clients",
             ),
-            history_events: gauge("history_events", "Events in the history"),
-            history_bytes: gauge("history_bytes", "Bytes allocated for the history"),
-            feeds: gauge("feeds", "Distinct filters with a live tail"),
-            feed_bytes: gauge("feed_bytes", "Bytes allocated for the live tails"),
-            unread_bytes: gauge(
-                "unread_bytes",
-                "Bytes of batches that only subscriptions hold",
-            ),
-            memory_bytes: gauge(
-                "memory_bytes",
-                "Bytes of everything that counts for the limit of memory",
-            ),
-            topics: gauge("topics", "Topics that are declared or have an event"),
-            topic_bytes: gauge("topic_bytes", "Bytes of the table of topics"),
-            dedup_keys: gauge("dedup_keys", "Keys of publishes that are remembered"),
-            dedup_publishers: gauge(
-                "dedup_publishers",
-                "Publishers whose last number is remembered",
-            ),
+            contents: Contents::new(&registry),
             max_topic_labels: config.max_topic_labels,
             by_topic: Mutex::default(),
             refused: Mutex::default(),
@@ -214,17 +189,7 @@ impl Metrics {
 
     /// Updates the gauges from the log.
     pub(crate) fn collect(&self, log: &Log) {
-        let stats = log.stats();
-        self.history_events.set(stats.history_events as usize);
-        self.history_bytes.set(stats.history_bytes);
-        self.feeds.set(stats.feeds);
-        self.feed_bytes.set(stats.feed_bytes);
-        self.unread_bytes.set(stats.unread_bytes);
-        self.memory_bytes.set(log.budget().used());
-        self.topics.set(stats.topics);
-        self.topic_bytes.set(stats.topic_bytes);
-        self.dedup_keys.set(stats.dedup_keys);
-        self.dedup_publishers.set(stats.dedup_publishers);
+        self.contents.collect(&log.stats());
     }
 
     /// Returns the metrics in Prometheus' text format.

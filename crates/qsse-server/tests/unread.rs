@@ -172,6 +172,43 @@ async fn lagged(events: &mut Events) -> Code {
 }
 
 #[tokio::test]
+async fn connections_count_for_the_limit_of_memory_until_they_end() {
+    let server = server().await.unwrap();
+    let before = server.log_stats().memory_bytes;
+    let mut clients = Vec::new();
+    for _ in 0..5 {
+        clients.push(RawClient::connect(&server).await);
+    }
+    assert_eq!(server.log_stats().memory_bytes, before + 5 * (40 << 10));
+    drop(clients);
+    until("they end", &server, |server| {
+        server.log_stats().memory_bytes == before
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lower_limit_of_memory_is_in_force_at_once() {
+    let server = server().await.unwrap();
+    for _ in 0..40 {
+        publish(&server, MIB / 2).await;
+    }
+    assert!(metric(&server, "memory_bytes") > 20 * MIB);
+    let log = LogConfig::default().memory_bytes(16 * MIB);
+    server.set_limits(&Config::default().log(log)).unwrap();
+    until("the oldest history goes", &server, |server| {
+        metric(server, "memory_bytes") <= 14 * MIB
+    })
+    .await;
+    // And a higher one again.
+    server.set_limits(&Config::default()).unwrap();
+    for _ in 0..40 {
+        publish(&server, MIB / 2).await;
+    }
+    assert!(metric(&server, "memory_bytes") > 30 * MIB);
+}
+
+#[tokio::test]
 async fn near_the_limit_of_memory_the_oldest_history_goes() {
     let log = LogConfig::default().memory_bytes(16 * MIB);
     let server = server().config(Config::default().log(log)).await.unwrap();

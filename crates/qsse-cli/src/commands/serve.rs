@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use clap::Args;
-use qsse_admin::Admin;
+use qsse_admin::{Admin, AuditFile, Listener};
 use qsse_auth::Reloadable;
 use qsse_client::ServerUrl;
 use qsse_server::{ByGrants, Server, UdpBuffers};
@@ -22,7 +22,7 @@ use crate::serve::admin::{bind_admin, open_audit};
 use crate::serve::certificate::Certificate;
 use crate::serve::memory;
 use crate::serve::reload::{Reload, Reread};
-use crate::settings::{Settings, server_config};
+use crate::settings::Settings;
 use crate::signals::{Hangup, Signals};
 use crate::text::{self, quoted};
 
@@ -51,46 +51,26 @@ pub(crate) async fn run(_: Options, settings: Settings, reread: Reread) -> Resul
     let certificate = Certificate::from_settings(&settings)?;
     let signals = Signals::watch()?;
     let hangup = Hangup::watch()?;
-    let mut config = server_config(&settings);
-    config.log.memory_bytes = config.log.memory_bytes.or_else(memory::default_limit);
     let metrics = bind_metrics(&settings).await?;
     let admin = bind_admin(&settings).await?;
     let audit = open_audit(&settings)?;
     let by_token = access.by_token();
-    let asked: SocketAddr = settings.need("listen");
-    let described = access.describe(asked);
+    let described = access.describe(settings.need("listen"));
     let authenticator = Reloadable::new(access.authenticator().await?);
-    let mut builder = Server::bind(asked)
-        .config(config)
-        .authenticator(authenticator.clone())
-        .authorizer(ByGrants)
-        .tls(certificate.tls.clone());
-    if settings.is_set("topics") {
-        builder = builder.topics(&settings.value("topics").texts);
-    }
-    if let Some(audit) = &audit {
-        builder = builder.audit(audit.clone());
-    }
-    let store = settings.text("store");
-    if !store.is_empty() {
-        builder = builder.store(store);
-    }
-    let server = builder.await?;
-    let address = server.local_addr();
+    let server = start(&settings, &certificate, &authenticator, audit.as_ref()).await?;
 
     // Scripts wait for these lines. All sockets are bound now.
-    let mut ready = format!("listening on {address}\n");
-    if let Some(metrics) = &metrics {
-        ready.push_str(&format!("metrics on {}\n", metrics.local_addr()?));
-    }
-    if let Some(admin) = &admin {
-        ready.push_str(&format!("admin on {}\n", admin.address()?));
-    }
+    let ready = ready(&server, metrics.as_ref(), admin.as_ref())?;
     // It does not matter whether anybody reads them.
     let _ = console::stdout().try_write(&mut ready.into_bytes());
     let mut hints = certificate.describe();
     hints.push_str(&format!("access       {described}\n{}\n", kept(&settings)));
-    hints.push_str(&commands(&settings, address, &certificate, by_token));
+    hints.push_str(&commands(
+        &settings,
+        server.local_addr(),
+        &certificate,
+        by_token,
+    ));
     hints.push_str(&clipped(server.udp_buffers()));
     console::tell(hints.trim_end());
 
@@ -104,10 +84,8 @@ pub(crate) async fn run(_: Options, settings: Settings, reread: Reread) -> Resul
     let drain = Arc::new(Notify::new());
     let mut tasks = JoinSet::new();
     if let Some(metrics) = metrics {
-        tasks.spawn(qsse_admin::serve(
-            metrics,
-            qsse_admin::probes(server.clone()),
-        ));
+        let probes = qsse_admin::probes(server.clone());
+        tasks.spawn(qsse_admin::serve(metrics, probes));
     }
     if let Some(admin) = admin {
         tasks.spawn(admin.serve(administration(&server, &reload, &drain)));
@@ -127,6 +105,47 @@ pub(crate) async fn run(_: Options, settings: Settings, reread: Reread) -> Resul
         audit.flush(AUDIT_FLUSH);
     }
     Ok(Status::Done)
+}
+
+/// Starts the server that the settings describe.
+async fn start(
+    settings: &Settings,
+    certificate: &Certificate,
+    authenticator: &Reloadable,
+    audit: Option<&AuditFile>,
+) -> Result<Server> {
+    let mut builder = Server::bind(settings.need::<SocketAddr>("listen"))
+        .config(memory::limited_config(settings))
+        .authenticator(authenticator.clone())
+        .authorizer(ByGrants)
+        .tls(certificate.tls.clone());
+    if settings.is_set("topics") {
+        builder = builder.topics(&settings.value("topics").texts);
+    }
+    if let Some(audit) = audit {
+        builder = builder.audit(audit.clone());
+    }
+    let store = settings.text("store");
+    if !store.is_empty() {
+        builder = builder.store(store);
+    }
+    Ok(builder.await?)
+}
+
+/// Returns one line for each socket that is bound.
+fn ready(
+    server: &Server,
+    metrics: Option<&TcpListener>,
+    admin: Option<&Listener>,
+) -> Result<String> {
+    let mut lines = format!("listening on {}\n", server.local_addr());
+    if let Some(metrics) = metrics {
+        lines.push_str(&format!("metrics on {}\n", metrics.local_addr()?));
+    }
+    if let Some(admin) = admin {
+        lines.push_str(&format!("admin on {}\n", admin.address()?));
+    }
+    Ok(lines)
 }
 
 /// How long the last lines of the audit log may take.

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use qsse_server::Server;
 use qsse_server::transport::release_free_memory;
+use qsse_server::{Config, Server};
+
+use crate::settings::{Settings, server_config};
 
 /// How often the program looks whether much memory has become free.
 const LOOK: Duration = Duration::from_secs(10);
@@ -12,17 +14,12 @@ const LOOK: Duration = Duration::from_secs(10);
 /// Less is not worth the time in which threads that allocate wait.
 const WORTH_BYTES: usize = 16 << 20;
 
-/// About what a connection needs.
-const CONNECTION_BYTES: usize = 64 << 10;
-
 /// Returns memory to the system whenever much of it has become free, as after a rush of clients.
 pub(crate) async fn return_to_system(server: Server) {
     let mut most = Most::default();
     loop {
         tokio::time::sleep(LOOK).await;
-        let stats = server.log_stats();
-        let log = stats.history_bytes + stats.feed_bytes + stats.unread_bytes;
-        if most.has_fallen(log + server.connection_count() * CONNECTION_BYTES) {
+        if most.has_fallen(server.log_stats().memory_bytes) {
             let _ = tokio::task::spawn_blocking(release_free_memory).await;
         }
     }
@@ -42,10 +39,18 @@ impl Most {
     }
 }
 
+/// Returns the configuration of a server, with a limit of memory: by default it depends on the
+/// machine.
+pub(crate) fn limited_config(settings: &Settings) -> Config {
+    let mut config = server_config(settings);
+    config.log.memory_bytes = config.log.memory_bytes.or_else(default_limit);
+    config
+}
+
 /// Returns four fifths of the memory of this machine, or of the control group that the program
-/// runs in if that has less. The rest is for what is not counted: connections, buffers of the
-/// system, and other programs. `None` if neither is known.
-pub(crate) fn default_limit() -> Option<usize> {
+/// runs in if that has less. The rest is for what is not counted: buffers of the system, and other
+/// programs. `None` if neither is known.
+fn default_limit() -> Option<usize> {
     let bytes = available(|path| std::fs::read_to_string(path).ok())?;
     Some(usize::try_from(bytes).unwrap_or(usize::MAX) / 5 * 4)
 }

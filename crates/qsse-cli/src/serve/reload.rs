@@ -17,6 +17,7 @@ use tracing::Level;
 
 use super::access::Access;
 use super::certificate::reloaded;
+use super::memory::limited_config;
 use crate::console::message;
 use crate::logging;
 use crate::settings::{Settings, TABLE, server_config};
@@ -43,6 +44,7 @@ const LIVE: &[&str] = &[
     "auth_cache",
     "auth_ca",
     "drain_timeout",
+    "limits.memory",
     "limits.subscriptions",
     "limits.wildcards",
     "limits.publishers",
@@ -51,6 +53,14 @@ const LIVE: &[&str] = &[
     "limits.heartbeat",
     "limits.refusals",
     "limits.retry_after",
+    "limits.principal_connections",
+    "limits.principal_subscriptions",
+    "limits.principal_publishes",
+    "limits.principal_bytes",
+    "limits.network_connections",
+    "limits.network_subscriptions",
+    "limits.network_publishes",
+    "limits.network_bytes",
 ];
 
 /// The settings that name files whose contents matter.
@@ -161,7 +171,7 @@ impl Reload {
             self.server.set_tls(tls)?;
         }
         // The settings were checked when they were loaded.
-        self.server.set_limits(&server_config(&settings))?;
+        self.server.set_limits(&limited_config(&settings))?;
         logging::set_level(settings.text("log_level"));
         self.authenticator.replace(authenticator);
         self.server.recheck_clients();

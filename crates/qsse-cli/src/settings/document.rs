@@ -68,8 +68,7 @@ const SECTIONS: &[(Group, &str, &str)] = &[
 
 If what counts for `limits.memory` comes near it, the server makes room in this order: live tails without subscribers,
 the oldest of the history, and the subscriptions that have been blocked for longest. Those end with `LAGGED`, and clients
-resume when they read again. Connections are not
-counted: allow 40 KiB for each.
+resume when they read again. Each connection counts as 40 KiB.
 
 With a store, retention is applied once a second. Until then, a topic may have more events than `limits.retain` allows,
 events may be older, and the files may be larger by what was published meanwhile. Once removed, an event is served

@@ -84,7 +84,7 @@ table! {
     Serve "shards" One("COUNT"), "1", shards, "Threads that serve connections, each with a socket of its own; more than one needs Linux, and helps if one core is always busy";
     Serve "drain_timeout" One("DURATION"), "10s", duration, "How long clients may take to read the remaining events when the server ends";
 
-    Limits "limits.memory" One("SIZE"), "", size, "Memory for everything that is counted (history, live tails, topics, events on their way); by default four fifths of the machine's or control group's";
+    Limits "limits.memory" One("SIZE"), "", size, "Memory for everything that is counted (history, live tails, topics, events on their way, connections); by default four fifths of the machine's or control group's";
     Limits "limits.history" One("SIZE"), "256 MiB", size, "Memory for past events, from which clients that were away catch up";
     Limits "limits.history_events" One("COUNT"), "", parses::<u64>, "Maximum number of past events";
     Limits "limits.history_age" One("DURATION"), "", duration, "Maximum age of past events";

@@ -72,6 +72,7 @@ impl Log {
             history_events: state.history.events(),
             history_bytes: state.history.bytes() + state.topics.index_bytes(),
             unread_bytes: state.unread_bytes(),
+            memory_bytes: state.budget.used(),
             feeds: state.feeds.len(),
             feed_bytes: state.feeds.bytes(),
             topics: state.topics.len(),

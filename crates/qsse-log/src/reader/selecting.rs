@@ -51,9 +51,7 @@ impl Selecting {
         self.bytes.resize(self.selection.len() * size_of::<u64>())?;
         Ok(complete)
     }
-}
 
-impl Selecting {
     /// Returns the end of the range.
     pub(super) fn upto(&self) -> u64 {
         self.selection.upto()

@@ -45,12 +45,15 @@ impl Server {
     /// [`frame_timeout`](Config#structfield.frame_timeout),
     /// [`heartbeat`](Config#structfield.heartbeat) and
     /// [`drain_timeout`](Config#structfield.drain_timeout) for new connections and subscriptions.
-    /// Everything else of `config` is ignored.
+    /// [`log.memory_bytes`](qsse_log::Config#structfield.memory_bytes) counts at once: memory beyond
+    /// it is released. Everything else of `config` is ignored.
     ///
     /// # Errors
     /// A setting of `config` is out of its range; nothing was changed.
     pub fn set_limits(&self, config: &Config) -> Result<(), SettingError> {
         config.check()?;
+        let memory = config.log.memory_bytes.unwrap_or(usize::MAX);
+        self.shared.log.budget().set_limit(memory);
         let mut limits = self.shared.limits.write();
         *limits = Arc::new(limits.with_limits_of(config));
         Ok(())

@@ -12,6 +12,10 @@ use crate::closed::Closed;
 use crate::session::{End, Rejected, control, go, hello, member};
 use crate::shared::Shared;
 
+/// What a connection with a subscription takes while nothing happens, as `bench memory` measures
+/// it, and a little more. It counts for the limit of memory.
+const CONNECTION_BYTES: usize = 40 << 10;
+
 /// Accepts connections until the server ends.
 pub(crate) async fn accept(shared: Arc<Shared>) {
     loop {
@@ -58,6 +62,7 @@ where
     shared.note(&connection);
     shared.metrics.connections_total.add(1);
     let _open = shared.metrics.connections.hold();
+    let _memory = shared.log.budget().charge(CONNECTION_BYTES);
     let peer = connection.remote_address();
     let place = member::connect(&shared, &connection);
     let served = match &place {
