@@ -127,14 +127,16 @@ async fn read_lines(mut stream: RecvStream, seen: &UnboundedSender<String>) -> b
     while let Ok(Some(chunk)) = stream.read_chunk().await {
         decoder.push(chunk);
         loop {
-            match decoder.next() {
-                Ok(Some(line)) => match EventLine::parse(&line) {
-                    Ok(event) if event.as_error().is_some() => {}
-                    Ok(event) => drop(seen.send(event.topic().to_owned())),
-                    Err(_) => return false,
-                },
+            let line = match decoder.next() {
+                Ok(Some(line)) => line,
                 Ok(None) => break,
                 Err(_) => return false,
+            };
+            let Ok(event) = EventLine::parse(&line) else {
+                return false;
+            };
+            if event.as_error().is_none() {
+                let _ = seen.send(event.topic().to_owned());
             }
         }
     }
