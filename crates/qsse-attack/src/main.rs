@@ -41,16 +41,16 @@ struct Args {
     qsse: PathBuf,
     /// The attacks to run; by default all
     names: Vec<String>,
-    /// Small attacks of about two seconds each
+    /// Small attacks of about two seconds each, instead of full-size ones of ten
     #[arg(long)]
     short: bool,
-    /// Attack for this many minutes instead, and report how fast the memory grows
+    /// Make each full-size attack for this many minutes, to see how fast the memory grows
     #[arg(long, value_name = "COUNT", conflicts_with = "short")]
     minutes: Option<u64>,
-    /// Print one JSON object per attack instead of text
+    /// Print one JSON object a line per attack instead of text; docs/security.md lists its keys
     #[arg(long)]
     json: bool,
-    /// Fail also when a time misses its target
+    /// Fail also if a time misses its target; without it, only counts and bytes decide
     #[arg(long)]
     strict: bool,
 }
