@@ -1,12 +1,14 @@
 //! Administration over a socket: a real server, the real listener, and the client.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use qsse_admin::{
     Address, Admin, AdminToken, Client, ClientError, ListenError, Listener, Reloaded, Revoke,
 };
-use qsse_server::{Pattern, Server, ServerState};
+use qsse_server::audit::{AuditRecord, AuditSink};
+use qsse_server::{Config, Pattern, Server, ServerState};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -121,6 +123,74 @@ async fn topics_are_listed_by_name_up_to_a_limit() {
     let pattern: Pattern = "c.*".parse().unwrap();
     let topics = client.topics(&pattern, 2).await.unwrap();
     assert_eq!((topics.topics.len(), topics.more), (1, false));
+}
+
+#[tokio::test]
+async fn one_answer_has_at_most_ten_thousand_topics() {
+    let server = server().await;
+    let names: Vec<_> = (0..10_001).map(|n| (format!("t.{n}"), "x")).collect();
+    server.try_publish_all(&names).unwrap();
+    let client = Client::new(on_port(Admin::new(server), TOKEN).await, Some(TOKEN.into()));
+    let topics = client.topics(&"*".parse().unwrap(), usize::MAX / 2).await;
+    let topics = topics.unwrap();
+    assert_eq!((topics.topics.len(), topics.more), (10_000, true));
+}
+
+/// Keeps what a record says of requests of administrators.
+#[derive(Clone, Default)]
+struct Requests(Arc<Mutex<Vec<(String, bool, String)>>>);
+
+impl AuditSink for Requests {
+    fn record(&self, record: &AuditRecord<'_>) -> bool {
+        if let Some(subject) = record.subject
+            && subject.contains(" /")
+        {
+            let who = record.principal.unwrap_or_default().to_owned();
+            let record = (subject.to_owned(), record.allowed, who);
+            self.0.lock().unwrap().push(record);
+        }
+        true
+    }
+}
+
+#[tokio::test]
+async fn requests_that_change_something_or_show_no_token_are_recorded_for_an_audit() {
+    let requests = Requests::default();
+    let server = Server::bind("127.0.0.1:0").audit(requests.clone());
+    let address = on_port(Admin::new(server.await.unwrap()), TOKEN).await;
+    let client = Client::new(address.clone(), Some(TOKEN.into()));
+    client.status().await.unwrap();
+    client.close(7).await.unwrap_err();
+    client.drain().await.unwrap();
+    let stranger = Client::new(address, None);
+    stranger.status().await.unwrap_err();
+    let requests = requests.0.lock().unwrap();
+    let requests: Vec<_> = requests
+        .iter()
+        .map(|(what, allowed, who)| (what.as_str(), *allowed, who.as_str()))
+        .collect();
+    assert_eq!(
+        requests,
+        [
+            ("POST /connections/7/close", false, "admin token"),
+            ("POST /drain", true, "admin token"),
+            ("GET /status", false, "admin token"),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_revocation_for_which_there_is_no_room_is_an_error() {
+    let server = Server::bind("127.0.0.1:0").config(Config::default().max_revocations(1));
+    let address = on_port(Admin::new(server.await.unwrap()), TOKEN).await;
+    let client = Client::new(address, Some(TOKEN.into()));
+    let of = |name: &str| Revoke {
+        principal: Some(name.into()),
+        token_id: None,
+        remember: None,
+    };
+    client.revoke(&of("ada")).await.unwrap();
+    assert_eq!(refusal(client.revoke(&of("bob")).await).0, 507);
 }
 
 #[tokio::test]

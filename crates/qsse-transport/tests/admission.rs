@@ -31,11 +31,16 @@ async fn connect(server: &ServerEndpoint, tls: &ClientTls) -> Result<Connection,
 /// Sends a client's first packets to the server, and none of what comes back: a client that never
 /// finishes its handshake.
 fn stalled_client(server: SocketAddr, tls: &ClientTls) {
-    let relay = UdpSocket::bind(loopback()).unwrap();
+    stalled_client_at(loopback(), server, tls);
+}
+
+/// Does the same from this address.
+fn stalled_client_at(address: SocketAddr, server: SocketAddr, tls: &ClientTls) {
+    let relay = UdpSocket::bind(address).unwrap();
     let entrance = relay.local_addr().unwrap();
     let tls = tls.clone();
     tokio::spawn(async move {
-        let client = ClientEndpoint::bind(loopback()).unwrap();
+        let client = ClientEndpoint::bind(address).unwrap();
         let config = TransportConfig::client();
         let _ = client.connect(entrance, "localhost", &tls, &config).await;
     });
@@ -183,6 +188,37 @@ async fn silent_clients_make_room_for_those_who_answer() {
     let oldest = soon("its end", silent.remove(0)).await.unwrap();
     assert_eq!(oldest.unwrap_err(), HandshakeError::Displaced);
     assert!(silent.iter().all(|silent| !silent.is_finished()));
+}
+
+// Elsewhere loopback has one address.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_network_that_takes_most_places_makes_room_for_clients_of_others() {
+    const PLACES: usize = 8;
+    let config = TransportConfig::server()
+        .max_handshakes(PLACES)
+        .max_incoming(PLACES)
+        .handshake_timeout(support::PATIENCE);
+    let (server, tls) = server(config);
+    let network = |number: u8| SocketAddr::from(([127, 0, number, 1], 0));
+    let mut stalled = Vec::new();
+    // The older ones are of other networks.
+    for number in [1, 2, 3, 3, 3, 3, 3, 3] {
+        stalled_client_at(network(number), server.local_addr(), &tls);
+        let handshake = soon("the client", server.accept()).await.unwrap();
+        stalled.push(tokio::spawn(handshake.complete()));
+    }
+    serve(&server);
+    let client = ClientEndpoint::bind(network(4)).unwrap();
+    let config = TransportConfig::client();
+    let attempt = client.connect(server.local_addr(), "localhost", &tls, &config);
+    let _connected = soon("a place", attempt).await.unwrap();
+    assert_eq!(server.stats().displaced, 1);
+    until("it has ended", || {
+        stalled.iter().filter(|task| task.is_finished()).count() == 1
+    })
+    .await;
+    assert!(stalled[..2].iter().all(|task| !task.is_finished()));
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -38,6 +40,16 @@ fn json(done: &Done) -> serde_json::Value {
     serde_json::from_str(&done.out).unwrap_or_else(|error| panic!("{error}: {done:?}"))
 }
 
+/// Returns what the socket in a home answers to a request.
+fn get(home: &Home, path: &str) -> String {
+    let mut socket = UnixStream::connect(home.path().join("admin.sock")).unwrap();
+    let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+    socket.write_all(head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    answer
+}
+
 fn until(mut done: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !done() {
@@ -72,6 +84,15 @@ fn an_administrator_sees_clients_closes_them_and_revokes() {
     assert_eq!(client["principal"], "ada");
     assert_eq!(client["subscriptions"][0]["filter"][0], "ride.*");
     assert!(!answer.to_string().contains("long random"), "{answer}");
+    let of_bob = ["connections", "--json", "--principal", "bob"];
+    let answer = json(&ask(&home, &admin, &of_bob));
+    assert_eq!(answer["connections"], serde_json::json!([]));
+    // The same as other programs ask for it.
+    for (name, is_ada) in [("ada", true), ("bob", false)] {
+        let answer = get(&home, &format!("/connections?principal={name}"));
+        assert_eq!(answer.contains("\"principal\":\"ada\""), is_ada, "{answer}");
+    }
+    assert!(get(&home, "/connections?princpal=ada").contains("400"));
     let table = ask(&home, &admin, &["connections", "--principal", "ada"]);
     assert!(table.out.starts_with("ID  PRINCIPAL  ADDRESS"), "{table:?}");
     assert!(table.out.lines().all(|line| line.len() <= 80), "{table:?}");
@@ -138,14 +159,23 @@ fn a_reload_takes_everything_or_nothing() {
 
     write(
         &config,
-        "tokens = \"tokens.toml\"\ntopics = [\"a\"]\n[limits]\nsubscriptions = 8\n",
+        "tokens = \"tokens.toml\"\ntopics = [\"a\"]\n[limits]\nsubscriptions = 8\n\
+         memory = \"1GiB\"\nprincipal_connections = 9\nfeed = \"1MiB\"\n",
     );
     let reloaded = json(&ask(&home, &admin, &["reload", "--json"]));
     assert_eq!(
         reloaded["changed"],
-        serde_json::json!(["tokens", "limits.subscriptions"])
+        serde_json::json!([
+            "tokens",
+            "limits.memory",
+            "limits.subscriptions",
+            "limits.principal_connections"
+        ])
     );
-    assert_eq!(reloaded["needs_restart"], serde_json::json!(["topics"]));
+    assert_eq!(
+        reloaded["needs_restart"],
+        serde_json::json!(["topics", "limits.feed"])
+    );
     subscriber.done().expect(5, &[]);
     home.run(&[&["ping", "-s", &server.address], &bob[..]].concat())
         .expect(5, &[]);

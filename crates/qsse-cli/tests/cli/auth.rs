@@ -191,6 +191,144 @@ fn a_client_certificate_counts_if_its_authority_is_trusted_and_has_not_revoked_i
 }
 
 #[test]
+fn a_reload_takes_new_keys_and_revoked_certificates_or_nothing() {
+    let home = Home::new();
+    let ours = Authority::new(&home, "ca.pem");
+    ours.certificate(&home, "worker", 5);
+    ours.revoke(&home, 99);
+    home.file(
+        "tokens.toml",
+        "[[certificate]]\nname = 'dns:worker'\npublish = ['a']\n",
+    );
+    let token = |name: &str| {
+        let pair = KeyPair::generate().unwrap();
+        home.file("private.pem", pair.serialize_pem());
+        let new = ["token", "new", "--sign", "private.pem", "--publish", "a"];
+        let done = home.run(&[&new[..], &["--name", name]].concat());
+        (
+            done.expect(0, &[]).out.trim().to_owned(),
+            pair.public_key_pem(),
+        )
+    };
+    let ((older, older_key), (newer, newer_key)) = (token("older"), token("newer"));
+    home.file("public.pem", &older_key);
+    let socket = home.path().join("admin.sock").display().to_string();
+    let server = home.serve(&[
+        "--jwt-key",
+        "public.pem",
+        "--mtls-ca",
+        "ca.pem",
+        "--mtls-crl",
+        "crl.pem",
+        "--tokens",
+        "tokens.toml",
+        "--admin",
+        &socket,
+    ]);
+    let publish = |who: &[&str]| {
+        let args = ["pub", "-s", &server.address, "a", "x"];
+        home.run(&[&args, who].concat())
+    };
+    let reload = || home.run(&["admin", "--admin", &socket, "reload"]);
+    let with_token = |token: &str| publish(&["--token", token]);
+    let worker = || publish(&["--client-cert", "worker.pem"]);
+    let nothing_changed = || {
+        with_token(&older).expect(0, &[]);
+        with_token(&newer).expect(5, &[]);
+        worker().expect(0, &[]);
+    };
+    nothing_changed();
+
+    // The key would be right, but the list is not.
+    home.file("public.pem", &newer_key);
+    home.file("crl.pem", "broken");
+    reload().expect(2, &["cannot ask clients for certificates"]);
+    nothing_changed();
+    // The other way round; the certificate's entry would go, too.
+    home.file("public.pem", "broken");
+    ours.revoke(&home, 99);
+    home.file(
+        "tokens.toml",
+        "[[certificate]]\nname = 'dns:other'\npublish = ['a']\n",
+    );
+    reload().expect(2, &["public.pem"]);
+    nothing_changed();
+
+    home.file("public.pem", &newer_key);
+    ours.revoke(&home, 5);
+    let done = reload();
+    assert!(done.expect(0, &[]).out.contains("jwt_key"), "{done:?}");
+    with_token(&newer).expect(0, &[]);
+    with_token(&older).expect(5, &[]);
+    assert_ne!(worker().status, Some(0));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_others_may_write_is_refused_and_a_secret_that_they_may_read_is_warned_about() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let home = Home::new();
+    let ours = Authority::new(&home, "ca.pem");
+    ours.certificate(&home, "localhost", 5);
+    ours.revoke(&home, 6);
+    let key = KeyPair::generate().unwrap();
+    home.file("public.pem", key.public_key_pem());
+    home.file("secret", "0123456789abcdef0123456789abcdef");
+    home.file(
+        "tokens.toml",
+        "[[token]]\ntoken = '0123456789abcdef'\npublish = ['a']\n\
+         [[certificate]]\nname = '*'\npublish = ['a']\n",
+    );
+    home.file("admin.token", "0123456789abcdef");
+    let jwks = r#"{"keys": [{"kty": "OKP", "crv": "Ed25519",
+        "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    home.file("jwks.json", jwks);
+    let secrets = r#"{"keys": [{"kty": "oct",
+        "k": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"}]}"#;
+    home.file("secrets.json", secrets);
+    let set = |name: &str, mode: u32| {
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(home.path().join(name), mode).unwrap();
+    };
+    let both = ["--cert", "localhost.pem", "--key", "localhost.pem"];
+    let mtls = ["--tokens", "tokens.toml", "--mtls-ca", "ca.pem"];
+    let with_crl = [&mtls[..], &["--mtls-crl", "crl.pem"]].concat();
+    let admin = [
+        "--admin",
+        "127.0.0.1:0",
+        "--admin-token-file",
+        "admin.token",
+    ];
+    for (file, is_secret, flags) in [
+        ("localhost.pem", true, &both[..]),
+        ("tokens.toml", true, &mtls[..]),
+        ("ca.pem", false, &mtls[..]),
+        ("crl.pem", false, &with_crl[..]),
+        ("public.pem", false, &["--jwt-key", "public.pem"]),
+        ("secret", true, &["--jwt-key", "secret"]),
+        ("jwks.json", false, &["--jwt-jwks", "jwks.json"]),
+        ("secrets.json", true, &["--jwt-jwks", "secrets.json"]),
+        ("admin.token", true, &admin[..]),
+    ] {
+        set(file, 0o602);
+        let args = [&["serve", "--listen", "127.0.0.1:0"], flags].concat();
+        home.run(&args).expect(2, &[file, "other users may write"]);
+        let mut warned = [false; 2];
+        for (warned, mode) in warned.iter_mut().zip([0o600, 0o604]) {
+            set(file, mode);
+            let server = home.serve(flags);
+            server.running.signal("TERM");
+            let err = server.running.done().err;
+            let text = format!("other users may read {file}");
+            *warned = err.contains(&text);
+        }
+        assert_eq!(warned, [false, is_secret], "{file}");
+        set(file, 0o600);
+    }
+}
+
+#[test]
 fn a_callback_is_asked_and_without_it_nobody_gets_in() {
     let home = Home::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
