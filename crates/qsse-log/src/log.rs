@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use qsse_proto::control::{OnLag, Start};
 use qsse_proto::{Epoch, EventId};
-use qsse_topic::{Filter, Pattern, Topic, TopicRef};
+use qsse_topic::{Filter, TopicRef};
 
 use crate::append::Appender;
 use crate::budget::Budget;
@@ -171,9 +171,9 @@ impl Log {
 
     /// Opens a reader as [`open`](Self::open) does, part by part.
     ///
-    /// A start with the last events of each topic looks at all topics that may match. It waits for
-    /// what `between` returns after each part, to let other tasks run, and takes turns with other
-    /// such starts. Dropping the future ends the search.
+    /// A start with the last events of each topic looks at all topics that may match. Each part but
+    /// the first waits for what `turn` returns, and holds that until the part is done: other tasks
+    /// and other searches can have their turns in between. Dropping the future ends the search.
     ///
     /// # Errors
     /// [`StartError`].
@@ -182,48 +182,12 @@ impl Log {
         filter: &Filter,
         start: Start,
         on_lag: OnLag,
-        between: impl Fn() -> F,
+        turn: impl Fn() -> F,
     ) -> Result<Reader, StartError> {
         let mut reader = Reader::open(&self.shared, filter, start, on_lag)?;
-        reader.select_in_turns(between).await?;
-        reader.find_start(start).await?;
+        reader.select_in_turns(&turn).await?;
+        reader.find_start(start, &turn).await?;
         Ok(reader)
-    }
-
-    /// Returns the topics that match `pattern` and are declared or have a stored event, in order.
-    ///
-    /// If there are more than `limit`, it stops there, so that a search costs no more than its
-    /// answer, and returns any `limit` of them.
-    ///
-    /// # Errors
-    /// The storage panicked.
-    pub fn topics_matching(
-        &self,
-        pattern: &Pattern,
-        limit: usize,
-    ) -> Result<Vec<Topic>, StorageError> {
-        let stored = match &self.shared.storage {
-            Some(storage) => {
-                let filter = Filter::from(pattern.clone());
-                contained_now(|| Ok(storage.topics(&filter, limit)))?
-            }
-            None => Vec::new(),
-        };
-        let (mut topics, mut after) = (Vec::new(), None);
-        loop {
-            // Part by part, because the log is locked meanwhile.
-            let state = self.shared.state.lock();
-            let known = &state.topics;
-            after = known.matching(pattern.into(), after.as_ref(), limit, &mut topics);
-            if after.is_none() {
-                break;
-            }
-        }
-        topics.extend(stored);
-        topics.sort_unstable();
-        topics.dedup();
-        topics.truncate(limit);
-        Ok(topics)
     }
 
     /// Returns the current epoch, which appended events get.

@@ -14,15 +14,15 @@ use qsse_topic::Topic;
 
 use crate::backpressure::ReaderProgress;
 use crate::encoding::Encoding;
-use crate::event::is_large;
 use crate::feed::{Feed, Taken};
-use crate::history::{Read, Selected};
-use crate::shared::{Shared, stored_floor};
-use crate::state::State;
+use crate::history::Selected;
+use crate::read_cache::STRIDE;
+use crate::shared::Shared;
 use crate::storage::StorageError;
 use crate::waiters::WaiterKey;
 
 mod fetched;
+mod past;
 mod select;
 mod selecting;
 mod start;
@@ -31,6 +31,10 @@ mod stored;
 use fetched::Fetched;
 use selecting::{SelectedBytes, Selecting};
 pub use stored::Found;
+
+/// A read of the history that looks at so many events and yields so few bytes is a search.
+const MANY_EVENTS: u64 = STRIDE / 2;
+const FEW_BYTES: usize = 4 << 10;
 
 /// A position in a log, seen through a filter.
 ///
@@ -53,6 +57,8 @@ pub struct Reader {
     /// The reader has been inside its feed: from then on, being below the feed is lag.
     caught_up: bool,
     lagging: bool,
+    /// The last step was a search.
+    searching: bool,
     /// Up to here the history is read even where the feed has the events, because a start in the
     /// past gets only what is retained.
     past_until: u64,
@@ -98,16 +104,6 @@ pub enum Step {
     Idle(EventId),
 }
 
-/// The next events in the history.
-enum Past {
-    /// They were read.
-    Read(Read),
-    /// They are in the storage, up to `through`.
-    Stored { through: u64 },
-    /// Matching events up to `floor` have been removed.
-    Removed { floor: u64 },
-}
-
 impl Reader {
     /// Returns how the reader started, for the header of its stream.
     pub fn outcome(&self) -> Outcome {
@@ -140,6 +136,12 @@ impl Reader {
         self.lagging && self.caught_up
     }
 
+    /// Returns whether the last step looked at many events for what it found: the next one should
+    /// wait, like one after [`Step::Looking`], until other tasks have had a turn.
+    pub fn is_searching(&self) -> bool {
+        self.searching
+    }
+
     /// Returns the allocated bytes of what was fetched from the storage and not handed out yet.
     pub fn fetched_bytes(&self) -> usize {
         self.fetched.bytes()
@@ -151,7 +153,9 @@ impl Reader {
     pub fn step(&mut self, budget: usize, out: &mut Vec<Batch>) -> Step {
         // Asking for more means that everything before has been handled.
         let before = self.position;
+        self.searching = false;
         let step = self.next(budget, out);
+        self.searching |= step == Step::Looking;
         let idle = matches!(step, Step::Idle(_));
         let taken = if idle { self.position } else { before };
         self.progress.set(taken, self.lagging);
@@ -277,6 +281,7 @@ impl Reader {
         let step = match state.history.take_selected(topics, &mut self.selected) {
             Selected::Batch(batch) => {
                 self.position = batch.last_seq();
+                self.searching = u64::from(batch.count()) >= MANY_EVENTS;
                 out.push(batch);
                 Step::Batches
             }
@@ -291,88 +296,6 @@ impl Reader {
             (self.selected, self.selected_bytes) = (VecDeque::new(), None);
         }
         step
-    }
-
-    /// Returns why events below a floor are missing.
-    fn lost_reason(&self) -> GapReason {
-        if self.caught_up {
-            GapReason::Lag
-        } else {
-            GapReason::Retention
-        }
-    }
-
-    fn read_history(&mut self, feed_floor: u64, out: &mut Vec<Batch>) -> Step {
-        self.lagging = true;
-        match self.past(feed_floor) {
-            Ok(Past::Read(read)) => {
-                self.position = read.through;
-                match read.batch {
-                    Some(batch) => {
-                        out.push(batch);
-                        Step::Batches
-                    }
-                    None => Step::Looking,
-                }
-            }
-            Ok(Past::Stored { through }) => {
-                self.fetched.through = through;
-                Step::Stored
-            }
-            Ok(Past::Removed { floor }) => {
-                let after = self.position.max(self.reported);
-                self.reported = floor;
-                Step::Gap(gap(after, floor, self.lost_reason()))
-            }
-            Err(error) => unreadable(&error),
-        }
-    }
-
-    /// Looks for the next events below the feed.
-    fn past(&self, feed_floor: u64) -> Result<Past, StorageError> {
-        let (shared, filter) = (&*self.shared, self.feed.filter());
-        let after = self.position.max(self.reported);
-        let state = shared.state.lock();
-        if shared.storage.is_some() {
-            let through = state.history.floor().min(feed_floor);
-            if self.position < through {
-                return Ok(Past::Stored { through });
-            }
-        } else {
-            let floor = state.topics.floor(filter, after).min(feed_floor);
-            if floor > after {
-                return Ok(Past::Removed { floor });
-            }
-        }
-        let read = self.read_cached(&state, feed_floor);
-        drop(state);
-        if let Some(storage) = &shared.storage {
-            // The storage removes events before memory does, so it is asked after memory was read.
-            let floor = stored_floor(&**storage, filter, after)?.min(feed_floor);
-            if floor > after {
-                return Ok(Past::Removed { floor });
-            }
-        }
-        Ok(Past::Read(read))
-    }
-
-    /// Reads the history, or returns what another reader of the filter has read at this position.
-    fn read_cached(&self, state: &State, feed_floor: u64) -> Read {
-        let (position, topics) = (self.position, &state.topics);
-        // A read from which retention has removed events since then is out of date.
-        let complete = topics.retains_after(position);
-        if let Some(read) = self.feed.past.get(position).filter(|_| complete) {
-            return read;
-        }
-        let filter = self.feed.filter();
-        let read = state.history.read(filter, topics, position, feed_floor);
-        // A large event needs no cache: its batch is shared.
-        let small = read.batch.as_ref().is_some_and(|batch| !is_large(batch));
-        if complete && small {
-            let most = self.shared.config.feeds_bytes;
-            self.feed.past.insert(position, &read, most);
-        }
-        read
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use qsse_proto::EventId;
 use qsse_topic::Filter;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 use crate::backpressure::Backpressure;
 use crate::budget::Budget;
@@ -37,9 +37,6 @@ pub(crate) struct Shared {
     pub(crate) backpressure: Backpressure,
     /// Bytes of the seqs that starts have selected.
     pub(crate) selected_bytes: AtomicUsize,
-    /// One start at a time searches the table of topics, part by part: the others wait their turn,
-    /// so that many of them take no more of a thread than one.
-    pub(crate) searching: Semaphore,
 }
 
 impl Shared {
@@ -61,7 +58,6 @@ impl Shared {
             stored: Notify::new(),
             backpressure: Backpressure::default(),
             selected_bytes: AtomicUsize::new(0),
-            searching: Semaphore::new(1),
         }
     }
 
@@ -79,23 +75,6 @@ impl Shared {
     /// Returns whether the storage takes no more events.
     pub(crate) fn is_ended(&self) -> bool {
         self.state.lock().end().is_some()
-    }
-
-    /// Returns the floor of `filter`: the newest matching event that has been removed everywhere,
-    /// or `above` if none above that has.
-    ///
-    /// # Errors
-    /// The storage panicked.
-    pub(crate) fn floor(
-        &self,
-        state: &State,
-        filter: &Filter,
-        above: u64,
-    ) -> Result<u64, StorageError> {
-        match &self.storage {
-            Some(storage) => stored_floor(&**storage, filter, above),
-            None => Ok(state.topics.floor(filter, above)),
-        }
     }
 
     /// Waits until the storage has everything that was appended before, or accepts no more.

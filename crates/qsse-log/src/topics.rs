@@ -171,22 +171,17 @@ impl Topics {
         }
     }
 
-    /// Returns the first topics, by name, that match `pattern` and are pinned or have an event:
-    /// each with its newest event and their number.
-    pub(crate) fn stats(&self, pattern: PatternRef<'_>, limit: usize) -> Vec<(Topic, u64, usize)> {
-        let (mut stats, mut visits) = (Vec::new(), usize::MAX);
-        self.in_order
-            .visit(pattern, None, &mut visits, |topic, id| {
-                let entry = self.entry(*id);
-                if stats.len() < limit && entry.is_live() {
-                    stats.push((topic.clone(), entry.newest, entry.seqs.len()));
-                }
-                match stats.len() < limit {
-                    true => ControlFlow::Continue(()),
-                    false => ControlFlow::Break(()),
-                }
-            });
-        stats
+    /// Does what [`matching`](Self::matching) does. Adds each topic with its newest event and the
+    /// number of its events.
+    pub(crate) fn stats(
+        &self,
+        pattern: PatternRef<'_>,
+        after: Option<&Topic>,
+        limit: usize,
+        stats: &mut Vec<(Topic, u64, usize)>,
+    ) -> Option<Topic> {
+        let of = |topic: &TopicState| (topic.topic.clone(), topic.newest, topic.seqs.len());
+        self.list(pattern, after, limit, stats, of)
     }
 
     /// Adds the topics that match `pattern` and are pinned or have an event to `topics`, in order,
@@ -199,13 +194,25 @@ impl Topics {
         limit: usize,
         topics: &mut Vec<Topic>,
     ) -> Option<Topic> {
+        self.list(pattern, after, limit, topics, |topic| topic.topic.clone())
+    }
+
+    fn list<T>(
+        &self,
+        pattern: PatternRef<'_>,
+        after: Option<&Topic>,
+        limit: usize,
+        found: &mut Vec<T>,
+        of: impl Fn(&TopicState) -> T,
+    ) -> Option<Topic> {
         let mut visits = LOOK;
         let in_order = &self.in_order;
-        in_order.visit(pattern, after, &mut visits, |topic, id| {
-            if topics.len() < limit && self.entry(*id).is_live() {
-                topics.push(topic.clone());
+        in_order.visit(pattern, after, &mut visits, |_, id| {
+            let topic = self.entry(*id);
+            if found.len() < limit && topic.is_live() {
+                found.push(of(topic));
             }
-            match topics.len() < limit {
+            match found.len() < limit {
                 true => ControlFlow::Continue(()),
                 false => ControlFlow::Break(()),
             }

@@ -1,6 +1,7 @@
 //! The guarantees of a log, one in each test.
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -599,6 +600,87 @@ fn topics_are_known_by_declaration_or_by_a_kept_event() {
     let counts = log.take_published(usize::MAX);
     assert_eq!(counts.len(), 2);
     assert!(log.take_published(usize::MAX).is_empty());
+}
+
+/// Counts the turns that are held.
+struct HeldTurn<'c>(&'c Cell<usize>);
+
+impl<'c> HeldTurn<'c> {
+    fn new(held: &'c Cell<usize>) -> Self {
+        held.set(held.get() + 1);
+        assert_eq!(held.get(), 1, "one turn at a time");
+        Self(held)
+    }
+}
+
+impl Drop for HeldTurn<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+#[tokio::test]
+async fn a_search_has_a_turn_for_each_part_but_the_first() {
+    let log = log(Config::default());
+    for n in 0..8_192 {
+        publish(&log, &format!("t.{n}"), b"");
+    }
+    let (held, turns) = (Cell::new(0), Cell::new(0));
+    let turn = async || {
+        turns.set(turns.get() + 1);
+        HeldTurn::new(&held)
+    };
+    let topics = |pattern: &'static str, limit| {
+        let pattern = Pattern::new(pattern).unwrap();
+        let (log, turn) = (&log, &turn);
+        async move {
+            let found = log.topics_matching_in_turns(&pattern, limit, turn).await;
+            found.unwrap().len()
+        }
+    };
+    assert_eq!(topics("*.*.none", 9).await, 0);
+    assert_eq!(turns.take(), 4, "parts of 2,048 topics, and the end");
+    assert_eq!(topics("*", 10_000).await, 8_192);
+    assert_eq!(turns.take(), 4);
+    assert_eq!(topics("*", 9).await, 9, "it stops at the limit");
+    assert_eq!(turns.take(), 0);
+    let stats = log.topic_stats((&Pattern::new("*").unwrap()).into(), 10_000);
+    assert_eq!(stats.unwrap().len(), 8_192);
+
+    let all = filter("*");
+    let open = log.open_in_turns(&all, Start::Last(1), OnLag::CatchUp, turn);
+    let mut reader = open.await.unwrap();
+    assert_eq!((turns.take(), held.get()), (8, 0), "parts of 1,024 topics");
+    let mut batches = Vec::new();
+    assert_eq!(reader.step(1 << 20, &mut batches), Step::Batches);
+    // They would fit into one batch.
+    assert_eq!((batches[0].count(), reader.is_searching()), (1_024, true));
+    assert_eq!(read(&mut reader).len(), 8_192 - 1_024);
+    assert!(!reader.is_searching());
+}
+
+#[test]
+fn a_read_that_finds_little_in_many_events_is_a_search() {
+    let log = log(Config::default());
+    for n in 0..3_000 {
+        publish(&log, &format!("t.{n}"), b"");
+        if n % 1_000 == 0 {
+            publish(&log, "t.few.x", b"");
+        }
+    }
+    let steps = |filter: &Filter| {
+        let mut reader = log.reader(filter, Start::Earliest).unwrap();
+        let (mut batches, mut searches) = (Vec::new(), Vec::new());
+        while !matches!(reader.step(1 << 20, &mut batches), Step::Idle(_)) {
+            searches.push(reader.is_searching());
+        }
+        (batches.len(), searches)
+    };
+    let (few, searches) = steps(&filter("*.*.x"));
+    // The first two are within one read.
+    assert_eq!((few, searches), (2, vec![true; 3]));
+    let (all, searches) = steps(&filter("*"));
+    assert_eq!((all, searches), (3, vec![false; 3]));
 }
 
 /// Polls a future by hand.

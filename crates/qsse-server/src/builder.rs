@@ -245,6 +245,7 @@ impl ServerBuilder {
             go_warnings: GoWarnings::default(),
             quotas: Quotas::default(),
             wrong_tokens: WrongTokens::default(),
+            searches: Default::default(),
             unfinished: UnfinishedBudget::of_server(&self.config),
             authenticator: self.authenticator.unwrap_or_else(|| Arc::new(AcceptAll)),
             authorizer: self

@@ -59,6 +59,10 @@ pub struct Config {
     pub auth_timeout: Duration,
     /// Most subscriptions of one connection. Default 128, at least 1: each is a task and a stream.
     pub max_subscriptions: u32,
+    /// Most starts of one connection that are searched for at a time: those with the last events of
+    /// each topic, and those at a time. Default 4, at least 1. Further ones wait, so that they take
+    /// no memory before. It counts for connections that come after a change.
+    pub max_starts: u32,
     /// Most bytes of batches that only subscriptions hold whose clients read nothing. Default 64
     /// MiB. Beyond it the subscriptions that have been blocked for longest are ended with
     /// [`Code::LAGGED`](qsse_proto::Code::LAGGED), and clients resume when they read again. What
@@ -142,6 +146,7 @@ impl Default for Config {
             hello_timeout: Duration::from_secs(5),
             auth_timeout: Duration::from_secs(5),
             max_subscriptions: 128,
+            max_starts: 4,
             max_unread_bytes: 64 << 20,
             max_connection_unread_bytes: 12 << 20,
             max_wildcards: 4,
@@ -186,6 +191,7 @@ setters! {
     hello_timeout: Duration,
     auth_timeout: Duration,
     max_subscriptions: u32,
+    max_starts: u32,
     max_unread_bytes: usize,
     max_connection_unread_bytes: usize,
     max_wildcards: usize,
@@ -230,6 +236,7 @@ impl Config {
                 self.max_subscriptions.into(),
                 1..=u64::MAX,
             ),
+            SettingError::number("max_starts", self.max_starts.into(), 1..=1 << 16),
             SettingError::number("max_publishers", self.max_publishers.into(), 1..=4_096),
         ];
         all.into_iter().collect()
@@ -242,6 +249,7 @@ impl Config {
             hello_timeout: other.hello_timeout,
             auth_timeout: other.auth_timeout,
             max_subscriptions: other.max_subscriptions,
+            max_starts: other.max_starts,
             max_wildcards: other.max_wildcards,
             max_publishers: other.max_publishers,
             control_burst: other.control_burst,

@@ -18,6 +18,7 @@ use qsse_proto::batch::Batch;
 use qsse_proto::stream::Gap;
 use tokio::time::timeout_at;
 
+use crate::fairness::searches::{Searcher, Turn};
 use crate::shared::Shared;
 use crate::wake_gated::WakeGated;
 
@@ -34,6 +35,11 @@ pub(crate) trait Recipient {
 
     /// Returns the server.
     fn shared(&self) -> &Arc<Shared>;
+
+    /// Returns in whose name the log is searched.
+    fn searcher(&self) -> Searcher {
+        Searcher::in_process()
+    }
 
     /// Notes whether the subscription has fallen behind its feed. Called after each step.
     fn note_lag(&mut self, _: &Reader) {}
@@ -61,6 +67,8 @@ pub(crate) struct DeliveryLoop<R> {
     detour: Option<BoxFuture<'static, Detour>>,
     /// Whether everything accepted before the drain has been stored.
     flushed: bool,
+    /// The next step is a part of a search, which needs a turn.
+    searches: bool,
 }
 
 /// What a subscription delivers next.
@@ -69,8 +77,6 @@ pub(crate) enum Next {
     Batches,
     /// Events may be missing here.
     Gap(Gap),
-    /// No event yet after much work: give other tasks their turn.
-    Looking,
     /// A heartbeat is due: everything up to here was delivered.
     Heartbeat(EventId),
     /// The storage could not be read.
@@ -89,6 +95,8 @@ enum Detour {
     Fetched(Found),
     Permitted(Vec<Batch>),
     Flushed,
+    /// The turn to take the next step.
+    Turn(Turn),
 }
 
 impl<R: Recipient> DeliveryLoop<R> {
@@ -100,6 +108,7 @@ impl<R: Recipient> DeliveryLoop<R> {
             alarm: None,
             detour: None,
             flushed: false,
+            searches: false,
         }
     }
 
@@ -122,16 +131,22 @@ impl<R: Recipient> DeliveryLoop<R> {
     /// Does what [`next`](Self::next) does, for futures written by hand.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>, out: &mut Vec<Batch>) -> Poll<Next> {
         loop {
-            ready!(self.poll_detour(cx, out));
+            let turn = ready!(self.poll_detour(cx, out));
             if !out.is_empty() {
                 return Poll::Ready(self.batches());
             }
+            if self.searches && turn.is_none() {
+                self.detour = Some(self.wait_for_turn());
+                continue;
+            }
             let step = self.reader.step(R::TURN, out);
+            drop(turn);
+            self.searches = self.reader.is_searching();
             self.recipient.note_lag(&self.reader);
             match step {
                 Step::Batches => self.detour = self.ask_permission(out),
                 Step::Gap(gap) => return Poll::Ready(Next::Gap(gap)),
-                Step::Looking => return Poll::Ready(Next::Looking),
+                Step::Looking => {}
                 Step::Stored => self.detour = Some(self.fetch()),
                 Step::Unreadable { reason } => return Poll::Ready(Next::Unreadable { reason }),
                 Step::Lagged => return Poll::Ready(Next::Lagged),
@@ -144,10 +159,10 @@ impl<R: Recipient> DeliveryLoop<R> {
         }
     }
 
-    /// Finishes the step that has to wait, if there is one.
-    fn poll_detour(&mut self, cx: &mut Context<'_>, out: &mut Vec<Batch>) -> Poll<()> {
+    /// Finishes the step that has to wait, if there is one. Returns the turn that it waited for.
+    fn poll_detour(&mut self, cx: &mut Context<'_>, out: &mut Vec<Batch>) -> Poll<Option<Turn>> {
         let Some(detour) = &mut self.detour else {
-            return Poll::Ready(());
+            return Poll::Ready(None);
         };
         let done = ready!(detour.as_mut().poll(cx));
         self.detour = None;
@@ -158,8 +173,9 @@ impl<R: Recipient> DeliveryLoop<R> {
                 *out = batches;
             }
             Detour::Flushed => self.flushed = true,
+            Detour::Turn(turn) => return Poll::Ready(Some(turn)),
         }
-        Poll::Ready(())
+        Poll::Ready(None)
     }
 
     fn batches(&mut self) -> Next {
@@ -172,6 +188,11 @@ impl<R: Recipient> DeliveryLoop<R> {
     fn ask_permission(&self, batches: &mut Vec<Batch>) -> Option<BoxFuture<'static, Detour>> {
         let permitted = self.recipient.ask_permission(batches)?;
         Some(Box::pin(async { Detour::Permitted(permitted.await) }))
+    }
+
+    fn wait_for_turn(&self) -> BoxFuture<'static, Detour> {
+        let searcher = self.recipient.searcher();
+        Box::pin(async move { Detour::Turn(searcher.turn().await) })
     }
 
     fn fetch(&self) -> BoxFuture<'static, Detour> {
@@ -228,5 +249,62 @@ impl<R: Recipient> DeliveryLoop<R> {
             heartbeat.rang(self.reader.position());
         }
         Poll::Ready(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures_util::poll;
+    use qsse_log::{OnLag, Start};
+    use tokio::task::yield_now;
+
+    use super::*;
+    use crate::fairness::searches::Searches;
+    use crate::server::Server;
+
+    struct Client(Arc<Shared>, Searches);
+
+    impl Recipient for Client {
+        const TURN: usize = 32 << 10;
+        const STORED_TURN: usize = 128 << 10;
+
+        fn shared(&self) -> &Arc<Shared> {
+            &self.0
+        }
+
+        fn searcher(&self) -> Searcher {
+            Searcher::client(&self.0.searches, &self.1)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_search_in_the_history_waits_for_its_turn() {
+        let server = Server::bind("127.0.0.1:0").await.unwrap();
+        for n in 0..3_000 {
+            server.publish(format!("t.{n}"), "").await.unwrap();
+        }
+        server.publish("t.few.x", "").await.unwrap();
+        let shared = server.shared();
+        let filter = "*.*.x".parse().unwrap();
+        let reader = shared.log.open(&filter, Start::Earliest, OnLag::CatchUp);
+        let client = Client(Arc::clone(shared), Searches::default());
+        let mut delivery = DeliveryLoop::new(client, reader.await.unwrap(), None);
+        let other = Searcher::client(&shared.searches, &Searches::default());
+        let turn = other.turn().await;
+        let mut batches = Vec::new();
+        {
+            let mut next = pin!(delivery.next(&mut batches));
+            for _ in 0..10 {
+                assert!(poll!(&mut next).is_pending(), "it is not its turn");
+                yield_now().await;
+            }
+            drop(turn);
+            assert!(matches!(next.await, Next::Batches));
+        }
+        assert_eq!(batches[0].count(), 1);
+        // Between two of its parts others have their turns.
+        let _turn = other.turn().await;
     }
 }

@@ -102,11 +102,6 @@ impl<T: AsRef<str>, D: AsRef<[u8]>> Request<T, D> {
         let (topic, data) = (self.name.as_ref(), self.data.as_ref());
         shared.publish(topic, data, &self.options)
     }
-
-    fn publish_matching(&self, shared: &Shared) -> Result<(Published, Receipt), PublishError> {
-        let (pattern, data) = (self.name.as_ref(), self.data.as_ref());
-        shared.publish_matching(pattern, data, &self.options)
-    }
 }
 
 impl<'a, T, D> Publish<'a, T, D> {
@@ -259,7 +254,10 @@ impl<'a> IntoFuture for PublishMatching<'a> {
         } = self;
         Box::pin(async move {
             request.options.check()?;
-            let published = stored(shared, || request.publish_matching(shared)).await?;
+            let (data, options) = (&*request.data, &request.options);
+            let topics = shared.reached(&request.name, data.len()).await?;
+            let append = || shared.publish_matching(&topics, data, options);
+            let published = stored(shared, append).await?;
             tokio::task::yield_now().await;
             Ok(published)
         })

@@ -31,13 +31,14 @@ use parking_lot::Mutex;
 use qsse_proto::{Code, Counted, DecodeError};
 use qsse_topic::Pattern;
 use qsse_transport::{Connection, ConnectionError, FrameError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use crate::access::{Access, Answer};
 use crate::audit::{AuditEvent, AuditRecord};
 use crate::auth::{Action, Principal};
 use crate::clients::{Admitted, Client, Revoked};
 use crate::fairness::rate_limit::RateLimit;
+use crate::fairness::searches::{Searcher, Searches};
 use crate::session::member::{Excess, Member};
 use crate::session::subscriptions::Subscriptions;
 use crate::session::unfinished::UnfinishedFrames;
@@ -65,6 +66,8 @@ pub(crate) struct Session {
     unfinished: UnfinishedFrames,
     /// The quotas that it counts in.
     member: Member,
+    /// Its searches of the log, and the places of starts that search, once there is one.
+    searches: OnceLock<Box<(Searches, Semaphore)>>,
 }
 
 impl Session {
@@ -92,6 +95,7 @@ impl Session {
             subscriptions: Mutex::default(),
             recheck: Notify::new(),
             admitted: OnceLock::new(),
+            searches: OnceLock::new(),
         })
     }
 
@@ -145,6 +149,31 @@ impl Session {
         }
         let replace = |principal| self.access.replace(principal);
         Ok(self.shared.clients.renew(principal, replace)?)
+    }
+
+    fn searches(&self) -> &(Searches, Semaphore) {
+        self.searches.get_or_init(|| {
+            let starts = self.shared.limits().max_starts;
+            Box::new((Searches::default(), Semaphore::new(starts as usize)))
+        })
+    }
+
+    /// Returns in whose name the log is searched for this client.
+    fn searcher(&self) -> Searcher {
+        Searcher::client(&self.shared.searches, &self.searches().0)
+    }
+
+    /// Waits until one more start may be searched for.
+    ///
+    /// Cancel-safe.
+    async fn start_place(&self) -> Option<SemaphorePermit<'_>> {
+        let starts = &self.searches().1;
+        if let Ok(place) = starts.try_acquire() {
+            return Some(place);
+        }
+        self.shared.metrics.paced.starts.add(1);
+        // It is never closed.
+        starts.acquire().await.ok()
     }
 
     /// Returns the declared topic most similar to `name`, for an error message, if the principal

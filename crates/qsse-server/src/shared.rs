@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::closed::Closed;
 use crate::config::Config;
 use crate::fairness::quota::Quotas;
+use crate::fairness::searches::Searches;
 use crate::fairness::unfinished::UnfinishedBudget;
 use crate::fairness::wrong_tokens::WrongTokens;
 use crate::go_warnings::GoWarnings;
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) go_warnings: GoWarnings,
     /// What principals and networks use.
     pub(crate) quotas: Quotas,
+    /// The searches of the log that clients and this process have asked for.
+    pub(crate) searches: Searches,
     /// Where wrong tokens come from.
     pub(crate) wrong_tokens: WrongTokens,
     /// The memory that the unfinished frames of all connections may take.

@@ -16,6 +16,7 @@ use qsse_proto::{Cursor, Event, Gap, Reset};
 use qsse_topic::{Filter, FilterError, Pattern};
 
 use crate::delivery::{DeliveryLoop, Next, Recipient};
+use crate::fairness::searches::Searcher;
 use crate::metrics::GaugeGuard;
 use crate::server::Server;
 use crate::shared::Shared;
@@ -140,9 +141,10 @@ impl Subscribe {
         {
             return Err(SubscribeError::NotAvailable(pattern.clone()));
         }
+        let searcher = Searcher::in_process();
         let reader = shared
             .log
-            .open_in_turns(&filter, start, on_lag, tokio::task::yield_now)
+            .open_in_turns(&filter, start, on_lag, || searcher.turn())
             .await?;
         let counted = shared.metrics.subscribe(&filter, &shared.topics);
         let position = reader.started();
@@ -295,11 +297,6 @@ impl Subscription {
                 Next::Batches => self.batches.extend(batches),
                 Next::Gap(gap) => {
                     return Poll::Ready(Some(Ok(Item::Notice(Notice::Gap(self.gap(gap))))));
-                }
-                // A long search must not keep the runtime's thread from other tasks.
-                Next::Looking => {
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
                 }
                 Next::Heartbeat(_) => {}
                 Next::Unreadable { reason } => {

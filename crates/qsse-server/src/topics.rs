@@ -55,7 +55,11 @@ impl Topics {
 
     /// Returns whether some topic of this server can match `pattern`.
     pub(crate) fn has(&self, pattern: &Pattern) -> bool {
-        self.is_open() || self.declared().any(|declared| declared.intersects(pattern))
+        match TopicRef::new(pattern.as_str()) {
+            // A name, which mostly it is, is looked up.
+            Ok(topic) => self.admits(topic),
+            Err(_) => self.is_open() || self.declared().any(|known| known.intersects(pattern)),
+        }
     }
 
     /// Returns the declared name or pattern most similar to `name`, for an error message. Of many
@@ -127,6 +131,8 @@ mod tests {
         assert!(topics.has(&"*".parse().unwrap()));
         assert!(topics.has(&"people".parse().unwrap()));
         assert!(!topics.has(&"car.*".parse().unwrap()));
+        assert!(topics.has(&"ride.7".parse().unwrap()));
+        assert!(!topics.has(&"ride".parse().unwrap()));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString,
     Unit,
 };
-use qsse_proto::control::Start;
+use qsse_proto::control::{Start, Unsubscribe};
 use qsse_proto::publish::AckFrame;
 use qsse_proto::{Code, Timestamp};
 use qsse_server::{
@@ -443,4 +443,42 @@ async fn a_start_from_history_is_no_lag() {
     soon(events.topics(1_000)).await;
     let metrics = server.metrics_text();
     assert!(metrics.contains("qsse_qsse_lag_total 0"), "{metrics}");
+}
+
+// QP-5.5: each request is answered, and a search ends when nobody wants it any more.
+#[tokio::test]
+async fn a_connection_has_a_few_searches_and_none_that_it_no_longer_wants() {
+    let storage = Faulty::new(Memory::default());
+    storage.set("tail", Fault::Hang);
+    let server = server()
+        .storage(Shared(storage.clone()))
+        .config(Config::default().max_starts(1))
+        .await
+        .unwrap();
+    let last = Start::Last(1);
+    let mut client = RawClient::connect(&server).await;
+    client.ask(1, &["a"], last).await;
+    soon(storage.begun("tail", 1)).await;
+    client.ask(2, &["a"], last).await;
+    // A start that needs no search has to wait for none.
+    let _live = soon(client.subscribe(3, &["a"], Start::Live)).await;
+    let mut other = RawClient::connect(&server).await;
+    other.ask(1, &["a"], last).await;
+    soon(storage.begun("tail", 2)).await;
+    let metrics = server.metrics_text();
+    assert!(metrics.contains("qsse_qsse_starts_paced 1"), "{metrics}");
+
+    client.send(Unsubscribe { id: 1 }).await;
+    let refusal = soon(client.refusal(1)).await;
+    assert_eq!(refusal.0, Code::UNSUBSCRIBED);
+    soon(storage.begun("tail", 3)).await;
+    let metrics = server.metrics_text();
+    assert!(
+        !metrics.contains("qsse_refused{"),
+        "nobody was refused: {metrics}"
+    );
+
+    client.connection.close(Code::NO_ERROR, "");
+    other.connection.close(Code::NO_ERROR, "");
+    soon(storage.given_up()).await;
 }

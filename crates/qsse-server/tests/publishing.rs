@@ -366,6 +366,7 @@ async fn a_long_search_in_process_gives_other_tasks_their_turn() {
     let waker = Arc::clone(&wakes).into();
     let polled = Pin::new(&mut wanted).poll_next(&mut Context::from_waker(&waker));
     assert!(matches!(polled, Poll::Pending));
+    tokio::task::yield_now().await;
     assert_eq!(
         wakes.0.load(Ordering::Relaxed),
         1,

@@ -13,6 +13,7 @@ use plan::{Item, Plan};
 use qsse_proto::batch::{Batch, Builder, EventRef};
 use qsse_topic::{Filter, PatternRef, Topic, TopicRef};
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// A handle for reading. Clones are cheap, and each thread may have its own. Reading never waits
@@ -178,15 +179,17 @@ impl Reading<'_> {
     /// Returns the floors of matching topics that are above the position. Call it before reading an
     /// index.
     fn floors(&self) -> HashMap<Topic, u64> {
-        let state = self.shared.state.read();
-        if state.topics.max_floor() <= self.position {
-            return HashMap::new();
+        let mut floors = HashMap::new();
+        if self.shared.state.read().topics.max_floor() <= self.position {
+            return floors;
         }
-        let matching = state.topics.matching(self.filter);
-        matching
-            .filter(|(_, state)| state.floor > self.position)
-            .map(|(topic, state)| (topic.clone(), state.floor))
-            .collect()
+        self.shared.search(self.filter, |topic, state| {
+            if state.floor > self.position {
+                floors.insert(topic.clone(), state.floor);
+            }
+            ControlFlow::Continue(())
+        });
+        floors
     }
 
     /// Reads consecutive records.

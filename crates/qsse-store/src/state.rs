@@ -1,11 +1,11 @@
 //! [`Shared`]: what readers and the writer share.
 
 use crate::error::Health;
-use crate::index::matching;
 use crate::meta::Epochs;
 use crate::segment::{Files, Segment};
 use parking_lot::{Mutex, RwLock};
-use qsse_topic::{Filter, Topic, TopicMap, TopicRef};
+use qsse_topic::{Filter, OrderedTopics, Topic, TopicRef};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// Shared by a store and its readers.
@@ -28,10 +28,16 @@ pub(crate) struct State {
     pub(crate) topics: Topics,
 }
 
+/// The most topics that one part of a search looks at, while it keeps the writer waiting, and
+/// others behind the writer. That takes a fraction of a millisecond.
+const LOOK: usize = 2_048;
+
 /// All topics with a retained event, and those with removed events.
+///
+/// They are in a tree, because a hash map would move all of them in one step when it grows.
 #[derive(Default)]
 pub(crate) struct Topics {
-    map: TopicMap<TopicState>,
+    map: OrderedTopics<TopicState>,
     /// Events of any topic may be missing up to here.
     pub(crate) missing: u64,
     /// Segments up to here were removed, so seqs that are not there are not lost.
@@ -42,6 +48,15 @@ pub(crate) struct Topics {
     pub(crate) events: u64,
     /// The number of topics without a retained event.
     idle: usize,
+}
+
+/// A search for the topics that match a filter.
+#[derive(Default)]
+struct Search {
+    /// The number of the pattern that is searched.
+    pattern: usize,
+    /// The last topic that was looked at.
+    after: Option<Topic>,
 }
 
 /// What is known of one topic.
@@ -67,6 +82,17 @@ impl Shared {
             state: RwLock::new(state),
             health: Mutex::new(Health::Good),
         }
+    }
+
+    /// Calls `found` with the topics that match `filter`, each once, until it breaks. The lock is
+    /// released again and again.
+    pub(crate) fn search(
+        &self,
+        filter: &Filter,
+        mut found: impl FnMut(&Topic, &TopicState) -> ControlFlow<()>,
+    ) {
+        let mut search = Search::default();
+        while !(self.state.read().topics).part(filter, &mut search, &mut found) {}
     }
 }
 
@@ -96,11 +122,40 @@ impl Topics {
         self.map.iter()
     }
 
-    pub(crate) fn matching<'a>(
-        &'a self,
-        filter: &'a Filter,
-    ) -> impl Iterator<Item = (&'a Topic, &'a TopicState)> {
-        matching(&self.map, filter)
+    /// Looks at the next topics, and calls `found` with those that match the filter, each once,
+    /// until it breaks. Returns true if there are no more, or it broke. Call it with the same
+    /// filter each time.
+    fn part(
+        &self,
+        filter: &Filter,
+        search: &mut Search,
+        mut found: impl FnMut(&Topic, &TopicState) -> ControlFlow<()>,
+    ) -> bool {
+        let (patterns, mut visits) = (filter.patterns(), LOOK);
+        let mut goes_on = true;
+        while let Some(pattern) = patterns.get(search.pattern) {
+            if visits == 0 {
+                return false;
+            }
+            let earlier = &patterns[..search.pattern];
+            let after = search.after.take();
+            let visit = |topic: &Topic, state: &TopicState| {
+                if earlier.iter().any(|earlier| earlier.matches(topic)) {
+                    return ControlFlow::Continue(());
+                }
+                let next = found(topic, state);
+                goes_on = next.is_continue();
+                next
+            };
+            search.after = self.map.visit(pattern, after.as_ref(), &mut visits, visit);
+            if !goes_on {
+                return true;
+            }
+            if search.after.is_none() {
+                search.pattern += 1;
+            }
+        }
+        true
     }
 
     /// Adds events of a topic, with the first and the last seq of them.
@@ -181,5 +236,36 @@ impl Topics {
             self.map.remove(&topic);
             self.idle -= 1;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_part_of_a_search_looks_at_more_topics_than_it_may() {
+        let mut topics = Topics::default();
+        for n in 0..2 * LOOK as u64 {
+            let name = format!("t.{n}");
+            topics.add(TopicRef::new(&name).unwrap(), (n, n), 1, 1);
+        }
+        let parts = |patterns: &[&str]| {
+            let patterns = patterns.iter().map(|text| text.parse().unwrap());
+            let filter = Filter::new(patterns).unwrap();
+            let (mut search, mut found, mut parts) = (Search::default(), 0, 1);
+            let mut count = |_: &Topic, _: &TopicState| {
+                found += 1;
+                ControlFlow::Continue(())
+            };
+            while !topics.part(&filter, &mut search, &mut count) {
+                parts += 1;
+            }
+            (parts, found)
+        };
+        assert_eq!(parts(&["t.7"]), (1, 1));
+        assert_eq!(parts(&["*.*.none"]), (3, 0));
+        assert_eq!(parts(&["t.*"]), (3, 2 * LOOK));
+        assert_eq!(parts(&["t.*", "*.7"]).1, 2 * LOOK, "each once");
     }
 }

@@ -76,6 +76,16 @@ impl<V> OrderedTopics<V> {
         self.entries.get(topic.into().as_str())
     }
 
+    /// Returns the value of a topic, mutably.
+    pub fn get_mut<'t>(&mut self, topic: impl Into<TopicRef<'t>>) -> Option<&mut V> {
+        self.entries.get_mut(topic.into().as_str())
+    }
+
+    /// Returns all topics with their values, in byte order.
+    pub fn iter(&self) -> impl Iterator<Item = (&Topic, &V)> {
+        self.entries.iter()
+    }
+
     /// Calls `found` with the topics that match `pattern`, in byte order, beginning with the first
     /// one after `after`, until it breaks.
     ///
@@ -232,6 +242,9 @@ mod tests {
         assert!(visit(&topics, after.as_ref()).is_none());
         assert_eq!(found, ["a", "c", "d", "e"]);
         assert_eq!((topics.len(), topics.is_empty()), (4, false));
+        *topics.get_mut(TopicRef::new("b").unwrap()).unwrap() = ();
         assert!(topics.get(TopicRef::new("b").unwrap()).is_some());
+        assert!(topics.iter().is_sorted());
+        assert_eq!(topics.iter().count(), 4);
     }
 }

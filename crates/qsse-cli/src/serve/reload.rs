@@ -46,6 +46,7 @@ const LIVE: &[&str] = &[
     "drain_timeout",
     "limits.memory",
     "limits.subscriptions",
+    "limits.starts",
     "limits.wildcards",
     "limits.publishers",
     "limits.hello_timeout",

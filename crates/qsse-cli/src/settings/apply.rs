@@ -18,6 +18,7 @@ const RANGED: &[(&str, &str)] = &[
     ("limits.idle_timeout", "transport.idle_timeout"),
     ("limits.send_window", "transport.send_window"),
     ("limits.subscriptions", "max_subscriptions"),
+    ("limits.starts", "max_starts"),
     ("limits.publishers", "max_publishers"),
     ("limits.frame_timeout", "frame_timeout"),
     ("limits.refusals", "refusal_rate"),
@@ -139,6 +140,7 @@ pub(crate) fn server_config(settings: &Settings) -> ServerConfig {
     config.go_dialect = settings.on("go_dialect");
     config.shards = settings.need("shards");
     config.max_subscriptions = settings.need("limits.subscriptions");
+    config.max_starts = settings.need("limits.starts");
     config.max_unread_bytes = bytes("limits.unread");
     config.max_connection_unread_bytes = bytes("limits.connection_unread");
     config.max_wildcards = settings.need("limits.wildcards");

@@ -105,6 +105,7 @@ table! {
     Limits "limits.connections" One("COUNT"), "10000", parses::<usize>, "Maximum number of connections";
     Limits "limits.handshakes" One("COUNT"), "100", parses::<usize>, "Concurrent handshakes; beyond that, clients must prove their address first";
     Limits "limits.subscriptions" One("COUNT"), "128", parses::<u32>, "Maximum number of subscriptions of one connection";
+    Limits "limits.starts" One("COUNT"), "4", parses::<u32>, "Starts of one connection that are searched for at a time; further ones wait";
     Limits "limits.unread" One("SIZE"), "64 MiB", size, "Memory for events that only subscribers hold who read nothing; beyond that, the slowest subscriptions are ended";
     Limits "limits.connection_unread" One("SIZE"), "12 MiB", size, "The same for the subscriptions of one connection, in which a large event counts as 64 KiB";
     Limits "limits.wildcards" One("COUNT"), "4", parses::<usize>, "Maximum number of wildcards in one pattern of a client";

@@ -6,6 +6,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use qsse_proto::batch::{Batch, Builder};
 
 use super::{Added, History, Read};
+use crate::read_cache::STRIDE;
 use crate::topics::{TopicId, Topics};
 
 /// The next part of a selection.
@@ -53,10 +54,14 @@ impl History {
         Read::of(self.finish(&mut builder), upto)
     }
 
-    /// Takes events from the front of `seqs`, as many as fit into one batch.
+    /// Takes events from the front of `seqs`, as many as fit into one batch, and no more than one
+    /// read looks at.
     pub(crate) fn take_selected(&self, topics: &Topics, seqs: &mut VecDeque<u64>) -> Selected {
         let mut builder = Builder::new();
-        while let Some(&seq) = seqs.front() {
+        let end = seqs.len().saturating_sub(STRIDE as usize);
+        while let Some(&seq) = seqs.front()
+            && seqs.len() > end
+        {
             let event = self.get(seq);
             let Some(event) = event.filter(|event| topics.is_retained(event.topic, seq)) else {
                 if builder.is_empty() {

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use qsse_proto::stream::GapReason;
 use qsse_topic::Topic;
@@ -22,19 +21,17 @@ impl Reader {
         self.start_at_selected()
     }
 
-    /// Completes a start that selects events. After each part other starts have their turn, and
-    /// this waits for what `between` returns.
+    /// Completes a start that selects events. Each part but the first waits for what `turn`
+    /// returns, and holds that until it is done.
     ///
     /// Dropping the future and the reader ends the search.
     pub(crate) async fn select_in_turns<F: Future>(
         &mut self,
-        between: impl Fn() -> F,
+        turn: impl Fn() -> F,
     ) -> Result<(), StartError> {
-        let shared = Arc::clone(&self.shared);
         let mut complete = self.select_part()?;
         while !complete {
-            let _turn = shared.searching.acquire().await;
-            between().await;
+            let _turn = turn().await;
             complete = self.select_part()?;
         }
         self.start_at_selected()
@@ -91,25 +88,22 @@ impl Reader {
         self.selecting.as_ref().map(Selecting::upto)
     }
 
-    /// Calls `found` with each topic that matches the filter, how many of its last `n` events up to
-    /// `until` are in memory, and the first of them. The log's lock is released after each part.
+    /// Searches the next part of the topics in memory. Calls `found` with each one that matches the
+    /// filter, how many of its last `n` events up to `until` there are, and the first of them.
+    /// Returns true if there are no more.
     pub(super) fn last_in_memory(
         &self,
-        n: usize,
-        until: u64,
+        scan: &mut Scan,
+        (n, until): (usize, u64),
         mut found: impl FnMut(&Topic, usize, u64),
-    ) {
-        let mut scan = Scan::default();
-        let mut part = || {
-            let state = self.shared.state.lock();
-            let topics = &state.topics;
-            scan.part(topics, self.feed.filter(), PART, |id| {
-                if let Some((count, first)) = topics.last(id, n, until) {
-                    found(topics.name(id), count, first);
-                }
-                ControlFlow::Continue(())
-            })
-        };
-        while !part() {}
+    ) -> bool {
+        let state = self.shared.state.lock();
+        let topics = &state.topics;
+        scan.part(topics, self.feed.filter(), PART, |id| {
+            if let Some((count, first)) = topics.last(id, n, until) {
+                found(topics.name(id), count, first);
+            }
+            ControlFlow::Continue(())
+        })
     }
 }

@@ -13,8 +13,10 @@ use crate::topics::scan::Selection;
 /// The most events that one start or one lag may select one by one: 8 MiB of seqs.
 pub(super) const MAX_SELECTED: usize = 1 << 20;
 
-/// The most bytes of all seqs that are selected and have not been read: those of eight starts that
-/// select as much as they may.
+/// The most bytes of all seqs that are selected and have not been read.
+///
+/// A start may take as much as it leaves to others. So a few large ones, which nobody reads, cannot
+/// keep out the small ones.
 const MAX_SELECTED_BYTES: usize = 64 << 20;
 
 /// A selection that is not complete.
@@ -71,7 +73,8 @@ impl SelectedBytes {
         let before = all.fetch_add(more, Ordering::Relaxed);
         all.fetch_sub(self.bytes + more - bytes, Ordering::Relaxed);
         self.bytes = bytes;
-        match more > 0 && before + more > MAX_SELECTED_BYTES {
+        let left = MAX_SELECTED_BYTES.saturating_sub(before + more);
+        match more > 0 && bytes > left {
             true => Err(StartError::Busy),
             false => Ok(()),
         }
@@ -82,5 +85,41 @@ impl Drop for SelectedBytes {
     fn drop(&mut self) {
         let all = &self.shared.selected_bytes;
         all.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use qsse_proto::Epoch;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::lineage::Lineage;
+    use crate::state::State;
+    use crate::topics::Topics;
+
+    #[test]
+    fn a_start_may_take_as_much_memory_as_it_leaves_to_others() {
+        let config = Config::default();
+        let state = State::new(Topics::default(), &config);
+        let shared = Shared::new(Lineage::new(Epoch::new(1)), config, state, None);
+        let shared = Arc::new(shared);
+        let take = |mib: usize| {
+            let mut bytes = SelectedBytes {
+                shared: Arc::clone(&shared),
+                bytes: 0,
+            };
+            bytes.resize(mib << 20).map(|()| bytes)
+        };
+        let mut held: Vec<_> = (0..7).map_while(|_| take(8).ok()).collect();
+        assert_eq!(held.len(), 7);
+        assert!(take(5).is_err(), "it would leave 3 of 8");
+        held.push(take(4).unwrap());
+        held.push(take(2).unwrap());
+        assert!(take(2).is_err());
+        held.push(take(1).unwrap());
+        held.clear();
+        assert_eq!(shared.selected_bytes.load(Ordering::Relaxed), 0);
+        take(8).unwrap();
     }
 }

@@ -12,6 +12,7 @@ use qsse_topic::Filter;
 use super::Reader;
 use super::fetched::Fetched;
 use super::selecting::{MAX_SELECTED, Selecting};
+use super::stored::WithMemory;
 use crate::contained::{contained, contained_now};
 use crate::error::StartError;
 use crate::feed::Feed;
@@ -31,6 +32,9 @@ struct Begin {
     outcome: Outcome,
     /// Up to here the feed is not used: it still has events that retention has removed.
     past_until: u64,
+    /// Whether events may be missing is still to be asked of the storage: the feed has those after
+    /// this floor.
+    feed_floor: Option<u64>,
 }
 
 impl Reader {
@@ -56,6 +60,8 @@ impl Reader {
         };
         let begin = moment.begin(start);
         drop(state);
+        // Without the lock: the storage may have to look at many topics.
+        let begin = begin.and_then(|begin| begin.checked(shared, filter));
         let begin = match begin {
             Ok(begin) => begin,
             Err(error) => {
@@ -81,6 +87,7 @@ impl Reader {
             on_lag,
             caught_up: false,
             lagging: false,
+            searching: false,
             past_until: begin.past_until,
             reported: 0,
             selecting,
@@ -95,14 +102,19 @@ impl Reader {
         })
     }
 
-    /// Moves to a start that only the storage can find.
-    pub(crate) async fn find_start(&mut self, start: Start) -> Result<(), StartError> {
+    /// Moves to a start that only the storage can find. It takes turns as
+    /// [`select_in_turns`](Self::select_in_turns) does.
+    pub(crate) async fn find_start<F: Future>(
+        &mut self,
+        start: Start,
+        turn: impl Fn() -> F,
+    ) -> Result<(), StartError> {
         let Some(storage) = self.shared.storage.clone() else {
             return Ok(());
         };
         match start {
             Start::Since(time) => self.find_time(&*storage, time).await,
-            Start::Last(n) => self.find_last(&*storage, n).await,
+            Start::Last(n) => self.find_last(&*storage, n, turn).await,
             _ => Ok(()),
         }
     }
@@ -129,7 +141,12 @@ impl Reader {
         Ok(())
     }
 
-    async fn find_last(&mut self, storage: &dyn Storage, n: u32) -> Result<(), StartError> {
+    async fn find_last<F: Future>(
+        &mut self,
+        storage: &dyn Storage,
+        n: u32,
+        turn: impl Fn() -> F,
+    ) -> Result<(), StartError> {
         let (filter, until) = (self.feed.filter().clone(), self.selected_until);
         if !self.shared.is_stored_first() {
             // Events that were shown and have left memory may not be written yet. A full disk must
@@ -140,7 +157,11 @@ impl Reader {
         self.reported = stored_floor(storage, &filter, 0).map_err(unreadable)?;
         let tail = read(storage.tail(filter, u64::from(n), until)).await?;
         let n = usize::try_from(n).unwrap_or(usize::MAX);
-        let tail = self.with_memory(tail, n, until);
+        let mut tail = WithMemory::new(tail, n, until);
+        while !tail.part(self) {
+            let _turn = turn().await;
+        }
+        let tail = tail.tail;
         if tail.len() > MAX_SELECTED {
             return Err(StartError::TooMany { most: MAX_SELECTED });
         }
@@ -182,11 +203,30 @@ fn unreadable(error: StorageError) -> StartError {
 }
 
 impl Begin {
+    /// Asks the storage whether events are missing, if it has to be asked.
+    fn checked(self, shared: &Shared, filter: &Filter) -> Result<Self, StartError> {
+        let (Some(storage), Some(feed_floor)) = (&shared.storage, self.feed_floor) else {
+            return Ok(self);
+        };
+        let floor = stored_floor(&**storage, filter, self.position);
+        Ok(self.with_floor(floor.map_err(unreadable)?.min(feed_floor)))
+    }
+
+    /// Notes that events up to `floor` were removed.
+    fn with_floor(self, floor: u64) -> Self {
+        let outcome = match self.outcome {
+            Outcome::Resumed if floor > self.position => Outcome::Gap,
+            outcome => outcome,
+        };
+        Self { outcome, ..self }
+    }
+
     fn at(position: u64, outcome: Outcome) -> Self {
         Self {
             position,
             outcome,
             past_until: 0,
+            feed_floor: None,
         }
     }
 }
@@ -211,12 +251,12 @@ impl Moment<'_> {
                 outcome: Outcome::Reset,
                 ..self.earliest()?
             }),
-            Start::After(id) => self.resume(id.seq()),
+            Start::After(id) => Ok(self.resume(id.seq())),
             // The storage is asked later.
             Start::Since(_) if self.shared.storage.is_some() => {
                 Ok(Begin::at(self.head, Outcome::Resumed))
             }
-            Start::Since(time) => self.since(time),
+            Start::Since(time) => Ok(self.since(time)),
             // They are selected later.
             Start::Last(_) => Ok(Begin::at(self.head, Outcome::Resumed)),
             _ => Err(StartError::Unknown),
@@ -232,34 +272,37 @@ impl Moment<'_> {
             Some(storage) => contained_now(|| Ok(storage.oldest())).map_err(unreadable)?,
             None => self.state.history.floor(),
         };
-        self.past(floor)
+        Ok(self.past(floor))
     }
 
     /// Continues after a position, with all that the feed has.
-    fn resume(&self, position: u64) -> Result<Begin, StartError> {
+    fn resume(&self, position: u64) -> Begin {
         self.after(position, self.feed_floor)
     }
 
     /// Begins in the past, with all that is retained.
-    fn past(&self, position: u64) -> Result<Begin, StartError> {
-        Ok(Begin {
+    fn past(&self, position: u64) -> Begin {
+        Begin {
             past_until: self.head,
-            ..self.after(position, self.head)?
-        })
+            ..self.after(position, self.head)
+        }
     }
 
     /// Begins after a position, if the feed is used from `feed_floor` on.
-    fn after(&self, position: u64, feed_floor: u64) -> Result<Begin, StartError> {
-        let filter = self.feed.filter();
-        let floor = self.shared.floor(self.state, filter, position);
-        let outcome = match floor.map_err(unreadable)?.min(feed_floor) > position {
-            true => Outcome::Gap,
-            false => Outcome::Resumed,
-        };
-        Ok(Begin::at(position, outcome))
+    fn after(&self, position: u64, feed_floor: u64) -> Begin {
+        let begin = Begin::at(position, Outcome::Resumed);
+        if self.shared.storage.is_some() {
+            let feed_floor = Some(feed_floor);
+            return Begin {
+                feed_floor,
+                ..begin
+            };
+        }
+        let floor = self.state.topics.floor(self.feed.filter(), position);
+        begin.with_floor(floor.min(feed_floor))
     }
 
-    fn since(&self, time: Timestamp) -> Result<Begin, StartError> {
+    fn since(&self, time: Timestamp) -> Begin {
         match self.state.history.before(time) {
             Some(position) => self.past(position),
             // Some events of that time have been removed. Their number is unknown, unless the feed

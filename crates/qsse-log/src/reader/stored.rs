@@ -16,6 +16,7 @@ use crate::feed::Feed;
 use crate::read_cache::{self, LONG_STRIDE};
 use crate::shared::{Shared, stored_floor};
 use crate::storage::{Storage, StorageError, StoredEvents};
+use crate::topics::scan::Scan;
 
 /// What [`Reader::find`] found.
 pub struct Found(Kind);
@@ -104,7 +105,9 @@ impl Reader {
     /// Takes the last event of each topic. A lagging reader gets those that it has missed.
     fn take_latest(&mut self, tail: Vec<(Topic, u64)>) {
         let (after, until) = (self.position, self.selected_until);
-        let mut missed = self.with_memory(tail, 1, until);
+        let mut missed = WithMemory::new(tail, 1, until);
+        while !missed.part(self) {}
+        let mut missed = missed.tail;
         missed.retain(|_, seq| *seq > after);
         let through = missed.values().min().map_or(until, |seq| seq - 1);
         self.reported = until;
@@ -112,24 +115,6 @@ impl Reader {
         self.since = (1..=MAX_SELECTED).contains(&missed.len()).then_some(missed);
         let items = [Item::Gap(gap(after, until, GapReason::Latest))].into();
         self.fetched = Fetched { items, through };
-    }
-
-    /// Adds the events in memory, which may not be written yet, to the storage's answer: for each
-    /// topic the seq at which its last `n` events begin.
-    pub(super) fn with_memory(
-        &self,
-        tail: Vec<(Topic, u64)>,
-        n: usize,
-        until: u64,
-    ) -> HashMap<Topic, u64> {
-        let mut tail: HashMap<_, _> = tail.into_iter().collect();
-        self.last_in_memory(n, until, |topic, count, first| {
-            let stored = tail.entry(topic.clone()).or_insert(first);
-            if count == n {
-                *stored = first;
-            }
-        });
-        tail
     }
 
     /// Hands out fetched items: batches, or one gap.
@@ -188,6 +173,37 @@ impl Reader {
         if self.position >= until {
             self.since = None;
         }
+    }
+}
+
+/// A storage's answer, to which the events in memory are added, as these may not be written yet.
+pub(super) struct WithMemory {
+    /// For each topic the seq at which its last `n` events up to `until` begin.
+    pub(super) tail: HashMap<Topic, u64>,
+    n: usize,
+    until: u64,
+    scan: Scan,
+}
+
+impl WithMemory {
+    pub(super) fn new(tail: Vec<(Topic, u64)>, n: usize, until: u64) -> Self {
+        Self {
+            tail: tail.into_iter().collect(),
+            n,
+            until,
+            scan: Scan::default(),
+        }
+    }
+
+    /// Adds the next part. Returns true if there is no more. The log's lock is released afterwards.
+    pub(super) fn part(&mut self, reader: &Reader) -> bool {
+        let (tail, n) = (&mut self.tail, self.n);
+        reader.last_in_memory(&mut self.scan, (n, self.until), |topic, count, first| {
+            let stored = tail.entry(topic.clone()).or_insert(first);
+            if count == n {
+                *stored = first;
+            }
+        })
     }
 }
 

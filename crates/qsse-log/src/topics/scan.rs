@@ -82,7 +82,8 @@ impl Selection {
         Self {
             filter,
             scan: Scan::default(),
-            n,
+            // With one more than there may be, it is already clear that there are too many.
+            n: n.min(most.saturating_add(1)),
             range,
             most,
             found: Vec::new(),
@@ -99,11 +100,18 @@ impl Selection {
     /// found. Call [`settle`](Self::settle) after it, without the log's lock.
     pub(crate) fn search(&mut self, topics: &Topics) -> bool {
         let Self {
-            found, n, range, ..
+            found,
+            n,
+            range,
+            most,
+            ..
         } = self;
         let complete = self.scan.part(topics, &self.filter, PART, |id| {
             topics.last_seqs(id, *n, *range, found);
-            ControlFlow::Continue(())
+            match found.len() > *most {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
         });
         complete || self.len() > self.most
     }

@@ -178,6 +178,11 @@ impl Faulty {
         plans.wait_for(begun).await.unwrap();
     }
 
+    /// Waits until nobody waits for a hanging call any more.
+    pub(crate) async fn given_up(&self) {
+        self.plan.closed().await;
+    }
+
     async fn meet(&self, call: &'static str) -> Result<(), StorageError> {
         self.plan
             .send_modify(|plan| *plan.begun.entry(call).or_default() += 1);

@@ -9,6 +9,7 @@ pub(crate) struct Paced {
     pub(crate) refusals: Counters,
     pub(crate) publishes: Counters,
     pub(crate) tokens: Counters,
+    pub(crate) starts: Counters,
 }
 
 impl Paced {
@@ -26,6 +27,10 @@ impl Paced {
             tokens: counter(
                 "tokens_delayed",
                 "Clients that waited because of wrong tokens from their network",
+            ),
+            starts: counter(
+                "starts_paced",
+                "Starts that waited because their connection had as many searches as it may have",
             ),
         }
     }

@@ -38,6 +38,7 @@ impl Server {
     /// [`auth_timeout`](Config#structfield.auth_timeout) and
     /// [`retry_after`](Config#structfield.retry_after) for everything that comes, and
     /// [`max_publishers`](Config#structfield.max_publishers),
+    /// [`max_starts`](Config#structfield.max_starts),
     /// [`control_burst`](Config#structfield.control_burst),
     /// [`control_rate`](Config#structfield.control_rate),
     /// [`refusal_burst`](Config#structfield.refusal_burst),

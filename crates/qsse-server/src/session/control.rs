@@ -247,6 +247,8 @@ impl<'s> Control<'s> {
                     .send(Subscribed { id, position })
                     .map_err(unread)
             }
+            // QP-5.5: the client no longer wants it, but expects an answer.
+            Err(refusal) if refusal.code == Code::UNSUBSCRIBED => self.send_refused(id, refusal),
             Err(refusal) => {
                 self.session.subscriptions.lock().remove(id);
                 self.refuse(id, refusal)
@@ -259,13 +261,23 @@ impl<'s> Control<'s> {
             code,
             message,
             subject,
-        } = refusal;
+        } = &refusal;
+        let code = *code;
         self.session.shared.metrics.refuse("subscription", code);
         let (event, why) = (AuditEvent::Subscribe, Err((code, message.as_str())));
         self.session.audit(event, subject.as_deref(), why);
         tracing::info!(
             peer = %self.session.connection.remote_address(), %code, ?subject, "a subscription was refused"
         );
+        self.send_refused(id, refusal)
+    }
+
+    fn send_refused(&mut self, id: u32, refusal: Refusal) -> Result<(), End> {
+        let Refusal {
+            code,
+            message,
+            subject,
+        } = refusal;
         self.replies
             .send(Refused {
                 id,

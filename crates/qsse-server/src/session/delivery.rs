@@ -170,7 +170,6 @@ impl Delivery {
             match self.events.next(&mut batches).await {
                 Next::Batches => self.queue_batches(&mut batches),
                 Next::Gap(gap) => self.queue_gap(&gap),
-                Next::Looking => tokio::task::yield_now().await,
                 Next::Heartbeat(position) => self.queue_heartbeat(position),
                 Next::Unreadable { reason } => return self.unreadable(&reason),
                 Next::Lagged => return Ended::Lagged,

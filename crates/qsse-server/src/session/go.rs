@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use qsse_log::Start;
+use qsse_log::{Start, StartError};
 use qsse_proto::go::{ErrorData, EventLine, LineDecoder, LineError, OFFER_BYTES, Offer};
 use qsse_proto::{Code, Counted, limits};
 use qsse_topic::{Filter, Pattern};
@@ -18,7 +18,7 @@ use crate::audit::AuditEvent;
 use crate::session::delivery::{Delivery, Ended};
 use crate::session::encoding::{GO_OPENING, StreamForm};
 use crate::session::expiry::Expiry;
-use crate::session::subscribing::{self, check, open_stream, parse};
+use crate::session::subscribing::{self, Refusal, check, open_stream, parse};
 use crate::session::subscriptions::{ClientSubscription, Ends};
 use crate::session::{End, Rejected, Session, hello};
 use crate::shared::Shared;
@@ -148,6 +148,11 @@ async fn deliver(session: &Arc<Session>, topics: &[String]) -> End {
                 Delivery::new(session, filter, reader, StreamForm::GoLines, stream, ends);
             delivery.preface(errors).deliver().await
         }
+        (Some(_), Some(Err(error))) => {
+            let end = unopened(error);
+            session.shared.metrics.refuse("subscription", end.code);
+            return end;
+        }
         _ => idle(session, errors, stream).await,
     };
     match ended {
@@ -206,6 +211,13 @@ async fn admit(session: &Session, topics: &[String]) -> (Vec<Pattern>, Vec<Bytes
     (patterns, errors)
 }
 
+/// Closes the connection of a client whose events cannot be read now. The dialect cannot say that,
+/// so the client is to connect again (QP-12.6).
+fn unopened(error: StartError) -> End {
+    let Refusal { message, .. } = error.into();
+    End::new(Code::BUSY, message)
+}
+
 /// Keeps a client connected that has nothing to receive, as the Go library does.
 async fn idle(session: &Session, errors: Vec<Bytes>, mut stream: SendStream) -> Ended {
     let mut queue: VecDeque<Bytes> = errors.into();
@@ -232,6 +244,15 @@ fn means_another_thing_in_go(pattern: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_client_whose_events_cannot_be_read_is_to_connect_again() {
+        for error in [StartError::Busy, StartError::Unknown] {
+            let reason = error.to_string();
+            let end = unopened(error);
+            assert_eq!((end.code, end.reason), (Code::BUSY, reason));
+        }
+    }
 
     #[test]
     fn patterns_that_mean_another_thing_are_known() {

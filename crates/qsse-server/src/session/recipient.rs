@@ -9,6 +9,7 @@ use qsse_proto::batch::Batch;
 use qsse_topic::Filter;
 
 use crate::delivery::Recipient;
+use crate::fairness::searches::Searcher;
 use crate::metrics::GaugeGuard;
 use crate::session::Session;
 use crate::session::subscriptions::Ends;
@@ -52,6 +53,10 @@ impl Recipient for ClientRecipient {
 
     fn shared(&self) -> &Arc<Shared> {
         &self.session.shared
+    }
+
+    fn searcher(&self) -> Searcher {
+        self.session.searcher()
     }
 
     #[inline]

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use qsse_log::StartError;
-use qsse_proto::control::{Start, Subscribe};
+use qsse_log::{Reader, StartError};
+use qsse_proto::control::{OnLag, Start, Subscribe};
 use qsse_proto::{Code, Counted, limits};
 use qsse_topic::{Filter, FilterError, Pattern};
 use qsse_transport::SendStream;
-use tokio::task::yield_now;
 
 use crate::access::Answer;
 use crate::auth::Action;
@@ -58,6 +57,16 @@ impl Refusal {
     }
 }
 
+impl From<StartError> for Refusal {
+    fn from(error: StartError) -> Self {
+        let code = match error {
+            StartError::Unreadable { .. } | StartError::Busy => Code::BUSY,
+            _ => Code::UNSUPPORTED,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
 impl From<Excess> for Refusal {
     fn from(excess: Excess) -> Self {
         Self::new(excess.code, excess.message)
@@ -71,8 +80,23 @@ pub(crate) async fn recheck(session: &Session, filter: &Filter) -> Option<Refusa
     Some(Refusal::of(answer, &pattern))
 }
 
-/// Checks a subscription and opens its stream.
+/// Checks a subscription and opens its stream, unless the client unsubscribes before.
 pub(crate) async fn open(
+    session: Arc<Session>,
+    subscribe: Subscribe,
+    ends: Ends,
+) -> Result<Box<Delivery>, Refusal> {
+    let unsubscribed = ends.clone();
+    tokio::select! {
+        biased;
+        () = unsubscribed.cancelled() => {
+            Err(Refusal::new(Code::UNSUBSCRIBED, "it was unsubscribed before it was open"))
+        }
+        opened = check_and_open(session, subscribe, ends) => opened,
+    }
+}
+
+async fn check_and_open(
     session: Arc<Session>,
     subscribe: Subscribe,
     ends: Ends,
@@ -109,23 +133,28 @@ pub(crate) async fn open(
         .collect();
     let filter = Filter::new(full?).map_err(invalid)?;
     // Before the stream is opened, because an opened stream must carry a header.
-    let reader = session
-        .shared
-        .log
-        .open_in_turns(&filter, start, on_lag, yield_now)
-        .await;
-    let reader = reader.map_err(|error| {
-        let code = match error {
-            StartError::Unreadable { .. } | StartError::Busy => Code::BUSY,
-            _ => Code::UNSUPPORTED,
-        };
-        Refusal::new(code, error.to_string())
-    })?;
+    let reader = find_start(&session, &filter, start, on_lag).await?;
     let stream = open_stream(&session).await?;
     let span = session.shared.log.lineage().span_of(reader.started().seq());
     let form = StreamForm::Frames { id, span };
     let delivery = Delivery::new(session, filter, reader, form, stream, ends);
     Ok(delivery.write_ahead().await)
+}
+
+/// Opens a reader at its start. A connection searches for a few starts at a time; the others wait.
+async fn find_start(
+    session: &Session,
+    filter: &Filter,
+    start: Start,
+    on_lag: OnLag,
+) -> Result<Reader, Refusal> {
+    let _place = match start {
+        Start::Last(_) | Start::Since(_) => session.start_place().await,
+        _ => None,
+    };
+    let log = &session.shared.log;
+    let turn = || async { session.searcher().turn().await };
+    Ok(log.open_in_turns(filter, start, on_lag, turn).await?)
 }
 
 /// Parses a pattern, within the server's limits.

@@ -9,6 +9,7 @@ use qsse_topic::{Pattern, Topic, TopicRef};
 
 use super::Shared;
 use crate::dedup_scope;
+use crate::fairness::searches::Searcher;
 use crate::publish::{Options, PublishError};
 
 /// Most bytes of all events of one publish to a pattern: it is one step, which delays those behind
@@ -52,17 +53,27 @@ impl Shared {
         Ok((id, receipt))
     }
 
-    /// Appends one event on each topic that a pattern matches, unless that was done under its key
-    /// before.
-    pub(crate) fn publish_matching(
+    /// Returns the topics that a publish of `bytes` bytes to a pattern reaches.
+    pub(crate) async fn reached(
         &self,
         pattern: &str,
+        bytes: usize,
+    ) -> Result<Vec<Topic>, PublishError> {
+        self.check_open()?;
+        let (pattern, searcher) = (parse_pattern(pattern)?, Searcher::in_process());
+        let topics = self.topics_matching(&pattern, &searcher).await?;
+        check_reach(topics.len(), bytes)?;
+        Ok(topics)
+    }
+
+    /// Appends one event on each of these topics, unless that was done under its key before.
+    pub(crate) fn publish_matching(
+        &self,
+        topics: &[Topic],
         data: &[u8],
         options: &Options,
     ) -> Result<(Published, Receipt), PublishError> {
         self.check_open()?;
-        let topics = self.topics_matching(&parse_pattern(pattern)?)?;
-        check_reach(topics.len(), data.len())?;
         let events: Vec<_> = topics
             .iter()
             .map(|topic| NewEvent::new(topic.as_topic_ref(), data).kind(&options.kind))
@@ -129,9 +140,14 @@ impl Shared {
 
     /// Returns the topics that a publish to a pattern reaches, and one more if there are more than
     /// it may reach.
-    pub(crate) fn topics_matching(&self, pattern: &Pattern) -> Result<Vec<Topic>, PublishError> {
-        let topics = self.log.topics_matching(pattern, MATCHING_TOPICS + 1)?;
-        Ok(topics)
+    pub(crate) async fn topics_matching(
+        &self,
+        pattern: &Pattern,
+        searcher: &Searcher,
+    ) -> Result<Vec<Topic>, PublishError> {
+        let (limit, turn) = (MATCHING_TOPICS + 1, || searcher.turn());
+        let topics = self.log.topics_matching_in_turns(pattern, limit, turn);
+        Ok(topics.await?)
     }
 
     /// Appends events as one step, unless that was done under the key before. The receipt says when

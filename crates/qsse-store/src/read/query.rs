@@ -6,6 +6,7 @@ use crate::state::TopicState;
 use qsse_proto::{Epoch, Since, Timestamp};
 use qsse_topic::{Filter, Topic};
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 impl Reader {
     /// Returns the epochs of the store, as in [`Recovered::epochs`](crate::Recovered::epochs).
@@ -48,43 +49,42 @@ impl Reader {
     /// Returns the [`floor`](Reader::floor) if it is above `after`, and otherwise any seq that is
     /// not. It is faster if nothing above `after` was removed.
     pub fn floor_above(&self, filter: &Filter, after: u64) -> u64 {
-        let state = self.shared.state.read();
-        let topics = &state.topics;
-        if topics.max_floor() <= after {
-            return topics.missing;
-        }
-        let floors = topics.matching(filter).map(|(_, state)| state.floor);
-        floors.fold(topics.missing, u64::max)
+        let mut floor = {
+            let state = self.shared.state.read();
+            if state.topics.max_floor() <= after {
+                return state.topics.missing;
+            }
+            state.topics.missing
+        };
+        self.shared.search(filter, |_, state| {
+            floor = floor.max(state.floor);
+            ControlFlow::Continue(())
+        });
+        // Topics that were forgotten meanwhile are not found.
+        floor.max(self.shared.state.read().topics.missing)
     }
 
     /// Returns for each topic that matches `filter` the seq of its `n`th newest event at or below
     /// `upto`, or of its oldest one if it has fewer: where its last `n` events begin. Topics
     /// without such an event are left out, and all topics if `n` is 0. In byte order of the topics.
     pub fn tail(&self, filter: &Filter, n: u64, upto: u64) -> Vec<(Topic, u64)> {
-        let (wanted, segments) = {
-            let state = self.shared.state.read();
-            let matching = state.topics.matching(filter);
-            let present =
-                matching.filter(|(_, state)| n > 0 && state.count > 0 && state.oldest <= upto);
-            let wanted: Vec<_> = present
-                .map(|(topic, state)| (topic.clone(), *state))
-                .collect();
-            (wanted, state.segments.clone())
-        };
         let mut found: BTreeMap<Topic, u64> = BTreeMap::new();
         let mut open = Vec::new();
-        for (topic, state) in wanted {
-            if n == 1 && state.last <= upto {
-                found.insert(topic, state.last);
-            } else {
+        self.shared.search(filter, |topic, state| {
+            let is_there = n > 0 && state.count > 0 && state.oldest <= upto;
+            if is_there && n == 1 && state.last <= upto {
+                found.insert(topic.clone(), state.last);
+            } else if is_there {
                 open.push(Looking {
-                    topic,
-                    state,
+                    topic: topic.clone(),
+                    state: *state,
                     needed: n,
                     seen: 0,
                 });
             }
-        }
+            ControlFlow::Continue(())
+        });
+        let segments = self.shared.state.read().segments.clone();
         for segment in segments.iter().rev() {
             if open.is_empty() {
                 break;
@@ -129,12 +129,13 @@ impl Reader {
     /// Returns the topics with a retained event that match `filter`, each with the seq of its
     /// newest event, in byte order.
     pub fn last_seqs(&self, filter: &Filter) -> Vec<(Topic, u64)> {
-        let state = self.shared.state.read();
-        let matching = state.topics.matching(filter);
-        let mut list: Vec<_> = matching
-            .filter(|(_, state)| state.count > 0)
-            .map(|(topic, state)| (topic.clone(), state.last))
-            .collect();
+        let mut list = Vec::new();
+        self.shared.search(filter, |topic, state| {
+            if state.count > 0 {
+                list.push((topic.clone(), state.last));
+            }
+            ControlFlow::Continue(())
+        });
         list.sort_unstable();
         list
     }
@@ -142,14 +143,16 @@ impl Reader {
     /// Returns the topics with a retained event that match `filter`, in byte order. If there are
     /// more than `limit`, it stops there and returns any `limit` of them.
     pub fn topics_matching(&self, filter: &Filter, limit: usize) -> Vec<Topic> {
-        let state = self.shared.state.read();
-        let matching = state.topics.matching(filter);
-        let retained = matching.filter(|(_, state)| state.count > 0);
-        let mut topics: Vec<_> = retained
-            .take(limit)
-            .map(|(topic, _)| topic.clone())
-            .collect();
-        drop(state);
+        let mut topics = Vec::new();
+        self.shared.search(filter, |topic, state| {
+            if topics.len() < limit && state.count > 0 {
+                topics.push(topic.clone());
+            }
+            match topics.len() < limit {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            }
+        });
         topics.sort_unstable();
         topics
     }

@@ -128,20 +128,25 @@ async fn topics(session: &Session, name: &str, bytes: usize) -> Result<Vec<Topic
     if !access.could_allow(Action::Publish, &pattern) {
         return Err(Refusal::denied(Answer::No, name));
     }
-    let found = match access.allows_all_of(Action::Publish, &pattern).await {
-        Answer::Yes => session.shared.topics_matching(&full)?,
+    let topics = match access.allows_all_of(Action::Publish, &pattern).await {
+        Answer::Yes => found(session, &full).await?,
         Answer::Missing => return Err(Refusal::denied(Answer::Missing, name)),
         Answer::No => one_by_one(session, name, &full).await?,
     };
-    let reached = found.len();
+    let reached = topics.len();
     check_reach(reached, bytes).map_err(|error| Refusal::from(error).after(reached))?;
-    Ok(found)
+    Ok(topics)
+}
+
+async fn found(session: &Session, full: &Pattern) -> Result<Vec<Topic>, Refusal> {
+    let searcher = session.searcher();
+    Ok(session.shared.topics_matching(full, &searcher).await?)
 }
 
 /// Returns the topics of a pattern that is not allowed as a whole, if each of them is. The refusal
 /// does not tell which one is not, nor whether there are any.
 async fn one_by_one(session: &Session, name: &str, full: &Pattern) -> Result<Vec<Topic>, Refusal> {
-    let topics = session.shared.topics_matching(full)?;
+    let topics = found(session, full).await?;
     if topics.is_empty() {
         return Err(Refusal::denied(Answer::No, name));
     }
