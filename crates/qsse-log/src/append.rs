@@ -29,8 +29,6 @@ pub struct Appender<'a> {
     shared: &'a Shared,
     state: MutexGuard<'a, State>,
     now: Now,
-    /// Most bytes of one feed.
-    budget: usize,
     /// For whom new topics are counted, and the most of them.
     owner: Option<(Owner, usize)>,
 }
@@ -39,12 +37,10 @@ impl<'a> Appender<'a> {
     pub(crate) fn new(shared: &'a Shared, now: Now) -> Self {
         let mut state = shared.state.lock();
         state.read_clock(now);
-        let budget = state.feeds.budget(&shared.config);
         Self {
             shared,
             state,
             now,
-            budget,
             owner: None,
         }
     }
@@ -103,9 +99,8 @@ impl<'a> Appender<'a> {
             pending.for_each(|(_, event)| self.state.pending.push(event));
         }
         if !self.shared.is_stored_first() {
-            let (age, budget) = (self.now.monotonic, self.budget);
-            let config = &self.shared.config;
-            self.state.show(sequenced, config, age, budget);
+            let (age, config) = (self.now.monotonic, &self.shared.config);
+            self.state.show(sequenced, config, age);
         }
         let id = |seq| EventId::new(self.shared.lineage.current(), seq);
         let (first, last) = (id(before + 1), id(self.state.head));

@@ -45,9 +45,22 @@ pub struct Config {
     /// Most bytes of one feed: a reader that is further behind reads the history. The default is 4
     /// MiB.
     pub feed_bytes: usize,
-    /// Most bytes of all feeds together, shared evenly if there are more than sixteen. The default
-    /// is 64 MiB.
+    /// Most bytes of all feeds together, apart from the minimum of each. The default is 64 MiB.
+    /// Beyond that, feeds without readers lose everything first, and then those with more than an
+    /// even share lose the rest.
     pub feeds_bytes: usize,
+    /// The bytes of each feed that others cannot take, however many there are. The default is 8
+    /// KiB: a subscriber is not pushed out of its feed for the moment that it needs to be woken,
+    /// and 32,768 feeds take at most 256 MiB.
+    pub feed_min_bytes: usize,
+    /// Most feeds, that is distinct filters, at least 1. The default is 32,768: some for each of
+    /// 10,000 connections. Beyond that, those without readers are dropped, and then new filters are
+    /// refused.
+    pub max_feeds: usize,
+    /// Most bytes of the patterns of all feeds. The default is 64 MiB: a pattern takes 200 bytes to
+    /// 2 KiB, and each feed about 1 KiB. Beyond half of it, feeds without readers are dropped at
+    /// once. Beyond the whole, new filters are refused.
+    pub filters_bytes: usize,
     /// How long a feed without readers stays for the next reader. The default is 10 s.
     #[serde(with = "qsse_proto::human_duration")]
     pub feed_idle: Duration,
@@ -163,6 +176,9 @@ impl Default for Config {
             max_topics_per_owner: 100_000,
             feed_bytes: 4 << 20,
             feeds_bytes: 64 << 20,
+            feed_min_bytes: 8 << 10,
+            max_feeds: 32_768,
+            filters_bytes: 64 << 20,
             feed_idle: Duration::from_secs(10),
             max_event_bytes: qsse_proto::limits::EVENT_BYTES,
             acknowledge: Acknowledge::default(),
@@ -188,6 +204,8 @@ impl Config {
         // Numbers of topics have 32 bits.
         SettingError::number("max_topics", topics.0, 1..=1 << 30)?;
         SettingError::number("max_topics_per_owner", topics.1, 1..=u64::MAX)?;
+        // Numbers of feeds have 32 bits.
+        SettingError::number("max_feeds", self.max_feeds as u64, 1..=1 << 30)?;
         SettingError::number("max_event_bytes", event, 1..=64 << 20)?;
         SettingError::number("pending_bytes", pending, 1..=u64::MAX)
     }
@@ -249,6 +267,20 @@ impl Config {
         self
     }
 
+    /// Sets [`feed_min_bytes`](Self::feed_min_bytes).
+    #[must_use]
+    pub fn feed_min_bytes(mut self, bytes: usize) -> Self {
+        self.feed_min_bytes = bytes;
+        self
+    }
+
+    /// Sets [`max_feeds`](Self::max_feeds) and [`filters_bytes`](Self::filters_bytes).
+    #[must_use]
+    pub fn filters(mut self, feeds: usize, bytes: usize) -> Self {
+        (self.max_feeds, self.filters_bytes) = (feeds, bytes);
+        self
+    }
+
     /// Sets [`acknowledge`](Self::acknowledge).
     #[must_use]
     pub fn acknowledge(mut self, acknowledge: Acknowledge) -> Self {
@@ -296,6 +328,8 @@ mod tests {
             .topics(11, 12)
             .feed_bytes(4)
             .feeds_bytes(5)
+            .feed_min_bytes(13)
+            .filters(14, 15)
             .acknowledge(Acknowledge::Written)
             .dedup(seconds(6), 7)
             .remember_publishers(seconds(8), 9);
@@ -309,6 +343,9 @@ mod tests {
             max_topics_per_owner: 12,
             feed_bytes: 4,
             feeds_bytes: 5,
+            feed_min_bytes: 13,
+            max_feeds: 14,
+            filters_bytes: 15,
             acknowledge: Acknowledge::Written,
             dedup_window: seconds(6),
             dedup_keys: 7,

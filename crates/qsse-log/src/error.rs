@@ -62,6 +62,13 @@ pub enum StartError {
     /// attempt may succeed.
     #[error("the server has no room to select the last events of each topic now: try again later")]
     Busy,
+    /// The filter is one that nobody else reads, and there are as many as
+    /// [`max_feeds`](crate::Config::max_feeds) and
+    /// [`filters_bytes`](crate::Config::filters_bytes) allow. A later attempt may succeed.
+    #[error(
+        "the server has no room for another set of patterns: use fewer patterns, or one with wildcards that others use, or try again later"
+    )]
+    TooManyFilters,
     /// The storage could not find the start. A later attempt may succeed.
     #[error("the store could not be read: {reason}")]
     Unreadable {

@@ -7,19 +7,23 @@ use std::task::{Poll, Waker};
 use bytes::Bytes;
 use qsse_proto::Timestamp;
 use qsse_proto::batch::{Batch, Builder};
-use qsse_proto::limits::BATCH_BYTES;
 use qsse_topic::Filter;
 
 use crate::backpressure::ReaderProgresses;
 use crate::budget::Budget;
 use crate::encoding::Encoding;
-use crate::event::Incoming;
 use crate::history::Read;
 use crate::read_cache::ReadCache;
 use crate::storage::StoredEvents;
+use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::sync::{Mutex, MutexGuard};
 use crate::waiters::{WaiterKey, Waiters};
+
+mod totals;
+mod writer;
+
+pub(crate) use totals::FeedTotals;
+pub(crate) use writer::FeedWriter;
 
 /// The memory of a sealed or re-encoded batch besides its bytes.
 const BATCH_OVERHEAD: usize = size_of::<Batch>() + 64;
@@ -37,8 +41,7 @@ pub(crate) struct Feed {
     pub(crate) stored: ReadCache<StoredEvents>,
     /// The number of readers. It grows only under the log's lock.
     readers: AtomicUsize,
-    /// Allocated bytes of all feeds together.
-    all_bytes: Arc<AtomicUsize>,
+    totals: Arc<FeedTotals>,
 }
 
 struct State {
@@ -50,7 +53,7 @@ struct State {
     open: Builder,
     /// Sealed batches in other encodings, by first seq and encoding.
     encoded: BTreeMap<(u64, (&'static str, usize)), Bytes>,
-    /// The part of `all_bytes` that belongs to this feed.
+    /// The part of the totals that belongs to this feed, apart from cached reads.
     counted: usize,
     /// Allocated bytes of `sealed` and `encoded`.
     sealed_bytes: usize,
@@ -71,15 +74,10 @@ pub(crate) enum Taken {
 }
 
 impl Feed {
-    /// `batches` counts the batches that are sealed.
-    pub(crate) fn new(
-        filter: Filter,
-        floor: u64,
-        all_bytes: Arc<AtomicUsize>,
-        batches: Budget,
-    ) -> Self {
+    /// Creates a feed with one reader. `batches` counts the batches that are sealed.
+    pub(crate) fn new(filter: Filter, totals: Arc<FeedTotals>, batches: Budget) -> Self {
         let state = State {
-            floor,
+            floor: 0,
             batches,
             sealed: VecDeque::new(),
             open: Builder::new(),
@@ -88,16 +86,15 @@ impl Feed {
             sealed_bytes: 0,
             waiters: Waiters::default(),
         };
-        let readers = AtomicUsize::new(0);
         Self {
             filter,
             state: Mutex::new(state),
             encoding: Mutex::new(()),
             progress: ReaderProgresses::default(),
-            past: ReadCache::new(Arc::clone(&all_bytes)),
-            stored: ReadCache::new(Arc::clone(&all_bytes)),
-            readers,
-            all_bytes,
+            past: ReadCache::new(Arc::clone(&totals.bytes)),
+            stored: ReadCache::new(Arc::clone(&totals.bytes)),
+            readers: AtomicUsize::new(1),
+            totals,
         }
     }
 
@@ -109,31 +106,53 @@ impl Feed {
         self.readers.load(Ordering::Acquire)
     }
 
-    /// Adds a reader and seals the open batch, so that a batch ends at the head. Returns the floor.
-    pub(crate) fn join(&self) -> u64 {
-        self.readers.fetch_add(1, Ordering::AcqRel);
+    /// Adds a reader.
+    pub(crate) fn join(&self) {
+        if self.readers.fetch_add(1, Ordering::AcqRel) == 0 {
+            self.totals.remove_idle();
+        }
+    }
+
+    /// Removes a reader.
+    pub(crate) fn leave(&self) {
+        if self.readers.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.totals.add_idle();
+        }
+    }
+
+    /// Notes that the feed is being dropped. It has no reader, and gets none from now on.
+    pub(crate) fn end(&self) {
+        self.totals.remove_idle();
+        self.shrink_to(0);
+        self.past.clear();
+        self.stored.clear();
+    }
+
+    /// Makes the feed begin after `floor`, without any batch.
+    pub(crate) fn begin_after(&self, floor: u64) {
+        let mut state = self.state.lock();
+        state.forget(floor);
+        self.count(&mut state);
+    }
+
+    /// Seals the open batch, so that a batch ends at the head. Returns the floor.
+    pub(crate) fn seal(&self) -> u64 {
         let mut state = self.state.lock();
         state.seal();
+        self.count(&mut state);
         state.floor
     }
 
-    /// Removes a reader and its waiter.
-    pub(crate) fn leave(&self, waiter: Option<WaiterKey>) {
-        self.readers.fetch_sub(1, Ordering::AcqRel);
-        if let Some(waiter) = waiter {
-            let left = self.state.lock().waiters.leave(waiter);
-            drop(left);
-        }
+    /// Removes the waiter of a reader.
+    pub(crate) fn forget_waiter(&self, waiter: WaiterKey) {
+        let left = self.state.lock().waiters.leave(waiter);
+        drop(left);
     }
 
     /// Locks the feed for appending. Call it under the log's lock, so that no reader joins
     /// meanwhile.
     pub(crate) fn write(&self) -> FeedWriter<'_> {
-        FeedWriter {
-            feed: self,
-            is_read: self.readers() > 0,
-            state: Some(self.state.lock()),
-        }
+        FeedWriter::new(self, self.readers() > 0, self.state.lock())
     }
 
     /// Drops the oldest batches beyond `budget` bytes.
@@ -234,68 +253,14 @@ impl Feed {
         if now == state.counted {
             return;
         }
-        if now > state.counted {
-            self.all_bytes
-                .fetch_add(now - state.counted, Ordering::Relaxed);
-        } else {
-            self.all_bytes
-                .fetch_sub(state.counted - now, Ordering::Relaxed);
-        }
+        self.totals.count(state.counted, now);
         state.counted = now;
-    }
-}
-
-/// A feed that is locked for appending. Dropping it wakes the waiting readers.
-pub(crate) struct FeedWriter<'f> {
-    feed: &'f Feed,
-    is_read: bool,
-    /// Taken when this is dropped.
-    state: Option<MutexGuard<'f, State>>,
-}
-
-impl FeedWriter<'_> {
-    /// Appends an event, and drops the oldest batches beyond `budget` bytes. `large` is the batch
-    /// of a large event.
-    pub(crate) fn append(&mut self, event: Incoming<'_>, large: Option<&Batch>, budget: usize) {
-        let Some(state) = &mut self.state else {
-            return;
-        };
-        if !self.is_read {
-            state.forget(event.seq);
-            return;
-        }
-        if large.is_some() || !event.fits(&state.open) {
-            state.seal();
-        }
-        if let Some(batch) = large {
-            state.push(batch.clone());
-            state.shrink_to(budget);
-            return;
-        }
-        event.push_to(&mut state.open);
-        // With a small budget batches are small, so that more than one fits.
-        if state.open.len() >= BATCH_BYTES.min(budget / 4) {
-            state.seal();
-        }
-        state.shrink_to(budget);
-    }
-}
-
-impl Drop for FeedWriter<'_> {
-    fn drop(&mut self) {
-        if let Some(mut state) = self.state.take() {
-            self.feed.count(&mut state);
-            let waiting = state.waiters.take();
-            drop(state);
-            waiting.into_iter().for_each(Waker::wake);
-        }
     }
 }
 
 impl Drop for Feed {
     fn drop(&mut self) {
-        self.all_bytes
-            .fetch_sub(self.state.get_mut().counted, Ordering::Relaxed);
+        self.totals.count(self.state.get_mut().counted, 0);
     }
 }
 

@@ -1,44 +1,129 @@
 //! [`Feeds`]: all feeds of a log. Publishing finds them by topic.
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
+use std::hash::BuildHasher;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hashbrown::HashTable;
 use qsse_proto::batch::Batch;
-use qsse_topic::{Filter, Matcher};
+use qsse_topic::{Filter, Matcher, Pattern};
 
 use crate::budget::Budget;
 use crate::config::Config;
+use crate::error::StartError;
 use crate::event::Incoming;
-use crate::feed::{Feed, FeedWriter};
-use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::feed::{Feed, FeedTotals, FeedWriter};
 
-/// If there are more feeds without readers, they are dropped at once.
-const IDLE_FEEDS: usize = 1_024;
+mod room;
 
-/// The feeds by filter, by slot and by pattern.
+/// The patterns that are added to the routes, or removed from them, in one step, which holds the
+/// log's lock. That takes less than 100 microseconds.
+pub(crate) const ROUTED: usize = 128;
+
+/// All feeds of a log.
+///
+/// A filter may have many patterns, so a feed is made and dropped in small steps: the log's lock,
+/// which publishing needs, is released in between.
 #[derive(Default)]
 pub(crate) struct Feeds {
-    by_filter: HashMap<Filter, u32>,
+    /// The slots of all feeds but those that are being dropped, by the hash of their filter.
+    by_filter: HashTable<u32>,
     slots: Vec<Option<Slot>>,
     free: Vec<u32>,
     routes: Matcher<Vec<u32>>,
-    /// Changes whenever a feed is added or dropped, which invalidates cached routes.
+    /// Changes whenever a feed was added or dropped, which invalidates cached routes.
     generation: u64,
-    bytes: Arc<AtomicUsize>,
+    totals: Arc<FeedTotals>,
     /// Counts the batches of all feeds.
     pub(crate) batches: Budget,
+    /// Feeds that are being dropped, oldest first.
+    dropped: VecDeque<u32>,
+    /// Bytes of all filters and routes.
+    filter_bytes: usize,
+    /// The slot at which the search for memory goes on.
+    hand: usize,
 }
 
 struct Slot {
     feed: Arc<Feed>,
+    key: FilterKey,
+    /// How many of the filter's patterns are in the routes.
+    routed: usize,
+    /// Whether all patterns have been there, so that the feed lacks no event since then.
+    complete: bool,
     /// When a sweep first saw the feed without readers.
     idle_since: Option<Duration>,
+}
+
+/// What is computed of a filter before the log is locked.
+#[derive(Clone, Copy)]
+pub(crate) struct FilterKey {
+    hash: u64,
+    /// About how many bytes its feed takes besides its batches.
+    bytes: usize,
+}
+
+impl FilterKey {
+    pub(crate) fn new(filter: &Filter, hasher: &impl BuildHasher) -> Self {
+        let patterns = filter.patterns().iter().map(pattern_bytes);
+        Self {
+            hash: hasher.hash_one(filter),
+            bytes: size_of::<Feed>() + size_of::<Slot>() + 256 + patterns.sum::<usize>(),
+        }
+    }
+}
+
+/// Returns about how many bytes a pattern takes, in the filter and in the routes.
+fn pattern_bytes(pattern: &Pattern) -> usize {
+    // A long text is allocated, once for both.
+    let text = match pattern.as_str().len() {
+        ..=24 => 0,
+        long => long + 48,
+    };
+    let route = size_of::<Pattern>() + size_of::<Vec<u32>>() + 32;
+    let indexed = match pattern.is_exact() {
+        // In a hash map that is half full.
+        true => 2 * route,
+        // In a tree with a node for each segment.
+        false => route + 104 * (1 + pattern.as_str().matches('.').count()),
+    };
+    size_of::<Pattern>() + text + indexed
+}
+
+/// A feed that somebody reads. Dropping it removes the reader.
+pub(crate) struct JoinedFeed {
+    feed: Arc<Feed>,
+    id: u32,
+}
+
+impl JoinedFeed {
+    /// Returns the feed without being its reader.
+    pub(crate) fn shared(&self) -> Arc<Feed> {
+        Arc::clone(&self.feed)
+    }
+}
+
+impl Deref for JoinedFeed {
+    type Target = Feed;
+
+    fn deref(&self) -> &Feed {
+        &self.feed
+    }
+}
+
+impl Drop for JoinedFeed {
+    fn drop(&mut self) {
+        self.feed.leave();
+    }
 }
 
 /// Appends a run of events to their feeds. A feed stays locked until an event goes to another one.
 pub(crate) struct FeedsWriter<'a> {
     feeds: &'a Feeds,
+    config: &'a Config,
+    /// The most bytes of the feed that is locked.
     budget: usize,
     held: Option<(u32, FeedWriter<'a>)>,
 }
@@ -47,8 +132,9 @@ impl FeedsWriter<'_> {
     /// Appends an event; `large` is the batch of a large one.
     pub(crate) fn append(&mut self, slot: u32, event: Incoming<'_>, large: Option<&Batch>) {
         if self.held.as_ref().is_none_or(|(held, _)| *held != slot) {
-            // The other feed is unlocked first.
+            // The other feed is unlocked and counted first.
             self.held = None;
+            self.budget = self.feeds.budget(self.config);
             self.held = Some((slot, self.feeds.slot(slot).feed.write()));
         }
         if let Some((_, writing)) = &mut self.held {
@@ -57,92 +143,93 @@ impl FeedsWriter<'_> {
     }
 }
 
+/// Opening.
 impl Feeds {
-    /// Returns the feed of a filter. A new feed has the log's head as its floor.
-    pub(crate) fn open(&mut self, filter: &Filter, head: u64, config: &Config) -> Arc<Feed> {
-        if let Some(slot) = self.by_filter.get(filter) {
-            return Arc::clone(&self.slot(*slot).feed);
+    /// Joins the feed of a filter, or a new one, which has to be [routed](Self::route). Returns
+    /// `None` if room has to be made for it first: call it again.
+    ///
+    /// # Errors
+    /// [`StartError::TooManyFilters`].
+    pub(crate) fn join(
+        &mut self,
+        filter: &Filter,
+        key: FilterKey,
+        config: &Config,
+    ) -> Result<Option<JoinedFeed>, StartError> {
+        let known = self.by_filter.find(key.hash, |id| {
+            let slot = self.slot(*id);
+            slot.key.hash == key.hash && slot.feed.filter() == filter
+        });
+        if let Some(id) = known.copied() {
+            let feed = Arc::clone(&self.slot(id).feed);
+            feed.join();
+            return Ok(Some(JoinedFeed { feed, id }));
         }
-        if self.len() >= IDLE_FEEDS && self.idle() >= IDLE_FEEDS {
-            self.drop_if(|slot| slot.feed.readers() == 0);
+        if !self.make_room(key.bytes, config)? {
+            return Ok(None);
         }
-        let feed = Arc::new(Feed::new(
-            filter.clone(),
-            head,
-            Arc::clone(&self.bytes),
-            self.batches.clone(),
-        ));
+        let (totals, batches) = (Arc::clone(&self.totals), self.batches.clone());
+        let feed = Arc::new(Feed::new(filter.clone(), totals, batches));
         let id = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
-            u32::try_from(self.slots.len() - 1).expect("feeds are bounded by memory")
+            u32::try_from(self.slots.len() - 1).expect("the number of feeds has a limit")
         });
         self.slots[id as usize] = Some(Slot {
             feed: Arc::clone(&feed),
+            key,
+            routed: 0,
+            complete: false,
             idle_since: None,
         });
-        self.by_filter.insert(filter.clone(), id);
-        for pattern in filter.patterns() {
+        let slots = &self.slots;
+        let hash = |id: &u32| slots[*id as usize].as_ref().map_or(0, |slot| slot.key.hash);
+        self.by_filter.insert_unique(key.hash, id, hash);
+        self.filter_bytes += key.bytes;
+        Ok(Some(JoinedFeed { feed, id }))
+    }
+
+    /// Adds the next patterns of a feed to the routes. Returns true once all are there. The feed
+    /// then begins after the log's `head`.
+    pub(crate) fn route(&mut self, joined: &JoinedFeed, head: u64) -> bool {
+        let id = joined.id;
+        let slot = self.slots[id as usize]
+            .as_mut()
+            .expect("a feed with a reader is not dropped");
+        if slot.complete {
+            return true;
+        }
+        let patterns = joined.filter().patterns();
+        let left = &patterns[slot.routed..];
+        let part = &left[..left.len().min(ROUTED)];
+        for pattern in part {
             match self.routes.get_mut(pattern) {
                 Some(ids) => ids.push(id),
                 None => drop(self.routes.insert(pattern.clone(), vec![id])),
             }
         }
-        self.generation += 1;
-        if self.bytes() > config.feeds_bytes {
-            let budget = self.budget(config);
-            self.slots
-                .iter()
-                .flatten()
-                .for_each(|slot| slot.feed.shrink_to(budget));
+        slot.routed += part.len();
+        slot.complete = slot.routed == patterns.len();
+        if slot.complete {
+            // Events that came meanwhile may be missing.
+            joined.begin_after(head);
+            self.generation += 1;
         }
-        feed
+        slot.complete
     }
+}
 
-    /// Drops the feeds that have had no reader for `feed_idle`.
-    pub(crate) fn sweep(&mut self, now: Duration, config: &Config) {
-        for slot in self.slots.iter_mut().flatten() {
-            slot.feed.past.sweep();
-            slot.feed.stored.sweep();
-            slot.idle_since = match slot.idle_since {
-                _ if slot.feed.readers() > 0 => None,
-                None => Some(now),
-                since => since,
-            };
-        }
-        let idle = config.feed_idle;
-        self.drop_if(|slot| {
-            slot.feed.readers() == 0
-                && slot
-                    .idle_since
-                    .is_some_and(|since| now.saturating_sub(since) >= idle)
-        });
-    }
-
-    /// Drops all feeds without readers, and all cached reads.
-    pub(crate) fn shed(&mut self) {
-        self.drop_if(|slot| slot.feed.readers() == 0);
-        for slot in self.slots.iter().flatten() {
-            slot.feed.past.clear();
-            slot.feed.stored.clear();
-        }
-    }
-
-    /// Returns the most bytes that one feed may have, given the current number of feeds.
-    pub(crate) fn budget(&self, config: &Config) -> usize {
-        config
-            .feed_bytes
-            .min(config.feeds_bytes / self.len().max(1))
-    }
-
+/// Publishing.
+impl Feeds {
     pub(crate) fn routes(&self) -> (&Matcher<Vec<u32>>, u64) {
         (&self.routes, self.generation)
     }
 
-    /// Prepares for appending a run of events to feeds of at most `budget` bytes.
-    pub(crate) fn writer(&self, budget: usize) -> FeedsWriter<'_> {
+    /// Prepares for appending a run of events.
+    pub(crate) fn writer<'a>(&'a self, config: &'a Config) -> FeedsWriter<'a> {
         FeedsWriter {
             feeds: self,
-            budget,
+            config,
+            budget: 0,
             held: None,
         }
     }
@@ -159,38 +246,14 @@ impl Feeds {
         self.by_filter.len()
     }
 
-    /// Returns the allocated bytes of all feeds.
+    /// Returns the allocated bytes of all feeds, apart from their filters.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
+        self.totals.bytes()
     }
 
-    fn idle(&self) -> usize {
-        self.slots
-            .iter()
-            .flatten()
-            .filter(|slot| slot.feed.readers() == 0)
-            .count()
-    }
-
-    fn drop_if(&mut self, condition: impl Fn(&Slot) -> bool) {
-        for (id, place) in self.slots.iter_mut().enumerate() {
-            let Some(slot) = place.take_if(|slot| condition(slot)) else {
-                continue;
-            };
-            let id = id as u32;
-            self.by_filter.remove(slot.feed.filter());
-            for pattern in slot.feed.filter().patterns() {
-                let Some(ids) = self.routes.get_mut(pattern) else {
-                    continue;
-                };
-                ids.retain(|other| *other != id);
-                if ids.is_empty() {
-                    self.routes.remove(pattern);
-                }
-            }
-            self.free.push(id);
-            self.generation += 1;
-        }
+    /// Returns the bytes of all filters and routes.
+    pub(crate) fn filter_bytes(&self) -> usize {
+        self.filter_bytes
     }
 
     fn slot(&self, id: u32) -> &Slot {
@@ -201,75 +264,4 @@ impl Feeds {
 }
 
 #[cfg(test)]
-mod tests {
-    use qsse_proto::Timestamp;
-
-    use super::*;
-
-    fn open(feeds: &mut Feeds, filter: &str, config: &Config) -> Arc<Feed> {
-        feeds.open(&filter.parse().unwrap(), 0, config)
-    }
-
-    fn seconds(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
-    #[test]
-    fn feeds_that_nobody_reads_go_when_there_are_too_many() {
-        for read in [0, 1] {
-            let config = Config::default();
-            let mut feeds = Feeds::default();
-            for n in 0..IDLE_FEEDS {
-                let feed = open(&mut feeds, &format!("t{n}"), &config);
-                if n < read {
-                    feed.join();
-                }
-            }
-            let generation = feeds.routes().1;
-            assert_eq!((feeds.len(), feeds.read().len()), (IDLE_FEEDS, read));
-            open(&mut feeds, "one.more", &config);
-            let left = if read == 0 { 1 } else { IDLE_FEEDS + 1 };
-            assert_eq!(feeds.len(), left);
-            assert!(feeds.routes().1 > generation);
-        }
-    }
-
-    #[test]
-    fn a_feed_goes_when_nobody_has_read_it_for_a_while() {
-        let config = Config::default();
-        let mut feeds = Feeds::default();
-        let feed = open(&mut feeds, "a", &config);
-        feeds.sweep(seconds(1), &config);
-        feed.join();
-        feeds.sweep(seconds(5), &config);
-        feed.leave(None);
-        feeds.sweep(seconds(12), &config);
-        feeds.sweep(seconds(21), &config);
-        assert_eq!(feeds.len(), 1, "it was read in between");
-        feeds.sweep(seconds(22), &config);
-        assert_eq!((feeds.len(), feeds.routes().0.len()), (0, 0));
-    }
-
-    #[test]
-    fn more_feeds_leave_less_room_for_each() {
-        let bound = 100 << 10;
-        let config = Config::default().feeds_bytes(bound).feed_bytes(bound);
-        let mut feeds = Feeds::default();
-        for name in ["a", "b", "c"] {
-            let feed = open(&mut feeds, name, &config);
-            feed.join();
-            assert!(feeds.bytes() <= bound, "{} bytes", feeds.bytes());
-            for seq in 1..=200 {
-                let event = Incoming {
-                    seq,
-                    time: Timestamp::default(),
-                    topic: name,
-                    kind: "message",
-                    data: &[7; 1_000],
-                };
-                feed.write().append(event, None, feeds.budget(&config));
-            }
-            assert!(feeds.bytes() > bound * 3 / 4, "{} bytes", feeds.bytes());
-        }
-    }
-}
+mod tests;

@@ -157,13 +157,12 @@ impl<'l, N: Fn() -> Now> GroupCommit<'l, N> {
         for entry in entries {
             // Locked anew for each batch, so that publishers get their turn.
             let mut state = shared.state.lock();
-            let budget = state.feeds.budget(&shared.config);
             let events = entry.batch.iter().map(|event| {
                 let topic =
                     TopicRef::new(event.topic()).expect("it was a topic when it was pushed");
                 (topic, Incoming::from(event))
             });
-            state.show(events, &shared.config, now.monotonic, budget);
+            state.show(events, &shared.config, now.monotonic);
             let last = entry.batch.last_seq();
             shared.visible.store(last, Ordering::Release);
         }

@@ -171,9 +171,10 @@ impl Log {
 
     /// Opens a reader as [`open`](Self::open) does, part by part.
     ///
-    /// A start with the last events of each topic looks at all topics that may match. Each part but
-    /// the first waits for what `turn` returns, and holds that until the part is done: other tasks
-    /// and other searches can have their turns in between. Dropping the future ends the search.
+    /// A filter may have many patterns, and a start with the last events of each topic looks at all
+    /// topics that may match. Each part but the first waits for what `turn` returns, and holds that
+    /// until the part is done: other tasks and other searches can have their turns in between.
+    /// Dropping the future ends the search.
     ///
     /// # Errors
     /// [`StartError`].
@@ -184,7 +185,8 @@ impl Log {
         on_lag: OnLag,
         turn: impl Fn() -> F,
     ) -> Result<Reader, StartError> {
-        let mut reader = Reader::open(&self.shared, filter, start, on_lag)?;
+        let reader = Reader::open_in_turns(&self.shared, filter, start, on_lag, &turn);
+        let mut reader = reader.await?;
         reader.select_in_turns(&turn).await?;
         reader.find_start(start, &turn).await?;
         Ok(reader)

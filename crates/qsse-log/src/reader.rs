@@ -10,11 +10,12 @@ use qsse_proto::EventId;
 use qsse_proto::batch::Batch;
 use qsse_proto::control::OnLag;
 use qsse_proto::stream::{Gap, GapReason, Outcome};
-use qsse_topic::Topic;
+use qsse_topic::{Filter, Topic};
 
 use crate::backpressure::ReaderProgress;
 use crate::encoding::Encoding;
-use crate::feed::{Feed, Taken};
+use crate::feed::Taken;
+use crate::feeds::JoinedFeed;
 use crate::history::Selected;
 use crate::read_cache::STRIDE;
 use crate::shared::Shared;
@@ -22,6 +23,7 @@ use crate::storage::StorageError;
 use crate::waiters::WaiterKey;
 
 mod fetched;
+mod joining;
 mod past;
 mod select;
 mod selecting;
@@ -47,7 +49,7 @@ const FEW_BYTES: usize = 4 << 10;
 /// Dropping it removes it from its feed.
 pub struct Reader {
     shared: Arc<Shared>,
-    feed: Arc<Feed>,
+    feed: JoinedFeed,
     /// Everything up to here has been handed out or does not match.
     position: u64,
     /// Where the reader started.
@@ -105,14 +107,9 @@ pub enum Step {
 }
 
 impl Reader {
-    /// Returns how the reader started, for the header of its stream.
-    pub fn outcome(&self) -> Outcome {
-        self.outcome
-    }
-
-    /// Returns where the reader started: the first event comes after this position.
-    pub fn started(&self) -> EventId {
-        self.started
+    /// Returns its filter. Readers of equal filters share the patterns.
+    pub fn filter(&self) -> &Filter {
+        self.feed.filter()
     }
 
     /// Returns the position: everything up to here has been handed out or does not match.
@@ -315,7 +312,9 @@ fn unreadable(error: &StorageError) -> Step {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.feed.leave(self.waiter);
+        if let Some(waiter) = self.waiter {
+            self.feed.forget_waiter(waiter);
+        }
         self.progress.set(u64::MAX, true);
         self.shared.backpressure.moved();
     }

@@ -1,5 +1,6 @@
 //! [`Shared`]: what the handles of a log, its appenders and its readers share.
 
+use std::collections::hash_map::RandomState;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     /// The last event whose append is complete.
     pub(crate) visible: AtomicU64,
     pub(crate) state: Mutex<State>,
+    /// Hashes filters before the state is locked.
+    pub(crate) filter_hasher: RandomState,
     pub(crate) storage: Option<Arc<dyn Storage>>,
     /// Wakes the group commit: there are events for the storage, or it has ended.
     pub(crate) appended: Notify,
@@ -53,6 +56,7 @@ impl Shared {
             batches: state.batches.clone(),
             visible: AtomicU64::new(state.head),
             state: Mutex::new(state),
+            filter_hasher: RandomState::new(),
             storage,
             appended: Notify::new(),
             stored: Notify::new(),

@@ -20,7 +20,7 @@ use crate::topics::{TopicId, Topics};
 /// [`State::stalled`] is set when the storage has owed an answer for this long.
 const STALLED: Duration = Duration::from_secs(10);
 
-/// The topics that one part of a sweep looks at, which takes less than a millisecond.
+/// The topics and feeds that one part of a sweep looks at, which takes less than a millisecond.
 const SWEPT: u32 = 2_048;
 
 /// The most events that are pushed at once. As many seqs have to be reserved beforehand.
@@ -59,7 +59,7 @@ pub(crate) struct State {
     pub(crate) budget: Budget,
     /// All batches, whoever holds them: history, feeds, readers, streams.
     pub(crate) batches: Budget,
-    /// The history without batches, the table of topics and what waits to be stored.
+    /// The history without batches, the table of topics, filters, and what waits to be stored.
     charge: Charge,
     /// Bytes of history that were released since [`shed`](Self::shed) was called last.
     trimmed: usize,
@@ -140,8 +140,8 @@ impl State {
         events: impl Iterator<Item = (TopicRef<'e>, Incoming<'e>)>,
         config: &Config,
         age: Duration,
-        budget: usize,
     ) {
+        self.feeds.relieve(config);
         let Self {
             topics,
             feeds,
@@ -149,7 +149,7 @@ impl State {
             batches,
             ..
         } = self;
-        let mut writer = feeds.writer(budget);
+        let mut writer = feeds.writer(config);
         let mut last: Option<(&str, TopicId)> = None;
         for (topic, event) in events {
             // Events on one topic often come in a row and share the text of its name.
@@ -199,7 +199,8 @@ impl State {
 
     fn resize_charge(&mut self) {
         let history = self.history.bytes() - self.history.large_bytes() + self.topics.all_bytes();
-        self.charge.resize(history + self.pending.bytes());
+        let filters = self.feeds.filter_bytes();
+        self.charge.resize(history + filters + self.pending.bytes());
     }
 
     /// Checks whether events may be appended for the storage.
@@ -251,13 +252,11 @@ impl State {
         let Self {
             topics,
             history,
-            feeds,
             dedup,
             publishers,
             ..
         } = self;
         history.trim(config, now.monotonic, topics);
-        feeds.sweep(now.monotonic, config);
         dedup.trim(now.monotonic, config);
         publishers.trim(now.monotonic, config);
         self.count();
@@ -285,8 +284,8 @@ impl State {
         self.batches.used().saturating_sub(shared)
     }
 
-    /// Removes what has expired of some topics, from slot `from` on. Returns the slot at which the
-    /// next part begins; `None` after the last one.
+    /// Removes what has expired of some topics and feeds, from slot `from` on. Returns the slot at
+    /// which the next part begins; `None` after the last one.
     pub(crate) fn sweep_part(&mut self, now: Now, config: &Config, from: u32) -> Option<u32> {
         let (topics, history) = (&mut self.topics, &self.history);
         for id in topics.ruled(from, SWEPT) {
@@ -295,8 +294,9 @@ impl State {
             }
         }
         let (_, generation) = self.feeds.routes();
-        let last = topics.tend(from, SWEPT, generation);
-        (!last).then(|| from + SWEPT)
+        let topics_done = topics.tend(from, SWEPT, generation);
+        let feeds_done = self.feeds.sweep(from, SWEPT, now.monotonic, config);
+        (!(topics_done && feeds_done)).then(|| from.saturating_add(SWEPT))
     }
 
     /// Notes how long the storage has owed an answer for the same event or call.

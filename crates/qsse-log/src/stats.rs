@@ -21,6 +21,8 @@ pub struct Stats {
     pub feeds: usize,
     /// Allocated bytes of all feeds.
     pub feed_bytes: usize,
+    /// Bytes of the patterns of all feeds.
+    pub filter_bytes: usize,
     /// Topics that are declared or have an event in the history.
     pub topics: usize,
     /// Bytes of the table of topics. What exceeds 16 MiB is a part of `history_bytes` too.

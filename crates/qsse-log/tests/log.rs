@@ -474,7 +474,7 @@ fn a_stalled_reader_costs_no_more_than_the_feed() {
 
 #[test]
 fn ten_thousand_filters_stay_within_the_bound_of_all_feeds() {
-    let config = Config::default().feeds_bytes(8 << 20);
+    let config = Config::default().feeds_bytes(8 << 20).feed_min_bytes(0);
     let log = log(config.clone());
     let readers: Vec<Reader> = (0..10_000)
         .map(|n| {

@@ -63,6 +63,10 @@ pub struct Config {
     /// each topic, and those at a time. Default 4, at least 1. Further ones wait, so that they take
     /// no memory before. It counts for connections that come after a change.
     pub max_starts: u32,
+    /// Most patterns in all subscriptions of one connection, at least 1. Default 8,192: eight
+    /// subscriptions with as many as one may have. Each pattern takes up to 2 KiB, and time for
+    /// each topic that is new.
+    pub max_patterns: u32,
     /// Most bytes of batches that only subscriptions hold whose clients read nothing. Default 64
     /// MiB. Beyond it the subscriptions that have been blocked for longest are ended with
     /// [`Code::LAGGED`](qsse_proto::Code::LAGGED), and clients resume when they read again. What
@@ -82,7 +86,9 @@ pub struct Config {
     pub max_publishers: u32,
     /// Most control frames in one burst. Default 512.
     pub control_burst: u32,
-    /// Control frames per second after the burst; faster ones wait. Default 100.
+    /// Control frames per second after the burst; faster ones wait. Default 100. A `Subscribe`
+    /// counts once more for each 32 of its patterns: to check them and to find their topics is
+    /// work.
     pub control_rate: u32,
     /// Most publishes of one connection that are refused in one burst. Default 128: what an honest
     /// client sends before it notices. At least 1.
@@ -106,14 +112,16 @@ pub struct Config {
     pub unfinished_bytes: usize,
     /// How much each principal may use whose own
     /// [`limits`](crate::Principal::with_limits) do not say so, over all of its connections.
-    /// Default: no limits, as most servers know their clients. Clients that are not identified are
-    /// not one principal; [`network_limits`](Self#structfield.network_limits) count for them.
+    /// Default: 65,536 patterns, which is eight connections with all that they may have, and no
+    /// other limits, as most servers know their clients. Clients that are not identified are not
+    /// one principal; [`network_limits`](Self#structfield.network_limits) count for them. But their
+    /// patterns are limited by this too, all those of one network together.
     ///
     /// Connections beyond it are closed with `BUSY`, subscriptions refused with
     /// `TOO_MANY_SUBSCRIPTIONS`. Publishers that are too fast wait, after a burst of one second.
     pub principal_limits: PrincipalLimits,
     /// How much each [`Network`](qsse_transport::Network) may use, in the same way. Default: no
-    /// limits, because one network may be an office. Its `patterns` and `topics` have no effect.
+    /// limits, because one network may be an office. Its `topics` have no effect.
     pub network_limits: PrincipalLimits,
     /// Most answers about topic names cached per connection. Default 4,096; beyond it, the
     /// authorizer is asked again.
@@ -147,6 +155,7 @@ impl Default for Config {
             auth_timeout: Duration::from_secs(5),
             max_subscriptions: 128,
             max_starts: 4,
+            max_patterns: 8_192,
             max_unread_bytes: 64 << 20,
             max_connection_unread_bytes: 12 << 20,
             max_wildcards: 4,
@@ -157,7 +166,7 @@ impl Default for Config {
             refusal_rate: 50,
             frame_timeout: Duration::from_secs(30),
             unfinished_bytes: 64 << 20,
-            principal_limits: PrincipalLimits::default(),
+            principal_limits: PrincipalLimits::default().patterns(65_536),
             network_limits: PrincipalLimits::default(),
             max_decisions: 4_096,
             max_revocations: 10_000,
@@ -192,6 +201,7 @@ setters! {
     auth_timeout: Duration,
     max_subscriptions: u32,
     max_starts: u32,
+    max_patterns: u32,
     max_unread_bytes: usize,
     max_connection_unread_bytes: usize,
     max_wildcards: usize,
@@ -237,6 +247,7 @@ impl Config {
                 1..=u64::MAX,
             ),
             SettingError::number("max_starts", self.max_starts.into(), 1..=1 << 16),
+            SettingError::number("max_patterns", self.max_patterns.into(), 1..=u64::MAX),
             SettingError::number("max_publishers", self.max_publishers.into(), 1..=4_096),
         ];
         all.into_iter().collect()
@@ -250,6 +261,7 @@ impl Config {
             auth_timeout: other.auth_timeout,
             max_subscriptions: other.max_subscriptions,
             max_starts: other.max_starts,
+            max_patterns: other.max_patterns,
             max_wildcards: other.max_wildcards,
             max_publishers: other.max_publishers,
             control_burst: other.control_burst,

@@ -5,9 +5,13 @@ mod support;
 
 use async_trait::async_trait;
 use qsse_proto::Code;
-use qsse_proto::control::{OnLag, ServerFrame, Start, Subscribe};
+use qsse_proto::control::{OnLag, ServerFrame, Start, Subscribe, Unsubscribe};
 use qsse_proto::publish::AckFrame;
-use qsse_server::{Authenticator, Config, Credentials, Denied, Grants, Principal, PrincipalLimits};
+use qsse_server::{
+    Action, Authenticator, Authorizer, Config, Credentials, Denied, Grants, LogConfig, Principal,
+    PrincipalLimits, Scope,
+};
+use qsse_topic::PatternRef;
 use qsse_transport::ReadError;
 use support::{Events, RawClient, server};
 
@@ -23,10 +27,27 @@ impl Authenticator for ByToken {
                 let limits = PrincipalLimits::default().connections(1).subscriptions(1);
                 Principal::new("small").with_limits(limits)
             }
+            Some("few") => {
+                Principal::new("few").with_limits(PrincipalLimits::default().patterns(4))
+            }
             Some(name) => Principal::new(name),
             None => Principal::anonymous(),
         };
         Ok(principal.with_grants(Grants::everything()))
+    }
+}
+
+/// Never answers.
+struct Never;
+
+#[async_trait]
+impl Authorizer for Never {
+    fn scope(&self) -> Scope {
+        Scope::Patterns
+    }
+
+    async fn authorize(&self, _: &Principal, _: Action, _: PatternRef<'_>) -> bool {
+        std::future::pending().await
     }
 }
 
@@ -92,7 +113,7 @@ async fn subscriptions_count_over_all_connections_until_they_end() {
     let (code, message) = other.refused(2, &["b"], Start::Live).await;
     assert_eq!(code, Code::TOO_MANY_SUBSCRIPTIONS);
     assert!(message.contains("on all connections"), "{message}");
-    one.send(qsse_proto::control::Unsubscribe { id: 1 }).await;
+    one.send(Unsubscribe { id: 1 }).await;
     // The frames of one connection are handled in order.
     let _third = one.subscribe(2, &["b"], Start::Live).await;
     let refused = other.refused(3, &["b"], Start::Live).await;
@@ -187,6 +208,86 @@ async fn a_subscription_that_ends_by_itself_gives_its_place_back() {
     };
     assert_eq!(code, Code::LAGGED);
     let _stream = one.subscribe(2, &["a"], Start::Live).await;
+}
+
+#[tokio::test]
+async fn patterns_count_on_a_connection_and_over_all_of_a_principal() {
+    let limits = PrincipalLimits::default().patterns(5);
+    let config = Config::default().max_patterns(3).principal_limits(limits);
+    let server = server().authenticator(ByToken).config(config);
+    let server = server.await.unwrap();
+    // Clients that are not identified count by their network.
+    for (token, most) in [(Some("ada"), 5), (Some("few"), 4), (None, 5)] {
+        let (mut one, _) = RawClient::connect_with(&server, token).await;
+        let _first = one.subscribe(1, &["a", "b"], Start::Live).await;
+        let (code, message) = one.refused(2, &["c", "d"], Start::Live).await;
+        assert_eq!(code, Code::TOO_MANY_SUBSCRIPTIONS);
+        assert!(message.contains("at most 3 patterns in all"), "{message}");
+        let (mut other, _) = RawClient::connect_with(&server, token).await;
+        let rest = &["c", "d", "e"][..most - 2];
+        let _second = other.subscribe(1, rest, Start::Live).await;
+        let (mut third, _) = RawClient::connect_with(&server, token).await;
+        let (code, message) = third.refused(1, &["f"], Start::Live).await;
+        assert_eq!(code, Code::TOO_MANY_SUBSCRIPTIONS);
+        let limit = format!("may have {most} patterns on all connections");
+        assert!(message.contains(&limit), "{message}");
+        // What a refused subscription asked for is not in use, and an ended one gives back.
+        one.send(Unsubscribe { id: 1 }).await;
+        let _fourth = one.subscribe(3, &["a", "g"], Start::Live).await;
+    }
+}
+
+#[tokio::test]
+async fn a_set_of_patterns_beyond_the_limit_is_refused_until_another_is_gone() {
+    let log = LogConfig::default().filters(2, 1 << 20);
+    let server = server().config(Config::default().log(log)).await.unwrap();
+    let mut client = RawClient::connect(&server).await;
+    let _first = client.subscribe(1, &["a"], Start::Live).await;
+    let mut second = client.subscribe(2, &["b"], Start::Live).await;
+    let (code, message) = client.refused(3, &["c"], Start::Live).await;
+    assert_eq!(code, Code::BUSY);
+    assert!(message.contains("try again later"), "{message}");
+    let _same = client.subscribe(4, &["a"], Start::Live).await;
+    client.send(Unsubscribe { id: 2 }).await;
+    assert!(second.item().await.is_err(), "it has ended");
+    // Its reader leaves a moment after its stream has ended.
+    for id in 5.. {
+        client.ask(id, &["c"], Start::Live).await;
+        match client.next().await {
+            ServerFrame::Subscribed(_) => break,
+            ServerFrame::Refused(refused) => assert_eq!(refused.code, Code::BUSY),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+// QP-5.5
+#[tokio::test]
+async fn a_subscription_that_the_client_ends_before_it_began_is_answered() {
+    let server = server().authenticator(ByToken).authorizer(Never);
+    let server = server.await.unwrap();
+    let (mut client, _) = RawClient::connect_with(&server, Some("ada")).await;
+    client.ask(1, &["a"], Start::Live).await;
+    client.send(Unsubscribe { id: 1 }).await;
+    let (code, _) = client.refusal(1).await;
+    assert_eq!(code, Code::UNSUBSCRIBED);
+}
+
+#[cfg(feature = "prometheus")]
+#[tokio::test]
+async fn a_subscription_with_many_patterns_counts_as_many_requests() {
+    let mut config = Config::default();
+    (config.control_burst, config.control_rate) = (20, 1_000);
+    let server = server().config(config).await.unwrap();
+    let mut client = RawClient::connect(&server).await;
+    let many: Vec<_> = (0..700).map(|n| format!("t.{n}")).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    let _few = client.subscribe(1, &many[..300], Start::Live).await;
+    let paced = |text: String| text.contains("qsse_qsse_requests_paced 1");
+    assert!(!paced(server.metrics_text()));
+    let _many = client.subscribe(2, &many, Start::Live).await;
+    assert!(paced(server.metrics_text()));
+    let _next = client.subscribe(3, &["a"], Start::Live).await;
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! [`Filters`]: huge filters, subscribed and dropped.
 
+use std::collections::VecDeque;
+
 use anyhow::Result;
 use async_trait::async_trait;
 use futures_util::future::join_all;
@@ -15,10 +17,10 @@ use crate::target::Target;
 pub(crate) struct Filters;
 
 /// Subscriptions of a connection: as many as the server allows.
-const SUBSCRIPTIONS: u32 = 128;
+const SUBSCRIPTIONS: usize = 128;
 
-/// Patterns of a subscription: as many as a control frame holds.
-const PATTERNS: u32 = 1_000;
+/// Patterns of a subscription: about as many as a control frame holds.
+const PATTERNS: u64 = 900;
 
 fn connections(scale: Scale) -> u32 {
     scale.of(2, 8)
@@ -31,7 +33,7 @@ impl Attack for Filters {
     }
 
     fn about(&self) -> &'static str {
-        "connections of 128 subscriptions to 1,000 patterns, replaced all the time"
+        "connections of 128 subscriptions to 900 patterns, replaced all the time"
     }
 
     fn unit(&self) -> &'static str {
@@ -42,7 +44,7 @@ impl Attack for Filters {
         Setup {
             subscribe: &["*"],
             bound: HISTORY_BYTES + FEEDS_BYTES,
-            shown_by: &["feeds", "subscriptions", "refused{"],
+            shown_by: &["filter_bytes", "requests_paced", "refused{"],
             ..Setup::default()
         }
     }
@@ -60,15 +62,27 @@ impl Attack for Filters {
 /// Subscribes as often as it is allowed, then replaces the oldest subscription again and again.
 async fn replace(attacker: &Attacker, number: u32, tally: &Tally) -> Result<()> {
     let mut session = attacker.session().await?;
+    let mut open = VecDeque::new();
     for id in 1.. {
-        if id > SUBSCRIPTIONS {
-            session.unsubscribe(id - SUBSCRIPTIONS);
+        if open.len() >= SUBSCRIPTIONS
+            && let Some(oldest) = open.pop_front()
+        {
+            session.unsubscribe(oldest);
         }
         session.subscribe(id, patterns(number, id), Start::Live);
         session.flush().await?;
         match session.next().await? {
-            ServerFrame::Subscribed(_) => tally.done(1),
-            _ => tally.refused(),
+            ServerFrame::Subscribed(_) => {
+                tally.done(1);
+                open.push_back(id);
+            }
+            _ => {
+                tally.refused();
+                // There is room for the next one.
+                open.pop_front()
+                    .into_iter()
+                    .for_each(|oldest| session.unsubscribe(oldest));
+            }
         }
     }
     Ok(())
@@ -77,11 +91,10 @@ async fn replace(attacker: &Attacker, number: u32, tally: &Tally) -> Result<()> 
 /// Returns patterns that no other subscription has: half with wildcards in all places where they
 /// cost the most, half without.
 fn patterns(connection: u32, id: u32) -> Vec<String> {
-    let base = (connection * 1_000_000 + id) * PATTERNS;
-    let pattern = |number: u32| match number % 2 {
+    let base = (u64::from(connection) << 40) + u64::from(id) * PATTERNS;
+    let pattern = |number: u64| match number % 2 {
         0 => format!("{number:x}.q"),
         _ => format!("*.{number:x}.*"),
     };
-    let numbers = (0..PATTERNS).map(|number| base.wrapping_add(number));
-    numbers.map(pattern).collect()
+    (base..base + PATTERNS).map(pattern).collect()
 }

@@ -19,6 +19,8 @@ const RANGED: &[(&str, &str)] = &[
     ("limits.send_window", "transport.send_window"),
     ("limits.subscriptions", "max_subscriptions"),
     ("limits.starts", "max_starts"),
+    ("limits.patterns", "max_patterns"),
+    ("limits.filters", "log.max_feeds"),
     ("limits.publishers", "max_publishers"),
     ("limits.frame_timeout", "frame_timeout"),
     ("limits.refusals", "refusal_rate"),
@@ -93,6 +95,7 @@ fn limits(settings: &Settings, whose: &str) -> PrincipalLimits {
     let mut limits = PrincipalLimits::default();
     limits.connections = settings.get(&key("connections"));
     limits.subscriptions = settings.get(&key("subscriptions"));
+    limits.patterns = settings.get(&key("patterns"));
     limits.publishes_per_second = settings.get(&key("publishes"));
     limits.bytes_per_second = (!bytes.is_empty()).then(|| settings.bytes(&key("bytes")));
     limits
@@ -130,6 +133,9 @@ pub(crate) fn server_config(settings: &Settings) -> ServerConfig {
     config.log.max_topics_per_owner = settings.need("limits.topics_per_publisher");
     config.log.feed_bytes = bytes("limits.feed");
     config.log.feeds_bytes = bytes("limits.feeds");
+    config.log.feed_min_bytes = bytes("limits.feed_min");
+    config.log.max_feeds = settings.need("limits.filters");
+    config.log.filters_bytes = bytes("limits.filter_bytes");
     config.log.max_event_bytes = bytes("limits.event");
     config.transport.max_connections = settings.need("limits.connections");
     config.transport.max_handshakes = settings.need("limits.handshakes");
@@ -141,6 +147,7 @@ pub(crate) fn server_config(settings: &Settings) -> ServerConfig {
     config.shards = settings.need("shards");
     config.max_subscriptions = settings.need("limits.subscriptions");
     config.max_starts = settings.need("limits.starts");
+    config.max_patterns = settings.need("limits.patterns");
     config.max_unread_bytes = bytes("limits.unread");
     config.max_connection_unread_bytes = bytes("limits.connection_unread");
     config.max_wildcards = settings.need("limits.wildcards");

@@ -1,20 +1,15 @@
 //! What a feed contains, finds and drops.
 
 use super::*;
+use crate::event::Incoming;
 
 const KIB: usize = 1 << 10;
 
 /// A feed with a reader, and the bytes of all feeds.
-fn feed() -> (Feed, Arc<AtomicUsize>) {
-    let all_bytes = Arc::new(AtomicUsize::new(0));
-    let feed = Feed::new(
-        "*".parse().unwrap(),
-        0,
-        Arc::clone(&all_bytes),
-        Budget::default(),
-    );
-    feed.join();
-    (feed, all_bytes)
+fn feed() -> (Feed, Arc<FeedTotals>) {
+    let totals = Arc::new(FeedTotals::default());
+    let feed = Feed::new("*".parse().unwrap(), Arc::clone(&totals), Budget::default());
+    (feed, totals)
 }
 
 /// Appends events with these seqs, each with a time of as many seconds and with `bytes` bytes.
@@ -101,8 +96,8 @@ fn a_time_is_found_in_what_is_sealed() {
 
 #[test]
 fn the_oldest_go_when_a_budget_is_passed_and_not_before() {
-    let (feed, all_bytes) = feed();
-    let bytes = || all_bytes.load(Ordering::Relaxed);
+    let (feed, totals) = feed();
+    let bytes = || totals.bytes();
     for seq in 1..=8 {
         write(&feed, [seq], KIB, 1 << 20);
         take(&feed, seq - 1).unwrap();
@@ -126,8 +121,8 @@ fn the_oldest_go_when_a_budget_is_passed_and_not_before() {
 
 #[test]
 fn other_forms_of_a_batch_are_counted_and_go_with_it() {
-    let (feed, all_bytes) = feed();
-    let bytes = || all_bytes.load(Ordering::Relaxed);
+    let (feed, totals) = feed();
+    let bytes = || totals.bytes();
     let encoding = Encoding::new("long", |_| Bytes::from(vec![0; 10 * KIB]));
     let mut batches = Vec::new();
     for seq in 1..=2 {
@@ -150,13 +145,13 @@ fn other_forms_of_a_batch_are_counted_and_go_with_it() {
 
 #[test]
 fn without_a_reader_nothing_is_held() {
-    let (feed, all_bytes) = feed();
+    let (feed, totals) = feed();
     write(&feed, 1..=100, KIB, 1 << 20);
-    assert!(all_bytes.load(Ordering::Relaxed) > 100 * KIB);
-    feed.leave(None);
+    assert!(totals.bytes() > 100 * KIB);
+    feed.leave();
     assert_eq!(feed.readers(), 0);
     write(&feed, [101], KIB, 1 << 20);
-    assert_eq!(all_bytes.load(Ordering::Relaxed), 0);
+    assert_eq!(totals.bytes(), 0);
     assert_eq!(take(&feed, 100), Err(101));
 }
 

@@ -75,6 +75,7 @@ impl Log {
             memory_bytes: state.budget.used(),
             feeds: state.feeds.len(),
             feed_bytes: state.feeds.bytes(),
+            filter_bytes: state.feeds.filter_bytes(),
             topics: state.topics.len(),
             topic_bytes: state.topics.table_bytes(),
             dedup_keys: state.dedup.len(),

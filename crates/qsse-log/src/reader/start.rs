@@ -11,11 +11,13 @@ use qsse_topic::Filter;
 
 use super::Reader;
 use super::fetched::Fetched;
+use super::joining::Joining;
 use super::selecting::{MAX_SELECTED, Selecting};
 use super::stored::WithMemory;
 use crate::contained::{contained, contained_now};
 use crate::error::StartError;
 use crate::feed::Feed;
+use crate::feeds::JoinedFeed;
 use crate::shared::{Shared, stored_floor};
 use crate::state::State;
 use crate::storage::{Storage, StorageError};
@@ -46,11 +48,45 @@ impl Reader {
         start: Start,
         on_lag: OnLag,
     ) -> Result<Self, StartError> {
-        let mut state = shared.state.lock();
+        let mut joining = Joining::new(shared, filter);
+        loop {
+            if let Some(feed) = joining.part()? {
+                return Self::begin(shared, feed, start, on_lag);
+            }
+        }
+    }
+
+    /// Does the same as [`open`](Self::open). Each part but the first waits for what `turn` returns,
+    /// and holds that until it is done.
+    pub(crate) async fn open_in_turns<F: Future>(
+        shared: &Arc<Shared>,
+        filter: &Filter,
+        start: Start,
+        on_lag: OnLag,
+        turn: impl Fn() -> F,
+    ) -> Result<Self, StartError> {
+        let mut joining = Joining::new(shared, filter);
+        let mut feed = joining.part()?;
+        loop {
+            if let Some(feed) = feed {
+                return Self::begin(shared, feed, start, on_lag);
+            }
+            let _turn = turn().await;
+            feed = joining.part()?;
+        }
+    }
+
+    /// Begins to read a feed.
+    fn begin(
+        shared: &Arc<Shared>,
+        feed: JoinedFeed,
+        start: Start,
+        on_lag: OnLag,
+    ) -> Result<Self, StartError> {
+        let state = shared.state.lock();
         // Events that the storage has not written yet may still be dropped, so they do not count.
         let head = shared.visible().seq();
-        let feed = state.feeds.open(filter, head, &shared.config);
-        let feed_floor = feed.join();
+        let feed_floor = feed.seal();
         let moment = Moment {
             shared,
             state: &state,
@@ -61,20 +97,13 @@ impl Reader {
         let begin = moment.begin(start);
         drop(state);
         // Without the lock: the storage may have to look at many topics.
-        let begin = begin.and_then(|begin| begin.checked(shared, filter));
-        let begin = match begin {
-            Ok(begin) => begin,
-            Err(error) => {
-                feed.leave(None);
-                return Err(error);
-            }
-        };
+        let begin = begin?.checked(shared, feed.filter())?;
         let progress = feed.progress.add();
         progress.set(begin.position, false);
         let selecting = match start {
             Start::Last(n) if shared.storage.is_none() => {
                 let n = usize::try_from(n).unwrap_or(usize::MAX);
-                Some(Selecting::new(shared, filter, n, (0, head)))
+                Some(Selecting::new(shared, feed.filter(), n, (0, head)))
             }
             _ => None,
         };
@@ -186,6 +215,19 @@ impl Reader {
     fn start_at(&mut self, position: u64) {
         self.position = position.min(self.selected_until);
         self.started = self.shared.lineage.id(self.position);
+    }
+}
+
+/// How it started.
+impl Reader {
+    /// Returns how the reader started, for the header of its stream.
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// Returns where the reader started: the first event comes after this position.
+    pub fn started(&self) -> EventId {
+        self.started
     }
 }
 

@@ -47,7 +47,7 @@ impl Reader {
         let until = self.selected_until;
         let search = Search {
             shared: Arc::clone(&self.shared),
-            feed: Arc::clone(&self.feed),
+            feed: self.feed.shared(),
             filter: self.feed.filter().clone(),
             after: self.position,
             upto: self.fetched.through,

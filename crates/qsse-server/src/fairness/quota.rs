@@ -1,7 +1,6 @@
 //! [`Quotas`]: how much one principal, or one network, uses of the server.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -16,7 +15,10 @@ use crate::fairness::rate_limit::RateLimit;
 pub(crate) enum Owner {
     /// The principal with this number.
     Principal(u64),
+    /// All clients of a network.
     Network(Network),
+    /// The clients of a network that are not identified.
+    Unidentified(Network),
 }
 
 /// The quotas in use. There is one for each owner that has limits and an open connection.
@@ -26,23 +28,33 @@ pub(crate) struct Quotas(Mutex<HashMap<Owner, Weak<Quota>>>);
 /// What one owner uses, and its limits.
 pub(crate) struct Quota {
     limits: PrincipalLimits,
-    connections: AtomicU32,
-    subscriptions: AtomicU32,
+    used: Mutex<Used>,
     publishes: Option<Mutex<RateLimit>>,
     bytes: Option<Mutex<RateLimit>>,
 }
 
-/// One connection or subscription in a quota, until it is dropped.
-pub(crate) struct Place {
-    quota: Arc<Quota>,
-    counted: Counted,
+/// What is in use at a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Used {
+    connections: u32,
+    subscriptions: u32,
+    patterns: u32,
 }
 
-type Counted = fn(&Quota) -> &AtomicU32;
+/// A connection, or a subscription with its patterns, in a quota, until it is dropped.
+pub(crate) struct Place {
+    quota: Arc<Quota>,
+    used: Used,
+}
 
-/// A quota has no room. It holds the limit.
+/// A quota has no room.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Full(pub(crate) u32);
+pub(crate) struct Full {
+    /// The limit.
+    pub(crate) most: u32,
+    /// What it limits, in the singular.
+    pub(crate) what: &'static str,
+}
 
 impl Quotas {
     /// Returns the quota of an owner; `None` if it has no limits.
@@ -72,7 +84,8 @@ impl Quotas {
 }
 
 fn is_limited(limits: PrincipalLimits) -> bool {
-    limits.connections.is_some() || limits.subscriptions.is_some() || paces(limits)
+    let counted = limits.connections.or(limits.subscriptions);
+    counted.or(limits.patterns).is_some() || paces(limits)
 }
 
 fn paces(limits: PrincipalLimits) -> bool {
@@ -85,8 +98,7 @@ impl Quota {
         let rate = |rate: f64| Mutex::new(RateLimit::of(rate, rate));
         Self {
             limits,
-            connections: AtomicU32::new(0),
-            subscriptions: AtomicU32::new(0),
+            used: Mutex::default(),
             publishes: limits.publishes_per_second.map(|most| rate(most.into())),
             bytes: limits.bytes_per_second.map(|most| rate(most as f64)),
         }
@@ -97,25 +109,49 @@ impl Quota {
     /// # Errors
     /// There are as many as there may be.
     pub(crate) fn connect(self: &Arc<Self>) -> Result<Place, Full> {
-        self.take(|quota| &quota.connections, self.limits.connections)
+        self.take(Used {
+            connections: 1,
+            ..Used::default()
+        })
     }
 
-    /// Counts a subscription.
+    /// Counts a subscription with this many patterns.
     ///
     /// # Errors
     /// There are as many as there may be.
-    pub(crate) fn subscribe(self: &Arc<Self>) -> Result<Place, Full> {
-        self.take(|quota| &quota.subscriptions, self.limits.subscriptions)
+    pub(crate) fn subscribe(self: &Arc<Self>, patterns: u32) -> Result<Place, Full> {
+        self.take(Used {
+            subscriptions: 1,
+            patterns,
+            ..Used::default()
+        })
     }
 
-    fn take(self: &Arc<Self>, counted: Counted, most: Option<u32>) -> Result<Place, Full> {
-        let most = most.unwrap_or(u32::MAX);
-        let more = |count: u32| (count < most).then(|| count + 1);
-        let taken = counted(self).fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        taken.map_err(|_| Full(most))?;
+    fn take(self: &Arc<Self>, more: Used) -> Result<Place, Full> {
+        let (mut used, limits) = (self.used.lock(), self.limits);
+        let sum = |used: u32, more: u32, most: Option<u32>, what| {
+            let most = most.unwrap_or(u32::MAX);
+            let sum = used.checked_add(more).filter(|sum| *sum <= most);
+            sum.ok_or(Full { most, what })
+        };
+        *used = Used {
+            connections: sum(
+                used.connections,
+                more.connections,
+                limits.connections,
+                "connection",
+            )?,
+            subscriptions: sum(
+                used.subscriptions,
+                more.subscriptions,
+                limits.subscriptions,
+                "subscription",
+            )?,
+            patterns: sum(used.patterns, more.patterns, limits.patterns, "pattern")?,
+        };
         Ok(Place {
             quota: Arc::clone(self),
-            counted,
+            used: more,
         })
     }
 
@@ -135,7 +171,10 @@ impl Quota {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        (self.counted)(&self.quota).fetch_sub(1, Ordering::Relaxed);
+        let mut used = self.quota.used.lock();
+        used.connections -= self.used.connections;
+        used.subscriptions -= self.used.subscriptions;
+        used.patterns -= self.used.patterns;
     }
 }
 
@@ -146,18 +185,25 @@ mod tests {
     #[test]
     fn an_owner_has_as_many_places_as_its_limits_say_and_they_come_back() {
         let quotas = Quotas::default();
-        let limits = PrincipalLimits::default().connections(2).subscriptions(1);
+        let limits = PrincipalLimits::default()
+            .connections(2)
+            .subscriptions(2)
+            .patterns(5);
         let of = |owner| quotas.of(owner, limits).unwrap();
         let one = of(Owner::Principal(1));
         let mut places = vec![
             one.connect().unwrap(),
             of(Owner::Principal(1)).connect().unwrap(),
         ];
-        assert_eq!(one.connect().err(), Some(Full(2)));
+        let full = |most, what| Some(Full { most, what });
+        assert_eq!(one.connect().err(), full(2, "connection"));
         of(Owner::Principal(2)).connect().unwrap();
-        places.push(one.subscribe().unwrap());
-        assert_eq!(one.subscribe().err(), Some(Full(1)));
+        places.push(one.subscribe(3).unwrap());
+        assert_eq!(one.subscribe(3).err(), full(5, "pattern"));
+        places.push(one.subscribe(2).unwrap());
+        assert_eq!(one.subscribe(0).err(), full(2, "subscription"));
         places.clear();
+        assert_eq!(*one.used.lock(), Used::default());
         one.connect().unwrap();
         drop(one);
         quotas.sweep();

@@ -11,6 +11,7 @@ pub(super) struct Contents {
     history_bytes: Gauges,
     feeds: Gauges,
     feed_bytes: Gauges,
+    filter_bytes: Gauges,
     unread_bytes: Gauges,
     memory_bytes: Gauges,
     topics: Gauges,
@@ -27,6 +28,7 @@ impl Contents {
             history_bytes: gauge("history_bytes", "Bytes allocated for the history"),
             feeds: gauge("feeds", "Distinct filters with a live tail"),
             feed_bytes: gauge("feed_bytes", "Bytes allocated for the live tails"),
+            filter_bytes: gauge("filter_bytes", "Bytes of the patterns of all live tails"),
             unread_bytes: gauge(
                 "unread_bytes",
                 "Bytes of batches that only subscriptions hold",
@@ -51,6 +53,7 @@ impl Contents {
         self.history_bytes.set(stats.history_bytes);
         self.feeds.set(stats.feeds);
         self.feed_bytes.set(stats.feed_bytes);
+        self.filter_bytes.set(stats.filter_bytes);
         self.unread_bytes.set(stats.unread_bytes);
         self.memory_bytes.set(stats.memory_bytes);
         self.topics.set(stats.topics);

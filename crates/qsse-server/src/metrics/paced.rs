@@ -8,6 +8,7 @@ use super::registry::{Counters, Registry};
 pub(crate) struct Paced {
     pub(crate) refusals: Counters,
     pub(crate) publishes: Counters,
+    pub(crate) requests: Counters,
     pub(crate) tokens: Counters,
     pub(crate) starts: Counters,
 }
@@ -23,6 +24,10 @@ impl Paced {
             publishes: counter(
                 "publishes_paced",
                 "Times that a client had to wait because of its rate of publishes",
+            ),
+            requests: counter(
+                "requests_paced",
+                "Requests after which the client had to wait, as it made too many or large ones",
             ),
             tokens: counter(
                 "tokens_delayed",

@@ -12,6 +12,7 @@ use qsse_transport::{
 use tokio_util::task::TaskTracker;
 
 use crate::audit::AuditEvent;
+use crate::fairness::quota::Place;
 use crate::fairness::rate_limit::RateLimit;
 use crate::session::delivery::Delivery;
 use crate::session::expiry::Expiry;
@@ -23,6 +24,9 @@ use crate::session::subscriptions::{ClientSubscription, Ends};
 use crate::session::{End, Session, publishing};
 
 mod tokens;
+
+/// A `Subscribe` counts as one more control frame for each so many patterns.
+const PATTERNS_OF_A_FRAME: u32 = 32;
 
 /// Serves one client until it leaves, its connection is closed, or the server has drained. Returns
 /// how to close the connection.
@@ -145,6 +149,14 @@ impl<'s> Control<'s> {
 
     fn handle(&mut self, frame: Frame) -> Result<(), End> {
         self.rate_limit.take();
+        let handled = self.handle_now(frame);
+        if !self.rate_limit.ready() {
+            self.session.shared.metrics.paced.requests.add(1);
+        }
+        handled
+    }
+
+    fn handle_now(&mut self, frame: Frame) -> Result<(), End> {
         match ClientFrame::decode(frame)? {
             ClientFrame::Subscribe(subscribe) => self.subscribe(subscribe),
             ClientFrame::Unsubscribe(Unsubscribe { id }) => {
@@ -172,31 +184,18 @@ impl<'s> Control<'s> {
             ));
         }
         self.highest_id = Some(id);
-        let shared = &self.session.shared;
-        let open = {
-            let mut subscriptions = self.session.subscriptions.lock();
-            subscriptions.sweep();
-            subscriptions.len()
-        };
-        if shared.is_leaving() {
-            return self.refuse(
-                id,
-                Refusal::new(Code::SHUTTING_DOWN, "the server is shutting down"),
-            );
-        }
-        let max = shared.limits().max_subscriptions;
-        if open >= max as usize {
-            let message = format!("a connection has at most {}", Counted(max, "subscription"));
-            return self.refuse(id, Refusal::new(Code::TOO_MANY_SUBSCRIPTIONS, message));
-        }
-        let places = match self.session.member.subscribe() {
+        let patterns = u32::try_from(subscribe.patterns.len()).unwrap_or(u32::MAX);
+        self.rate_limit
+            .spend(f64::from(patterns / PATTERNS_OF_A_FRAME));
+        let places = match self.count(patterns) {
             Ok(places) => places,
-            Err(excess) => return self.refuse(id, excess.into()),
+            Err(refusal) => return self.refuse(id, refusal),
         };
         let ends = Ends::new(places);
         let subscription = ClientSubscription {
             ends: ends.clone(),
             filter: None,
+            patterns,
         };
         self.session.subscriptions.lock().add(id, subscription);
         let session = Arc::clone(self.session);
@@ -206,6 +205,35 @@ impl<'s> Control<'s> {
             Answer::Subscription(id, generation, opened)
         }));
         Ok(())
+    }
+
+    /// Counts a subscription with this many patterns, if there may be another one.
+    fn count(&self, patterns: u32) -> Result<Vec<Place>, Refusal> {
+        let shared = &self.session.shared;
+        let open = {
+            let mut subscriptions = self.session.subscriptions.lock();
+            subscriptions.sweep();
+            (subscriptions.len(), subscriptions.patterns())
+        };
+        if shared.is_leaving() {
+            let message = "the server is shutting down";
+            return Err(Refusal::new(Code::SHUTTING_DOWN, message));
+        }
+        let limits = shared.limits();
+        let max = limits.max_subscriptions;
+        if open.0 >= max as usize {
+            let message = format!("a connection has at most {}", Counted(max, "subscription"));
+            return Err(Refusal::new(Code::TOO_MANY_SUBSCRIPTIONS, message));
+        }
+        let max = limits.max_patterns;
+        if open.1.saturating_add(patterns) > max {
+            let message = format!(
+                "a connection has at most {} in all subscriptions: end one, or use wildcards",
+                Counted(max, "pattern")
+            );
+            return Err(Refusal::new(Code::TOO_MANY_SUBSCRIPTIONS, message));
+        }
+        Ok(self.session.member.subscribe(patterns)?)
     }
 
     fn answer(&mut self, answer: Answer) -> Result<(), End> {

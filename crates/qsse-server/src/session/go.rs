@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use qsse_log::{Start, StartError};
+use qsse_log::{OnLag, Start};
 use qsse_proto::go::{ErrorData, EventLine, LineDecoder, LineError, OFFER_BYTES, Offer};
 use qsse_proto::{Code, Counted, limits};
 use qsse_topic::{Filter, Pattern};
@@ -120,38 +120,47 @@ fn refused(error: LineError) -> End {
 /// Opens the client's stream and writes its events until either side ends it (QP-12.9, QP-12.14).
 async fn deliver(session: &Arc<Session>, topics: &[String]) -> End {
     let shared = &session.shared;
+    // An offer has fewer topics than a `u32` can count.
+    let count = topics.len() as u32;
+    let places = match session.member.subscribe(count) {
+        Ok(places) => places,
+        Err(excess) => return excess.into(),
+    };
     let (patterns, errors) = admit(session, topics).await;
     // The position is taken before the stream is visible: a client that sees it gets every later
     // event.
     let filter = Filter::new(patterns).ok();
-    let reader = filter
-        .as_ref()
-        .map(|filter| shared.log.reader(filter, Start::Live));
+    let reader = match &filter {
+        Some(filter) => {
+            match subscribing::find_start(session, filter, Start::Live, OnLag::CatchUp).await {
+                Ok(reader) => Some(reader),
+                Err(refusal) => {
+                    let end = unopened(refusal);
+                    shared.metrics.refuse("subscription", end.code);
+                    return end;
+                }
+            }
+        }
+        None => None,
+    };
     let stream = open_stream(session).await;
     let stream = match stream {
         Ok(stream) => stream,
         Err(busy) => return End::new(Code::FAILED_TO_CREATE_STREAM, busy.message),
     };
     let ended = match (filter, reader) {
-        (Some(filter), Some(Ok(reader))) => {
-            let session = Arc::clone(session);
-            let ends = match session.member.subscribe() {
-                Ok(places) => Ends::new(places),
-                Err(excess) => return excess.into(),
-            };
+        (Some(_), Some(reader)) => {
+            let filter = reader.filter().clone();
+            let (session, ends) = (Arc::clone(session), Ends::new(places));
             let subscription = ClientSubscription {
                 ends: ends.clone(),
                 filter: Some(filter.clone()),
+                patterns: count,
             };
             session.subscriptions.lock().add(0, subscription);
             let delivery =
                 Delivery::new(session, filter, reader, StreamForm::GoLines, stream, ends);
             delivery.preface(errors).deliver().await
-        }
-        (Some(_), Some(Err(error))) => {
-            let end = unopened(error);
-            session.shared.metrics.refuse("subscription", end.code);
-            return end;
         }
         _ => idle(session, errors, stream).await,
     };
@@ -168,7 +177,8 @@ async fn deliver(session: &Arc<Session>, topics: &[String]) -> End {
 /// Returns the accepted patterns of an offer, and the lines that report the others (QP-12.8).
 async fn admit(session: &Session, topics: &[String]) -> (Vec<Pattern>, Vec<Bytes>) {
     let (mut patterns, mut errors) = (Vec::new(), Vec::new());
-    for text in topics {
+    for (index, text) in topics.iter().enumerate() {
+        subscribing::take_turns(session, index).await;
         let checked = match parse(session, text) {
             Ok(pattern) => match check(session, &pattern, false).await {
                 Ok(()) => subscribing::full(session, &pattern),
@@ -213,9 +223,8 @@ async fn admit(session: &Session, topics: &[String]) -> (Vec<Pattern>, Vec<Bytes
 
 /// Closes the connection of a client whose events cannot be read now. The dialect cannot say that,
 /// so the client is to connect again (QP-12.6).
-fn unopened(error: StartError) -> End {
-    let Refusal { message, .. } = error.into();
-    End::new(Code::BUSY, message)
+fn unopened(refusal: Refusal) -> End {
+    End::new(Code::BUSY, refusal.message)
 }
 
 /// Keeps a client connected that has nothing to receive, as the Go library does.
@@ -243,13 +252,15 @@ fn means_another_thing_in_go(pattern: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use qsse_log::StartError;
+
     use super::*;
 
     #[test]
     fn a_client_whose_events_cannot_be_read_is_to_connect_again() {
         for error in [StartError::Busy, StartError::Unknown] {
             let reason = error.to_string();
-            let end = unopened(error);
+            let end = unopened(error.into());
             assert_eq!((end.code, end.reason), (Code::BUSY, reason));
         }
     }

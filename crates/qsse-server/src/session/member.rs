@@ -33,10 +33,10 @@ pub(crate) struct Excess {
 pub(crate) fn connect(shared: &Shared, connection: &Connection) -> Result<Option<Place>, Excess> {
     let quota = of_network(shared, &shared.limits(), connection);
     let place = quota.map(|quota| quota.connect()).transpose();
-    place.map_err(|Full(most)| {
+    place.map_err(|Full { most, what }| {
         let message = format!(
             "your network has {}, as many as it may: close one, or try again later",
-            Counted(most, "connection")
+            Counted(most, what)
         );
         Excess {
             code: Code::BUSY,
@@ -51,16 +51,26 @@ fn of_network(shared: &Shared, config: &Config, connection: &Connection) -> Opti
     shared.quotas.of(owner, config.network_limits)
 }
 
-fn of_principal(shared: &Shared, config: &Config, principal: &Principal) -> Option<Arc<Quota>> {
-    // Those that are not identified are not one: their networks have quotas.
+fn of_principal(
+    shared: &Shared,
+    config: &Config,
+    principal: &Principal,
+    connection: &Connection,
+) -> Option<Arc<Quota>> {
     let namespace = principal.namespace();
     let namespace = namespace.as_ref().map(|prefix| prefix.as_str());
     let number = dedup_scope::number(principal.identity(), namespace);
-    if number == 0 {
-        return None;
+    let mut limits = limits_of(principal.limits(), config.principal_limits);
+    if number > 0 {
+        return shared.quotas.of(Owner::Principal(number), limits);
     }
-    let limits = limits_of(principal.limits(), config.principal_limits);
-    shared.quotas.of(Owner::Principal(number), limits)
+    // Those that are not identified are not one: their networks have quotas. But their patterns
+    // take memory that all share, so they are counted.
+    let patterns = limits.patterns;
+    limits = PrincipalLimits::default();
+    limits.patterns = patterns;
+    let network = Network::of(connection.remote_address().ip());
+    shared.quotas.of(Owner::Unidentified(network), limits)
 }
 
 /// Returns the principal's own limits, and those of the server where it has none.
@@ -68,6 +78,7 @@ fn limits_of(own: PrincipalLimits, server: PrincipalLimits) -> PrincipalLimits {
     let mut limits = own;
     limits.connections = own.connections.or(server.connections);
     limits.subscriptions = own.subscriptions.or(server.subscriptions);
+    limits.patterns = own.patterns.or(server.patterns);
     limits.publishes_per_second = own.publishes_per_second.or(server.publishes_per_second);
     limits.bytes_per_second = own.bytes_per_second.or(server.bytes_per_second);
     limits
@@ -84,12 +95,12 @@ impl Member {
         principal: &Principal,
     ) -> Result<Self, Excess> {
         let config = shared.limits();
-        let principal = of_principal(shared, &config, principal);
+        let principal = of_principal(shared, &config, principal, connection);
         let place = principal.as_ref().map(Quota::connect).transpose();
-        let place = place.map_err(|Full(most)| {
+        let place = place.map_err(|Full { most, what }| {
             let message = format!(
                 "your token has {} open, as many as it may: close one, or try again later",
-                Counted(most, "connection")
+                Counted(most, what)
             );
             Excess {
                 code: Code::BUSY,
@@ -103,17 +114,17 @@ impl Member {
         })
     }
 
-    /// Counts a subscription.
+    /// Counts a subscription with this many patterns.
     ///
     /// # Errors
     /// The principal or the network has as many as it may have.
-    pub(crate) fn subscribe(&self) -> Result<Vec<Place>, Excess> {
-        let places = self.quotas.iter().map(Quota::subscribe);
+    pub(crate) fn subscribe(&self, patterns: u32) -> Result<Vec<Place>, Excess> {
+        let places = self.quotas.iter().map(|quota| quota.subscribe(patterns));
         let places: Result<Vec<_>, _> = places.collect();
-        places.map_err(|Full(most)| {
+        places.map_err(|Full { most, what }| {
             let message = format!(
-                "your token or network has {} on all connections, as many as it may: end one",
-                Counted(most, "subscription")
+                "your token or network may have {} on all connections: end a subscription",
+                Counted(most, what)
             );
             Excess {
                 code: Code::TOO_MANY_SUBSCRIPTIONS,

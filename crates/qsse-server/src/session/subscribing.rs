@@ -5,7 +5,7 @@ use std::sync::Arc;
 use qsse_log::{Reader, StartError};
 use qsse_proto::control::{OnLag, Start, Subscribe};
 use qsse_proto::{Code, Counted, limits};
-use qsse_topic::{Filter, FilterError, Pattern};
+use qsse_topic::{Filter, Pattern};
 use qsse_transport::SendStream;
 
 use crate::access::Answer;
@@ -60,7 +60,9 @@ impl Refusal {
 impl From<StartError> for Refusal {
     fn from(error: StartError) -> Self {
         let code = match error {
-            StartError::Unreadable { .. } | StartError::Busy => Code::BUSY,
+            StartError::Unreadable { .. } | StartError::Busy | StartError::TooManyFilters => {
+                Code::BUSY
+            }
             _ => Code::UNSUPPORTED,
         };
         Self::new(code, error.to_string())
@@ -78,6 +80,16 @@ impl From<Excess> for Refusal {
 pub(crate) async fn recheck(session: &Session, filter: &Filter) -> Option<Refusal> {
     let (pattern, answer) = session.access.denied(filter).await?;
     Some(Refusal::of(answer, &pattern))
+}
+
+/// Before this many more patterns other tasks have a turn. To check one takes microseconds.
+const PATTERNS_AT_ONCE: usize = 32;
+
+/// Lets others have their turn before the work on the pattern with this number, now and then.
+pub(crate) async fn take_turns(session: &Session, index: usize) {
+    if index > 0 && index % PATTERNS_AT_ONCE == 0 {
+        drop(session.searcher().turn().await);
+    }
 }
 
 /// Checks a subscription and opens its stream, unless the client unsubscribes before.
@@ -112,13 +124,18 @@ async fn check_and_open(
         let message = format!("a subscription has at most {}", Counted(most, "pattern"));
         return Err(Refusal::new(Code::INVALID_TOPIC, message));
     }
-    let parsed: Result<Vec<_>, _> = patterns.iter().map(|text| parse(&session, text)).collect();
-    let invalid = |error: FilterError| Refusal::new(Code::INVALID_TOPIC, error.to_string());
-    let asked = Filter::new(parsed?).map_err(invalid)?;
+    let mut parsed = Vec::with_capacity(patterns.len());
+    for (index, text) in patterns.iter().enumerate() {
+        take_turns(&session, index).await;
+        parsed.push(parse(&session, text)?);
+    }
+    drop(patterns);
+    let asked = filter_of(&session, parsed).await?;
     let resumes = matches!(start, Start::After(_));
     loop {
         let generation = session.access.generation();
-        for pattern in &asked {
+        for (index, pattern) in asked.patterns().iter().enumerate() {
+            take_turns(&session, index).await;
             check(&session, pattern, resumes).await?;
         }
         // All patterns were checked against one token.
@@ -126,14 +143,11 @@ async fn check_and_open(
             break;
         }
     }
-    let full: Result<Vec<_>, _> = asked
-        .patterns()
-        .iter()
-        .map(|pattern| full(&session, pattern))
-        .collect();
-    let filter = Filter::new(full?).map_err(invalid)?;
+    let filter = full_filter(&session, asked).await?;
     // Before the stream is opened, because an opened stream must carry a header.
     let reader = find_start(&session, &filter, start, on_lag).await?;
+    // Subscriptions to the same share the patterns.
+    let filter = reader.filter().clone();
     let stream = open_stream(&session).await?;
     let span = session.shared.log.lineage().span_of(reader.started().seq());
     let form = StreamForm::Frames { id, span };
@@ -142,7 +156,7 @@ async fn check_and_open(
 }
 
 /// Opens a reader at its start. A connection searches for a few starts at a time; the others wait.
-async fn find_start(
+pub(crate) async fn find_start(
     session: &Session,
     filter: &Filter,
     start: Start,
@@ -155,6 +169,27 @@ async fn find_start(
     let log = &session.shared.log;
     let turn = || async { session.searcher().turn().await };
     Ok(log.open_in_turns(filter, start, on_lag, turn).await?)
+}
+
+/// Makes a filter. One of many patterns waits for its turn, because it takes a millisecond.
+async fn filter_of(session: &Session, patterns: Vec<Pattern>) -> Result<Filter, Refusal> {
+    let many = patterns.len() > PATTERNS_AT_ONCE;
+    let _turn = match many {
+        true => Some(session.searcher().turn().await),
+        false => None,
+    };
+    let filter = Filter::new(patterns);
+    filter.map_err(|error| Refusal::new(Code::INVALID_TOPIC, error.to_string()))
+}
+
+/// Returns a filter of the client as the server calls it.
+async fn full_filter(session: &Session, asked: Filter) -> Result<Filter, Refusal> {
+    if session.access.namespace().prefix().is_none() {
+        return Ok(asked);
+    }
+    let full = asked.patterns().iter();
+    let full: Result<Vec<_>, _> = full.map(|pattern| self::full(session, pattern)).collect();
+    filter_of(session, full?).await
 }
 
 /// Parses a pattern, within the server's limits.

@@ -22,6 +22,8 @@ pub(crate) struct ClientSubscription {
     pub(crate) ends: Ends,
     /// What it was accepted for; `None` while it waits.
     pub(crate) filter: Option<Filter>,
+    /// How many patterns it asked for.
+    pub(crate) patterns: u32,
 }
 
 /// Ends a subscription from outside, and says how far it is. Holds its places in the quotas until
@@ -124,6 +126,12 @@ impl Drop for EndGuard {
 impl Subscriptions {
     pub(crate) fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// Returns the number of patterns of all subscriptions.
+    pub(crate) fn patterns(&self) -> u32 {
+        let patterns = self.0.iter().map(|(_, own)| own.patterns);
+        patterns.fold(0, u32::saturating_add)
     }
 
     /// Adds a subscription with an id above all others.
