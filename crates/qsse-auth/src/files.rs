@@ -146,4 +146,19 @@ mod tests {
         }
         mode(folder.path(), 0o700).unwrap();
     }
+
+    #[test]
+    fn a_file_that_cannot_be_meant_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens.toml");
+        fs::File::create(&path)
+            .unwrap()
+            .set_len(FILE_BYTES + 1)
+            .unwrap();
+        let refused = check("tokens file", &path, Content::Public).unwrap_err();
+        assert!(
+            refused.to_string().contains("more than 16 MiB"),
+            "{refused}"
+        );
+    }
 }

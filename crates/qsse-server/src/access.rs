@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -36,6 +37,8 @@ pub(crate) struct Access {
     /// Stays the same for the whole connection.
     namespace: Namespace,
     state: Mutex<State>,
+    /// Whether the right to publish was taken away, for good.
+    expelled: AtomicBool,
     asking: Semaphore,
 }
 
@@ -47,8 +50,6 @@ struct State {
     generation: u64,
     /// Bounded, and emptied when full. It never allows what was not answered.
     decisions: HashMap<(Action, Topic), Decision>,
-    /// Whether all rights were taken away, for good.
-    expelled: bool,
 }
 
 /// The result of a question.
@@ -94,12 +95,12 @@ impl Access {
             principal,
             generation: 0,
             decisions: HashMap::new(),
-            expelled: false,
         };
         Self {
             shared,
             namespace,
             state: Mutex::new(state),
+            expelled: AtomicBool::new(false),
             asking: Semaphore::new(IN_FLIGHT),
         }
     }
@@ -114,18 +115,16 @@ impl Access {
         state.decisions.clear();
     }
 
-    /// Takes all rights away, for good.
+    /// Takes the right to publish away, for good. The connection has to be closed at the same time:
+    /// nothing is delivered then. Publishes that were received before look here before they are
+    /// appended, whatever was answered about their topics.
     pub(crate) fn expel(&self) {
-        let mut state = self.state.lock();
-        state.expelled = true;
-        // An answer that comes later is not cached.
-        state.generation += 1;
-        state.decisions.clear();
+        self.expelled.store(true, Ordering::Release);
     }
 
-    /// Returns whether all rights were taken away.
+    /// Returns whether the right to publish was taken away.
     pub(crate) fn is_expelled(&self) -> bool {
-        self.state.lock().expelled
+        self.expelled.load(Ordering::Acquire)
     }
 
     /// Returns how many principals there were before this one.
@@ -274,9 +273,6 @@ impl Access {
     /// Returns the cached answer, or how to ask.
     fn known(&self, action: Action, topic: TopicRef<'_>) -> Known {
         let state = self.state.lock();
-        if state.expelled {
-            return Known::Answer(Answer::No);
-        }
         let denied = match state.decisions.get(&(action, topic.to_topic())) {
             Some(Decision::Answered(allowed)) => return Known::Answer((*allowed).into()),
             Some(Decision::Missing { until, .. }) if Instant::now() < *until => {
@@ -290,9 +286,6 @@ impl Access {
 
     /// Asks the authorizer.
     async fn ask(&self, principal: &Principal, action: Action, what: PatternRef<'_>) -> Answer {
-        if self.is_expelled() {
-            return Answer::No;
-        }
         let answer = AssertUnwindSafe(async {
             let _permit = self.asking.acquire().await;
             self.shared

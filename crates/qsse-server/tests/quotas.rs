@@ -85,6 +85,19 @@ async fn a_principal_has_as_many_connections_as_it_or_the_server_says() {
 }
 
 #[tokio::test]
+async fn limits_that_are_set_while_the_server_runs_count_what_is_open() {
+    let limits =
+        |most| Config::default().principal_limits(PrincipalLimits::default().connections(most));
+    let server = server().authenticator(ByToken).config(limits(1));
+    let server = server.await.unwrap();
+    let (_first, _) = RawClient::connect_with(&server, Some("ada")).await;
+    server.set_limits(&limits(2)).unwrap();
+    let (_second, _) = RawClient::connect_with(&server, Some("ada")).await;
+    let refused = RawClient::hello(&server, Some("ada")).await;
+    assert_eq!(refused.closed().await.0, Code::BUSY);
+}
+
+#[tokio::test]
 async fn a_network_has_as_many_connections_as_the_server_says() {
     let limits = PrincipalLimits::default().connections(2);
     let config = Config::default().network_limits(limits);

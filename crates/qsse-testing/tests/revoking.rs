@@ -20,8 +20,9 @@ const TOPIC: &str = "load.x";
 /// Subscriptions of a client of `qsse/1`; one of the Go dialect has a connection for each.
 const PER_CLIENT: usize = 5;
 
-/// The time between two events: a few hundred of them are published each second.
-const BETWEEN: Duration = Duration::from_millis(3);
+/// The time between two events: with a thousand subscribers these are 33,000 deliveries a second,
+/// so few that the clients keep up and a backlog of theirs does not hide when they were closed.
+const BETWEEN: Duration = Duration::from_millis(30);
 
 /// Each wait is for a condition; this only ends one that never comes.
 async fn soon<F: Future>(future: F) -> F::Output {
@@ -125,7 +126,8 @@ fn publish(server: Server, published: Arc<AtomicU64>, stop: Arc<AtomicBool>) {
 }
 
 /// Revokes a principal with this many subscriptions while events are published. None of them may
-/// get an event that was published after the revocation. Prints how long they took to end.
+/// get an event that was published after the revocation. Prints how long it took until the server
+/// had forgotten them, and until they knew.
 async fn revoke_under_load(count: usize) {
     let server = Server::bind("127.0.0.1:0")
         .config(ServerConfig::default().go_dialect(true))
@@ -155,8 +157,15 @@ async fn revoke_under_load(count: usize) {
     let closed = server.revoke(&Revocation::principal("revoked")).unwrap();
     let (took, last) = (begun.elapsed(), published.load(Ordering::SeqCst));
     assert_eq!(closed, connections - 1);
+    let gone = soon(async {
+        while server.connections().len() > 1 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        begun.elapsed()
+    });
+    let gone = gone.await;
     // The load goes on, and whoever may read it gets it.
-    soon(honest.has_seen(last + 50)).await;
+    soon(honest.has_seen(last + 20)).await;
     let mut times = Vec::new();
     for one in revoked {
         let ended = soon(one.task).await.unwrap();
@@ -164,15 +173,14 @@ async fn revoke_under_load(count: usize) {
         let seen = one.last.load(Ordering::Relaxed);
         assert!(seen <= last, "event {seen} was published after {last}");
     }
-    assert_eq!(server.connections().len(), 1);
     stop.store(true, Ordering::Relaxed);
     publisher.join().unwrap();
 
     times.sort_unstable();
     let (p50, max) = (times[times.len() / 2], times[times.len() - 1]);
     println!(
-        "{count} subscriptions on {closed} connections: revoked in {took:?}, ended after {p50:?} \
-         (p50), {max:?} (max, target 1 s)"
+        "{count} subscriptions on {closed} connections: revoked in {took:?}, forgotten in \
+         {gone:?}; the clients knew after {p50:?} (p50), {max:?} (max, target 1 s)"
     );
 }
 

@@ -48,6 +48,7 @@ const LIVE: &[&str] = &[
     "limits.subscriptions",
     "limits.starts",
     "limits.wildcards",
+    "limits.patterns",
     "limits.publishers",
     "limits.hello_timeout",
     "limits.frame_timeout",
@@ -56,10 +57,12 @@ const LIVE: &[&str] = &[
     "limits.retry_after",
     "limits.principal_connections",
     "limits.principal_subscriptions",
+    "limits.principal_patterns",
     "limits.principal_publishes",
     "limits.principal_bytes",
     "limits.network_connections",
     "limits.network_subscriptions",
+    "limits.network_patterns",
     "limits.network_publishes",
     "limits.network_bytes",
 ];
@@ -309,5 +312,20 @@ fn list(names: &[String]) -> String {
     match names {
         [] => "nothing has changed".into(),
         names => names.join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limits_of_principals_and_networks_need_no_restart() {
+        let keys = TABLE.iter().map(|setting| setting.key);
+        let of_owner =
+            |key: &&str| key.starts_with("limits.principal_") || key.starts_with("limits.network_");
+        for key in keys.filter(of_owner) {
+            assert!(LIVE.contains(&key), "{key}");
+        }
     }
 }

@@ -156,7 +156,19 @@ fn a_reload_takes_everything_or_nothing() {
         .error_line("nothing was reloaded, everything stays as it was");
     home.run(&[&["ping", "-n1", "-s", &server.address], &bob[..]].concat())
         .expect(0, &[]);
+    // The other way round.
+    write(
+        &config,
+        "tokens = \"tokens.toml\"\n[limits]\nwildcards = 0\n",
+    );
+    write(&tokens, "not TOML");
+    ask(&home, &admin, &["reload"]).expect(2, &["tokens.toml"]);
+    drop(home.subscribe(&server, &[&bob[..], &["a.*"]].concat()));
 
+    write(
+        &tokens,
+        TOKENS.split("\n[[token]]\nname = \"bob\"").next().unwrap(),
+    );
     write(
         &config,
         "tokens = \"tokens.toml\"\ntopics = [\"a\"]\n[limits]\nsubscriptions = 8\n\
@@ -176,6 +188,8 @@ fn a_reload_takes_everything_or_nothing() {
         reloaded["needs_restart"],
         serde_json::json!(["topics", "limits.feed"])
     );
+    let again = json(&ask(&home, &admin, &["reload", "--json"]));
+    assert_eq!(again["changed"], serde_json::json!([]));
     subscriber.done().expect(5, &[]);
     home.run(&[&["ping", "-s", &server.address], &bob[..]].concat())
         .expect(5, &[]);
@@ -185,11 +199,13 @@ fn a_reload_takes_everything_or_nothing() {
     server.running.signal("HUP");
     server.running.error_line("nothing was reloaded");
     write(&tokens, TOKENS);
+    write(&config, "tokens = \"tokens.toml\"\nlog_level = \"debug\"\n");
     server.running.signal("HUP");
     until(|| {
         let ping = home.run(&[&["ping", "-n1", "-s", &server.address], &bob[..]].concat());
         ping.status == Some(0)
     });
+    server.running.error_line("a client connected");
 }
 
 #[test]

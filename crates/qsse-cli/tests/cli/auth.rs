@@ -196,10 +196,8 @@ fn a_reload_takes_new_keys_and_revoked_certificates_or_nothing() {
     let ours = Authority::new(&home, "ca.pem");
     ours.certificate(&home, "worker", 5);
     ours.revoke(&home, 99);
-    home.file(
-        "tokens.toml",
-        "[[certificate]]\nname = 'dns:worker'\npublish = ['a']\n",
-    );
+    let entry = "[[certificate]]\nname = 'dns:worker'\npublish = ['a']\n";
+    home.file("tokens.toml", entry);
     let token = |name: &str| {
         let pair = KeyPair::generate().unwrap();
         home.file("private.pem", pair.serialize_pem());
@@ -255,6 +253,7 @@ fn a_reload_takes_new_keys_and_revoked_certificates_or_nothing() {
     nothing_changed();
 
     home.file("public.pem", &newer_key);
+    home.file("tokens.toml", entry);
     ours.revoke(&home, 5);
     let done = reload();
     assert!(done.expect(0, &[]).out.contains("jwt_key"), "{done:?}");

@@ -100,7 +100,8 @@ impl Principal {
         self
     }
 
-    /// Sets how much the principal may use.
+    /// Sets how much the principal may use. The limits of the client that connected last count for
+    /// all of its clients.
     #[must_use]
     pub fn with_limits(mut self, limits: PrincipalLimits) -> Self {
         self.limits = limits;

@@ -27,10 +27,15 @@ pub(crate) struct Quotas(Mutex<HashMap<Owner, Weak<Quota>>>);
 
 /// What one owner uses, and its limits.
 pub(crate) struct Quota {
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Those that were stated last.
     limits: PrincipalLimits,
-    used: Mutex<Used>,
-    publishes: Option<Mutex<RateLimit>>,
-    bytes: Option<Mutex<RateLimit>>,
+    used: Used,
+    publishes: Option<RateLimit>,
+    bytes: Option<RateLimit>,
 }
 
 /// What is in use at a time.
@@ -57,16 +62,16 @@ pub(crate) struct Full {
 }
 
 impl Quotas {
-    /// Returns the quota of an owner; `None` if it has no limits.
+    /// Returns the quota of an owner; `None` if it has no limits. If other limits were stated
+    /// before, for this owner or by another token of it, these replace them. What is counted stays.
     pub(crate) fn of(&self, owner: Owner, limits: PrincipalLimits) -> Option<Arc<Quota>> {
+        let mut quotas = self.0.lock();
+        if let Some(quota) = quotas.get(&owner).and_then(Weak::upgrade) {
+            quota.state.lock().set_limits(limits);
+            return Some(quota);
+        }
         if !is_limited(limits) {
             return None;
-        }
-        let mut quotas = self.0.lock();
-        if let Some(quota) = quotas.get(&owner).and_then(Weak::upgrade)
-            && quota.limits == limits
-        {
-            return Some(quota);
         }
         let quota = Arc::new(Quota::new(limits));
         quotas.insert(owner, Arc::downgrade(&quota));
@@ -92,16 +97,33 @@ fn paces(limits: PrincipalLimits) -> bool {
     limits.publishes_per_second.is_some() || limits.bytes_per_second.is_some()
 }
 
-impl Quota {
+impl State {
     fn new(limits: PrincipalLimits) -> Self {
         // A burst of one second.
-        let rate = |rate: f64| Mutex::new(RateLimit::of(rate, rate));
+        let rate = |rate: f64| RateLimit::of(rate, rate);
         Self {
             limits,
-            used: Mutex::default(),
+            used: Used::default(),
             publishes: limits.publishes_per_second.map(|most| rate(most.into())),
             bytes: limits.bytes_per_second.map(|most| rate(most as f64)),
         }
+    }
+
+    fn set_limits(&mut self, limits: PrincipalLimits) {
+        if self.limits != limits {
+            let used = self.used;
+            *self = Self {
+                used,
+                ..Self::new(limits)
+            };
+        }
+    }
+}
+
+impl Quota {
+    fn new(limits: PrincipalLimits) -> Self {
+        let state = Mutex::new(State::new(limits));
+        Self { state }
     }
 
     /// Counts a connection.
@@ -128,13 +150,14 @@ impl Quota {
     }
 
     fn take(self: &Arc<Self>, more: Used) -> Result<Place, Full> {
-        let (mut used, limits) = (self.used.lock(), self.limits);
+        let mut state = self.state.lock();
+        let (used, limits) = (state.used, state.limits);
         let sum = |used: u32, more: u32, most: Option<u32>, what| {
             let most = most.unwrap_or(u32::MAX);
             let sum = used.checked_add(more).filter(|sum| *sum <= most);
             sum.ok_or(Full { most, what })
         };
-        *used = Used {
+        state.used = Used {
             connections: sum(
                 used.connections,
                 more.connections,
@@ -157,21 +180,25 @@ impl Quota {
 
     /// Counts events that were published. Returns when the next may be, if not now.
     pub(crate) fn publish(&self, events: usize, bytes: usize) -> Option<Instant> {
-        let spend = |limit: &Option<Mutex<RateLimit>>, count: usize| {
-            limit.as_ref()?.lock().spend(count as f64)
-        };
-        spend(&self.publishes, events).max(spend(&self.bytes, bytes))
+        let mut state = self.state.lock();
+        let publishes = state.publishes.as_mut();
+        let publishes = publishes.and_then(|limit| limit.spend(events as f64));
+        let bytes = state
+            .bytes
+            .as_mut()
+            .and_then(|limit| limit.spend(bytes as f64));
+        publishes.max(bytes)
     }
 
     /// Returns whether publishes have to be counted.
     pub(crate) fn paces(&self) -> bool {
-        paces(self.limits)
+        paces(self.state.lock().limits)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut used = self.quota.used.lock();
+        let used = &mut self.quota.state.lock().used;
         used.connections -= self.used.connections;
         used.subscriptions -= self.used.subscriptions;
         used.patterns -= self.used.patterns;
@@ -203,13 +230,34 @@ mod tests {
         places.push(one.subscribe(2).unwrap());
         assert_eq!(one.subscribe(0).err(), full(2, "subscription"));
         places.clear();
-        assert_eq!(*one.used.lock(), Used::default());
+        assert_eq!(one.state.lock().used, Used::default());
         one.connect().unwrap();
         drop(one);
         quotas.sweep();
         assert!(quotas.0.lock().is_empty());
         let unlimited = PrincipalLimits::default();
         assert!(quotas.of(Owner::Principal(1), unlimited).is_none());
+    }
+
+    #[test]
+    fn newer_limits_replace_the_older_ones_and_what_is_counted_stays() {
+        let quotas = Quotas::default();
+        let of = |connections| {
+            let limits = PrincipalLimits::default().connections(connections);
+            quotas.of(Owner::Principal(1), limits).unwrap()
+        };
+        let full = |most| {
+            let what = "connection";
+            Some(Full { most, what })
+        };
+        let _first = of(2).connect().unwrap();
+        let _second = of(3).connect().unwrap();
+        // Tokens with different limits do not each have a count of their own.
+        assert_eq!(of(2).connect().err(), full(2));
+        let _third = of(3).connect().unwrap();
+        assert_eq!(of(1).connect().err(), full(1));
+        let unlimited = quotas.of(Owner::Principal(1), PrincipalLimits::default());
+        unlimited.unwrap().connect().unwrap();
     }
 
     #[tokio::test(start_paused = true)]

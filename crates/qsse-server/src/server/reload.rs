@@ -31,6 +31,7 @@ impl Server {
     ///
     /// These are [`max_subscriptions`](Config#structfield.max_subscriptions),
     /// [`max_wildcards`](Config#structfield.max_wildcards),
+    /// [`max_patterns`](Config#structfield.max_patterns),
     /// [`max_decisions`](Config#structfield.max_decisions),
     /// [`principal_limits`](Config#structfield.principal_limits),
     /// [`network_limits`](Config#structfield.network_limits),
