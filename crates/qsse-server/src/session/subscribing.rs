@@ -87,7 +87,7 @@ const PATTERNS_AT_ONCE: usize = 32;
 
 /// Lets others have their turn before the work on the pattern with this number, now and then.
 pub(crate) async fn take_turns(session: &Session, index: usize) {
-    if index > 0 && index % PATTERNS_AT_ONCE == 0 {
+    if index > 0 && index.is_multiple_of(PATTERNS_AT_ONCE) {
         drop(session.searcher().turn().await);
     }
 }
