@@ -21,7 +21,12 @@ pub fn probes(server: Server) -> Router {
 
 async fn metrics(State(server): State<Server>) -> Response {
     let kind = "text/plain; version=0.0.4; charset=utf-8";
-    ([(CONTENT_TYPE, kind)], server.metrics_text()).into_response()
+    // On a thread of its own: thousands of topics make a long text, and clients would wait for it.
+    let text = tokio::task::spawn_blocking(move || server.metrics_text()).await;
+    match text {
+        Ok(text) => ([(CONTENT_TYPE, kind)], text).into_response(),
+        Err(_) => unavailable("the metrics could not be collected\n"),
+    }
 }
 
 async fn health(State(server): State<Server>) -> Response {

@@ -66,7 +66,7 @@ pub(crate) fn run(attack: &'static dyn Attack, options: &Options) -> Result<Repo
 
     eprintln!("  honest clients alone");
     let before_quiet = Metrics::ask(server.metrics()?)?;
-    let quiet = alone(&target, options.quiet())?;
+    let quiet = alone(&target, &server, options.quiet())?;
     let usual = Metrics::ask(server.metrics()?)?.risen_since(&before_quiet);
 
     eprintln!("  attack");
@@ -133,10 +133,13 @@ fn prepare(attack: &dyn Attack, target: &Target) -> Result<()> {
 }
 
 /// Lets honest clients work alone. They have to get everything, or the figures mean nothing.
-fn alone(target: &Target, time: Duration) -> Result<Seen> {
+fn alone(target: &Target, server: &Running, time: Duration) -> Result<Seen> {
+    // As during the attack: to ask for the metrics is work for the server too.
+    let watch = Watch::start(server)?;
     let probe = Probe::start(target);
     std::thread::sleep(time);
     let seen = probe.finish()?;
+    watch.finish()?;
     let served = seen.refusals() == 0 && seen.lost() == 0;
     ensure!(served, "without an attack honest clients saw {seen:?}");
     Ok(seen)

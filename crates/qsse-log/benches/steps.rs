@@ -89,7 +89,7 @@ async fn round(topics: u64) -> Vec<(&'static str, Times)> {
 
     // Each event is of a new topic, and removes an old one.
     let config = Config::default().topics(2 * topics as usize, topics as usize);
-    let log = Log::new(Epoch::new(1), config.history_bytes(64 << 20));
+    let log = Log::new(Epoch::new(1), config);
     let full = (0..topics).map(|n| time(|| append(&log, now, &name(n))));
     times.push(("append while the history is full", full.collect()));
     times

@@ -21,7 +21,7 @@ use crate::topics::{TopicId, Topics};
 const STALLED: Duration = Duration::from_secs(10);
 
 /// The topics and feeds that one part of a sweep looks at, which takes less than a millisecond.
-const SWEPT: u32 = 2_048;
+const SWEPT: u32 = 512;
 
 /// The most events that are pushed at once. As many seqs have to be reserved beforehand.
 const MAX_PUSHED_AT_ONCE: u64 = 4_096;
@@ -287,7 +287,10 @@ impl State {
     /// Removes what has expired of some topics and feeds, from slot `from` on. Returns the slot at
     /// which the next part begins; `None` after the last one.
     pub(crate) fn sweep_part(&mut self, now: Now, config: &Config, from: u32) -> Option<u32> {
-        let (topics, history) = (&mut self.topics, &self.history);
+        let (topics, history) = (&mut self.topics, &mut self.history);
+        if history.expire(config, now.monotonic, topics) {
+            return Some(from);
+        }
         for id in topics.ruled(from, SWEPT) {
             if let Some(rule) = topics.rule(id) {
                 history.trim_topic(id, &config.retention[rule], now.monotonic, topics);

@@ -650,12 +650,12 @@ async fn a_search_has_a_turn_for_each_part_but_the_first() {
     let all = filter("*");
     let open = log.open_in_turns(&all, Start::Last(1), OnLag::CatchUp, turn);
     let mut reader = open.await.unwrap();
-    assert_eq!((turns.take(), held.get()), (8, 0), "parts of 1,024 topics");
+    assert_eq!((turns.take(), held.get()), (32, 0), "parts of 256 topics");
     let mut batches = Vec::new();
     assert_eq!(reader.step(1 << 20, &mut batches), Step::Batches);
     // They would fit into one batch.
-    assert_eq!((batches[0].count(), reader.is_searching()), (1_024, true));
-    assert_eq!(read(&mut reader).len(), 8_192 - 1_024);
+    assert_eq!((batches[0].count(), reader.is_searching()), (512, true));
+    assert_eq!(read(&mut reader).len(), 8_192 - 512);
     assert!(!reader.is_searching());
 }
 

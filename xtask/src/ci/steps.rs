@@ -221,9 +221,9 @@ fn run_crash() -> Result<()> {
 }
 
 /// The attacks that the server withstands in a debug build.
-const WITHSTOOD: [&str; 10] = [
-    "storm", "hold", "matching", "halfopen", "filters", "topics", "starts", "silent", "churn",
-    "tokens",
+const WITHSTOOD: [&str; 11] = [
+    "storm", "hold", "matching", "halfopen", "filters", "refused", "topics", "starts", "silent",
+    "churn", "tokens",
 ];
 
 fn run_attack() -> Result<()> {

@@ -8,8 +8,12 @@ use super::segment::Segment;
 use crate::config::{Config, TopicRetention};
 use crate::topics::{TopicId, Topics};
 
+/// The most events that one step removes because of their age. That takes a millisecond or two.
+const EXPIRED: u64 = 1_024;
+
 impl History {
-    /// Drops the oldest events until the limits hold.
+    /// Drops the oldest events until the limits hold. Of those that are too old it drops some; the
+    /// next call goes on.
     pub(crate) fn trim(&mut self, config: &Config, now: Duration, topics: &mut Topics) {
         self.shrink_to(config.history_bytes, topics);
         while self.events > config.history_events
@@ -20,18 +24,33 @@ impl History {
             let upto = oldest.first_seq + gone + surplus - 1;
             self.drop_through(upto.min(oldest.last_seq()), topics);
         }
-        if let Some(oldest) = config.history_age.and_then(|age| now.checked_sub(age)) {
-            while let Some(segment) = self.segments.front() {
-                let expired = segment.count_while(|moment| moment.age <= oldest);
-                let all = expired == segment.len();
-                if expired > 0 {
-                    self.drop_through(segment.first_seq + expired as u64 - 1, topics);
-                }
-                if !all {
-                    break;
-                }
+        self.expire(config, now, topics);
+    }
+
+    /// Drops events that are too old, but only some at a time. Returns true if there are more.
+    pub(crate) fn expire(&mut self, config: &Config, now: Duration, topics: &mut Topics) -> bool {
+        let Some(oldest) = config.history_age.and_then(|age| now.checked_sub(age)) else {
+            return false;
+        };
+        let mut room = EXPIRED;
+        while let Some(segment) = self.segments.front() {
+            let before = segment.first_seq - 1;
+            let expired = segment.count_while(|moment| moment.age <= oldest);
+            let (begin, through) = (self.floor.max(before), before + expired as u64);
+            let all = expired == segment.len();
+            let upto = through.min(begin + room);
+            if upto > begin {
+                room -= upto - begin;
+                self.drop_through(upto, topics);
+            }
+            if upto < through {
+                return true;
+            }
+            if !all {
+                return false;
             }
         }
+        false
     }
 
     /// Drops the oldest events until at most `most` bytes are allocated.

@@ -6,8 +6,10 @@ use std::collections::{BinaryHeap, VecDeque};
 use qsse_proto::batch::{Batch, Builder};
 
 use super::{Added, History, Read};
-use crate::read_cache::STRIDE;
 use crate::topics::{TopicId, Topics};
+
+/// The most events of a selection that one step reads while the log is locked: each is looked up.
+const SELECTED: usize = 512;
 
 /// The next part of a selection.
 pub(crate) enum Selected {
@@ -54,11 +56,11 @@ impl History {
         Read::of(self.finish(&mut builder), upto)
     }
 
-    /// Takes events from the front of `seqs`, as many as fit into one batch, and no more than one
-    /// read looks at.
+    /// Takes events from the front of `seqs`: as many as fit into one batch, but so few that others
+    /// do not wait long.
     pub(crate) fn take_selected(&self, topics: &Topics, seqs: &mut VecDeque<u64>) -> Selected {
         let mut builder = Builder::new();
-        let end = seqs.len().saturating_sub(STRIDE as usize);
+        let end = seqs.len().saturating_sub(SELECTED);
         while let Some(&seq) = seqs.front()
             && seqs.len() > end
         {

@@ -338,3 +338,23 @@ fn large_events_are_counted_and_found_among_small_ones() {
     kit.history.shrink_to(0, &mut kit.topics);
     assert_eq!((kit.history.bytes(), kit.history.large_bytes()), (0, 0));
 }
+
+#[test]
+fn no_step_removes_more_expired_events_than_others_can_wait_for() {
+    let config = Config::default().history_age(Duration::from_secs(10));
+    let mut kit = Kit::new(config);
+    for seq in 1..=5_000 {
+        kit.append(seq, 0, &format!("t.{}", seq % 7), 1);
+    }
+    let now = seconds(60);
+    let (mut steps, mut left) = (1, kit.history.events());
+    while kit.history.expire(&kit.config, now, &mut kit.topics) {
+        let removed = left - kit.history.events();
+        assert!((1..=1_024).contains(&removed), "{removed}");
+        (steps, left) = (steps + 1, kit.history.events());
+    }
+    assert_eq!(
+        (steps, kit.history.events(), kit.history.floor()),
+        (5, 0, 5_000)
+    );
+}

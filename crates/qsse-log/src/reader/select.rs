@@ -9,10 +9,7 @@ use qsse_topic::Topic;
 use super::selecting::Selecting;
 use super::{Reader, Step, gap};
 use crate::error::StartError;
-use crate::topics::scan::Scan;
-
-/// The most topics that one part of a scan looks at.
-const PART: usize = 1_024;
+use crate::topics::scan::{PART, Scan};
 
 impl Reader {
     /// Completes a start that selects events. The log's lock is released after each part.

@@ -23,6 +23,8 @@ const MAX_SELECTED_BYTES: usize = 64 << 20;
 pub(super) struct Selecting {
     selection: Selection,
     bytes: SelectedBytes,
+    /// Whether all topics were looked at.
+    searched: bool,
 }
 
 /// Bytes that count in [`Shared::selected_bytes`] until this is dropped.
@@ -40,6 +42,7 @@ impl Selecting {
                 shared: Arc::clone(shared),
                 bytes: 0,
             },
+            searched: false,
         }
     }
 
@@ -48,10 +51,13 @@ impl Selecting {
     /// # Errors
     /// [`StartError::Busy`].
     pub(super) fn part(&mut self, shared: &Shared) -> Result<bool, StartError> {
-        let complete = self.selection.search(&shared.state.lock().topics);
+        if self.searched {
+            return Ok(!self.selection.tidy());
+        }
+        self.searched = self.selection.search(&shared.state.lock().topics);
         self.selection.settle();
         self.bytes.resize(self.selection.len() * size_of::<u64>())?;
-        Ok(complete)
+        Ok(self.searched && !self.selection.tidy())
     }
 
     /// Returns the end of the range.

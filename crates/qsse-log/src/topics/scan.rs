@@ -7,8 +7,9 @@ use qsse_topic::{Filter, Topic};
 
 use super::{TopicId, Topics};
 
-/// The most topics that one part of a selection looks at.
-const PART: usize = 1_024;
+/// The most topics that one part of a selection looks at while the log is locked. That takes some
+/// hundredths of a millisecond, and to wait for a turn costs little beside that.
+pub(crate) const PART: usize = 256;
 
 /// A search for the topics that match a filter. A topic that several patterns match is found more
 /// than once.
@@ -132,6 +133,14 @@ impl Selection {
         }
     }
 
+    /// Merges two lists of what was found. Returns false if there is only one. Call it again and
+    /// again when the search is complete: a merge of long lists takes milliseconds.
+    pub(crate) fn tidy(&mut self) -> bool {
+        let is_needed = self.runs.len() > 1;
+        self.merge();
+        is_needed
+    }
+
     /// Returns the number of seqs that are held.
     pub(crate) fn len(&self) -> usize {
         self.found.len() + self.runs.iter().map(Vec::len).sum::<usize>()
@@ -148,7 +157,8 @@ impl Selection {
 
     /// Merges the last two lists.
     fn merge(&mut self) {
-        if let Some(last) = self.runs.pop()
+        if self.runs.len() > 1
+            && let Some(last) = self.runs.pop()
             && let Some(run) = self.runs.last_mut()
         {
             run.extend(last);
@@ -206,6 +216,28 @@ mod tests {
         assert_eq!(two, Some(vec![4, 5]));
         let overlapping = select(&topics, ["a", "*"], 1, (0, 9), 2).0;
         assert_eq!(overlapping, Some(vec![4, 5]), "each event once");
+    }
+
+    #[test]
+    fn lists_are_merged_one_by_one() {
+        let mut topics = Topics::default();
+        for seq in 1..=7 * PART as u64 {
+            add(&mut topics, &format!("t.{:05}", seq * 7_919 % 5_000), seq);
+        }
+        let all = "*".parse().unwrap();
+        let mut selection = Selection::new(all, 1, (0, u64::MAX), usize::MAX);
+        while !selection.search(&topics) {
+            selection.settle();
+        }
+        selection.settle();
+        let lists = selection.runs.len();
+        let mut merges = 0;
+        while selection.tidy() {
+            merges += 1;
+        }
+        assert!(lists > 1);
+        assert_eq!((merges, selection.runs.len()), (lists - 1, 1));
+        assert!(selection.finish().unwrap().iter().is_sorted());
     }
 
     #[test]
