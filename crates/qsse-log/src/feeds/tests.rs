@@ -87,6 +87,7 @@ fn a_feed_with_many_patterns_comes_and_goes_in_small_steps() {
         before += ROUTED;
         append(&mut feeds, &joined, before as u64, 10, &config);
     }
+    assert_eq!(before, 1_000 / ROUTED * ROUTED);
     assert_eq!(feeds.routes.len(), 1_000);
     assert!(feeds.generation > generation);
     assert_eq!(joined.seal(), 1_000, "it has no event of the time before");
