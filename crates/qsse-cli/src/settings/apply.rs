@@ -1,7 +1,7 @@
 //! Makes the configurations of server and client from the settings.
 
 use qsse_client::{Config as ClientConfig, ReconnectPolicy, RetryPolicy};
-use qsse_server::{Acknowledge, Config as ServerConfig, PrincipalLimits};
+use qsse_server::{Acknowledge, Config as ServerConfig, LogConfig, PrincipalLimits};
 
 use anyhow::Result;
 
@@ -101,6 +101,16 @@ fn limits(settings: &Settings, whose: &str) -> PrincipalLimits {
     limits
 }
 
+/// Sets the limits of feeds.
+fn limit_feeds(log: &mut LogConfig, settings: &Settings) {
+    let bytes = |key| usize::try_from(settings.bytes(key)).unwrap_or(usize::MAX);
+    log.feed_bytes = bytes("limits.feed");
+    log.feeds_bytes = bytes("limits.feeds");
+    log.feed_min_bytes = bytes("limits.feed_min");
+    log.max_feeds = settings.need("limits.filters");
+    log.filters_bytes = bytes("limits.filter_bytes");
+}
+
 /// Returns the configuration of a server.
 pub(crate) fn server_config(settings: &Settings) -> ServerConfig {
     let bytes = |key| usize::try_from(settings.bytes(key)).unwrap_or(usize::MAX);
@@ -131,11 +141,7 @@ pub(crate) fn server_config(settings: &Settings) -> ServerConfig {
     config.store.topics.clone_from(&config.log.retention);
     config.log.max_topics = settings.need("limits.topics");
     config.log.max_topics_per_owner = settings.need("limits.topics_per_publisher");
-    config.log.feed_bytes = bytes("limits.feed");
-    config.log.feeds_bytes = bytes("limits.feeds");
-    config.log.feed_min_bytes = bytes("limits.feed_min");
-    config.log.max_feeds = settings.need("limits.filters");
-    config.log.filters_bytes = bytes("limits.filter_bytes");
+    limit_feeds(&mut config.log, settings);
     config.log.max_event_bytes = bytes("limits.event");
     config.transport.max_connections = settings.need("limits.connections");
     config.transport.max_handshakes = settings.need("limits.handshakes");
