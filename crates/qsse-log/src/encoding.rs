@@ -1,6 +1,7 @@
 //! [`Encoding`]: other forms of a batch than its frame.
 
 use bytes::Bytes;
+use qsse_proto::Epoch;
 use qsse_proto::batch::Batch;
 
 /// How batches are encoded for subscribers that do not read frames.
@@ -10,14 +11,15 @@ use qsse_proto::batch::Batch;
 #[derive(Clone, Copy, Debug)]
 pub struct Encoding {
     name: &'static str,
-    encode: fn(&Batch) -> Bytes,
+    encode: fn(&Batch, Epoch) -> Bytes,
     /// Bytes that are removed from the beginning of each topic's name.
     prefix: usize,
 }
 
 impl Encoding {
-    /// Creates an encoding with a name and a function that encodes a batch.
-    pub const fn new(name: &'static str, encode: fn(&Batch) -> Bytes) -> Self {
+    /// Creates an encoding with a name and a function that encodes a batch, all of whose events are
+    /// of one epoch.
+    pub const fn new(name: &'static str, encode: fn(&Batch, Epoch) -> Bytes) -> Self {
         let prefix = 0;
         Self {
             name,
@@ -41,10 +43,10 @@ impl Encoding {
         (self.name, self.prefix)
     }
 
-    pub(crate) fn encode(&self, batch: &Batch) -> Bytes {
+    pub(crate) fn encode(&self, batch: &Batch, epoch: Epoch) -> Bytes {
         match self.prefix {
-            0 => (self.encode)(batch),
-            bytes => (self.encode)(&batch.without_prefix(bytes)),
+            0 => (self.encode)(batch, epoch),
+            bytes => (self.encode)(&batch.without_prefix(bytes), epoch),
         }
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use bytes::Bytes;
-use qsse_proto::Timestamp;
 use qsse_proto::batch::{Batch, Builder};
+use qsse_proto::{Epoch, Timestamp};
 use qsse_topic::Filter;
 
 use crate::backpressure::ReaderProgresses;
@@ -202,16 +202,16 @@ impl Feed {
 
     /// Returns a batch in another encoding. While the feed holds the batch, it is encoded once for
     /// all readers.
-    pub(crate) fn encoded(&self, batch: &Batch, encoding: Encoding) -> Bytes {
+    pub(crate) fn encoded(&self, batch: &Batch, encoding: Encoding, epoch: Epoch) -> Bytes {
         let key = (batch.first_seq(), encoding.key());
         if !self.state.lock().holds(batch) {
-            return encoding.encode(batch);
+            return encoding.encode(batch, epoch);
         }
         let _one_at_a_time = self.encoding.lock();
         if let Some(known) = self.state.lock().encoded.get(&key) {
             return known.clone();
         }
-        let bytes = encoding.encode(batch);
+        let bytes = encoding.encode(batch, epoch);
         let mut state = self.state.lock();
         if state.holds(batch) {
             state.sealed_bytes += bytes.len() + BATCH_OVERHEAD;

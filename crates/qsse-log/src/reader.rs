@@ -237,7 +237,8 @@ impl Reader {
     /// While the feed holds the batch it is encoded once for all readers of the filter. A batch
     /// that was read from the history, or was changed, is encoded for this reader alone.
     pub fn encoded(&self, batch: &Batch, encoding: Encoding) -> Bytes {
-        self.feed.encoded(batch, encoding)
+        let epoch = self.shared.lineage.epoch_of(batch.first_seq());
+        self.feed.encoded(batch, encoding, epoch)
     }
 
     /// Handles a fall out of the feed.

@@ -708,7 +708,7 @@ fn take(reader: &mut Reader) -> Vec<Batch> {
 }
 
 /// Returns the data of a batch's events, joined, and counts its calls.
-fn joined(batch: &Batch) -> Bytes {
+fn joined(batch: &Batch, _: Epoch) -> Bytes {
     ENCODED.fetch_add(1, Ordering::Relaxed);
     batch
         .iter()
@@ -718,7 +718,7 @@ fn joined(batch: &Batch) -> Bytes {
 
 #[test]
 fn readers_of_a_feed_may_get_its_topics_with_and_without_a_prefix() {
-    let frames = Encoding::new("frames", |batch| batch.bytes().clone());
+    let frames = Encoding::new("frames", |batch, _| batch.bytes().clone());
     let log = log(Config::default());
     let mut readers: Vec<_> = (0..3)
         .map(|_| log.reader(&filter("acme.*"), Start::Live).unwrap())

@@ -49,10 +49,15 @@
     feature = "go",
     doc = "- [`go`]: the JSON lines of the Go library's dialect."
 )]
+#![cfg_attr(
+    feature = "text",
+    doc = "- [`text`]: events as server-sent events and JSON lines."
+)]
 //!
 //! # Features
 //! - `json`: [`Event`] data as a JSON value.
 //! - `go`: the types of the Go library's dialect; implies `json`.
+//! - `text`: events as server-sent events and JSON lines; implies `json`.
 //!
 //! # Guarantees of every decoder
 //! A decoder never panics, whatever the bytes are. It checks a length against its limit before it
@@ -86,6 +91,8 @@ pub mod publish;
 mod published;
 mod since;
 pub mod stream;
+#[cfg(feature = "text")]
+pub mod text;
 mod timestamp;
 mod varint;
 

@@ -106,6 +106,9 @@ pub use qsse_transport::tls::{Fingerprint, ServerTls, TlsError};
 pub use qsse_transport::{BindError as EndpointError, ServerUrl, TransportConfig, UdpBuffers};
 pub use revocation::{Revocation, RevokeError};
 pub use server::Server;
+pub use session::visitor::{
+    Caller, NewPublish, Refused, SubscribeText, TextForm, TextStream, Visitor,
+};
 pub use subscription::{
     Item, Items, Notice, Subscribe, SubscribeError, Subscription, SubscriptionError,
 };

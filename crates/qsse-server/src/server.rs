@@ -279,6 +279,19 @@ impl Server {
         self.closed().await
     }
 
+    /// Waits until the server drains: it accepts nothing new, and clients read to the end. A server
+    /// that has ended has drained.
+    ///
+    /// Cancel-safe.
+    pub async fn draining(&self) {
+        self.shared.draining.cancelled().await;
+    }
+
+    /// Returns the most bytes of an event's data, as the settings say.
+    pub fn max_event_bytes(&self) -> usize {
+        self.shared.config.log.max_event_bytes
+    }
+
     /// Waits until the server has ended, and returns why.
     ///
     /// Cancel-safe.

@@ -15,14 +15,17 @@ mod go;
 mod hello;
 mod member;
 mod opening;
+pub(crate) mod peer;
 mod publishing;
 mod recipient;
 mod replies;
+mod rights;
 pub(crate) mod serve;
 mod subscribing;
 pub(crate) mod subscriptions;
 mod unfinished;
 pub(crate) mod unread;
+pub(crate) mod visitor;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -30,7 +33,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use qsse_proto::{Code, Counted, DecodeError};
 use qsse_topic::Pattern;
-use qsse_transport::{Connection, ConnectionError, FrameError};
+use qsse_transport::{ConnectionError, FrameError};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use crate::access::{Access, Answer};
@@ -40,6 +43,7 @@ use crate::clients::{Admitted, Client, Revoked};
 use crate::fairness::rate_limit::RateLimit;
 use crate::fairness::searches::{Searcher, Searches};
 use crate::session::member::{Excess, Member};
+use crate::session::peer::Peer;
 use crate::session::subscriptions::Subscriptions;
 use crate::session::unfinished::UnfinishedFrames;
 use crate::session::unread::Unread;
@@ -48,7 +52,7 @@ use crate::shared::Shared;
 /// What the tasks of one connection share.
 pub(crate) struct Session {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) connection: Connection,
+    pub(crate) peer: Arc<dyn Peer>,
     pub(crate) access: Access,
     /// What it is subscribed to.
     pub(crate) subscriptions: Mutex<Subscriptions>,
@@ -75,13 +79,9 @@ impl Session {
     ///
     /// # Errors
     /// Its principal has as many connections as it may have.
-    fn new(
-        shared: &Arc<Shared>,
-        connection: &Connection,
-        principal: Principal,
-    ) -> Result<Self, End> {
+    fn new(shared: &Arc<Shared>, peer: Arc<dyn Peer>, principal: Principal) -> Result<Self, End> {
         let limits = shared.limits();
-        let member = Member::new(shared, connection, &principal)?;
+        let member = Member::new(shared, peer.address(), &principal)?;
         Ok(Self {
             member,
             // Read before the client is answered: all that it says later happened later.
@@ -90,7 +90,7 @@ impl Session {
             unread: Unread::new(shared.config.max_connection_unread_bytes),
             unfinished: UnfinishedFrames::new(shared),
             shared: Arc::clone(shared),
-            connection: connection.clone(),
+            peer,
             access: Access::new(Arc::clone(shared), principal),
             subscriptions: Mutex::default(),
             recheck: Notify::new(),
@@ -130,7 +130,7 @@ impl Session {
         let principal = self.access.principal();
         let mut record = AuditRecord::new(event, outcome.is_ok())
             .principal(principal.name())
-            .address(self.connection.remote_address());
+            .address(self.peer.address());
         record.token_id = principal.token_id();
         record.subject = subject;
         if let Err((code, reason)) = outcome {

@@ -20,6 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["qsse-proto", "qsse-topic", "qsse-transport"],
     ),
     ("qsse-admin", &["qsse-proto", "qsse-server", "qsse-topic"]),
+    ("qsse-http", &["qsse-proto", "qsse-server", "qsse-topic"]),
     (
         "qsse-auth",
         &["qsse-server", "qsse-topic", "qsse-transport"],

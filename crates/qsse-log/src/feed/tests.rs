@@ -123,7 +123,7 @@ fn the_oldest_go_when_a_budget_is_passed_and_not_before() {
 fn other_forms_of_a_batch_are_counted_and_go_with_it() {
     let (feed, totals) = feed();
     let bytes = || totals.bytes();
-    let encoding = Encoding::new("long", |_| Bytes::from(vec![0; 10 * KIB]));
+    let encoding = Encoding::new("long", |_, _| Bytes::from(vec![0; 10 * KIB]));
     let mut batches = Vec::new();
     for seq in 1..=2 {
         write(&feed, [seq], 10, 1 << 20);
@@ -131,7 +131,7 @@ fn other_forms_of_a_batch_are_counted_and_go_with_it() {
     }
     let plain = bytes();
     for batch in &batches {
-        assert_eq!(feed.encoded(batch, encoding).len(), 10 * KIB);
+        assert_eq!(feed.encoded(batch, encoding, Epoch::new(1)).len(), 10 * KIB);
     }
     let both = bytes();
     assert_eq!(both - plain, 2 * (10 * KIB + BATCH_OVERHEAD));

@@ -15,7 +15,7 @@ impl Client for Session {
     }
 
     fn info(&self, id: u64) -> ConnectionInfo {
-        let (principal, stats) = (self.principal(), self.connection.stats());
+        let (principal, traffic) = (self.principal(), self.peer.traffic());
         let head = self.shared.log.visible().seq();
         let subscriptions = self.subscriptions.lock();
         let accepted = subscriptions.iter().filter_map(|(id, subscription)| {
@@ -30,8 +30,8 @@ impl Client for Session {
             principal: principal.name().into(),
             token_id: principal.token_id().map(Into::into),
             namespace: principal.namespace().map(|prefix| prefix.to_topic()),
-            address: self.connection.remote_address(),
-            protocol: String::from_utf8_lossy(&self.connection.alpn()).into_owned(),
+            address: self.peer.address(),
+            protocol: self.peer.protocol(),
             connected_for: self
                 .shared
                 .clock
@@ -39,9 +39,9 @@ impl Client for Session {
                 .monotonic
                 .saturating_sub(self.welcomed),
             subscriptions: accepted.collect(),
-            bytes_sent: stats.bytes_sent,
-            bytes_received: stats.bytes_received,
-            rtt: stats.rtt,
+            bytes_sent: traffic.bytes_sent,
+            bytes_received: traffic.bytes_received,
+            rtt: traffic.rtt,
         }
     }
 
@@ -49,7 +49,7 @@ impl Client for Session {
     /// because publishes that were received before can still be read after a close.
     fn expel(&self, code: Code, reason: &str) {
         self.access.expel();
-        self.connection.close(code, reason);
+        self.peer.close(code, reason);
     }
 
     fn recheck(&self) {

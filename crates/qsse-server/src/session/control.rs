@@ -7,7 +7,7 @@ use std::sync::Arc;
 use qsse_proto::control::{ClientFrame, Goodbye, Refused, Subscribe, Subscribed, Unsubscribe};
 use qsse_proto::{Code, Counted, EventId, Frame};
 use qsse_transport::{
-    ConnectionError, FrameError, FrameReader, FrameWriter, RecvStream, SendStream,
+    Connection, ConnectionError, FrameError, FrameReader, FrameWriter, RecvStream, SendStream,
 };
 use tokio_util::task::TaskTracker;
 
@@ -30,13 +30,17 @@ const PATTERNS_OF_A_FRAME: u32 = 32;
 
 /// Serves one client until it leaves, its connection is closed, or the server has drained. Returns
 /// how to close the connection.
-pub(crate) async fn run(session: &Arc<Session>, streams: Box<ControlStreams>) -> End {
+pub(crate) async fn run(
+    session: &Arc<Session>,
+    connection: &Connection,
+    streams: Box<ControlStreams>,
+) -> End {
     let (mut frames, replies) = {
         // Frees the box at the end of this block: it lives as long as its variable.
         let streams = streams;
         (streams.frames, streams.replies)
     };
-    let mut control = Control::new(session, replies);
+    let mut control = Control::new(session, connection, replies);
     let end = loop {
         if let Err(end) = control.step(&mut frames).await {
             break end;
@@ -52,6 +56,7 @@ pub(crate) async fn run(session: &Arc<Session>, streams: Box<ControlStreams>) ->
 /// The state of one client's control stream.
 struct Control<'s> {
     session: &'s Arc<Session>,
+    connection: &'s Connection,
     replies: Replies,
     /// Ids only grow, so none is used twice.
     highest_id: Option<u32>,
@@ -72,10 +77,11 @@ struct Control<'s> {
 }
 
 impl<'s> Control<'s> {
-    fn new(session: &'s Arc<Session>, replies: FrameWriter) -> Self {
+    fn new(session: &'s Arc<Session>, connection: &'s Connection, replies: FrameWriter) -> Self {
         let config = session.shared.limits();
         Self {
             session,
+            connection,
             replies: Replies::new(replies),
             highest_id: None,
             tasks: TaskTracker::new(),
@@ -91,7 +97,7 @@ impl<'s> Control<'s> {
 
     /// Waits for the next thing to do, and does it. The error says how to close the connection.
     async fn step(&mut self, frames: &mut FrameReader) -> Result<(), End> {
-        let (session, draining) = (self.session, self.draining);
+        let (session, connection, draining) = (self.session, self.connection, self.draining);
         let shared = &session.shared;
         let drained = draining && self.opening.is_empty();
         if drained {
@@ -110,7 +116,7 @@ impl<'s> Control<'s> {
             () = self.replies.write(), if self.replies.are_waiting() => Ok(()),
             frame = frames.next(), if !self.leaving && self.rate_limit.ready() => self.read(frame),
             () = self.rate_limit.wait(), if !self.rate_limit.ready() => Ok(()),
-            streams = publisher(session, draining) => self.open_publisher(streams),
+            streams = publisher(connection, draining) => self.open_publisher(streams),
             () = ended(&self.tasks), if drained => Err(End::shutting_down()),
         }
     }
@@ -120,7 +126,7 @@ impl<'s> Control<'s> {
         let shared = &self.session.shared;
         let last = async {
             self.replies.write().await;
-            self.session.connection.closed().await
+            self.connection.closed().await
         };
         let read = tokio::time::timeout(shared.limits().drain_timeout, last);
         tokio::select! {
@@ -187,7 +193,11 @@ impl<'s> Control<'s> {
         let patterns = u32::try_from(subscribe.patterns.len()).unwrap_or(u32::MAX);
         self.rate_limit
             .spend(f64::from(patterns / PATTERNS_OF_A_FRAME));
-        let places = match self.count(patterns) {
+        let counted = {
+            let mut subscriptions = self.session.subscriptions.lock();
+            subscribing::count(self.session, &mut subscriptions, patterns)
+        };
+        let places = match counted {
             Ok(places) => places,
             Err(refusal) => return self.refuse(id, refusal),
         };
@@ -198,42 +208,13 @@ impl<'s> Control<'s> {
             patterns,
         };
         self.session.subscriptions.lock().add(id, subscription);
-        let session = Arc::clone(self.session);
+        let (session, connection) = (Arc::clone(self.session), self.connection);
         let generation = session.access.generation();
         self.opening.add(Box::pin(async move {
-            let opened = subscribing::open(session, subscribe, ends).await;
+            let opened = subscribing::open(session, connection, subscribe, ends).await;
             Answer::Subscription(id, generation, opened)
         }));
         Ok(())
-    }
-
-    /// Counts a subscription with this many patterns, if there may be another one.
-    fn count(&self, patterns: u32) -> Result<Vec<Place>, Refusal> {
-        let shared = &self.session.shared;
-        let open = {
-            let mut subscriptions = self.session.subscriptions.lock();
-            subscriptions.sweep();
-            (subscriptions.len(), subscriptions.patterns())
-        };
-        if shared.is_leaving() {
-            let message = "the server is shutting down";
-            return Err(Refusal::new(Code::SHUTTING_DOWN, message));
-        }
-        let limits = shared.limits();
-        let max = limits.max_subscriptions;
-        if open.0 >= max as usize {
-            let message = format!("a connection has at most {}", Counted(max, "subscription"));
-            return Err(Refusal::new(Code::TOO_MANY_SUBSCRIPTIONS, message));
-        }
-        let max = limits.max_patterns;
-        if open.1.saturating_add(patterns) > max {
-            let message = format!(
-                "a connection has at most {} in all subscriptions: end one, or use wildcards",
-                Counted(max, "pattern")
-            );
-            return Err(Refusal::new(Code::TOO_MANY_SUBSCRIPTIONS, message));
-        }
-        Ok(self.session.member.subscribe(patterns)?)
     }
 
     fn answer(&mut self, answer: Answer) -> Result<(), End> {
@@ -295,7 +276,7 @@ impl<'s> Control<'s> {
         let (event, why) = (AuditEvent::Subscribe, Err((code, message.as_str())));
         self.session.audit(event, subject.as_deref(), why);
         tracing::info!(
-            peer = %self.session.connection.remote_address(), %code, ?subject, "a subscription was refused"
+            peer = %self.session.peer.address(), %code, ?subject, "a subscription was refused"
         );
         self.send_refused(id, refusal)
     }
@@ -335,8 +316,9 @@ impl<'s> Control<'s> {
     ) -> Result<(), End> {
         let (send, recv) = streams?;
         self.permit_publishers();
-        let session = Arc::clone(self.session);
-        self.tasks.spawn(publishing::run(session, send, recv));
+        let (session, connection) = (Arc::clone(self.session), self.connection.clone());
+        self.tasks
+            .spawn(publishing::run(session, connection, send, recv));
         Ok(())
     }
 
@@ -344,8 +326,7 @@ impl<'s> Control<'s> {
     fn permit_publishers(&mut self) {
         if !self.publishing {
             let max = self.session.shared.limits().max_publishers;
-            self.session
-                .connection
+            self.connection
                 .set_max_remote_bidi_streams(max.saturating_add(1));
         }
         self.publishing = true;
@@ -361,13 +342,13 @@ fn unread(_: Unread) -> End {
 
 /// Accepts the next publishing stream. Once the server drains, waits for the end of the connection.
 async fn publisher(
-    session: &Session,
+    connection: &Connection,
     draining: bool,
 ) -> Result<(SendStream, RecvStream), ConnectionError> {
     if draining {
-        return Err(session.connection.closed().await);
+        return Err(connection.closed().await);
     }
-    session.connection.accept_bi().await
+    connection.accept_bi().await
 }
 
 /// Waits for the tasks to end. In a box, as this happens once.

@@ -206,7 +206,7 @@ impl Delivery {
         if ended > 0 {
             shared.metrics.shed_subscriptions.add(ended);
             tracing::info!(
-                peer = %self.events.recipient().session().connection.remote_address(), ended,
+                peer = %self.events.recipient().session().peer.address(), ended,
                 "the slowest subscriptions of a connection that reads too little were ended"
             );
         }

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use qsse_log::{Encoding, Reader, Span};
-use qsse_proto::EventId;
 use qsse_proto::batch::Batch;
 use qsse_proto::go::{ERROR_TOPIC, ErrorData, EventLine, write_event};
 use qsse_proto::stream::{EpochChange, Gap, Heartbeat, StreamHeader};
+use qsse_proto::{Epoch, EventId};
 
 use crate::session::Session;
 
@@ -27,7 +27,7 @@ pub(crate) enum StreamForm {
 pub(crate) const GO_OPENING: Bytes = Bytes::from_static(b" ");
 
 /// Batches as they are.
-const FRAMES: Encoding = Encoding::new("frames", |batch| batch.bytes().clone());
+const FRAMES: Encoding = Encoding::new("frames", |batch, _| batch.bytes().clone());
 
 /// Batches as JSON lines.
 const GO_LINES: Encoding = Encoding::new("go", go_lines);
@@ -112,7 +112,7 @@ impl StreamForm {
 
 /// Writes a line for each event, without those that a client would take for errors of the server
 /// (QP-12.11).
-fn go_lines(batch: &Batch) -> Bytes {
+fn go_lines(batch: &Batch, _: Epoch) -> Bytes {
     let mut lines = Vec::with_capacity(batch.bytes().len() * 3 / 2);
     for event in batch.iter().filter(|event| event.topic() != ERROR_TOPIC) {
         write_event(&mut lines, event.topic(), event.data());

@@ -17,10 +17,9 @@ use qsse_transport::{Connection, ReadError, SendStream};
 use crate::audit::AuditEvent;
 use crate::session::delivery::{Delivery, Ended};
 use crate::session::encoding::{GO_OPENING, StreamForm};
-use crate::session::expiry::Expiry;
 use crate::session::subscribing::{self, Refusal, check, open_stream, parse};
 use crate::session::subscriptions::{ClientSubscription, Ends};
-use crate::session::{End, Rejected, Session, hello};
+use crate::session::{End, Rejected, Session, hello, rights};
 use crate::shared::Shared;
 
 /// Serves a client until it leaves or its connection is closed (QP-12.6).
@@ -41,53 +40,19 @@ pub(crate) async fn serve(shared: &Arc<Shared>, connection: &Connection) -> Resu
         peer = %connection.remote_address(), principal = principal.name(), topics = offer.topics().len(),
         "a client of the Go library connected"
     );
-    let session = Arc::new(Session::new(shared, connection, principal)?);
+    let session = Arc::new(Session::new(
+        shared,
+        Arc::new(connection.clone()),
+        principal,
+    )?);
     session.admit(checks)?;
     Ok(tokio::select! {
         biased;
         () = shared.closing.cancelled() => End::shutting_down(),
-        end = end_of_rights(&session) => end,
+        end = rights::end_of_rights(&session, rights::deny_all) => end,
         error = connection.closed() => error.into(),
-        end = deliver(&session, offer.topics()) => end,
+        end = deliver(&session, connection, offer.topics()) => end,
     })
-}
-
-/// Waits until the token expires, or no longer allows what it did when it was checked.
-async fn end_of_rights(session: &Session) -> End {
-    let mut expiry = Expiry::of(&session.access.principal());
-    loop {
-        tokio::select! {
-            biased;
-            () = expiry.passed() => return End::token_expired(),
-            () = session.recheck.notified() => {}
-        }
-        match recheck(session).await {
-            Ok(checked) => expiry = expiry.or_earlier(checked),
-            Err(end) => return end,
-        }
-    }
-}
-
-/// Checks the token and the subscription again. The error says how to close the connection.
-async fn recheck(session: &Session) -> Result<Expiry, End> {
-    let token = session.access.principal();
-    let principal = hello::authenticate(&session.shared, &session.connection, token.token());
-    let principal = principal.await?;
-    let expiry = Expiry::of(&principal);
-    session.renew(principal)?;
-    let filter = {
-        let subscriptions = session.subscriptions.lock();
-        let mut filters = subscriptions.iter();
-        filters.find_map(|(_, subscription)| subscription.filter.clone())
-    };
-    match filter {
-        // The dialect has no way to end a part of what was accepted.
-        Some(filter) if subscribing::recheck(session, &filter).await.is_some() => {
-            let reason = "the token no longer allows all of the topics: connect again";
-            Err(End::new(Code::BUSY, reason))
-        }
-        _ => Ok(expiry),
-    }
 }
 
 /// Reads the offer: the first line of the first stream.
@@ -118,7 +83,7 @@ fn refused(error: LineError) -> End {
 }
 
 /// Opens the client's stream and writes its events until either side ends it (QP-12.9, QP-12.14).
-async fn deliver(session: &Arc<Session>, topics: &[String]) -> End {
+async fn deliver(session: &Arc<Session>, connection: &Connection, topics: &[String]) -> End {
     let shared = &session.shared;
     // An offer has fewer topics than a `u32` can count.
     let count = topics.len() as u32;
@@ -143,7 +108,7 @@ async fn deliver(session: &Arc<Session>, topics: &[String]) -> End {
         }
         None => None,
     };
-    let stream = open_stream(session).await;
+    let stream = open_stream(session, connection).await;
     let stream = match stream {
         Ok(stream) => stream,
         Err(busy) => return End::new(Code::FAILED_TO_CREATE_STREAM, busy.message),
@@ -166,7 +131,7 @@ async fn deliver(session: &Arc<Session>, topics: &[String]) -> End {
     };
     match ended {
         Ended::Drained => {
-            let read = session.connection.closed();
+            let read = connection.closed();
             let _ = tokio::time::timeout(shared.limits().drain_timeout, read).await;
             End::shutting_down()
         }
@@ -200,7 +165,7 @@ async fn admit(session: &Session, topics: &[String]) -> (Vec<Pattern>, Vec<Bytes
                 let why = Err((refusal.code, refusal.message.as_str()));
                 session.audit(AuditEvent::Subscribe, Some(text), why);
                 tracing::info!(
-                    peer = %session.connection.remote_address(), code = %refusal.code, topic = ?text,
+                    peer = %session.peer.address(), code = %refusal.code, topic = ?text,
                     "a topic of a Go client was refused"
                 );
                 let code = match refusal.code {
@@ -214,7 +179,7 @@ async fn admit(session: &Session, topics: &[String]) -> (Vec<Pattern>, Vec<Bytes
     }
     if patterns.is_empty() && !topics.is_empty() {
         tracing::warn!(
-            peer = %session.connection.remote_address(), principal = session.access.principal().name(),
+            peer = %session.peer.address(), principal = session.access.principal().name(),
             "all topics of a Go client were refused: it will receive nothing"
         );
     }

@@ -11,6 +11,7 @@ use qsse_transport::{Connection, FrameReader, FrameWriter, Network};
 use crate::auth::{Credentials, Denied, Principal};
 use crate::dedup_scope;
 use crate::namespace::Namespace;
+use crate::session::peer::Peer;
 use crate::session::{End, Session};
 use crate::shared::Shared;
 
@@ -33,7 +34,11 @@ pub(crate) async fn receive(
     let checks = shared.clients.checks();
     let principal = authenticate_new(shared, connection, token).await?;
     let welcome = welcome(shared, &principal);
-    let session = Arc::new(Session::new(shared, connection, principal)?);
+    let session = Arc::new(Session::new(
+        shared,
+        Arc::new(connection.clone()),
+        principal,
+    )?);
     session.admit(checks)?;
     let welcome = ServerFrame::from(welcome).encode();
     let _ = streams.replies.send(welcome).await;
@@ -45,16 +50,16 @@ pub(crate) async fn receive(
 /// waits first.
 pub(crate) async fn authenticate_new(
     shared: &Shared,
-    connection: &Connection,
+    peer: &dyn Peer,
     token: Option<&str>,
 ) -> Result<Principal, End> {
-    let network = Network::of(connection.remote_address().ip());
+    let network = Network::of(peer.address().ip());
     let delay = shared.wrong_tokens.delay(network);
     if !delay.is_zero() {
         shared.metrics.paced.tokens.add(1);
         tokio::time::sleep(delay).await;
     }
-    let answer = authenticate(shared, connection, token).await;
+    let answer = authenticate(shared, peer, token).await;
     if answer.is_err() {
         shared.wrong_tokens.count(network);
     }
@@ -64,15 +69,15 @@ pub(crate) async fn authenticate_new(
 /// Asks the authenticator. A late answer or a panic refuses the client.
 pub(crate) async fn authenticate(
     shared: &Shared,
-    connection: &Connection,
+    peer: &dyn Peer,
     token: Option<&str>,
 ) -> Result<Principal, End> {
     let refused = |reason: &str| End::new(Code::NOT_AUTHORISED, reason);
     if token.is_some_and(|token| token.len() > limits::TOKEN_BYTES) {
         return Err(refused("the token is too long"));
     }
-    let certificates = connection.peer_certificates().unwrap_or_default();
-    let address = connection.remote_address();
+    let certificates = peer.certificates();
+    let address = peer.address();
     let credentials = Credentials {
         token,
         address,

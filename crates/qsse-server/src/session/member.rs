@@ -1,9 +1,10 @@
 //! [`Member`]: the quotas that a connection counts in.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use qsse_proto::{Code, Counted};
-use qsse_transport::{Connection, Network};
+use qsse_transport::Network;
 use tokio::time::Instant;
 
 use crate::auth::{Principal, PrincipalLimits};
@@ -30,8 +31,8 @@ pub(crate) struct Excess {
 ///
 /// # Errors
 /// The network has as many as it may have.
-pub(crate) fn connect(shared: &Shared, connection: &Connection) -> Result<Option<Place>, Excess> {
-    let quota = of_network(shared, &shared.limits(), connection);
+pub(crate) fn connect(shared: &Shared, address: SocketAddr) -> Result<Option<Place>, Excess> {
+    let quota = of_network(shared, &shared.limits(), address);
     let place = quota.map(|quota| quota.connect()).transpose();
     place.map_err(|Full { most, what }| {
         let message = format!(
@@ -45,8 +46,8 @@ pub(crate) fn connect(shared: &Shared, connection: &Connection) -> Result<Option
     })
 }
 
-fn of_network(shared: &Shared, config: &Config, connection: &Connection) -> Option<Arc<Quota>> {
-    let network = Network::of(connection.remote_address().ip());
+fn of_network(shared: &Shared, config: &Config, address: SocketAddr) -> Option<Arc<Quota>> {
+    let network = Network::of(address.ip());
     let owner = Owner::Network(network);
     shared.quotas.of(owner, config.network_limits)
 }
@@ -91,7 +92,7 @@ impl Member {
     /// The principal has as many connections as it may have.
     pub(crate) fn new(
         shared: &Shared,
-        connection: &Connection,
+        address: SocketAddr,
         principal: &Principal,
     ) -> Result<Self, Excess> {
         let config = shared.limits();
@@ -107,7 +108,7 @@ impl Member {
                 message,
             }
         })?;
-        let network = of_network(shared, &config, connection);
+        let network = of_network(shared, &config, address);
         Ok(Self {
             quotas: principal.into_iter().chain(network).collect(),
             _connection: place,

@@ -9,7 +9,7 @@ use qsse_proto::publish::{
     AckFrame, AcknowledgedEpoch, KeyScope, OpenPublisher, PublishRefused, PublisherFrame,
 };
 use qsse_proto::{Code, Epoch, limits};
-use qsse_transport::{FrameError, FrameReader, FrameWriter, RecvStream, SendStream};
+use qsse_transport::{Connection, FrameError, FrameReader, FrameWriter, RecvStream, SendStream};
 use tokio::time::Instant;
 
 use crate::audit::AuditEvent;
@@ -18,9 +18,9 @@ use crate::dedup_scope;
 use crate::publish::PublishError;
 use crate::session::Session;
 
-mod append;
+pub(super) mod append;
 mod failed;
-mod permission;
+pub(super) mod permission;
 mod unfinished;
 
 use append::{Answer, Appends, Ready, Series, Target, used};
@@ -37,11 +37,17 @@ const QUEUED_ANSWERS: usize = 256;
 const FAILED_BEFORE: &str = "an earlier publish of this publisher was refused";
 
 /// Serves one publishing stream until it ends.
-pub(crate) async fn run(session: Arc<Session>, send: SendStream, recv: RecvStream) {
+pub(crate) async fn run(
+    session: Arc<Session>,
+    connection: Connection,
+    send: SendStream,
+    recv: RecvStream,
+) {
     let max = session.shared.config.log.max_event_bytes + limits::FRAME_OVERHEAD;
     let mut frames = FrameReader::new(recv, max);
     let mut publishing = Publishing {
         session: &session,
+        connection: &connection,
         acks: FrameWriter::new(send),
         opened: false,
         unfinished: Unfinished::default(),
@@ -56,7 +62,7 @@ pub(crate) async fn run(session: Arc<Session>, send: SendStream, recv: RecvStrea
     if let Err(error) = publishing.serve(&mut frames).await {
         match error {
             Failed::Frame(FrameError::Decode(error)) => {
-                session.connection.close(error.code(), &error.to_string());
+                connection.close(error.code(), &error.to_string());
             }
             Failed::Frame(_) | Failed::Gone => publishing.acks.reset(Code::UNKNOWN),
             Failed::InDoubt => publishing.acks.reset(Code::STORE_UNAVAILABLE),
@@ -71,6 +77,7 @@ pub(crate) async fn run(session: Arc<Session>, send: SendStream, recv: RecvStrea
 
 struct Publishing<'s> {
     session: &'s Arc<Session>,
+    connection: &'s Connection,
     acks: FrameWriter,
     /// Whether the stream was opened.
     opened: bool,
@@ -159,7 +166,7 @@ impl<'s> Publishing<'s> {
         loop {
             match self.unfinished.next(session, frames, self.opened)? {
                 Next::Read => return self.unfinished.read(frames).await,
-                Next::Claim(bytes) => self.unfinished.claim(session, bytes).await,
+                Next::Claim(bytes) => self.unfinished.claim(session, self.connection, bytes).await,
                 Next::Ask(head) => {
                     let checked = self.check(head.is_matching(), head.topic(), 0).await;
                     match checked {

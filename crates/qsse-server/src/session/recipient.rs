@@ -149,7 +149,7 @@ impl LagState {
         self.behind = Some(metrics.lagging.hold());
         metrics.lag_total.add(1);
         tracing::info!(
-            peer = %session.connection.remote_address(), %filter, on_lag = ?reader.on_lag(),
+            peer = %session.peer.address(), %filter, on_lag = ?reader.on_lag(),
             "a subscription is behind its feed"
         );
     }

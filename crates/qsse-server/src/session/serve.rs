@@ -64,7 +64,7 @@ where
     let _open = shared.metrics.connections.hold();
     let _memory = shared.log.budget().charge(CONNECTION_BYTES);
     let peer = connection.remote_address();
-    let place = member::connect(&shared, &connection);
+    let place = member::connect(&shared, peer);
     let served = match &place {
         Err(excess) => Err(End::new(excess.code, excess.message.as_str()).into()),
         Ok(_) if connection.alpn() == GO_ALPN => Box::pin(go::serve(&shared, &connection)).await,
@@ -104,7 +104,7 @@ async fn frames(shared: &Arc<Shared>, connection: &Connection) -> Result<End, Re
     let (session, streams) = Box::pin(hello::receive(shared, connection)).await?;
     let principal = session.access.principal();
     tracing::debug!(peer = %connection.remote_address(), principal = principal.name(), "a client connected");
-    let end = control::run(&session, streams).await;
+    let end = control::run(&session, connection, streams).await;
     if matches!(end.code, Code::TOKEN_EXPIRED | Code::NOT_AUTHORISED) {
         // Its publishes that were received already are not accepted any more.
         session.expel(end.code, &end.reason);

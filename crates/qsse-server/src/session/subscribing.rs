@@ -6,15 +6,16 @@ use qsse_log::{Reader, StartError};
 use qsse_proto::control::{OnLag, Start, Subscribe};
 use qsse_proto::{Code, Counted, limits};
 use qsse_topic::{Filter, Pattern};
-use qsse_transport::SendStream;
+use qsse_transport::{Connection, SendStream};
 
 use crate::access::Answer;
 use crate::auth::Action;
+use crate::fairness::quota::Place;
 use crate::session::Session;
 use crate::session::delivery::Delivery;
 use crate::session::encoding::StreamForm;
 use crate::session::member::Excess;
-use crate::session::subscriptions::Ends;
+use crate::session::subscriptions::{Ends, Subscriptions};
 
 /// Why a subscription was refused.
 pub(crate) struct Refusal {
@@ -92,9 +93,39 @@ pub(crate) async fn take_turns(session: &Session, index: usize) {
     }
 }
 
+/// Counts a subscription with this many patterns, if there may be another one.
+pub(crate) fn count(
+    session: &Session,
+    subscriptions: &mut Subscriptions,
+    patterns: u32,
+) -> Result<Vec<Place>, Refusal> {
+    let shared = &session.shared;
+    subscriptions.sweep();
+    if shared.is_leaving() {
+        let message = "the server is shutting down";
+        return Err(Refusal::new(Code::SHUTTING_DOWN, message));
+    }
+    let limits = shared.limits();
+    let max = limits.max_subscriptions;
+    if subscriptions.len() >= max as usize {
+        let message = format!("a connection has at most {}", Counted(max, "subscription"));
+        return Err(Refusal::new(Code::TOO_MANY_SUBSCRIPTIONS, message));
+    }
+    let max = limits.max_patterns;
+    if subscriptions.patterns().saturating_add(patterns) > max {
+        let message = format!(
+            "a connection has at most {} in all subscriptions: end one, or use wildcards",
+            Counted(max, "pattern")
+        );
+        return Err(Refusal::new(Code::TOO_MANY_SUBSCRIPTIONS, message));
+    }
+    Ok(session.member.subscribe(patterns)?)
+}
+
 /// Checks a subscription and opens its stream, unless the client unsubscribes before.
 pub(crate) async fn open(
     session: Arc<Session>,
+    connection: &Connection,
     subscribe: Subscribe,
     ends: Ends,
 ) -> Result<Box<Delivery>, Refusal> {
@@ -104,55 +135,68 @@ pub(crate) async fn open(
         () = unsubscribed.cancelled() => {
             Err(Refusal::new(Code::UNSUBSCRIBED, "it was unsubscribed before it was open"))
         }
-        opened = check_and_open(session, subscribe, ends) => opened,
+        opened = check_and_open(session, connection, &subscribe, ends) => opened,
     }
 }
 
 async fn check_and_open(
     session: Arc<Session>,
-    subscribe: Subscribe,
+    connection: &Connection,
+    subscribe: &Subscribe,
     ends: Ends,
 ) -> Result<Box<Delivery>, Refusal> {
-    let Subscribe {
-        id,
-        patterns,
-        start,
-        on_lag,
-    } = subscribe;
-    let most = limits::PATTERNS_PER_SUBSCRIPTION;
-    if patterns.len() > most {
-        let message = format!("a subscription has at most {}", Counted(most, "pattern"));
-        return Err(Refusal::new(Code::INVALID_TOPIC, message));
-    }
-    let mut parsed = Vec::with_capacity(patterns.len());
-    for (index, text) in patterns.iter().enumerate() {
-        take_turns(&session, index).await;
-        parsed.push(parse(&session, text)?);
-    }
-    drop(patterns);
-    let asked = filter_of(&session, parsed).await?;
-    let resumes = matches!(start, Start::After(_));
-    loop {
-        let generation = session.access.generation();
-        for (index, pattern) in asked.patterns().iter().enumerate() {
-            take_turns(&session, index).await;
-            check(&session, pattern, resumes).await?;
-        }
-        // All patterns were checked against one token.
-        if session.access.generation() == generation {
-            break;
-        }
-    }
-    let filter = full_filter(&session, asked).await?;
     // Before the stream is opened, because an opened stream must carry a header.
-    let reader = find_start(&session, &filter, start, on_lag).await?;
-    // Subscriptions to the same share the patterns.
-    let filter = reader.filter().clone();
-    let stream = open_stream(&session).await?;
+    let Started { filter, reader, .. } = start(&session, subscribe).await?;
+    let stream = open_stream(&session, connection).await?;
     let span = session.shared.log.lineage().span_of(reader.started().seq());
+    let id = subscribe.id;
     let form = StreamForm::Frames { id, span };
     let delivery = Delivery::new(session, filter, reader, form, stream, ends);
     Ok(delivery.write_ahead().await)
+}
+
+/// A subscription that may begin.
+pub(crate) struct Started {
+    /// What it is to, as the server calls it.
+    pub(crate) filter: Filter,
+    pub(crate) reader: Reader,
+    /// The generation of the principal that was asked about.
+    pub(crate) generation: u64,
+}
+
+/// Checks a subscription and finds where it begins.
+pub(crate) async fn start(session: &Session, subscribe: &Subscribe) -> Result<Started, Refusal> {
+    let most = limits::PATTERNS_PER_SUBSCRIPTION;
+    if subscribe.patterns.len() > most {
+        let message = format!("a subscription has at most {}", Counted(most, "pattern"));
+        return Err(Refusal::new(Code::INVALID_TOPIC, message));
+    }
+    let mut parsed = Vec::with_capacity(subscribe.patterns.len());
+    for (index, text) in subscribe.patterns.iter().enumerate() {
+        take_turns(session, index).await;
+        parsed.push(parse(session, text)?);
+    }
+    let asked = filter_of(session, parsed).await?;
+    let resumes = matches!(subscribe.start, Start::After(_));
+    let generation = loop {
+        let generation = session.access.generation();
+        for (index, pattern) in asked.patterns().iter().enumerate() {
+            take_turns(session, index).await;
+            check(session, pattern, resumes).await?;
+        }
+        // All patterns were checked against one token.
+        if session.access.generation() == generation {
+            break generation;
+        }
+    };
+    let filter = full_filter(session, asked).await?;
+    let reader = find_start(session, &filter, subscribe.start, subscribe.on_lag).await?;
+    Ok(Started {
+        // Subscriptions to the same share the patterns.
+        filter: reader.filter().clone(),
+        reader,
+        generation,
+    })
 }
 
 /// Opens a reader at its start. A connection searches for a few starts at a time; the others wait.
@@ -246,10 +290,13 @@ pub(crate) async fn check(
 }
 
 /// Opens a stream to the client. It does not wait long for a client that allows no more streams.
-pub(crate) async fn open_stream(session: &Session) -> Result<SendStream, Refusal> {
+pub(crate) async fn open_stream(
+    session: &Session,
+    connection: &Connection,
+) -> Result<SendStream, Refusal> {
     let busy = |message| Refusal::new(Code::BUSY, message);
     let patience = session.shared.limits().hello_timeout;
-    let open = tokio::time::timeout(patience, session.connection.open_uni());
+    let open = tokio::time::timeout(patience, connection.open_uni());
     let stream = open
         .await
         .map_err(|_| busy("the client allows no more streams"))?;

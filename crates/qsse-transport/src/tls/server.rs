@@ -155,6 +155,18 @@ impl ServerTls {
         &self.alpn
     }
 
+    /// Returns a configuration with the same certificate for TLS over TCP, which offers these
+    /// protocols.
+    pub fn for_tcp<P: Into<Vec<u8>>>(
+        &self,
+        protocols: impl IntoIterator<Item = P>,
+    ) -> Arc<ServerConfig> {
+        let mut config = (*self.config).clone();
+        config.max_early_data_size = 0;
+        config.alpn_protocols = protocols.into_iter().map(Into::into).collect();
+        Arc::new(config)
+    }
+
     /// Returns a secret that stays the same after a restart with the same key.
     pub(crate) fn reset_secret(&self) -> Option<[u8; 32]> {
         self.reset_secret

@@ -28,11 +28,9 @@ impl Control<'_> {
     }
 
     fn check_token(&mut self, token: Option<Box<str>>, is_new: bool) {
-        let Session {
-            shared, connection, ..
-        } = &**self.session;
+        let Session { shared, peer, .. } = &**self.session;
         self.opening.add_token(Box::pin(async move {
-            let principal = hello::authenticate(shared, connection, token.as_deref()).await;
+            let principal = hello::authenticate(shared, &**peer, token.as_deref()).await;
             Answer::Token(principal.map(Box::new), is_new)
         }));
     }

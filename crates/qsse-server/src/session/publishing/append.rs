@@ -15,27 +15,27 @@ use crate::session::Tried;
 use crate::shared::Shared;
 
 /// A publish that may be appended.
-pub(super) struct Ready {
-    pub(super) number: u64,
-    pub(super) target: Target,
-    pub(super) publish: Publish,
-    pub(super) key: Option<PublishKey>,
+pub(in crate::session) struct Ready {
+    pub(in crate::session) number: u64,
+    pub(in crate::session) target: Target,
+    pub(in crate::session) publish: Publish,
+    pub(in crate::session) key: Option<PublishKey>,
     /// The log and the time of the first attempt, if this is not the first.
-    pub(super) tried: Option<(Epoch, Tried)>,
+    pub(in crate::session) tried: Option<(Epoch, Tried)>,
 }
 
 /// The numbers of a numbered stream (QP-8.17).
-pub(super) struct Series {
-    pub(super) key: PublisherId,
+pub(in crate::session) struct Series {
+    pub(in crate::session) key: PublisherId,
     /// The number of the first publish of the stream.
-    pub(super) first: u64,
+    pub(in crate::session) first: u64,
     /// The last number that was tried before, with the log and the time of that attempt.
-    pub(super) tried: Option<(u64, Epoch, Tried)>,
+    pub(in crate::session) tried: Option<(u64, Epoch, Tried)>,
 }
 
 impl Series {
     /// Returns the publisher's number of a publish, from its number on the stream.
-    pub(super) fn number(&self, on_stream: u64) -> Option<u64> {
+    pub(in crate::session) fn number(&self, on_stream: u64) -> Option<u64> {
         // The next publish needs a number too.
         self.first
             .checked_add(on_stream)
@@ -43,14 +43,14 @@ impl Series {
     }
 }
 
-pub(super) enum Target {
+pub(in crate::session) enum Target {
     Topic(Topic),
     Topics(Vec<Topic>),
 }
 
 impl Ready {
     /// Returns how many events it makes.
-    pub(super) fn events(&self) -> usize {
+    pub(in crate::session) fn events(&self) -> usize {
         match &self.target {
             Target::Topic(_) => 1,
             Target::Topics(topics) => topics.len(),
@@ -59,7 +59,7 @@ impl Ready {
 }
 
 /// Returns how many events these make, and the bytes of their data.
-pub(super) fn used(ready: &[Ready]) -> (usize, usize) {
+pub(in crate::session) fn used(ready: &[Ready]) -> (usize, usize) {
     let used = ready.iter().map(|ready| {
         let events = ready.events();
         (events, events * ready.publish.data().len())
@@ -70,7 +70,7 @@ pub(super) fn used(ready: &[Ready]) -> (usize, usize) {
 }
 
 /// The answer to one publish, or to several in a row.
-pub(super) enum Answer {
+pub(in crate::session) enum Answer {
     /// An acknowledgement, with the epoch of the events if there are any.
     Taken(Acknowledged, Option<Epoch>),
     Refused {
@@ -82,11 +82,11 @@ pub(super) enum Answer {
 }
 
 /// The result of an append.
-pub(super) struct Appends {
+pub(in crate::session) struct Appends {
     /// The answers, to be given once the events are stored.
-    pub(super) answers: Vec<Answer>,
+    pub(in crate::session) answers: Vec<Answer>,
     /// Resolve when the events are stored.
-    pub(super) stored: Vec<Receipt>,
+    pub(in crate::session) stored: Vec<Receipt>,
 }
 
 /// Appends what is ready, and answers in the same order. If the stream is `ordered`, nothing is
@@ -94,7 +94,7 @@ pub(super) struct Appends {
 ///
 /// # Errors
 /// The log accepts nothing now. Nothing was appended, and `ready` is unchanged.
-pub(super) fn append(
+pub(in crate::session) fn append(
     shared: &Shared,
     ready: &mut Vec<Ready>,
     ordered: bool,

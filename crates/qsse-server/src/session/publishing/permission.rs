@@ -14,15 +14,15 @@ use crate::shared::publishing::{check_reach, parse_pattern, parse_topic};
 const TOPICS_PER_COST: usize = 64;
 
 /// Why a publish is refused, and the work that it took to find out.
-pub(super) struct Refusal {
-    pub(super) code: Code,
-    pub(super) message: String,
+pub(in crate::session) struct Refusal {
+    pub(in crate::session) code: Code,
+    pub(in crate::session) message: String,
     /// In refusals; 0 for one that looked nothing up.
-    pub(super) cost: u32,
+    pub(in crate::session) cost: u32,
 }
 
 impl Refusal {
-    pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
+    pub(in crate::session) fn new(code: Code, message: impl Into<String>) -> Self {
         let message = message.into();
         let cost = 1;
         Self {
@@ -33,7 +33,7 @@ impl Refusal {
     }
 
     /// Makes a refusal for which nothing was looked up.
-    pub(super) fn free(code: Code, message: impl Into<String>) -> Self {
+    pub(in crate::session) fn free(code: Code, message: impl Into<String>) -> Self {
         Self {
             cost: 0,
             ..Self::new(code, message)
@@ -70,7 +70,7 @@ impl From<PublishError> for Refusal {
 }
 
 /// Returns where a publish of `bytes` bytes goes.
-pub(super) async fn target(
+pub(in crate::session) async fn target(
     session: &Session,
     matching: bool,
     name: &str,

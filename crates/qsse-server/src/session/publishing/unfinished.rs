@@ -3,7 +3,7 @@
 use qsse_proto::frame::{HEADER_BYTES, kind};
 use qsse_proto::publish::PublishHead;
 use qsse_proto::{DecodeError, limits};
-use qsse_transport::FrameReader;
+use qsse_transport::{Connection, FrameReader};
 use tokio::time::Instant;
 
 use super::failed::{Failed, misplaced};
@@ -79,9 +79,13 @@ impl<'s> Unfinished<'s> {
     }
 
     /// Waits for its bytes of the budgets.
-    pub(super) async fn claim(&mut self, session: &'s Session, bytes: usize) {
-        let (shared, connection) = (&session.shared, &session.connection);
-        let claim = session.unfinished.claim(shared, connection, bytes);
+    pub(super) async fn claim(
+        &mut self,
+        session: &'s Session,
+        connection: &Connection,
+        bytes: usize,
+    ) {
+        let claim = session.unfinished.claim(&session.shared, connection, bytes);
         self.claim = Some(claim.await);
         // It could not arrive while it waited.
         self.set_deadline(session);

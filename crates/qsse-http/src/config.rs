@@ -1,0 +1,96 @@
+//! [`Config`]: the settings of the routes.
+
+use std::time::Duration;
+
+/// Which pages of other origins may use the routes (CORS).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Origins {
+    /// None: only pages of this origin, and programs that are not browsers.
+    #[default]
+    None,
+    /// Any page, without cookies.
+    Any,
+    /// Pages of these origins, such as `https://app.example.org`, also with cookies.
+    These(Vec<String>),
+}
+
+/// The settings of the routes. The limits on events, subscriptions and clients are those of the
+/// server.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// Which pages of other origins may use the routes. Default: none.
+    pub origins: Origins,
+    /// The cookie that has the token, for pages, which cannot set headers on an `EventSource`.
+    /// Requests that change something then need an `Origin` that is this one or one of
+    /// [`origins`](Self::origins). Default: no cookie is read.
+    pub cookie: Option<String>,
+    /// Whether `?token=` is read. Proxies and servers log URLs, so a token there is soon in many
+    /// files. Default: no.
+    pub query_token: bool,
+    /// The longest body of `POST /publish`, which has many events. Default: 64 MiB. It is never in
+    /// memory as a whole.
+    pub lines_bytes: usize,
+    /// The bytes of all bodies that are in memory. Further requests wait. Default: 64 MiB, as for
+    /// unfinished frames of the server.
+    pub bodies_bytes: usize,
+    /// How long a client may send nothing while its body is awaited. Default: 10 s.
+    pub body_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            origins: Origins::None,
+            cookie: None,
+            query_token: false,
+            lines_bytes: 64 << 20,
+            bodies_bytes: 64 << 20,
+            body_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Config {
+    /// Sets which pages of other origins may use the routes.
+    #[must_use]
+    pub fn origins(mut self, origins: Origins) -> Self {
+        self.origins = origins;
+        self
+    }
+
+    /// Sets the cookie that has the token.
+    #[must_use]
+    pub fn cookie(mut self, name: impl Into<String>) -> Self {
+        self.cookie = Some(name.into());
+        self
+    }
+
+    /// Sets whether `?token=` is read.
+    #[must_use]
+    pub fn query_token(mut self, read: bool) -> Self {
+        self.query_token = read;
+        self
+    }
+
+    /// Sets the longest body of `POST /publish`, in bytes.
+    #[must_use]
+    pub fn lines_bytes(mut self, bytes: usize) -> Self {
+        self.lines_bytes = bytes;
+        self
+    }
+
+    /// Sets the bytes of all bodies in memory.
+    #[must_use]
+    pub fn bodies_bytes(mut self, bytes: usize) -> Self {
+        self.bodies_bytes = bytes;
+        self
+    }
+
+    /// Sets how long a client may send nothing while its body is awaited.
+    #[must_use]
+    pub fn body_timeout(mut self, timeout: Duration) -> Self {
+        self.body_timeout = timeout;
+        self
+    }
+}

@@ -1,0 +1,159 @@
+//! Who sends a request: its token, and whether a page of another origin may have sent it.
+
+use axum::http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+
+use crate::config::{Config, Origins};
+use crate::problem::Problem;
+use crate::query::Query;
+
+/// Returns the token of a request: from `Authorization`, or else from the query or the cookie, if
+/// settings permit these.
+///
+/// # Errors
+/// `Authorization` has something else, or a cookie comes with a request that changes something, and
+/// a page of another origin may have sent it.
+pub(crate) fn token(
+    config: &Config,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+    query: &Query,
+) -> Result<Option<String>, Problem> {
+    if let Some(value) = headers.get(AUTHORIZATION) {
+        let bearer = value.to_str().ok().and_then(bearer);
+        let wrong = || {
+            let detail = "Authorization must be `Bearer`, a space and the token";
+            Problem::new(StatusCode::UNAUTHORIZED, detail)
+        };
+        return bearer.map(|token| Some(token.into())).ok_or_else(wrong);
+    }
+    if let Some(token) = query.one("token")? {
+        if !config.query_token {
+            let detail = "a token in the URL ends up in logs, so it is not read here: send it in \
+                          `Authorization: Bearer`, or permit it in the server's settings";
+            return Err(Problem::bad_request(detail));
+        }
+        return Ok(Some(token.into()));
+    }
+    let Some(token) = config
+        .cookie
+        .as_deref()
+        .and_then(|name| cookie(headers, name))
+    else {
+        return Ok(None);
+    };
+    // Browsers send cookies with requests of any page.
+    if !method.is_safe() && !is_trusted(config, uri, headers) {
+        let detail = "a page of another origin may not do this: the server's settings name those \
+                      that may";
+        return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+    }
+    Ok(Some(token))
+}
+
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+    let values = headers.get_all(COOKIE).iter();
+    let texts = values.filter_map(|value| value.to_str().ok());
+    let pairs = texts.flat_map(|text| text.split(';'));
+    let mut pairs = pairs.filter_map(|pair| pair.trim().split_once('='));
+    let (_, value) = pairs.find(|(own, _)| *own == name)?;
+    Some(value.trim_matches('"').into())
+}
+
+/// Returns whether the page that sent a request is of this origin, or of one that may.
+fn is_trusted(config: &Config, uri: &Uri, headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(ORIGIN).and_then(|value| value.to_str().ok()) else {
+        // Browsers send it with everything that changes something.
+        return false;
+    };
+    if let Origins::These(origins) = &config.origins
+        && origins.iter().any(|own| own == origin)
+    {
+        return true;
+    }
+    let host = headers.get(HOST).and_then(|value| value.to_str().ok());
+    let host = host.or_else(|| uri.authority().map(|authority| authority.as_str()));
+    let of_origin = origin.split_once("://").map(|(_, host)| host);
+    host.is_some() && host == of_origin
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(
+        config: &Config,
+        method: Method,
+        query: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Option<String>, u16> {
+        let headers: HeaderMap = headers
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+            .collect();
+        let query = Query::read(Some(query), &["token"]).unwrap();
+        let uri = Uri::from_static("/events");
+        token(config, &method, &uri, &headers, &query).map_err(|problem| problem.status)
+    }
+
+    #[test]
+    fn a_bearer_token_is_read_whatever_the_case_of_its_scheme() {
+        let config = Config::default();
+        for value in ["Bearer secret", "bearer  secret ", "BEARER secret"] {
+            let token = ask(&config, Method::GET, "", &[("authorization", value)]);
+            assert_eq!(token, Ok(Some("secret".into())), "{value}");
+        }
+        for value in ["Basic c2VjcmV0", "Bearer", "Bearer ", "secret"] {
+            let token = ask(&config, Method::GET, "", &[("authorization", value)]);
+            assert_eq!(token, Err(401), "{value}");
+        }
+        assert_eq!(ask(&config, Method::GET, "", &[]), Ok(None));
+    }
+
+    #[test]
+    fn a_token_in_the_url_needs_a_setting() {
+        let (strict, lax) = (Config::default(), Config::default().query_token(true));
+        assert_eq!(ask(&strict, Method::GET, "token=secret", &[]), Err(400));
+        assert_eq!(
+            ask(&lax, Method::GET, "token=secret", &[]),
+            Ok(Some("secret".into()))
+        );
+    }
+
+    #[test]
+    fn a_cookie_counts_only_for_pages_that_may_use_it() {
+        let config = Config::default().cookie("qsse");
+        let these = Origins::These(vec!["https://app.example.org".into()]);
+        let shared = config.clone().origins(these);
+        let cookie = ("cookie", "other=1; qsse=secret; qsse2=x");
+        let host = ("host", "push.example.org");
+        let own = ("origin", "https://push.example.org");
+        let app = ("origin", "https://app.example.org");
+        let secret = Ok(Some("secret".into()));
+        assert_eq!(ask(&config, Method::GET, "", &[cookie, host, app]), secret);
+        assert_eq!(ask(&config, Method::POST, "", &[cookie, host, own]), secret);
+        assert_eq!(
+            ask(&config, Method::POST, "", &[cookie, host, app]),
+            Err(403)
+        );
+        assert_eq!(ask(&config, Method::POST, "", &[cookie, host]), Err(403));
+        assert_eq!(ask(&shared, Method::POST, "", &[cookie, host, app]), secret);
+        let null = ("origin", "null");
+        assert_eq!(
+            ask(&shared, Method::POST, "", &[cookie, host, null]),
+            Err(403)
+        );
+        let unread = Config::default();
+        assert_eq!(
+            ask(&unread, Method::POST, "", &[cookie, host, app]),
+            Ok(None)
+        );
+    }
+}
