@@ -28,6 +28,11 @@ pub struct Config {
     /// Whether `?token=` is read. Proxies and servers log URLs, so a token there is soon in many
     /// files. Default: no.
     pub query_token: bool,
+    /// Whether only programs of this machine are answered: requests that name it as `localhost` or
+    /// by a loopback address, and that no proxy has passed on. For servers that trust whoever
+    /// reaches them over loopback: without this, a web page could reach them through the browser of
+    /// this machine. Default: no.
+    pub local_only: bool,
     /// The longest body of `POST /publish`, which has many events. Default: 64 MiB. It is never in
     /// memory as a whole.
     pub lines_bytes: usize,
@@ -44,6 +49,7 @@ impl Default for Config {
             origins: Origins::None,
             cookie: None,
             query_token: false,
+            local_only: false,
             lines_bytes: 64 << 20,
             bodies_bytes: 64 << 20,
             body_timeout: Duration::from_secs(10),
@@ -70,6 +76,13 @@ impl Config {
     #[must_use]
     pub fn query_token(mut self, read: bool) -> Self {
         self.query_token = read;
+        self
+    }
+
+    /// Sets whether only programs of this machine are answered.
+    #[must_use]
+    pub fn local_only(mut self, local: bool) -> Self {
+        self.local_only = local;
         self
     }
 

@@ -1,18 +1,28 @@
 //! Who sends a request: its token, and whether a page of another origin may have sent it.
 
-use axum::http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN};
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use std::net::IpAddr;
+
+use axum::http::header::{AUTHORIZATION, COOKIE, FORWARDED, HOST, HeaderName, ORIGIN, VIA};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 
 use crate::config::{Config, Origins};
 use crate::problem::Problem;
 use crate::query::Query;
 
+/// What proxies add.
+const PROXIED: [HeaderName; 4] = [
+    FORWARDED,
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-real-ip"),
+    VIA,
+];
+
 /// Returns the token of a request: from `Authorization`, or else from the query or the cookie, if
 /// settings permit these.
 ///
 /// # Errors
-/// `Authorization` has something else, or a cookie comes with a request that changes something, and
-/// a page of another origin may have sent it.
+/// `Authorization` has something else, or a page of another origin may have sent the request, which
+/// changes something and is let in for what the browser adds: a cookie, or its address.
 pub(crate) fn token(
     config: &Config,
     method: &Method,
@@ -36,20 +46,39 @@ pub(crate) fn token(
         }
         return Ok(Some(token.into()));
     }
-    let Some(token) = config
-        .cookie
-        .as_deref()
-        .and_then(|name| cookie(headers, name))
-    else {
-        return Ok(None);
+    let name = config.cookie.as_deref();
+    let token = name.and_then(|name| cookie(headers, name));
+    // Browsers send an origin with everything that changes something; other programs send none.
+    let is_trusted = match headers.get(ORIGIN) {
+        Some(origin) => is_trusted(config, uri, headers, origin),
+        None => token.is_none(),
     };
-    // Browsers send cookies with requests of any page.
-    if !method.is_safe() && !is_trusted(config, uri, headers) {
+    if !method.is_safe() && !is_trusted {
         let detail = "a page of another origin may not do this: the server's settings name those \
                       that may";
         return Err(Problem::new(StatusCode::FORBIDDEN, detail));
     }
-    Ok(Some(token))
+    Ok(token)
+}
+
+/// Checks that a program of this machine has sent a request, and no page that another name of this
+/// machine has led here.
+pub(crate) fn check_local(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+    let refuse = |detail: &str| Err(Problem::new(StatusCode::FORBIDDEN, detail));
+    if PROXIED.iter().any(|name| headers.contains_key(name)) {
+        return refuse("a proxy passed this on, and the server trusts only this machine: give it tokens");
+    }
+    let name = host(uri, headers).map(|host| match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    });
+    let name = name.unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let is_local = name.eq_ignore_ascii_case("localhost")
+        || name.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    match is_local {
+        true => Ok(()),
+        false => refuse("the server answers only to localhost, 127.0.0.1 and [::1]: give it tokens to open it to others"),
+    }
 }
 
 fn bearer(value: &str) -> Option<&str> {
@@ -68,9 +97,8 @@ fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
 }
 
 /// Returns whether the page that sent a request is of this origin, or of one that may.
-fn is_trusted(config: &Config, uri: &Uri, headers: &HeaderMap) -> bool {
-    let Some(origin) = headers.get(ORIGIN).and_then(|value| value.to_str().ok()) else {
-        // Browsers send it with everything that changes something.
+fn is_trusted(config: &Config, uri: &Uri, headers: &HeaderMap, origin: &HeaderValue) -> bool {
+    let Ok(origin) = origin.to_str() else {
         return false;
     };
     if let Origins::These(origins) = &config.origins
@@ -78,10 +106,15 @@ fn is_trusted(config: &Config, uri: &Uri, headers: &HeaderMap) -> bool {
     {
         return true;
     }
-    let host = headers.get(HOST).and_then(|value| value.to_str().ok());
-    let host = host.or_else(|| uri.authority().map(|authority| authority.as_str()));
+    let host = host(uri, headers);
     let of_origin = origin.split_once("://").map(|(_, host)| host);
     host.is_some() && host == of_origin
+}
+
+/// Returns the name and port under which the client calls the server.
+fn host<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> Option<&'r str> {
+    let host = headers.get(HOST).and_then(|value| value.to_str().ok());
+    host.or_else(|| uri.authority().map(|authority| authority.as_str()))
 }
 
 #[cfg(test)]

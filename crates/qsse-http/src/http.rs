@@ -141,6 +141,9 @@ pub(crate) async fn visit(state: &State, parts: &Parts, known: &[&str]) -> Resul
         headers,
         ..
     } = parts;
+    if state.config.local_only {
+        credentials::check_local(uri, headers)?;
+    }
     let token = credentials::token(&state.config, method, uri, headers, &query)?;
     let connection = match parts.extensions.get::<ConnectionInfo>() {
         Some(connection) => connection.clone(),

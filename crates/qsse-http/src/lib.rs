@@ -51,7 +51,7 @@ mod topics;
 pub use api::{PublishedLines, Reached, RefusedLine, Topics};
 pub use config::{Config, Origins};
 pub use http::Http;
-pub use listener::{ListenError, Listener};
+pub use listener::{ListenError, Listener, ListenerTls};
 pub use problem::Problem;
 
 #[cfg(doctest)]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::{Extension, Router};
@@ -61,7 +61,26 @@ pub struct ListenError {
 /// for the head of a request and 5 s for it to come.
 pub struct Listener {
     tcp: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<Mutex<TlsAcceptor>>>,
+    /// Whether clients may also speak without TLS.
+    plain: bool,
+}
+
+/// Replaces the certificate of a [`Listener`].
+#[derive(Clone)]
+pub struct ListenerTls(Arc<Mutex<TlsAcceptor>>);
+
+impl ListenerTls {
+    /// Presents another certificate from the next connection on.
+    pub fn replace(&self, tls: &ServerTls) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = acceptor(tls);
+    }
+}
+
+impl fmt::Debug for ListenerTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ListenerTls").finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for Listener {
@@ -93,7 +112,21 @@ impl Listener {
     async fn bind(address: SocketAddr, tls: Option<TlsAcceptor>) -> Result<Self, ListenError> {
         let tcp = TcpListener::bind(address).await;
         let tcp = tcp.map_err(|source| ListenError { address, source })?;
-        Ok(Self { tcp, tls })
+        let plain = tls.is_none();
+        let tls = tls.map(|tls| Arc::new(Mutex::new(tls)));
+        Ok(Self { tcp, tls, plain })
+    }
+
+    /// Also serves clients that speak without TLS. Their first byte tells.
+    #[must_use]
+    pub fn and_plain(mut self) -> Self {
+        self.plain = true;
+        self
+    }
+
+    /// Returns what replaces the certificate; `None` without TLS.
+    pub fn certificate(&self) -> Option<ListenerTls> {
+        self.tls.clone().map(ListenerTls)
     }
 
     /// Returns the address that it listens on.
@@ -123,9 +156,14 @@ impl Listener {
             match accepted {
                 Ok((stream, address, permit)) => {
                     let watcher = graceful.watcher();
-                    let (tls, router) = (self.tls.clone(), router.clone());
+                    let (tls, plain) = (self.acceptor(), self.plain);
+                    let router = router.clone();
                     connections.spawn(async move {
                         let _permit = permit;
+                        let tls = match tls {
+                            Some(_) if plain && !begins_tls(&stream).await => None,
+                            tls => tls,
+                        };
                         serve(stream, address, tls, router, watcher).await;
                     });
                 }
@@ -137,6 +175,11 @@ impl Listener {
         }
         graceful.shutdown().await;
         while connections.join_next().await.is_some() {}
+    }
+
+    fn acceptor(&self) -> Option<TlsAcceptor> {
+        let tls = self.tls.as_ref()?;
+        Some(tls.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     async fn accept(
@@ -155,6 +198,15 @@ impl Listener {
 fn acceptor(tls: &ServerTls) -> TlsAcceptor {
     let config: Arc<ServerConfig> = tls.for_tcp([&b"h2"[..], b"http/1.1"]);
     TlsAcceptor::from(config)
+}
+
+/// Returns whether a client begins with TLS: with the byte of a handshake (RFC 8446, section 5.1).
+async fn begins_tls(stream: &TcpStream) -> bool {
+    const HANDSHAKE: u8 = 22;
+    let mut first = [0];
+    let peeked = tokio::time::timeout(HEAD_TIME, stream.peek(&mut first));
+    // One that sends nothing fails either way.
+    matches!(peeked.await, Ok(Ok(1))) && first == [HANDSHAKE]
 }
 
 /// Serves a connection from its TLS handshake to its end.

@@ -57,6 +57,11 @@ table! {
     Serve "listen" One("ADDR:PORT"), "127.0.0.1:4242", address, "Where to listen for QUIC; with port 0 the system picks a free port";
     Serve "topics" Many("TOPIC"), "", parses::<Pattern>, "The only topics that may be used: names, and patterns that admit names; by default any topic may be used";
     Serve "metrics" One("ADDR:PORT"), "", address, "Answer GET /metrics here, over plain HTTP";
+    Serve "http" One("ADDR:PORT"), "", address, "Answer browsers and other HTTP clients here, over TCP: see http.md; on loopback with TLS or without, elsewhere with TLS";
+    Serve "http_plain" Switch, "false", switch, "Serve --http without TLS, for a proxy that has it";
+    Serve "http_origins" Many("ORIGIN"), "", origin, "Let pages of these origins use --http, such as https://app.example.org; * lets any, without cookies";
+    Serve "http_cookie" One("NAME"), "", anything, "Read the token of HTTP clients from this cookie, where there is no Authorization";
+    Serve "http_query_token" Switch, "false", switch, "Also read the token of HTTP clients from ?token= (URLs end up in logs)";
     Admin "admin" One("PLACE"), "", admin, "Where the server is administered: the path of a Unix socket, IP:PORT of loopback, or default, which is $XDG_RUNTIME_DIR/qsse-admin.sock or else /run/qsse/admin.sock";
     Admin "admin_token_file" One("FILE"), "", anything, "The token that administration over a port asks for, in this file; at least 16 bytes";
     Serve "audit" One("FILE"), "", anything, "Append who did what, and whether it was allowed, to this file; one JSON object a line";
@@ -155,6 +160,18 @@ fn shards(text: &str) -> Result<(), String> {
     match text.parse::<usize>() {
         Ok(count) if (1..=limit).contains(&count) => Ok(()),
         _ => Err(format!("{text:?} is no number from 1 to {limit}")),
+    }
+}
+
+/// An origin of pages, as browsers send it.
+fn origin(text: &str) -> Result<(), String> {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let is_one = host.is_some_and(|host| {
+        !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/')
+    });
+    match is_one || text == "*" {
+        true => Ok(()),
+        false => Err("write it as https://app.example.org, without a path, or *".into()),
     }
 }
 

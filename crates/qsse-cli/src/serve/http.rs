@@ -1,0 +1,46 @@
+//! The program's server for HTTP clients.
+
+use std::net::SocketAddr;
+
+use anyhow::Result;
+use qsse_http::{Config, Http, Listener, Origins};
+use qsse_server::{Server, ServerTls};
+
+use super::access::Access;
+use crate::exit::{Status, fail};
+use crate::settings::Settings;
+
+/// Listens for HTTP clients, if the settings say so.
+///
+/// # Errors
+/// The address cannot be used.
+pub(crate) async fn bind_http(settings: &Settings, tls: &ServerTls) -> Result<Option<Listener>> {
+    let Some(address) = settings.get::<SocketAddr>("http") else {
+        return Ok(None);
+    };
+    let bound = match settings.on("http_plain") {
+        true => Listener::plain(address).await,
+        false => Listener::tls(address, tls).await,
+    };
+    let listener = bound.map_err(|error| fail(Status::Listen, format!("{error} for HTTP")))?;
+    Ok(Some(match address.ip().is_loopback() {
+        true => listener.and_plain(),
+        false => listener,
+    }))
+}
+
+/// Returns the routes, as the settings say.
+pub(crate) fn routes(settings: &Settings, access: &Access, server: Server) -> axum::Router {
+    let origins = &settings.value("http_origins").texts;
+    let origins = match origins.as_slice() {
+        [] => Origins::None,
+        origins if origins.iter().any(|origin| origin == "*") => Origins::Any,
+        origins => Origins::These(origins.to_vec()),
+    };
+    let mut config = Config::default()
+        .origins(origins)
+        .query_token(settings.on("http_query_token"))
+        .local_only(access.is_local());
+    config.cookie = Some(settings.text("http_cookie")).filter(|name| !name.is_empty()).map(Into::into);
+    Http::new(server).config(config).router()
+}
