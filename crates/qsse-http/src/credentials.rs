@@ -66,18 +66,27 @@ pub(crate) fn token(
 pub(crate) fn check_local(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     let refuse = |detail: &str| Err(Problem::new(StatusCode::FORBIDDEN, detail));
     if PROXIED.iter().any(|name| headers.contains_key(name)) {
-        return refuse("a proxy passed this on, and the server trusts only this machine: give it tokens");
+        return refuse(
+            "a proxy passed this on, and the server trusts only this machine: give it tokens",
+        );
     }
     let name = host(uri, headers).map(|host| match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
     });
-    let name = name.unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let name = name
+        .unwrap_or_default()
+        .trim_start_matches('[')
+        .trim_end_matches(']');
     let is_local = name.eq_ignore_ascii_case("localhost")
-        || name.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+        || name
+            .parse()
+            .is_ok_and(|address: IpAddr| address.is_loopback());
     match is_local {
         true => Ok(()),
-        false => refuse("the server answers only to localhost, 127.0.0.1 and [::1]: give it tokens to open it to others"),
+        false => refuse(
+            "the server answers only to localhost, 127.0.0.1 and [::1]: give it tokens to open it to others",
+        ),
     }
 }
 

@@ -42,6 +42,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "qsse-admin",
             "qsse-auth",
             "qsse-client",
+            "qsse-http",
             "qsse-proto",
             "qsse-server",
             "qsse-topic",

@@ -9,10 +9,12 @@ use clap::Args;
 use qsse_admin::{Admin, AuditFile, Listener};
 use qsse_auth::Reloadable;
 use qsse_client::ServerUrl;
+use qsse_http::Listener as HttpListener;
 use qsse_server::{ByGrants, Server, UdpBuffers};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tracing::Level;
 
 use crate::console;
@@ -20,6 +22,7 @@ use crate::exit::{Status, fail};
 use crate::serve::access::Access;
 use crate::serve::admin::{bind_admin, open_audit};
 use crate::serve::certificate::Certificate;
+use crate::serve::http::{bind_http, routes};
 use crate::serve::memory;
 use crate::serve::reload::{Reload, Reread};
 use crate::settings::Settings;
@@ -53,6 +56,8 @@ pub(crate) async fn run(_: Options, settings: Settings, reread: Reread) -> Resul
     let hangup = Hangup::watch()?;
     let metrics = bind_metrics(&settings).await?;
     let admin = bind_admin(&settings).await?;
+    let http = bind_http(&settings, &certificate.tls).await?;
+    let is_local = access.is_local();
     let audit = open_audit(&settings)?;
     let by_token = access.by_token();
     let described = access.describe(settings.need("listen"));
@@ -60,7 +65,7 @@ pub(crate) async fn run(_: Options, settings: Settings, reread: Reread) -> Resul
     let server = start(&settings, &certificate, &authenticator, audit.as_ref()).await?;
 
     // Scripts wait for these lines. All sockets are bound now.
-    let ready = ready(&server, metrics.as_ref(), admin.as_ref())?;
+    let ready = ready(&server, metrics.as_ref(), admin.as_ref(), http.as_ref())?;
     // It does not matter whether anybody reads them.
     let _ = console::stdout().try_write(&mut ready.into_bytes());
     let mut hints = certificate.describe();
@@ -74,12 +79,18 @@ pub(crate) async fn run(_: Options, settings: Settings, reread: Reread) -> Resul
     hints.push_str(&clipped(server.udp_buffers()));
     console::tell(hints.trim_end());
 
+    let http_certificate = http.as_ref().and_then(HttpListener::certificate);
+    let http = http.map(|listener| {
+        let routes = routes(&settings, is_local, server.clone());
+        tokio::spawn(listener.serve(server.clone(), routes.router()))
+    });
     let reload = Reload::new(
         reread,
         server.clone(),
         authenticator,
         audit.clone(),
         settings,
+        http_certificate,
     );
     let drain = Arc::new(Notify::new());
     let mut tasks = JoinSet::new();
@@ -100,6 +111,11 @@ pub(crate) async fn run(_: Options, settings: Settings, reread: Reread) -> Resul
     }
     console::message(Level::INFO, "draining; press Ctrl-C again to exit now");
     server.shutdown(reload.drain_timeout()).await;
+    if let Some(mut http) = http
+        && timeout(HTTP_END, &mut http).await.is_err()
+    {
+        http.abort();
+    }
     tasks.shutdown().await;
     if let Some(audit) = audit {
         audit.flush(AUDIT_FLUSH);
@@ -137,6 +153,7 @@ fn ready(
     server: &Server,
     metrics: Option<&TcpListener>,
     admin: Option<&Listener>,
+    http: Option<&HttpListener>,
 ) -> Result<String> {
     let mut lines = format!("listening on {}\n", server.local_addr());
     if let Some(metrics) = metrics {
@@ -145,8 +162,14 @@ fn ready(
     if let Some(admin) = admin {
         lines.push_str(&format!("admin on {}\n", admin.address()?));
     }
+    if let Some(http) = http {
+        lines.push_str(&format!("http on {}\n", http.local_addr()?));
+    }
     Ok(lines)
 }
+
+/// How long HTTP clients may take to read what was written when the server ended.
+const HTTP_END: Duration = Duration::from_secs(1);
 
 /// How long the last lines of the audit log may take.
 const AUDIT_FLUSH: Duration = Duration::from_secs(1);

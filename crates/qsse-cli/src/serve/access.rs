@@ -29,6 +29,9 @@ impl Access {
             None if settings.on("open") => Ok(Self::Open),
             None => {
                 check_closed(settings.need("listen"))?;
+                if let Some(http) = settings.get("http") {
+                    check_closed(http)?;
+                }
                 Ok(Self::Local)
             }
         }
@@ -44,6 +47,11 @@ impl Access {
             Self::Open => "ANYONE who can reach this address may subscribe and publish".into(),
             Self::Methods(methods) => methods.describe(),
         }
+    }
+
+    /// Returns whether programs of this machine may do more than others.
+    pub(crate) fn is_local(&self) -> bool {
+        matches!(self, Self::Local)
     }
 
     /// Returns whether clients may show a token.

@@ -6,7 +6,6 @@ use anyhow::Result;
 use qsse_http::{Config, Http, Listener, Origins};
 use qsse_server::{Server, ServerTls};
 
-use super::access::Access;
 use crate::exit::{Status, fail};
 use crate::settings::Settings;
 
@@ -29,8 +28,9 @@ pub(crate) async fn bind_http(settings: &Settings, tls: &ServerTls) -> Result<Op
     }))
 }
 
-/// Returns the routes, as the settings say.
-pub(crate) fn routes(settings: &Settings, access: &Access, server: Server) -> axum::Router {
+/// Returns what answers HTTP clients, as the settings say. `is_local` says whether programs of this
+/// machine may do more than others.
+pub(crate) fn routes(settings: &Settings, is_local: bool, server: Server) -> Http {
     let origins = &settings.value("http_origins").texts;
     let origins = match origins.as_slice() {
         [] => Origins::None,
@@ -40,7 +40,9 @@ pub(crate) fn routes(settings: &Settings, access: &Access, server: Server) -> ax
     let mut config = Config::default()
         .origins(origins)
         .query_token(settings.on("http_query_token"))
-        .local_only(access.is_local());
-    config.cookie = Some(settings.text("http_cookie")).filter(|name| !name.is_empty()).map(Into::into);
-    Http::new(server).config(config).router()
+        .local_only(is_local);
+    config.cookie = Some(settings.text("http_cookie"))
+        .filter(|name| !name.is_empty())
+        .map(Into::into);
+    Http::new(server).config(config)
 }

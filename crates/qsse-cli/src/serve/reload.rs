@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime};
 use anyhow::Result;
 use qsse_admin::{AuditFile, Reloaded};
 use qsse_auth::Reloadable;
-use qsse_server::Server;
+use qsse_http::ListenerTls;
+use qsse_server::{Server, ServerTls};
 use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 use tracing::Level;
@@ -19,6 +20,7 @@ use super::access::Access;
 use super::certificate::reloaded;
 use super::memory::limited_config;
 use crate::console::message;
+use crate::exit::usage;
 use crate::logging;
 use crate::settings::{Settings, TABLE, server_config};
 
@@ -87,6 +89,8 @@ pub(crate) struct Reload {
     server: Server,
     authenticator: Reloadable,
     audit: Option<AuditFile>,
+    /// The certificate for HTTP clients.
+    http: Option<ListenerTls>,
     in_force: Mutex<InForce>,
 }
 
@@ -105,6 +109,7 @@ impl Reload {
         authenticator: Reloadable,
         audit: Option<AuditFile>,
         settings: Settings,
+        http: Option<ListenerTls>,
     ) -> Arc<Self> {
         let files = files(&settings);
         let in_force = Mutex::new(InForce { settings, files });
@@ -113,6 +118,7 @@ impl Reload {
             server,
             authenticator,
             audit,
+            http,
             in_force,
         })
     }
@@ -163,6 +169,7 @@ impl Reload {
         let settings = (self.reread)()?;
         let files = files(&settings);
         let access = Access::from_settings(&settings)?;
+        self.check_local(&in_force.settings, &access)?;
         // It runs on a thread that may block.
         let authenticator = Handle::current().block_on(access.authenticator())?;
         let tls = reloaded(&settings)?;
@@ -172,7 +179,7 @@ impl Reload {
         if CERTIFICATE.iter().any(|key| differs(key))
             && let Some(tls) = tls
         {
-            self.server.set_tls(tls)?;
+            self.set_tls(tls)?;
         }
         // The settings were checked when they were loaded.
         self.server.set_limits(&limited_config(&settings))?;
@@ -184,6 +191,24 @@ impl Reload {
             changed,
             needs_restart,
         })
+    }
+
+    /// Checks that the routes for HTTP clients still ask for what the access needs.
+    fn check_local(&self, before: &Settings, access: &Access) -> Result<()> {
+        let was_local = Access::from_settings(before)?.is_local();
+        if before.is_set("http") && was_local != access.is_local() {
+            let reason =
+                "with --http, a restart is needed to begin or to cease to trust this machine";
+            return Err(usage(reason));
+        }
+        Ok(())
+    }
+
+    fn set_tls(&self, tls: ServerTls) -> Result<()> {
+        if let Some(http) = &self.http {
+            http.replace(&tls);
+        }
+        Ok(self.server.set_tls(tls)?)
     }
 
     /// Looks at the files of the certificate until the future is dropped, and loads it when they
@@ -239,7 +264,7 @@ impl Reload {
         let Some(tls) = reloaded(&in_force.settings)? else {
             return Ok(false);
         };
-        self.server.set_tls(tls)?;
+        self.set_tls(tls)?;
         for key in CERTIFICATE {
             if let Some(hash) = files.get(key) {
                 in_force.files.insert(key, *hash);

@@ -165,9 +165,14 @@ fn shards(text: &str) -> Result<(), String> {
 
 /// An origin of pages, as browsers send it.
 fn origin(text: &str) -> Result<(), String> {
-    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let host = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
     let is_one = host.is_some_and(|host| {
-        !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/')
+        !host.is_empty()
+            && host
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && byte != b'/')
     });
     match is_one || text == "*" {
         true => Ok(()),

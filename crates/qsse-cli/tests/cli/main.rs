@@ -12,6 +12,7 @@ mod config;
 mod connection;
 mod cursor;
 mod dialect;
+mod http;
 mod lag;
 mod output;
 mod outputs;

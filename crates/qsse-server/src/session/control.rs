@@ -5,14 +5,13 @@
 use std::sync::Arc;
 
 use qsse_proto::control::{ClientFrame, Goodbye, Refused, Subscribe, Subscribed, Unsubscribe};
-use qsse_proto::{Code, Counted, EventId, Frame};
+use qsse_proto::{Code, EventId, Frame};
 use qsse_transport::{
     Connection, ConnectionError, FrameError, FrameReader, FrameWriter, RecvStream, SendStream,
 };
 use tokio_util::task::TaskTracker;
 
 use crate::audit::AuditEvent;
-use crate::fairness::quota::Place;
 use crate::fairness::rate_limit::RateLimit;
 use crate::session::delivery::Delivery;
 use crate::session::expiry::Expiry;

@@ -76,7 +76,7 @@ impl Delivery {
         let heartbeat = Heartbeat::new(shared.limits().heartbeat, reader.started());
         let held = Held::new(&shared.unread, &session.unread, ends.clone());
         ends.note_written(reader.started().seq());
-        let recipient = ClientRecipient::new(session, filter, ends.clone());
+        let recipient = ClientRecipient::new(session, filter, ends.clone(), true);
         Box::new(Self {
             events: DeliveryLoop::new(recipient, reader, Some(heartbeat)),
             form,

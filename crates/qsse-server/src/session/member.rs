@@ -56,7 +56,7 @@ fn of_principal(
     shared: &Shared,
     config: &Config,
     principal: &Principal,
-    connection: &Connection,
+    address: SocketAddr,
 ) -> Option<Arc<Quota>> {
     let namespace = principal.namespace();
     let namespace = namespace.as_ref().map(|prefix| prefix.as_str());
@@ -70,7 +70,7 @@ fn of_principal(
     let patterns = limits.patterns;
     limits = PrincipalLimits::default();
     limits.patterns = patterns;
-    let network = Network::of(connection.remote_address().ip());
+    let network = Network::of(address.ip());
     shared.quotas.of(Owner::Unidentified(network), limits)
 }
 
@@ -96,7 +96,7 @@ impl Member {
         principal: &Principal,
     ) -> Result<Self, Excess> {
         let config = shared.limits();
-        let principal = of_principal(shared, &config, principal, connection);
+        let principal = of_principal(shared, &config, principal, address);
         let place = principal.as_ref().map(Quota::connect).transpose();
         let place = place.map_err(|Full { most, what }| {
             let message = format!(

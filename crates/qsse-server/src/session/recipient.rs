@@ -22,10 +22,14 @@ pub(crate) struct ClientRecipient {
     permission: Permission,
     lag: LagState,
     ends: Ends,
+    /// Whether a task of the server asks for its events. Otherwise somebody may stop to ask while
+    /// it is its turn to search.
+    in_task: bool,
 }
 
 impl ClientRecipient {
-    pub(crate) fn new(session: Arc<Session>, filter: Filter, ends: Ends) -> Self {
+    /// `in_task` says whether a task of the server asks for the events.
+    pub(crate) fn new(session: Arc<Session>, filter: Filter, ends: Ends, in_task: bool) -> Self {
         let permission = Permission::new(session.access.by_name(&filter));
         Self {
             session,
@@ -33,6 +37,7 @@ impl ClientRecipient {
             permission,
             lag: LagState::default(),
             ends,
+            in_task,
         }
     }
 
@@ -56,7 +61,10 @@ impl Recipient for ClientRecipient {
     }
 
     fn searcher(&self) -> Searcher {
-        self.session.searcher()
+        match self.in_task {
+            true => self.session.searcher(),
+            false => Searcher::in_process(),
+        }
     }
 
     #[inline]

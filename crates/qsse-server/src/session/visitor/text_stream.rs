@@ -233,7 +233,7 @@ impl TextStream {
                 }
             })
         };
-        let recipient = ClientRecipient::new(Arc::clone(session), filter, ends);
+        let recipient = ClientRecipient::new(Arc::clone(session), filter, ends, false);
         Self {
             events: DeliveryLoop::new(recipient, reader, Some(heartbeat)),
             form,
@@ -263,7 +263,10 @@ impl TextStream {
         }
         let mut batches = Vec::new();
         match self.events.poll_next(cx, &mut batches) {
-            Poll::Ready(next) => self.take(next, batches, cx),
+            Poll::Ready(next) => {
+                self.take(next, &batches);
+                Poll::Ready(())
+            }
             Poll::Pending => {
                 ready!(self.keep_alive.as_mut().poll(cx));
                 self.queue.push_back(self.form.keep_alive());
@@ -272,15 +275,10 @@ impl TextStream {
         }
     }
 
-    fn take(&mut self, next: Next, batches: Vec<Batch>, cx: &mut Context<'_>) -> Poll<()> {
+    fn take(&mut self, next: Next, batches: &[Batch]) {
         match next {
-            Next::Batches => self.queue_batches(&batches),
+            Next::Batches => self.queue_batches(batches),
             Next::Gap(gap) => self.queue_gap(gap),
-            // A long search must not keep the runtime's thread from other tasks.
-            Next::Looking => {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
             Next::Heartbeat(position) => self.queue.push_back(self.form.position(position)),
             Next::Unreadable { reason } => {
                 let filter = self.events.recipient().filter();
@@ -296,7 +294,6 @@ impl TextStream {
                 self.end(Code::SHUTTING_DOWN, "the server is shutting down");
             }
         }
-        Poll::Ready(())
     }
 
     fn queue_batches(&mut self, batches: &[Batch]) {

@@ -1,0 +1,126 @@
+//! `qsse serve --http`, asked with the commands of docs/http.md.
+#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+
+use crate::harness::{Home, PATIENCE, Server};
+
+const GUIDE: &str = include_str!("../../../../docs/http.md");
+
+/// A server that answers HTTP, and where.
+fn serve(home: &Home) -> (Server, String) {
+    let mut server = home.serve(&["--http", "127.0.0.1:0"]);
+    let line = server.running.line("http on ");
+    let address = line.strip_prefix("http on ").unwrap().to_owned();
+    (server, address)
+}
+
+/// Sends a request and returns the answer.
+fn ask(address: &str, method: &str, path: &str, headers: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let port = address.rsplit(':').next().unwrap();
+    let length = body.len();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: localhost:{port}\r\nconnection: close\r\n\
+         content-length: {length}\r\n{headers}\r\n{body}"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn the_commands_of_the_guide_work() {
+    if Command::new("curl").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: curl is not installed, and the guide's commands need it");
+        return;
+    }
+    let home = Home::new();
+    let (_server, address) = serve(&home);
+    let commands = GUIDE.lines().filter(|line| line.starts_with("curl "));
+    // The first one has no end, which is tested with the library.
+    let commands: Vec<_> = commands.skip(1).collect();
+    assert!(commands.len() >= 8, "{commands:?}");
+    for command in commands {
+        let here = command.replace("localhost:8080", &address);
+        let done = Command::new("sh").args(["-c", &here]).output().unwrap();
+        let out = String::from_utf8_lossy(&done.stdout);
+        // 28: the time that the command gives itself is over.
+        assert!(
+            matches!(done.status.code(), Some(0 | 28)),
+            "{here}: {done:?}"
+        );
+        assert!(
+            out.starts_with('{') && !out.contains("\"status\""),
+            "{here}: {out}"
+        );
+    }
+}
+
+#[test]
+fn a_web_page_does_not_profit_from_the_trust_in_this_machine() {
+    let home = Home::new();
+    let (_server, address) = serve(&home);
+    let publish = |headers: &str| ask(&address, "POST", "/publish/a", headers, "1");
+    assert!(publish("").starts_with("HTTP/1.1 200"));
+    let page = publish("origin: https://example.org\r\n");
+    assert!(
+        page.starts_with("HTTP/1.1 403") && page.contains("another origin"),
+        "{page}"
+    );
+    let proxied = publish("x-forwarded-for: 192.0.2.1\r\n");
+    assert!(
+        proxied.starts_with("HTTP/1.1 403") && proxied.contains("a proxy"),
+        "{proxied}"
+    );
+    // A name of its own that leads to this machine.
+    let mut stream = TcpStream::connect(&address).unwrap();
+    let head = b"GET /topics HTTP/1.1\r\nhost: example.org\r\nconnection: close\r\n\r\n";
+    stream.write_all(head).unwrap();
+    let mut rebound = String::new();
+    stream.read_to_string(&mut rebound).unwrap();
+    assert!(rebound.starts_with("HTTP/1.1 403"), "{rebound}");
+}
+
+#[test]
+fn others_reach_http_only_if_settings_say_who_may() {
+    let home = Home::new();
+    let args = ["serve", "--listen", "127.0.0.1:0", "--http", "0.0.0.0:0"];
+    home.run(&args)
+        .expect(2, &["others can reach 0.0.0.0:0", "--tokens"]);
+    let args = [
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--http-origins",
+        "app.example.org",
+    ];
+    home.run(&args).expect(2, &["https://app.example.org"]);
+}
+
+#[test]
+fn a_drain_tells_streams_to_come_back() {
+    let home = Home::new();
+    let (server, address) = serve(&home);
+    let mut stream = TcpStream::connect(&address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+        .write_all(b"GET /events?topic=a HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .unwrap();
+    let mut seen = String::new();
+    let mut buffer = [0; 4_096];
+    while !seen.contains("id: ") {
+        let read = stream.read(&mut buffer).unwrap();
+        seen.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
+    }
+    server.running.signal("TERM");
+    stream.read_to_string(&mut seen).unwrap();
+    assert!(
+        seen.contains("event: qsse.end") && seen.contains("\"retry\":true"),
+        "{seen}"
+    );
+}
