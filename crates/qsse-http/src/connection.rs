@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::http::Version;
-use qsse_server::{Caller, CertificateDer, Refused, Server, Visitor};
+use qsse_server::visitor::{Caller, Refused, Visitor};
+use qsse_server::{CertificateDer, Server};
 use tokio::sync::Mutex;
 
 /// What the requests of one connection have in common. [`Listener`](crate::Listener) adds it to

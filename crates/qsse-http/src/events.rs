@@ -9,11 +9,12 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use qsse_proto::text::{SseForm, TextNotice, write_retry};
-use qsse_server::{Code, TextForm};
+use qsse_server::Code;
+use qsse_server::visitor::TextForm;
 
-use crate::http::{LAST_EVENT_ID, State, visit};
 use crate::problem::Problem;
 use crate::query::{self, Query};
+use crate::request::{LAST_EVENT_ID, State, visit};
 
 const KNOWN: &[&str] = &["topic", "start", "last_event_id", "on_lag", "format"];
 

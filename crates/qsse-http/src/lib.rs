@@ -46,6 +46,7 @@ mod listener;
 mod problem;
 mod publish;
 mod query;
+mod request;
 mod topics;
 
 pub use api::{PublishedLines, Reached, RefusedLine, Topics};

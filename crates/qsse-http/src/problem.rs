@@ -3,7 +3,8 @@
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use qsse_server::{Code, Refused};
+use qsse_server::Code;
+use qsse_server::visitor::Refused;
 use serde::{Deserialize, Serialize};
 
 /// Why a request failed, and what to do.

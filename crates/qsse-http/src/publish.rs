@@ -7,13 +7,14 @@ use axum::http::header::CONTENT_LENGTH;
 use axum::http::request::Parts;
 use bytes::Bytes;
 use qsse_proto::publish::Key;
-use qsse_server::{Kind, NewPublish, Visitor};
+use qsse_server::Kind;
+use qsse_server::visitor::{NewPublish, Visitor};
 
 use crate::api::{PublishedLines, PublishedOne, Reached};
 use crate::bodies::{Bodies, Chunks, Whole};
-use crate::http::{IDEMPOTENCY_KEY, State, Visit, name, visit};
 use crate::problem::Problem;
 use crate::query::Query;
+use crate::request::{IDEMPOTENCY_KEY, State, Visit, name, visit};
 
 mod lines;
 

@@ -8,8 +8,8 @@ use axum::response::{IntoResponse, Response};
 use qsse_proto::text::TextEvent;
 
 use crate::api::Topics;
-use crate::http::{State, name, visit};
 use crate::problem::Problem;
+use crate::request::{State, name, visit};
 
 /// The topics of an answer, unless it asks for more or fewer.
 const LIMIT: usize = 100;

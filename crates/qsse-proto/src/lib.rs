@@ -45,14 +45,8 @@
 //! - [`stream`]: the frames of a subscription's stream, and its incremental decoder.
 //! - [`publish`]: the frames of a publishing stream.
 //! - [`limits`]: the limits on all of these.
-#![cfg_attr(
-    feature = "go",
-    doc = "- [`go`]: the JSON lines of the Go library's dialect."
-)]
-#![cfg_attr(
-    feature = "text",
-    doc = "- [`text`]: events as server-sent events and JSON lines."
-)]
+//! - `go`, with the feature: the JSON lines of the Go library's dialect.
+//! - `text`, with the feature: events as server-sent events and JSON lines.
 //!
 //! # Features
 //! - `json`: [`Event`] data as a JSON value.

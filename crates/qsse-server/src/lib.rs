@@ -24,13 +24,11 @@
 //! - [`Server::connections`], [`Server::revoke`] and others administer it; [`Config`] limits it.
 //!
 //! # Who may do what
-//!
 //! Without an authenticator every client may connect. Without an authorizer the [`Grants`] of a
 //! [`Principal`] decide; without them it may subscribe to everything and not publish. A wildcard
 //! subscription never yields a topic that its owner could not have subscribed to by name.
 //!
 //! # Features
-//!
 //! | feature | default | gives |
 //! |---|---|---|
 //! | `aws-lc-rs`, `ring` | the first | the crypto provider |
@@ -70,6 +68,7 @@ mod subscription;
 #[cfg(feature = "testing")]
 mod testing;
 mod topics;
+pub mod visitor;
 mod wake_gated;
 
 pub use async_trait::async_trait;
@@ -106,9 +105,6 @@ pub use qsse_transport::tls::{Fingerprint, ServerTls, TlsError};
 pub use qsse_transport::{BindError as EndpointError, ServerUrl, TransportConfig, UdpBuffers};
 pub use revocation::{Revocation, RevokeError};
 pub use server::Server;
-pub use session::visitor::{
-    Caller, NewPublish, Refused, SubscribeText, TextForm, TextStream, Visitor,
-};
 pub use subscription::{
     Item, Items, Notice, Subscribe, SubscribeError, Subscription, SubscriptionError,
 };

@@ -2,7 +2,8 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use qsse_server::{Code, Kind, NewPublish};
+use qsse_server::visitor::NewPublish;
+use qsse_server::{Code, Kind};
 use serde::Deserialize;
 
 /// Splits bytes into lines, and reads the event of each.

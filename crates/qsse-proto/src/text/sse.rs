@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::io::Write;
 use std::time::Duration;
 
-use super::{Line, TextEvent, write_json};
+use super::event::{Line, TextEvent, write_json};
+use super::notice::{Body, TextNotice};
 use crate::event_id::EventId;
 use crate::kind::Kind;
 
@@ -27,7 +28,27 @@ pub fn is_reserved_kind(kind: &str) -> bool {
     matches!(kind, "error" | "open") || kind.starts_with("qsse.")
 }
 
-pub(super) fn write_event(event: &TextEvent<'_>, form: SseForm, out: &mut Vec<u8>) {
+impl TextEvent<'_> {
+    /// Appends the event to `out` as a server-sent event (QP-14.3 to QP-14.6).
+    pub fn write_sse(&self, form: SseForm, out: &mut Vec<u8>) {
+        write_event(self, form, out);
+    }
+}
+
+impl TextNotice<'_> {
+    /// Appends the notice as a server-sent event of the kind `qsse.gap`, `qsse.reset` or `qsse.end`
+    /// (QP-14.7, QP-14.8).
+    pub fn write_sse(&self, out: &mut Vec<u8>) {
+        let (kind, id) = match self {
+            Self::Gap(gap) => ("qsse.gap", Some(gap.to)),
+            Self::Reset(reset) => ("qsse.reset", Some(reset.position)),
+            Self::End { .. } => ("qsse.end", None),
+        };
+        write_notice(kind, id, out, |out| write_json(out, &Body::from(self)));
+    }
+}
+
+fn write_event(event: &TextEvent<'_>, form: SseForm, out: &mut Vec<u8>) {
     out.reserve(event.data.len() + event.data.len() / 8 + 64);
     write_id(event.id, out);
     match form {
@@ -59,7 +80,7 @@ pub(super) fn write_event(event: &TextEvent<'_>, form: SseForm, out: &mut Vec<u8
     out.push(b'\n');
 }
 
-pub(super) fn write_notice(
+fn write_notice(
     kind: &str,
     id: Option<EventId>,
     out: &mut Vec<u8>,

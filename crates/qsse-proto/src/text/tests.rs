@@ -1,8 +1,13 @@
+//! Events as text, clause by clause.
+
 use std::time::Duration;
 
 use super::*;
 use crate::batch::Builder;
+use crate::event_id::{Epoch, EventId};
+use crate::notice::{Gap, Reset};
 use crate::stream::GapReason;
+use crate::timestamp::Timestamp;
 
 const EPOCH: Epoch = Epoch::new(1);
 

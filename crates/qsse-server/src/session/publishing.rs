@@ -43,8 +43,8 @@ pub(crate) async fn run(
     send: SendStream,
     recv: RecvStream,
 ) {
-    let max = session.shared.config.log.max_event_bytes + limits::FRAME_OVERHEAD;
-    let mut frames = FrameReader::new(recv, max);
+    let longest = session.shared.config.log.max_event_bytes + limits::FRAME_OVERHEAD;
+    let mut frames = FrameReader::new(recv, longest);
     let mut publishing = Publishing {
         session: &session,
         connection: &connection,
@@ -303,12 +303,8 @@ impl<'s> Publishing<'s> {
                 ready.clear();
             }
         }
-        if let Some(next) = self
-            .session
-            .member
-            .publish(used.0, used.1)
-            .filter(|_| paced)
-        {
+        let member = &self.session.member;
+        if paced && let Some(next) = member.publish(used.0, used.1) {
             self.session.shared.metrics.paced.publishes.add(1);
             self.wait_until(next).await?;
         }

@@ -9,18 +9,17 @@
 //! A visitor has the rights, limits and quotas of any client: it is a session without a connection
 //! of ours.
 
+mod caller;
 mod foreign;
 mod lookup;
 mod publishing;
+mod refused;
 mod text_form;
 mod text_stream;
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use qsse_proto::Code;
-use qsse_transport::rustls::pki_types::CertificateDer;
 use tokio_util::sync::DropGuard;
 
 use crate::audit::{AuditEvent, AuditRecord};
@@ -28,83 +27,14 @@ use crate::auth::Principal;
 use crate::clients::Client;
 use crate::fairness::quota::Place;
 use crate::server::Server;
-use crate::session::subscribing::Refusal;
 use crate::session::{End, Session, hello, member, rights};
 use crate::shared::Shared;
+pub use caller::Caller;
 use foreign::Foreign;
 pub use publishing::NewPublish;
+pub use refused::Refused;
 pub use text_form::TextForm;
 pub use text_stream::{SubscribeText, TextStream};
-
-/// Who asks to be let in by another protocol than `qsse/1`.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Caller<'a> {
-    /// The name of the protocol, for people, such as `sse/2`.
-    pub protocol: &'static str,
-    /// Where it connects from.
-    pub address: SocketAddr,
-    /// Its token.
-    pub token: Option<&'a str>,
-    /// Its certificates, its own first, if it sent any.
-    pub certificates: &'a [CertificateDer<'static>],
-}
-
-impl<'a> Caller<'a> {
-    /// Creates a caller without token and certificates.
-    pub const fn new(protocol: &'static str, address: SocketAddr) -> Self {
-        Self {
-            protocol,
-            address,
-            token: None,
-            certificates: &[],
-        }
-    }
-
-    /// Sets the token.
-    #[must_use]
-    pub const fn token(mut self, token: Option<&'a str>) -> Self {
-        self.token = token;
-        self
-    }
-
-    /// Sets the certificates.
-    #[must_use]
-    pub const fn certificates(mut self, certificates: &'a [CertificateDer<'static>]) -> Self {
-        self.certificates = certificates;
-        self
-    }
-}
-
-/// Why the server refused something.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-#[non_exhaustive]
-pub struct Refused {
-    /// The kind of reason.
-    pub code: Code,
-    /// What is wrong, and what to do. It names only what the client may see.
-    pub message: String,
-}
-
-impl Refused {
-    pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
-        let message = message.into();
-        Self { code, message }
-    }
-}
-
-impl From<End> for Refused {
-    fn from(end: End) -> Self {
-        Self::new(end.code, end.reason)
-    }
-}
-
-impl From<Refusal> for Refused {
-    fn from(refusal: Refusal) -> Self {
-        Self::new(refusal.code, refusal.message)
-    }
-}
 
 /// A client that another protocol's binding speaks for. Made by [`Server::visit`].
 ///

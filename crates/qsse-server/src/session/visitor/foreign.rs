@@ -9,7 +9,8 @@ use qsse_transport::rustls::pki_types::CertificateDer;
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
 
-use super::{Caller, Refused};
+use super::caller::Caller;
+use super::refused::Refused;
 use crate::session::peer::{Peer, Traffic};
 
 /// A client of another protocol. The binding reads and writes; this says when it has to stop.

@@ -5,7 +5,8 @@ use qsse_proto::{Code, Event};
 use qsse_topic::{Filter, Topic, TopicRef};
 use tokio::task::yield_now;
 
-use super::{Refused, Visitor};
+use super::Visitor;
+use super::refused::Refused;
 use crate::access::Answer;
 use crate::auth::Action;
 use crate::info::TopicInfo;

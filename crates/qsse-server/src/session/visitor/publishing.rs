@@ -6,7 +6,8 @@ use qsse_proto::publish::{Acknowledged, Key, KeyScope, Publish, PublisherId};
 use qsse_proto::text::is_reserved_kind;
 use qsse_proto::{Code, Epoch, EventId, Kind, Published};
 
-use super::{Refused, Visitor};
+use super::Visitor;
+use super::refused::Refused;
 use crate::audit::AuditEvent;
 use crate::dedup_scope::{self, Identity};
 use crate::publish::PublishError;

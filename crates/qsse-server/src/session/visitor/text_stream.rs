@@ -20,8 +20,9 @@ use qsse_proto::{Code, EventId, Gap, Reset, stream};
 use qsse_topic::Filter;
 use tokio::time::{Instant, Sleep};
 
+use super::Visitor;
+use super::refused::Refused;
 use super::text_form::TextForm;
-use super::{Refused, Visitor};
 use crate::audit::AuditEvent;
 use crate::delivery::{DeliveryLoop, Heartbeat, Next};
 use crate::metrics::GaugeGuard;
