@@ -18,6 +18,8 @@ pub(crate) enum Peer {
     RawQuinn,
     /// The same with the settings that are best for it
     RawQuinnBest,
+    /// A qsse server's server-sent events over HTTP/2, TLS over TCP
+    HttpH2,
     /// Server-sent events over HTTP/2: axum, a broadcast channel, TLS over TCP
     SseH2,
     /// A nats-server with TLS
@@ -34,6 +36,7 @@ impl Peer {
             Self::QsseShards => "qsse-shards",
             Self::RawQuinn => "raw-quinn",
             Self::RawQuinnBest => "raw-quinn-best",
+            Self::HttpH2 => "http-h2",
             Self::SseH2 => "sse-h2",
             Self::Nats => "nats",
             Self::GoQsse => "go-qsse",

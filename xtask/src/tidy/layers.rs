@@ -81,6 +81,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "qsse-bench",
         &[
             "qsse-client",
+            "qsse-http",
             "qsse-proto",
             "qsse-server",
             "qsse-topic",

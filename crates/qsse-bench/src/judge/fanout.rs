@@ -10,11 +10,12 @@ use super::report::Figure;
 use super::run::Order;
 use crate::work::{Peer, Role, Task};
 
-const PEERS: [Peer; 7] = [
+const PEERS: [Peer; 8] = [
     Peer::Qsse,
     Peer::QsseShards,
     Peer::RawQuinn,
     Peer::RawQuinnBest,
+    Peer::HttpH2,
     Peer::SseH2,
     Peer::Nats,
     Peer::GoQsse,

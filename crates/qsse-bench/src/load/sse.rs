@@ -63,7 +63,8 @@ impl Dialer {
                 .handshake(TokioIo::new(stream))
                 .await?;
         tokio::spawn(connection);
-        let request = Request::get(format!("https://{}/events", tls::NAME)).body(Empty::new())?;
+        let uri = format!("https://{}/events?topic=bench", tls::NAME);
+        let request = Request::get(uri).body(Empty::new())?;
         let response = requests.send_request(request).await?;
         ensure!(response.status() == StatusCode::OK, "{}", response.status());
         Ok(Subscriber {
@@ -139,11 +140,14 @@ fn data_of(event: &[u8], each: &mut impl FnMut(&[u8])) {
         return;
     }
     let lines = event.split(|byte| *byte == b'\n');
-    let parts: Vec<_> = lines
-        .filter_map(|line| field(line).map(|from| &line[from..]))
-        .collect();
-    if !parts.is_empty() {
-        each(&parts.join(&b'\n'));
+    let mut parts = lines.filter_map(|line| field(line).map(|from| &line[from..]));
+    let Some(first) = parts.next() else { return };
+    match parts.next() {
+        None => each(first),
+        Some(second) => {
+            let all: Vec<_> = [first, second].into_iter().chain(parts).collect();
+            each(&all.join(&b'\n'));
+        }
     }
 }
 

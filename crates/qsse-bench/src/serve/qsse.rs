@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use anyhow::Result;
 use async_trait::async_trait;
+use qsse_http::{Http, Listener};
 use qsse_server::{Action, Authorizer, Principal, Scope, Server};
 use qsse_topic::PatternRef;
 
@@ -27,7 +28,10 @@ pub(super) async fn run(work: &Work, start: Start) -> Result<()> {
         .tls(tls::quic_server(&work.certificates, work.resumed)?)
         .authorizer(Everything);
     let server = server.await?;
-    listening(server.local_addr());
+    match work.peer {
+        Peer::HttpH2 => listen_for_http(work, &server).await?,
+        _ => listening(server.local_addr()),
+    }
     start.given().await;
     match work.task {
         Task::Flood => flood(&server, work.event_bytes).await,
@@ -44,6 +48,16 @@ pub(super) async fn run(work: &Work, start: Start) -> Result<()> {
             Ok(())
         }
     }
+}
+
+/// Answers HTTP clients beside the others.
+async fn listen_for_http(work: &Work, server: &Server) -> Result<()> {
+    let tls = tls::quic_server(&work.certificates, work.resumed)?;
+    let listener = Listener::tls("127.0.0.1:0".parse()?, &tls).await?;
+    listening(listener.local_addr()?);
+    let routes = Http::new(server.clone()).router();
+    tokio::spawn(listener.serve(server.clone(), routes));
+    Ok(())
 }
 
 /// Publishes as fast as the slowest subscriber takes it.
