@@ -1,8 +1,10 @@
 //! [`TextStream`]: the events of a visitor's subscription, as text.
 
 use std::collections::VecDeque;
+use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::future::IntoFuture;
+use std::hash::BuildHasher;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -181,6 +183,8 @@ pub struct TextStream {
     over: WakeGated,
     keep_alive: Pin<Box<Sleep>>,
     every: Duration,
+    /// When its client is to come back.
+    retry: Duration,
     /// Nothing follows what is in the queue.
     ended: bool,
     place: Place,
@@ -210,7 +214,8 @@ impl TextStream {
         let limits = shared.limits();
         let ends = place.ends.clone();
         let started = reader.started();
-        let mut queue = VecDeque::from([form.opening(started, limits.retry_after)]);
+        let retry = jittered(limits.retry_after);
+        let mut queue = VecDeque::from([form.opening(started, retry)]);
         if reader.outcome() == Outcome::Reset {
             let after = match start {
                 // Epoch 0 stands for a position that is no id of ours.
@@ -245,6 +250,7 @@ impl TextStream {
             over,
             keep_alive: Box::pin(tokio::time::sleep(limits.heartbeat)),
             every: limits.heartbeat,
+            retry,
             ended: false,
             place,
             _counted: counted,
@@ -344,8 +350,7 @@ impl TextStream {
             message,
             retry,
         };
-        let shared = &self.events.recipient().session().shared;
-        let after = retry.then(|| shared.limits().retry_after);
+        let after = retry.then_some(self.retry);
         self.queue.push_back(self.form.end(&notice, after));
         self.ended = true;
     }
@@ -367,6 +372,13 @@ impl TextStream {
     }
 }
 
+/// Returns a time between once and twice as long: the clients of a server that restarts are not to
+/// come back all at once.
+fn jittered(time: Duration) -> Duration {
+    let random = RandomState::new().hash_one(0_u8) % 1_024;
+    time + time.mul_f64(random as f64 / 1_024.0)
+}
+
 impl Stream for TextStream {
     type Item = Bytes;
 
@@ -385,5 +397,19 @@ impl Stream for TextStream {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_come_back_at_different_times() {
+        let second = Duration::from_secs(1);
+        let times: Vec<_> = (0..1_000).map(|_| jittered(second)).collect();
+        let early = times.iter().filter(|time| **time < second.mul_f64(1.5));
+        assert!((350..650).contains(&early.count()));
+        assert!(times.iter().all(|time| (second..2 * second).contains(time)));
     }
 }
