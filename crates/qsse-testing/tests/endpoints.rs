@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use qsse_proto::Code;
 use qsse_testing::{Conditions, Network, endpoints};
-use qsse_transport::{Connection, ServerEndpoint};
+use qsse_transport::{ClientEndpoint, Connection, ConnectionError, ServerEndpoint};
 use tokio::{
     task::JoinSet,
     time::{Instant, timeout},
@@ -205,6 +206,89 @@ async fn a_partition_stops_everything_until_it_heals() {
         "{:?}",
         healed.elapsed()
     );
+}
+
+/// Makes a server with one client, whose connection has sent a full congestion window that was
+/// lost, and has more to send. Nothing has been sent since the network carries packets again.
+async fn congested(network: &Network, sender: Side) -> Ends {
+    let server = endpoints::server(network).expect("an endpoint");
+    let client = endpoints::client(network, 1).expect("an endpoint");
+    let (far, near) = tokio::join!(
+        biased;
+        async { server.accept().await.expect("open").complete().await },
+        endpoints::connect(&client),
+    );
+    let (far, near) = (far.expect("accepted"), near.expect("connected"));
+    network.partition([network.client_address(1)], [network.server_address()]);
+    let from = match sender {
+        Side::Server => far.clone(),
+        Side::Client => near.clone(),
+    };
+    tokio::spawn(async move {
+        let mut stream = from.open_uni().await.expect("a stream");
+        // More than a window. The close ends it.
+        stream.write_all(&mut [vec![7; 1 << 20].into()]).await
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    network.heal();
+    Ends {
+        server,
+        client,
+        far,
+        near,
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Side {
+    Server,
+    Client,
+}
+
+struct Ends {
+    server: ServerEndpoint,
+    client: ClientEndpoint,
+    /// The server's end of the connection.
+    far: Connection,
+    /// The client's end of the connection.
+    near: Connection,
+}
+
+/// Checks that this end learns from the other that the connection is closed.
+async fn is_told(end: &Connection) {
+    let start = Instant::now();
+    let (code, reason) = (CODE, "it is over".into());
+    assert_eq!(end.closed().await, ConnectionError::Closed { code, reason });
+    // One way through this network.
+    assert!(
+        start.elapsed() <= Duration::from_millis(20),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+const CODE: Code = Code::NOT_AUTHORISED;
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_with_a_full_congestion_window_tells_its_peer_that_it_is_closed() {
+    let ends = congested(&Network::new(7), Side::Server).await;
+    ends.far.close(CODE, "it is over");
+    is_told(&ends.near).await;
+
+    let ends = congested(&Network::new(8), Side::Client).await;
+    ends.near.close(CODE, "it is over");
+    is_told(&ends.far).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_closes_tells_the_peers_of_connections_with_a_full_congestion_window() {
+    let ends = congested(&Network::new(9), Side::Server).await;
+    ends.server.close(CODE, "it is over");
+    is_told(&ends.near).await;
+
+    let ends = congested(&Network::new(10), Side::Client).await;
+    ends.client.close(CODE, "it is over");
+    is_told(&ends.far).await;
 }
 
 #[tokio::test(start_paused = true)]

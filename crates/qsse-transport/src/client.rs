@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use crate::config::TransportConfig;
 use crate::connection::Connection;
 use crate::error::{BindError, ConnectError, ConnectionError, cut};
-use crate::quic::{self, PathMtu, Randomness, SeededIds, Side, varint};
+use crate::quic::{self, Closing, PathMtu, Randomness, SeededIds, Side, varint};
 use crate::socket::UdpBuffers;
 use crate::tls::{ClientTls, Verdict};
 use crate::{crypto, socket};
@@ -31,6 +31,8 @@ pub struct ClientEndpoint {
     /// The path class that decides how large the received packets may be.
     path: PathMtu,
     randomness: Randomness,
+    /// Whether [`close`](Self::close) was called.
+    closing: Closing,
     /// The connection ids of first packets, if the endpoint is seeded.
     first_ids: Option<Arc<Mutex<SeededIds>>>,
 }
@@ -135,6 +137,7 @@ impl ClientEndpoint {
             buffers,
             path,
             randomness,
+            closing: Closing::default(),
             first_ids,
         })
     }
@@ -171,6 +174,7 @@ impl ClientEndpoint {
             Side::Client,
             self.path_to(address, &config),
             &self.randomness,
+            &self.closing,
         )));
         if let Some(ids) = self.first_ids.clone() {
             quinn.initial_dst_cid_provider(Arc::new(move || {
@@ -210,6 +214,7 @@ impl ClientEndpoint {
 
     /// Closes all connections at once. `reason` is cut to 256 bytes. Later calls to `connect` fail.
     pub fn close(&self, code: Code, reason: &str) {
+        self.closing.begin();
         self.endpoint.close(varint(code), cut(reason).as_bytes());
     }
 

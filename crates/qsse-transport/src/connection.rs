@@ -8,7 +8,7 @@ use qsse_proto::Code;
 use rustls::pki_types::CertificateDer;
 
 use crate::error::{ConnectionError, cut};
-use crate::quic::{stream_count, varint};
+use crate::quic::{Closing, stream_count, varint};
 use crate::recv::RecvStream;
 use crate::send::SendStream;
 use crate::socket::canonical;
@@ -80,6 +80,7 @@ impl Connection {
     /// process, wait for the peer's acknowledgement with
     /// [`ServerEndpoint::wait_idle`](crate::ServerEndpoint::wait_idle) or the client's counterpart.
     pub fn close(&self, code: Code, reason: &str) {
+        Closing::of(&self.quinn).begin();
         self.quinn.close(varint(code), cut(reason).as_bytes());
     }
 

@@ -11,10 +11,12 @@ use quinn_proto::{ConnectionIdGenerator, RandomConnectionIdGenerator};
 use crate::config::TransportConfig;
 use crate::crypto::{self, ResetKey};
 
+mod congestion;
 mod path_mtu;
 mod seeded;
 mod shard_ids;
 
+pub(crate) use congestion::Closing;
 pub(crate) use path_mtu::PathMtu;
 pub(crate) use seeded::{Randomness, SeededIds};
 pub(crate) use shard_ids::{ShardConnectionIds, ShardId};
@@ -50,12 +52,14 @@ pub(crate) enum Side {
     Server,
 }
 
-/// Returns the connection settings of one side. `config` must be filled in for that side.
+/// Returns the connection settings of one side. `config` must be filled in for that side. `closing`
+/// tells that the endpoint is being closed.
 pub(crate) fn transport(
     config: &TransportConfig,
     side: Side,
     path: PathMtu,
     randomness: &Randomness,
+    closing: &Closing,
 ) -> quinn::TransportConfig {
     let idle = config.idle_timeout.min(FOREVER);
     let mut quinn = quinn::TransportConfig::default();
@@ -69,6 +73,7 @@ pub(crate) fn transport(
         .max_concurrent_uni_streams(stream_count(config.max_remote_uni_streams.unwrap_or(0)))
         .initial_mtu(config.initial_mtu)
         .mtu_discovery_config(Some(path.discovery(config)))
+        .congestion_controller_factory(Arc::new(congestion::Factory::new(closing)))
         // A stream that replays history must not starve the live ones.
         .send_fairness(true)
         // qsse sends no datagrams, only streams.

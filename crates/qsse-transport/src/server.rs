@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::config::TransportConfig;
 use crate::error::BindError;
 use crate::network::Network;
-use crate::quic::{self, PathMtu, Randomness, ShardId};
+use crate::quic::{self, Closing, PathMtu, Randomness, ShardId};
 use crate::socket::UdpBuffers;
 use crate::tls::{ServerTls, TlsError};
 
@@ -160,7 +160,8 @@ impl ServerEndpoint {
             .reset_secret()
             .unwrap_or_else(|| quic::reset_secret(&randomness));
         let count = sockets.len();
-        let quinn = Configs::new(tls, &config, &randomness, count)?;
+        let closing = Closing::default();
+        let quinn = Configs::new(tls, &config, &randomness, count, &closing)?;
         let start = |(index, (socket, runtime)): (usize, ShardSocket)| {
             let shard = (count > 1).then_some(ShardId {
                 index: index as u8,
@@ -196,6 +197,7 @@ impl ServerEndpoint {
                 quinn: Mutex::new(quinn),
                 config,
                 randomness,
+                closing,
                 stopped: watch::Sender::new(false),
             }),
         })
@@ -310,7 +312,8 @@ impl ServerEndpoint {
     pub fn set_tls(&self, tls: &ServerTls) -> Result<(), TlsError> {
         let shared = &self.shared;
         let count = shared.shards.len();
-        let quinn = Configs::new(tls, &shared.config, &shared.randomness, count)?;
+        let (config, randomness) = (&shared.config, &shared.randomness);
+        let quinn = Configs::new(tls, config, randomness, count, &shared.closing)?;
         for shard in &shared.shards {
             let usual = quinn.standard.clone();
             shard.endpoint.set_server_config(Some(usual));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::TransportConfig;
-use crate::quic::{self, PathMtu, Randomness, Side};
+use crate::quic::{self, Closing, PathMtu, Randomness, Side};
 use crate::tls::{ServerTls, TlsError};
 
 /// The bytes that are buffered for one attempt that waits to be accepted, and for all of them.
@@ -23,12 +23,14 @@ pub(super) struct Configs {
 }
 
 impl Configs {
-    /// Creates the settings for each of `shards` shards.
+    /// Creates the settings for each of `shards` shards. `closing` tells that the endpoint is being
+    /// closed.
     pub(super) fn new(
         tls: &ServerTls,
         config: &TransportConfig,
         randomness: &Randomness,
         shards: usize,
+        closing: &Closing,
     ) -> Result<Self, TlsError> {
         // On any shard, as the limit is one of all together.
         let most = config.max_incoming.max(config.max_handshakes);
@@ -39,7 +41,7 @@ impl Configs {
             .incoming_buffer_size_total(INCOMING_BYTES_TOTAL / shards as u64);
         let for_path = |path| {
             let mut quinn = standard.clone();
-            let transport = quic::transport(config, Side::Server, path, randomness);
+            let transport = quic::transport(config, Side::Server, path, randomness, closing);
             quinn.transport_config(Arc::new(transport));
             quinn
         };

@@ -14,7 +14,7 @@ use super::in_turn::{InTurn, Turn};
 use super::shard::Shard;
 use crate::config::TransportConfig;
 use crate::error::cut;
-use crate::quic::{PathMtu, Randomness, varint};
+use crate::quic::{Closing, PathMtu, Randomness, varint};
 use crate::socket::UdpBuffers;
 
 /// The state of an endpoint.
@@ -28,6 +28,8 @@ pub(super) struct Shared {
     pub(super) quinn: Mutex<Configs>,
     pub(super) config: TransportConfig,
     pub(super) randomness: Randomness,
+    /// Whether [`close`](Self::close) was called.
+    pub(super) closing: Closing,
     pub(super) stopped: watch::Sender<bool>,
 }
 
@@ -85,6 +87,7 @@ impl Shared {
     }
 
     pub(super) fn close(&self, code: Code, reason: &str) {
+        self.closing.begin();
         for shard in &self.shards {
             shard.endpoint.close(varint(code), cut(reason).as_bytes());
         }
