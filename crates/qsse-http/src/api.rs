@@ -31,6 +31,8 @@ pub struct PublishedLines {
     pub first: Option<EventId>,
     /// The id of the last one.
     pub last: Option<EventId>,
+    /// The number of notices, such as gaps, which were skipped.
+    pub skipped: u64,
     /// The number of lines that were refused.
     pub refused_count: u64,
     /// The first of these lines, at most 100.

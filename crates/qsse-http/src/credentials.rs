@@ -41,7 +41,7 @@ pub(crate) fn token(
     if let Some(token) = query.one("token")? {
         if !config.query_token {
             let detail = "a token in the URL ends up in logs, so it is not read here: send it in \
-                          `Authorization: Bearer`, or permit it in the server's settings";
+                          `Authorization: Bearer`, or permit it with --http-query-token (Config::query_token)";
             return Err(Problem::bad_request(detail));
         }
         return Ok(Some(token.into()));
@@ -54,8 +54,16 @@ pub(crate) fn token(
         None => token.is_none(),
     };
     if !method.is_safe() && !is_trusted {
-        let detail = "a page of another origin may not do this: the server's settings name those \
-                      that may";
+        let detail = match headers.contains_key(ORIGIN) {
+            true => {
+                "a page of another origin may not do this: --http-origins (Config::origins) names \
+                 those that may"
+            }
+            false => {
+                "a request with a cookie needs the header Origin: send it, or the token in \
+                 `Authorization: Bearer`"
+            }
+        };
         return Err(Problem::new(StatusCode::FORBIDDEN, detail));
     }
     Ok(token)
@@ -140,7 +148,7 @@ mod tests {
             .iter()
             .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
             .collect();
-        let query = Query::read(Some(query), &["token"]).unwrap();
+        let query = Query::read(Some(query), &["token"], &[]).unwrap();
         let uri = Uri::from_static("/events");
         token(config, &method, &uri, &headers, &query).map_err(|problem| problem.status)
     }

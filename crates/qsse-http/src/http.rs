@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, RETRY_AFTER};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::routing::{get, post};
 use qsse_server::Server;
@@ -89,6 +89,7 @@ fn cors(origins: &Origins) -> CorsLayer {
             LAST_EVENT_ID,
             IDEMPOTENCY_KEY,
         ])
+        .expose_headers([ETAG, RETRY_AFTER])
         .max_age(std::time::Duration::from_secs(3_600));
     match origins {
         Origins::None => CorsLayer::new(),

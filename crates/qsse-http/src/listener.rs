@@ -13,7 +13,7 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use qsse_server::transport::rustls::ServerConfig;
 use qsse_server::{CertificateDer, Server, ServerTls};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -46,7 +46,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// The listener cannot listen.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}")]
+#[error("cannot listen on {address} for HTTP: {source}")]
 #[non_exhaustive]
 pub struct ListenError {
     /// The address.
@@ -161,7 +161,10 @@ impl Listener {
                     connections.spawn(async move {
                         let _permit = permit;
                         let tls = match tls {
-                            Some(_) if plain && !begins_tls(&stream).await => None,
+                            Some(_) if !begins_tls(&stream).await => match plain {
+                                true => None,
+                                false => return want_tls(stream).await,
+                            },
                             tls => tls,
                         };
                         serve(stream, address, tls, router, watcher).await;
@@ -207,6 +210,20 @@ async fn begins_tls(stream: &TcpStream) -> bool {
     let peeked = tokio::time::timeout(HEAD_TIME, stream.peek(&mut first));
     // One that sends nothing fails either way.
     matches!(peeked.await, Ok(Ok(1))) && first == [HANDSHAKE]
+}
+
+/// Tells a client that speaks without TLS that this is not the way.
+async fn want_tls(mut stream: TcpStream) {
+    const ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\
+        content-type: text/plain\r\n\r\nthis port wants https\n";
+    let answered = async {
+        stream.write_all(ANSWER).await?;
+        stream.shutdown().await?;
+        // A close with unread bytes would take the answer back.
+        let mut head = [0; HEAD_BYTES];
+        stream.read(&mut head).await
+    };
+    let _ = tokio::time::timeout(HEAD_TIME, answered).await;
 }
 
 /// Serves a connection from its TLS handshake to its end.

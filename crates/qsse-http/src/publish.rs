@@ -2,9 +2,9 @@
 
 use axum::Json;
 use axum::extract::{Request, State as Extract};
-use axum::http::HeaderMap;
 use axum::http::header::CONTENT_LENGTH;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use qsse_proto::publish::Key;
 use qsse_server::Kind;
@@ -18,7 +18,7 @@ use crate::request::{IDEMPOTENCY_KEY, State, Visit, name, visit};
 
 mod lines;
 
-use lines::{Line, Lines};
+use lines::{Content, Line, Lines};
 
 /// Lines that are published in one step.
 const STEP_LINES: usize = 256;
@@ -99,8 +99,12 @@ fn key(headers: &HeaderMap) -> Result<Option<Key>, Problem> {
 pub(crate) async fn lines(
     Extract(state): Extract<State>,
     request: Request,
-) -> Result<Json<PublishedLines>, Problem> {
+) -> Result<(StatusCode, Json<PublishedLines>), Problem> {
     let (parts, body) = request.into_parts();
+    if parts.headers.contains_key(IDEMPOTENCY_KEY) {
+        let detail = "Idempotency-Key is for one event: publish it at /publish/TOPIC";
+        return Err(Problem::bad_request(detail));
+    }
     let Visit { visitor, .. } = visit(&state, &parts, &[]).await?;
     let config = &state.config;
     let chunks = Chunks::new(body, config.lines_bytes, config.body_timeout);
@@ -114,9 +118,14 @@ pub(crate) async fn lines(
         answer: PublishedLines::default(),
     };
     let ended = publishing.run(chunks, Lines::new(longest)).await;
-    let answer = publishing.answer;
+    let mut answer = publishing.answer;
+    answer.refused.sort_by_key(|refused| refused.line);
     match ended {
-        Ok(()) => Ok(Json(answer)),
+        // Tools look at the status alone.
+        Ok(()) if answer.count == 0 && answer.refused_count > 0 => {
+            Ok((StatusCode::BAD_REQUEST, Json(answer)))
+        }
+        Ok(()) => Ok((StatusCode::OK, Json(answer))),
         Err(mut problem) => {
             problem.detail = format!("{}; {} events were published", problem.detail, answer.count);
             Err(problem)
@@ -142,15 +151,14 @@ impl Publishing<'_> {
             while let Some(line) = lines.next() {
                 self.take(line).await;
             }
+            // Whoever sends lines as they come wants them published as they come.
+            self.publish().await;
             // Long lines wait in memory until they are complete.
             let _room = self.bodies.claim(lines.stored()).await;
             match chunks.next().await {
                 Ok(Some(chunk)) => lines.push(&chunk),
                 Ok(None) => break,
-                Err(problem) => {
-                    self.publish().await;
-                    return Err(problem);
-                }
+                Err(problem) => return Err(problem),
             }
         }
         if let Some(line) = lines.finish() {
@@ -161,9 +169,10 @@ impl Publishing<'_> {
     }
 
     async fn take(&mut self, line: Line) {
-        match line.event {
-            Ok(None) => {}
-            Ok(Some(publish)) => {
+        match line.content {
+            Ok(Content::Empty) => {}
+            Ok(Content::Notice) => self.answer.skipped += 1,
+            Ok(Content::Event(publish)) => {
                 self.bytes += publish.data.len();
                 self.step.push(publish);
                 self.numbers.push(line.number);
@@ -176,6 +185,9 @@ impl Publishing<'_> {
     }
 
     async fn publish(&mut self) {
+        if self.step.is_empty() {
+            return;
+        }
         self.bytes = 0;
         let step = std::mem::take(&mut self.step);
         let answers = self.visitor.publish_all(step).await;

@@ -15,18 +15,25 @@ pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {
     /// Reads the part of a URL after the `?`. Only `known` names are accepted: a misspelt one would
-    /// otherwise do nothing.
-    pub(crate) fn read(text: Option<&str>, known: &[&str]) -> Result<Self, Problem> {
+    /// otherwise do nothing. An error names those that are `shown`.
+    pub(crate) fn read(
+        text: Option<&str>,
+        known: &[&str],
+        shown: &[&str],
+    ) -> Result<Self, Problem> {
         let pairs = form_urlencoded::parse(text.unwrap_or_default().as_bytes());
         let pairs: Vec<_> = pairs.into_owned().collect();
         if let Some((name, _)) = pairs
             .iter()
             .find(|(name, _)| !known.contains(&name.as_str()))
         {
-            return Err(Problem::bad_request(format!(
-                "{name:?} is not a parameter here: there are {}",
-                known.join(", ")
-            )));
+            return Err(Problem::bad_request(match shown {
+                [] => format!("{name:?} is not a parameter here: there are none"),
+                shown => format!(
+                    "{name:?} is not a parameter here: there are {}",
+                    shown.join(", ")
+                ),
+            }));
         }
         Ok(Self(pairs))
     }
@@ -120,7 +127,12 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_micros(1_767_323_045_000_006);
 
     fn query(text: &str) -> Query {
-        Query::read(Some(text), &["start", "last_event_id", "on_lag", "topic"]).unwrap()
+        Query::read(
+            Some(text),
+            &["start", "last_event_id", "on_lag", "topic"],
+            &[],
+        )
+        .unwrap()
     }
 
     #[test]
@@ -167,9 +179,13 @@ mod tests {
 
     #[test]
     fn misspelt_and_repeated_parameters_are_refused() {
-        let problem = Query::read(Some("topics=a"), &["topic", "start"])
-            .err()
-            .unwrap();
+        let problem = Query::read(
+            Some("topics=a"),
+            &["topic", "start", "token"],
+            &["topic", "start"],
+        )
+        .err()
+        .unwrap();
         assert_eq!(
             problem.detail,
             "\"topics\" is not a parameter here: there are topic, start"

@@ -39,7 +39,7 @@ pub(crate) struct Visit {
 /// Reads the parameters of a request, of which these are `known`, and lets its client in.
 pub(crate) async fn visit(state: &State, parts: &Parts, known: &[&str]) -> Result<Visit, Problem> {
     let names: Vec<_> = known.iter().copied().chain(["token"]).collect();
-    let query = Query::read(parts.uri.query(), &names)?;
+    let query = Query::read(parts.uri.query(), &names, known)?;
     let Parts {
         method,
         uri,

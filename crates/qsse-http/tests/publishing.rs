@@ -121,6 +121,11 @@ async fn lines_are_events_and_wrong_ones_are_told_by_number() {
             (Some(3), Some(4))
         );
         assert_eq!(answer["refused_count"], 2);
+        let answer = client.post("/publish", "nonsense").await;
+        assert_eq!(answer.status(), 400, "nothing was published");
+        let key = [("idempotency-key", "one")];
+        let answer = client.send("POST", "/publish", &key, text).await;
+        assert_eq!(answer.status(), 400);
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) async fn bind_http(settings: &Settings, tls: &ServerTls) -> Result<Op
         true => Listener::plain(address).await,
         false => Listener::tls(address, tls).await,
     };
-    let listener = bound.map_err(|error| fail(Status::Listen, format!("{error} for HTTP")))?;
+    let listener = bound.map_err(|error| fail(Status::Listen, error.to_string()))?;
     Ok(Some(match address.ip().is_loopback() {
         true => listener.and_plain(),
         false => listener,

@@ -21,6 +21,10 @@ const DEPENDENT: &[(&str, &[&str])] = &[
     ("jwt_audience", &["jwt_key", "jwt_jwks"]),
     ("mtls_crl", &["mtls_ca"]),
     ("auth_ca", &["jwt_jwks", "auth_callback"]),
+    ("http_plain", &["http"]),
+    ("http_origins", &["http"]),
+    ("http_cookie", &["http"]),
+    ("http_query_token", &["http"]),
 ];
 
 /// How clients show who they are. One of these ways has to succeed.

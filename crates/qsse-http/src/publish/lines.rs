@@ -5,6 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 use qsse_server::visitor::NewPublish;
 use qsse_server::{Code, Kind};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 /// Splits bytes into lines, and reads the event of each.
 pub(crate) struct Lines {
@@ -24,8 +25,16 @@ pub(crate) struct Lines {
 pub(crate) struct Line {
     /// Its number, from 1.
     pub(crate) number: u64,
-    /// Its event; `None` for an empty line or a notice. Or else why it has none.
-    pub(crate) event: Result<Option<NewPublish>, (Code, String)>,
+    /// What is in it, or why that cannot be used.
+    pub(crate) content: Result<Content, (Code, String)>,
+}
+
+/// What a line has.
+pub(crate) enum Content {
+    Event(NewPublish),
+    /// A notice, such as a gap, of the stream that the line was read from.
+    Notice,
+    Empty,
 }
 
 /// Returns the longest line of an event with this much data: in base64, or with every byte escaped.
@@ -40,6 +49,18 @@ struct Event {
     kind: Option<String>,
     data: Option<String>,
     encoding: Option<String>,
+    gap: Option<IgnoredAny>,
+    reset: Option<IgnoredAny>,
+    lost: Option<IgnoredAny>,
+    error: Option<IgnoredAny>,
+    end: Option<IgnoredAny>,
+}
+
+impl Event {
+    fn is_notice(&self) -> bool {
+        let notices = [&self.gap, &self.reset, &self.lost, &self.error, &self.end];
+        notices.into_iter().any(Option::is_some)
+    }
 }
 
 impl Lines {
@@ -82,12 +103,12 @@ impl Lines {
                 continue;
             }
             self.number += 1;
-            let event = match line.len() > self.longest {
+            let content = match line.len() > self.longest {
                 true => Err(self.length_error()),
                 false => read(&self.buffer[line]),
             };
             let number = self.number;
-            return Some(Line { number, event });
+            return Some(Line { number, content });
         }
     }
 
@@ -105,7 +126,7 @@ impl Lines {
         self.number += 1;
         Some(Line {
             number: self.number,
-            event: Err(self.length_error()),
+            content: Err(self.length_error()),
         })
     }
 
@@ -122,22 +143,26 @@ impl Lines {
         self.number += 1;
         Some(Line {
             number: self.number,
-            event: read(&self.buffer[self.begin..]),
+            content: read(&self.buffer[self.begin..]),
         })
     }
 }
 
-fn read(line: &[u8]) -> Result<Option<NewPublish>, (Code, String)> {
+fn read(line: &[u8]) -> Result<Content, (Code, String)> {
     let refuse = |message: String| (Code::INVALID_TOPIC, message);
     if line.trim_ascii().is_empty() {
-        return Ok(None);
+        return Ok(Content::Empty);
     }
-    let event: Event = serde_json::from_slice(line)
-        .map_err(|error| refuse(format!("it is not JSON of an event: {error}")))?;
-    // A notice, such as a gap, is about the stream that it was read from.
-    let Some(data) = event.data else {
-        return Ok(None);
-    };
+    let event: Event = serde_json::from_slice(line).map_err(|error| {
+        refuse(format!(
+            "it is not a JSON object of an event: {}",
+            what(&error)
+        ))
+    })?;
+    if event.is_notice() && event.data.is_none() {
+        return Ok(Content::Notice);
+    }
+    let data = event.data.ok_or_else(|| refuse("it has no data".into()))?;
     let topic = event
         .topic
         .ok_or_else(|| refuse("it has no topic".into()))?;
@@ -155,7 +180,16 @@ fn read(line: &[u8]) -> Result<Option<NewPublish>, (Code, String)> {
     if let Some(kind) = event.kind {
         publish = publish.kind(Kind::new(kind).map_err(|error| refuse(error.to_string()))?);
     }
-    Ok(Some(publish))
+    Ok(Content::Event(publish))
+}
+
+/// Returns what is wrong with a line, without the number of a line that it does not know.
+fn what(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.rsplit_once(" at line ") {
+        Some((what, _)) => format!("{what}, at byte {}", error.column()),
+        None => text,
+    }
 }
 
 #[cfg(test)]
@@ -166,9 +200,10 @@ mod tests {
     fn all(text: &[u8], piece: usize, longest: usize) -> Vec<(u64, Result<String, String>)> {
         let mut lines = Lines::new(longest);
         let mut found = Vec::new();
-        let mut take = |line: Line| match line.event {
-            Ok(None) => {}
-            Ok(Some(publish)) => found.push((line.number, Ok(publish.name))),
+        let mut take = |line: Line| match line.content {
+            Ok(Content::Empty) => {}
+            Ok(Content::Notice) => found.push((line.number, Ok("a notice".into()))),
+            Ok(Content::Event(publish)) => found.push((line.number, Ok(publish.name))),
             Err((_, message)) => found.push((line.number, Err(message))),
         };
         for piece in text.chunks(piece) {
@@ -191,6 +226,7 @@ mod tests {
             let found = all(text, piece, 200);
             let expected = [
                 (1, Ok("a".into())),
+                (3, Ok("a notice".into())),
                 (4, Ok("b".into())),
                 (5, Ok("c".into())),
             ];
@@ -203,18 +239,24 @@ mod tests {
         let long = "x".repeat(200);
         let text = format!(
             "nonsense\n{{\"topic\":\"{long}\",\"data\":\"1\"}}\n{{\"data\":\"1\"}}\n\
-             {{\"topic\":\"a\",\"data\":\"1\",\"encoding\":\"hex\"}}\n{{\"topic\":\"b\",\"data\":\"1\"}}\n"
+             {{\"topic\":\"a\",\"data\":\"1\",\"encoding\":\"hex\"}}\n{{\"topic\":\"b\",\"data\":\"1\"}}\n\
+             {{\"topic\":\"a\",\"dat\":\"1\"}}\n"
         );
         for piece in [1, 50, 1_000] {
             let found = all(text.as_bytes(), piece, 100);
             let numbers: Vec<_> = found.iter().map(|(number, _)| *number).collect();
-            assert_eq!(numbers, [1, 2, 3, 4, 5], "{piece}");
+            assert_eq!(numbers, [1, 2, 3, 4, 5, 6], "{piece}");
             let wrong = |n: usize| found[n].1.as_ref().unwrap_err().clone();
-            assert!(wrong(0).starts_with("it is not JSON"), "{}", wrong(0));
+            assert!(
+                wrong(0).starts_with("it is not a JSON object"),
+                "{}",
+                wrong(0)
+            );
             assert_eq!(wrong(1), "the line has more than 100 bytes");
             assert_eq!(wrong(2), "it has no topic");
             assert!(wrong(3).contains("base64 is the only one"));
             assert_eq!(found[4].1, Ok("b".into()));
+            assert_eq!(wrong(5), "it has no data");
         }
     }
 

@@ -12,6 +12,7 @@
 mod caller;
 mod foreign;
 mod lookup;
+mod place;
 mod publishing;
 mod refused;
 mod text_form;

@@ -23,6 +23,7 @@ use qsse_topic::Filter;
 use tokio::time::{Instant, Sleep};
 
 use super::Visitor;
+use super::place::Place;
 use super::refused::Refused;
 use super::text_form::TextForm;
 use crate::audit::AuditEvent;
@@ -30,7 +31,6 @@ use crate::delivery::{DeliveryLoop, Heartbeat, Next};
 use crate::metrics::GaugeGuard;
 use crate::session::recipient::ClientRecipient;
 use crate::session::subscribing;
-use crate::session::subscriptions::{ClientSubscription, Ends};
 use crate::session::unread::{Held, Weight};
 use crate::wake_gated::WakeGated;
 
@@ -123,47 +123,6 @@ impl<'v> IntoFuture for SubscribeText<'v> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.open())
-    }
-}
-
-/// The place of a subscription among those of its visitor, until it is dropped.
-struct Place {
-    visitor: Visitor,
-    id: u32,
-    ends: Ends,
-}
-
-impl Place {
-    fn take(visitor: &Visitor, patterns: usize) -> Result<Self, Refused> {
-        let session = &visitor.session;
-        let patterns = u32::try_from(patterns).unwrap_or(u32::MAX);
-        let mut subscriptions = session.subscriptions.lock();
-        let places = subscribing::count(session, &mut subscriptions, patterns)?;
-        let ends = Ends::new(places);
-        let subscription = ClientSubscription {
-            ends: ends.clone(),
-            filter: None,
-            patterns,
-        };
-        let id = visitor.foreign.next_id();
-        subscriptions.add(id, subscription);
-        let visitor = visitor.clone();
-        Ok(Self { visitor, id, ends })
-    }
-
-    fn accept(&self, filter: &Filter) {
-        let mut subscriptions = self.visitor.session.subscriptions.lock();
-        if let Some(subscription) = subscriptions.get_mut(self.id) {
-            subscription.filter = Some(filter.clone());
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.ends.cancel();
-        self.visitor.session.subscriptions.lock().remove(self.id);
-        self.visitor.foreign.note_left();
     }
 }
 
