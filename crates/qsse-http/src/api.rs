@@ -63,8 +63,16 @@ impl PublishedLines {
     /// The most refused lines that are listed.
     const LISTED: usize = 100;
 
-    pub(crate) fn refuse(&mut self, line: u64, code: u64, message: String) {
+    /// The longest message.
+    const MESSAGE_BYTES: usize = 512;
+
+    pub(crate) fn refuse(&mut self, line: u64, code: u64, mut message: String) {
         self.refused_count += 1;
+        let mut end = message.len().min(Self::MESSAGE_BYTES);
+        while !message.is_char_boundary(end) {
+            end -= 1;
+        }
+        message.truncate(end);
         if self.refused.len() < Self::LISTED {
             self.refused.push(RefusedLine {
                 line,

@@ -15,6 +15,9 @@ use crate::problem::Problem;
 /// anyway.
 const FREE: usize = 64 << 10;
 
+/// How often the timeout of a part fits into that of a body.
+const WHOLE_BODIES: u32 = 3;
+
 /// The memory that the bodies of all requests may take.
 #[derive(Clone)]
 pub(crate) struct Bodies {
@@ -25,7 +28,7 @@ pub(crate) struct Bodies {
 /// A body in memory, which takes its part of the budget until it is dropped.
 pub(crate) struct Whole {
     pub(crate) bytes: Bytes,
-    _room: Option<OwnedSemaphorePermit>,
+    _rooms: Vec<Option<OwnedSemaphorePermit>>,
 }
 
 impl Bodies {
@@ -38,7 +41,7 @@ impl Bodies {
     /// Reads a whole body.
     ///
     /// # Errors
-    /// It is longer than `limit`, cut off, or does not come in time.
+    /// It is longer than `limit`, cut off, or does not come in time; or there is no room for it.
     pub(crate) async fn read(
         &self,
         body: Body,
@@ -49,11 +52,30 @@ impl Bodies {
         if length.is_some_and(|length| length > limit) {
             return Err(too_long(limit));
         }
-        let room = self.claim(length.unwrap_or(limit)).await;
+        let whole = self.read_slowly(body, limit, timeout);
+        // However slow each part comes.
+        let late = |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time");
+        tokio::time::timeout(WHOLE_BODIES * timeout, whole)
+            .await
+            .map_err(late)?
+    }
+
+    async fn read_slowly(
+        &self,
+        body: Body,
+        limit: usize,
+        timeout: Duration,
+    ) -> Result<Whole, Problem> {
         let mut chunks = Chunks::new(body, limit, timeout);
-        let mut whole = BytesMut::new();
-        let mut only = None;
+        let (mut whole, mut only) = (BytesMut::new(), None);
+        let mut rooms = Vec::new();
+        let mut read = 0;
         while let Some(chunk) = chunks.next().await? {
+            read += chunk.len();
+            if read > FREE {
+                rooms.push(self.claim_in(chunk.len().max(FREE), timeout).await?);
+                read = 0;
+            }
             match (only.take(), whole.is_empty()) {
                 // One chunk, as most bodies are, is not copied.
                 (None, true) => only = Some(chunk),
@@ -66,8 +88,24 @@ impl Bodies {
         }
         Ok(Whole {
             bytes: only.unwrap_or_else(|| whole.freeze()),
-            _room: room,
+            _rooms: rooms,
         })
+    }
+
+    /// Waits for room for this many bytes, but not for long: others may hold what they have for as
+    /// long as they please.
+    async fn claim_in(
+        &self,
+        bytes: usize,
+        timeout: Duration,
+    ) -> Result<Option<OwnedSemaphorePermit>, Problem> {
+        let full = |_| {
+            let detail = "the server has too many long bodies in hand: try again later";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+        };
+        tokio::time::timeout(timeout, self.claim(bytes + 1))
+            .await
+            .map_err(full)
     }
 
     /// Waits for room for this many bytes.

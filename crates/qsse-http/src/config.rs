@@ -39,7 +39,8 @@ pub struct Config {
     /// The bytes of all bodies that are in memory. Further requests wait. Default: 64 MiB, as for
     /// unfinished frames of the server.
     pub bodies_bytes: usize,
-    /// How long a client may send nothing while its body is awaited. Default: 10 s.
+    /// How long a client may send nothing while its body is awaited, and a third of the time for the
+    /// whole body of one event. Default: 10 s.
     pub body_timeout: Duration,
 }
 

@@ -1,13 +1,12 @@
 //! [`ConnectionInfo`]: what the requests of one connection have in common.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::http::Version;
 use qsse_server::visitor::{Caller, Refused, Visitor};
 use qsse_server::{CertificateDer, Server};
-use tokio::sync::Mutex;
 
 /// What the requests of one connection have in common. [`Listener`](crate::Listener) adds it to
 /// each of them.
@@ -17,7 +16,7 @@ pub(crate) struct ConnectionInfo(Arc<Shared>);
 struct Shared {
     address: SocketAddr,
     certificates: Vec<CertificateDer<'static>>,
-    /// Whether it has sent a request.
+    /// Whether a client was let in.
     used: AtomicBool,
     /// The visitor of its last request, with the token.
     last: Mutex<Option<(Option<String>, Visitor)>>,
@@ -33,13 +32,9 @@ impl ConnectionInfo {
         }))
     }
 
-    /// Returns whether the connection has sent a request.
+    /// Returns whether a client was let in.
     pub(crate) fn was_used(&self) -> bool {
         self.0.used.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn note_request(&self) {
-        self.0.used.store(true, Ordering::Relaxed);
     }
 
     /// Lets a client in, or finds it again: most connections have one client, whose token is
@@ -50,21 +45,33 @@ impl ConnectionInfo {
         version: Version,
         token: Option<String>,
     ) -> Result<Visitor, Refused> {
-        let mut last = self.0.last.lock().await;
-        if let Some((own, visitor)) = &*last
-            && *own == token
-            && visitor.ended().is_none()
-        {
-            return Ok(visitor.clone());
+        if let Some(visitor) = self.known(token.as_deref()) {
+            return Ok(visitor);
         }
-        // Before the next one takes its place in the quotas.
-        last.take();
         let caller = Caller::new(protocol(version), self.0.address)
             .token(token.as_deref())
             .certificates(&self.0.certificates);
         let visitor = server.visit(caller).await?;
-        *last = Some((token, visitor.clone()));
+        self.0.used.store(true, Ordering::Relaxed);
+        *self.last() = Some((token, visitor.clone()));
         Ok(visitor)
+    }
+
+    /// Returns the visitor of the last request, if this one has the same token. Others give up
+    /// their place in the quotas.
+    fn known(&self, token: Option<&str>) -> Option<Visitor> {
+        let mut last = self.last();
+        let known =
+            last.take_if(|(own, visitor)| own.as_deref() != token || visitor.ended().is_some());
+        let same = last.as_ref().map(|(_, visitor)| visitor.clone());
+        // A visitor that ends takes locks of the server.
+        drop(last);
+        drop(known);
+        same
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<(Option<String>, Visitor)>> {
+        self.0.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

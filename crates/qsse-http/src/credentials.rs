@@ -50,6 +50,7 @@ pub(crate) fn token(
     let token = name.and_then(|name| cookie(headers, name));
     // Browsers send an origin with everything that changes something; other programs send none.
     let is_trusted = match headers.get(ORIGIN) {
+        Some(_) if config.origins == Origins::Any && token.is_none() && !config.local_only => true,
         Some(origin) => is_trusted(config, uri, headers, origin),
         None => token.is_none(),
     };
@@ -200,10 +201,18 @@ mod tests {
             ask(&shared, Method::POST, "", &[cookie, host, null]),
             Err(403)
         );
+        let any = Config::default().cookie("qsse").origins(Origins::Any);
+        assert_eq!(ask(&any, Method::POST, "", &[host, app]), Ok(None));
+        assert_eq!(ask(&any, Method::POST, "", &[cookie, host, app]), Err(403));
+        let local = any.local_only(true);
+        assert_eq!(ask(&local, Method::POST, "", &[host, app]), Err(403));
         let unread = Config::default();
         assert_eq!(
             ask(&unread, Method::POST, "", &[cookie, host, app]),
-            Ok(None)
+            Err(403),
+            "the browser's address may be what lets it in"
         );
+        assert_eq!(ask(&unread, Method::POST, "", &[cookie, host]), Ok(None));
+        assert_eq!(ask(&unread, Method::GET, "", &[host, app]), Ok(None));
     }
 }

@@ -33,6 +33,10 @@ const HEAD_BYTES: usize = 16 << 10;
 /// Requests of one connection at a time. Browsers open 100.
 const STREAMS: u32 = 128;
 
+/// What a client may send ahead on one stream, and four times that on a connection: what waits
+/// there is not in the budget of bodies.
+const WINDOW_BYTES: u32 = 64 << 10;
+
 /// What one stream holds of an answer that is not read.
 const SEND_BYTES: usize = 64 << 10;
 
@@ -176,6 +180,8 @@ impl Listener {
                 }
             }
         }
+        // Whoever connects now is refused, instead of waiting for an answer.
+        drop(self);
         graceful.shutdown().await;
         while connections.join_next().await.is_some() {}
     }
@@ -270,7 +276,7 @@ async fn requests<S>(
     let mut connection = std::pin::pin!(watcher.watch(connection));
     let served = tokio::select! {
         served = &mut connection => served,
-        // HTTP/2 has no limit of its own for a client that asks for nothing.
+        // A client that is never let in gives its place to others.
         () = tokio::time::sleep(2 * HEAD_TIME), if !used.was_used() => match used.was_used() {
             true => connection.await,
             false => return,
@@ -291,6 +297,8 @@ fn builder() -> Builder<TokioExecutor> {
     builder
         .http2()
         .timer(TokioTimer::new())
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(4 * WINDOW_BYTES)
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(HEAD_BYTES as u32)
         .max_send_buf_size(SEND_BYTES)

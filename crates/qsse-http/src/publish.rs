@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Request, State as Extract};
-use axum::http::header::CONTENT_LENGTH;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
@@ -34,6 +34,7 @@ pub(crate) async fn one(
     let (mut parts, body) = request.into_parts();
     let topic = name(&mut parts).await?;
     let visit = visit(&state, &parts, &["kind"]).await?;
+    visit.visitor.check_publish(&topic, false).await?;
     let (publish, _room) = read(&state, &parts, &visit.query, topic, body).await?;
     let id = visit.visitor.publish(publish).await?;
     Ok(Json(PublishedOne { id }))
@@ -47,6 +48,7 @@ pub(crate) async fn matching(
     let (mut parts, body) = request.into_parts();
     let pattern = name(&mut parts).await?;
     let visit = visit(&state, &parts, &["kind"]).await?;
+    visit.visitor.check_publish(&pattern, true).await?;
     let (publish, _room) = read(&state, &parts, &visit.query, pattern, body).await?;
     let published = visit.visitor.publish_counted(publish.matching()).await?;
     Ok(Json(Reached {
@@ -69,6 +71,10 @@ async fn read(
         None => Kind::MESSAGE,
     };
     let key = key(&parts.headers)?;
+    if parts.headers.contains_key(CONTENT_ENCODING) {
+        let detail = "a body with a Content-Encoding is not unpacked here: send it as it is";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+    }
     let length = parts.headers.get(CONTENT_LENGTH);
     let length = length.and_then(|value| value.to_str().ok()?.parse().ok());
     let (config, limit) = (&state.config, state.server.max_event_bytes());
@@ -150,6 +156,8 @@ impl Publishing<'_> {
         loop {
             while let Some(line) = lines.next() {
                 self.take(line).await;
+                // A line costs little, but there may be millions in a body.
+                tokio::task::consume_budget().await;
             }
             // Whoever sends lines as they come wants them published as they come.
             self.publish().await;

@@ -58,7 +58,6 @@ pub(crate) async fn visit(state: &State, parts: &Parts, known: &[&str]) -> Resul
             ConnectionInfo::new(address.map_or(nowhere, |info| info.0), Vec::new())
         }
     };
-    connection.note_request();
     let visitor = connection.visit(&state.server, parts.version, token).await;
     let visitor = visitor.map_err(|refused| Problem::not_let_in(&refused))?;
     Ok(Visit { visitor, query })

@@ -299,6 +299,30 @@ async fn a_token_lets_in_and_permits() {
 }
 
 #[tokio::test]
+async fn a_client_is_told_of_no_topic_that_it_may_not_read() {
+    let hub = hub_with_tokens(Config::default()).await;
+    for n in 0..1_200 {
+        let name = format!("aaa.{n}");
+        hub.server.publish(name, "secret").await.unwrap();
+    }
+    hub.server.publish("anne.a", "mine").await.unwrap();
+    let headers = [("authorization", "Bearer anne")];
+    let mut client = hub.h1().await;
+    for path in ["/topics", "/topics?limit=1", "/topics?match=*.a"] {
+        let topics = client.get_with(path, &headers).await.json().await;
+        let names: Vec<_> = topics["topics"].as_array().unwrap().iter().collect();
+        assert_eq!(names.len(), 1, "{path}: {topics}");
+        assert_eq!(names[0]["topic"], "anne.a");
+    }
+    let other = client.get_with("/topics/aaa.1/last", &headers).await;
+    let none = client.get_with("/topics/aaa.none/last", &headers).await;
+    assert_eq!(
+        (other.status().as_u16(), none.status().as_u16()),
+        (403, 403)
+    );
+}
+
+#[tokio::test]
 async fn a_revoked_client_gets_nothing_more() {
     let hub = hub_with_tokens(Config::default()).await;
     let headers = [("authorization", "Bearer anne")];

@@ -93,6 +93,10 @@ async fn what_cannot_be_published_is_a_problem() {
             assert!(said.contains(detail), "{path}: {said}");
         }
     }
+    let packed = [("content-encoding", "gzip")];
+    let mut client = hub.h1().await;
+    let answer = client.send("POST", "/publish/people", &packed, "x").await;
+    assert_eq!(answer.status(), 415);
     assert_eq!(hub.server.log_stats().history_events, 0);
 }
 

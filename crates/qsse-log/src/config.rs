@@ -57,7 +57,7 @@ pub struct Config {
     /// 10,000 connections. Beyond that, those without readers are dropped, and then new filters are
     /// refused.
     pub max_feeds: usize,
-    /// Most bytes of the patterns of all feeds. The default is 64 MiB: a pattern takes 200 bytes to
+    /// Most bytes of the patterns of all feeds, at least 1 MiB. The default is 64 MiB: a pattern takes 200 bytes to
     /// 2 KiB, and each feed about 1 KiB. Beyond half of it, feeds without readers are dropped at
     /// once. Beyond the whole, new filters are refused.
     pub filters_bytes: usize,
@@ -206,6 +206,12 @@ impl Config {
         SettingError::number("max_topics_per_owner", topics.1, 1..=u64::MAX)?;
         // Numbers of feeds have 32 bits.
         SettingError::number("max_feeds", self.max_feeds as u64, 1..=1 << 30)?;
+        // The longest set of patterns of one subscription has to fit.
+        SettingError::number(
+            "filters_bytes",
+            self.filters_bytes as u64,
+            1 << 20..=u64::MAX,
+        )?;
         SettingError::number("max_event_bytes", event, 1..=64 << 20)?;
         SettingError::number("pending_bytes", pending, 1..=u64::MAX)
     }

@@ -208,6 +208,9 @@ impl Model {
         } = &self.publishes[number];
         let allowed = |rights: Rights| match to {
             To::Topic(topic) => rights.may_publish(topic),
+            // One that reaches nothing is denied too if the authorizer knows only names: it has
+            // allowed nothing. What the retention rules have left is not known here.
+            To::Pattern(_) if self.setting.names_only => false,
             To::Pattern(_) => TOPICS.iter().all(|topic| rights.may_publish(topic)),
         };
         if self.must(*client, *begun, allowed) {

@@ -232,7 +232,9 @@ pub(crate) fn check_closed(address: SocketAddr) -> Result<()> {
 
 fn check_dependent(settings: &Settings) -> Result<()> {
     for (key, others) in DEPENDENT {
-        if settings.is_set(key) && !others.iter().any(|other| settings.is_set(other)) {
+        // A switch that is off is as good as none.
+        let is_set = settings.is_set(key) && settings.text(key) != "false";
+        if is_set && !others.iter().any(|other| settings.is_set(other)) {
             return Err(usage(format!(
                 "{key} ({}) has no effect without {}",
                 settings.value(key).source,

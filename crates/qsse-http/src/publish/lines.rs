@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use qsse_proto::limits::TOPIC_BYTES;
 use qsse_server::visitor::NewPublish;
 use qsse_server::{Code, Kind};
 use serde::Deserialize;
@@ -153,6 +154,10 @@ fn read(line: &[u8]) -> Result<Content, (Code, String)> {
     if line.trim_ascii().is_empty() {
         return Ok(Content::Empty);
     }
+    // A struct could also be read from an array of its fields.
+    if !line.trim_ascii_start().starts_with(b"{") {
+        return Err(refuse("it is not a JSON object of an event".into()));
+    }
     let event: Event = serde_json::from_slice(line).map_err(|error| {
         refuse(format!(
             "it is not a JSON object of an event: {}",
@@ -166,6 +171,11 @@ fn read(line: &[u8]) -> Result<Content, (Code, String)> {
     let topic = event
         .topic
         .ok_or_else(|| refuse("it has no topic".into()))?;
+    if topic.len() > TOPIC_BYTES {
+        return Err(refuse(format!(
+            "its topic has more than {TOPIC_BYTES} bytes"
+        )));
+    }
     let data = match event.encoding.as_deref() {
         None => data.into_bytes(),
         Some("base64") => BASE64_STANDARD
@@ -248,7 +258,7 @@ mod tests {
             assert_eq!(numbers, [1, 2, 3, 4, 5, 6], "{piece}");
             let wrong = |n: usize| found[n].1.as_ref().unwrap_err().clone();
             assert!(
-                wrong(0).starts_with("it is not a JSON object"),
+                wrong(0) == "it is not a JSON object of an event",
                 "{}",
                 wrong(0)
             );

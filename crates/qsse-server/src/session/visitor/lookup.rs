@@ -15,12 +15,16 @@ use crate::session::subscribing::{self, full, parse};
 /// Bytes to read at a time.
 const TURN: usize = 64 << 10;
 
+/// The most topics that are looked at for a client that may not read all.
+const LOOKED_AT: usize = 10_000;
+
 /// The most topics of one answer.
 const TOPICS: usize = 1_000;
 
 impl Visitor {
     /// Returns the first topics, by name, that match a pattern, have an event or are declared, and
-    /// that the client may read; at most `limit`, and at most 1,000.
+    /// that the client may read; at most `limit`, and at most 1,000. For a client that may not read
+    /// all that match, they are among the first 10,000.
     ///
     /// # Errors
     /// The pattern is invalid, or the storage failed.
@@ -32,7 +36,10 @@ impl Visitor {
         let all = all.await == Answer::Yes;
         let full = full(session, &pattern)?;
         let log = &session.shared.log;
-        let found = log.topic_stats(full.as_pattern_ref(), limit.min(TOPICS));
+        let limit = limit.min(TOPICS);
+        // What may not be read must not count, or a limit would tell how many there are.
+        let most = if all { limit } else { LOOKED_AT };
+        let found = log.topic_stats(full.as_pattern_ref(), most);
         let broken = |error| Refused::new(Code::STORE_UNAVAILABLE, format!("{error}"));
         let mut topics = Vec::new();
         for stats in found.map_err(broken)? {
@@ -48,6 +55,9 @@ impl Visitor {
             };
             if !all && session.access.allows(Action::Subscribe, inner).await != Answer::Yes {
                 continue;
+            }
+            if topics.len() == limit {
+                break;
             }
             topics.push(TopicInfo {
                 topic: inner.to_topic(),

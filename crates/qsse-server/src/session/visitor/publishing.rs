@@ -93,6 +93,22 @@ impl Visitor {
         answers.pop().expect("there is an answer to each")
     }
 
+    /// Checks whether the client may publish on a topic, or on all that a pattern matches, before its
+    /// data is read. It may be taken back until the data is there.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub async fn check_publish(&self, name: &str, matching: bool) -> Result<(), Refused> {
+        let checked = match self.check_open() {
+            Ok(()) => target(&self.session, matching, name, 0).await,
+            Err(refused) => Err(Refusal::free(refused.code, refused.message)),
+        };
+        match checked {
+            Ok(_) => Ok(()),
+            Err(refusal) => Err(self.refuse(refusal).await),
+        }
+    }
+
     /// Publishes several events, in their order. Returns an answer for each, once they are as safe
     /// as the server's setting says. A refused one does not stop those after it.
     ///
