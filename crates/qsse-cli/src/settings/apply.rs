@@ -21,6 +21,7 @@ const RANGED: &[(&str, &str)] = &[
     ("limits.starts", "max_starts"),
     ("limits.patterns", "max_patterns"),
     ("limits.filters", "log.max_feeds"),
+    ("limits.filter_bytes", "log.filters_bytes"),
     ("limits.publishers", "max_publishers"),
     ("limits.frame_timeout", "frame_timeout"),
     ("limits.refusals", "refusal_rate"),
