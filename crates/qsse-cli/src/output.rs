@@ -2,9 +2,8 @@
 
 use std::fmt::Write;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use qsse_client::{Code, Event, EventId, Notice};
+use qsse_proto::text::TextEvent;
 use serde::Serialize;
 
 use crate::text;
@@ -44,24 +43,7 @@ impl Output {
                 self.buffer.extend_from_slice(event.data());
                 self.buffer.push(end);
             }
-            Format::Json => {
-                let base64;
-                let (data, encoding) = match event.text() {
-                    Ok(text) => (text, None),
-                    Err(_) => {
-                        base64 = BASE64_STANDARD.encode(event.data());
-                        (base64.as_str(), Some("base64"))
-                    }
-                };
-                self.object(&JsonEvent {
-                    id: event.id(),
-                    topic: event.topic().as_str(),
-                    kind: event.kind().as_str(),
-                    time: event.time(),
-                    data,
-                    encoding,
-                });
-            }
+            Format::Json => TextEvent::from(event).write_line(&mut self.buffer),
             Format::Text { colours, ids } => {
                 let (dim, strong, off) = if colours {
                     ("\x1b[2m", "\x1b[36m", "\x1b[0m")
@@ -125,17 +107,6 @@ impl Output {
             .expect("memory takes everything, and all keys are text");
         self.buffer.push(b'\n');
     }
-}
-
-#[derive(Serialize)]
-struct JsonEvent<'a> {
-    id: EventId,
-    topic: &'a str,
-    kind: &'a str,
-    time: qsse_client::Timestamp,
-    data: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    encoding: Option<&'static str>,
 }
 
 /// A notice: an object with one key.

@@ -120,6 +120,13 @@ impl<R: Recipient> DeliveryLoop<R> {
         &self.reader
     }
 
+    /// Returns a gap with the ids of its ends.
+    pub(crate) fn gap(&self, gap: Gap) -> qsse_proto::Gap {
+        let lineage = self.recipient.shared().log.lineage();
+        let (after, to) = (lineage.id(gap.after), lineage.id(gap.to));
+        qsse_proto::Gap::new(after, to, gap.at_most, gap.reason)
+    }
+
     /// Waits for the next thing to deliver; batches are added to `out`, which has to be empty. What
     /// was delivered before counts as taken.
     ///

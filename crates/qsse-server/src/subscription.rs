@@ -11,7 +11,7 @@ use futures_core::Stream;
 use futures_util::future::BoxFuture;
 use qsse_log::{OnLag, Start, StartError};
 use qsse_proto::batch::{Batch, Events};
-use qsse_proto::stream::{self, Outcome};
+use qsse_proto::stream::Outcome;
 use qsse_proto::{Cursor, Event, Gap, Reset};
 use qsse_topic::{Filter, FilterError, Pattern};
 
@@ -260,12 +260,6 @@ impl Subscription {
         self.delivery.recipient().shared()
     }
 
-    fn gap(&self, gap: stream::Gap) -> Gap {
-        let lineage = self.shared().log.lineage();
-        let (after, to) = (lineage.id(gap.after), lineage.id(gap.to));
-        Gap::new(after, to, gap.at_most, gap.reason)
-    }
-
     /// Passes notices to their function until there is an event.
     fn poll_event(
         &mut self,
@@ -296,7 +290,9 @@ impl Subscription {
             match ready!(self.delivery.poll_next(cx, &mut batches)) {
                 Next::Batches => self.batches.extend(batches),
                 Next::Gap(gap) => {
-                    return Poll::Ready(Some(Ok(Item::Notice(Notice::Gap(self.gap(gap))))));
+                    return Poll::Ready(Some(Ok(Item::Notice(Notice::Gap(
+                        self.delivery.gap(gap),
+                    )))));
                 }
                 Next::Heartbeat(_) => {}
                 Next::Unreadable { reason } => {

@@ -90,6 +90,7 @@ pub(crate) async fn run(_: Options, settings: Settings, reread: Reread) -> Resul
         authenticator,
         audit.clone(),
         settings,
+        is_local,
         http_certificate,
     );
     let drain = Arc::new(Notify::new());

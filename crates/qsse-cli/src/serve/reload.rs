@@ -96,6 +96,8 @@ pub(crate) struct Reload {
 
 struct InForce {
     settings: Settings,
+    /// Whether programs of this machine may do more than others.
+    is_local: bool,
     files: Files,
 }
 
@@ -109,10 +111,15 @@ impl Reload {
         authenticator: Reloadable,
         audit: Option<AuditFile>,
         settings: Settings,
+        is_local: bool,
         http: Option<ListenerTls>,
     ) -> Arc<Self> {
         let files = files(&settings);
-        let in_force = Mutex::new(InForce { settings, files });
+        let in_force = Mutex::new(InForce {
+            settings,
+            is_local,
+            files,
+        });
         Arc::new(Self {
             reread,
             server,
@@ -169,7 +176,12 @@ impl Reload {
         let settings = (self.reread)()?;
         let files = files(&settings);
         let access = Access::from_settings(&settings)?;
-        self.check_local(&in_force.settings, &access)?;
+        let is_local = access.is_local();
+        if in_force.settings.is_set("http") && in_force.is_local != is_local {
+            let reason =
+                "with --http, a restart is needed to begin or to cease to trust this machine";
+            return Err(usage(reason));
+        }
         // It runs on a thread that may block.
         let authenticator = Handle::current().block_on(access.authenticator())?;
         let tls = reloaded(&settings)?;
@@ -186,22 +198,15 @@ impl Reload {
         logging::set_level(settings.text("log_level"));
         self.authenticator.replace(authenticator);
         self.server.recheck_clients();
-        *in_force = InForce { settings, files };
+        *in_force = InForce {
+            settings,
+            is_local,
+            files,
+        };
         Ok(Reloaded {
             changed,
             needs_restart,
         })
-    }
-
-    /// Checks that the routes for HTTP clients still ask for what the access needs.
-    fn check_local(&self, before: &Settings, access: &Access) -> Result<()> {
-        let was_local = Access::from_settings(before)?.is_local();
-        if before.is_set("http") && was_local != access.is_local() {
-            let reason =
-                "with --http, a restart is needed to begin or to cease to trust this machine";
-            return Err(usage(reason));
-        }
-        Ok(())
     }
 
     fn set_tls(&self, tls: ServerTls) -> Result<()> {

@@ -100,15 +100,10 @@ impl TextForm {
     /// Returns the end of a stream, after which a client comes back no earlier than `retry`.
     pub(super) fn end(self, notice: &TextNotice<'_>, retry: Option<Duration>) -> Bytes {
         let mut out = Vec::new();
-        match self {
-            Self::Sse(_) => {
-                if let Some(retry) = retry {
-                    write_retry(retry, &mut out);
-                }
-                notice.write_sse(&mut out);
-            }
-            Self::Lines => notice.write_line(&mut out),
+        if let (Self::Sse(_), Some(retry)) = (self, retry) {
+            write_retry(retry, &mut out);
         }
+        out.extend_from_slice(&self.notice(notice));
         out.into()
     }
 }

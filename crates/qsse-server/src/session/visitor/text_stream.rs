@@ -18,7 +18,7 @@ use qsse_proto::batch::Batch;
 use qsse_proto::control::Subscribe;
 use qsse_proto::stream::Outcome;
 use qsse_proto::text::TextNotice;
-use qsse_proto::{Code, EventId, Gap, Reset, stream};
+use qsse_proto::{Code, EventId, Reset};
 use qsse_topic::Filter;
 use tokio::time::{Instant, Sleep};
 
@@ -244,7 +244,11 @@ impl TextStream {
     fn take(&mut self, next: Next, batches: &[Batch]) {
         match next {
             Next::Batches => self.queue_batches(batches),
-            Next::Gap(gap) => self.queue_gap(gap),
+            Next::Gap(gap) => {
+                let gap = self.events.gap(gap);
+                self.queue
+                    .push_back(self.form.notice(&TextNotice::Gap(&gap)));
+            }
             Next::Heartbeat(position) => self.queue.push_back(self.form.position(position)),
             Next::Unreadable { reason } => {
                 let filter = self.events.recipient().filter();
@@ -277,14 +281,6 @@ impl TextStream {
             metrics.delivered_bytes.add(bytes.len() as u64);
             self.queue.push_back(bytes);
         }
-    }
-
-    fn queue_gap(&mut self, gap: stream::Gap) {
-        let lineage = self.events.recipient().session().shared.log.lineage();
-        let (after, to) = (lineage.id(gap.after), lineage.id(gap.to));
-        let gap = Gap::new(after, to, gap.at_most, gap.reason);
-        self.queue
-            .push_back(self.form.notice(&TextNotice::Gap(&gap)));
     }
 
     /// Ends it for a reason that the server has, or without a word if the client is gone.
