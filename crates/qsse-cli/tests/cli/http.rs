@@ -1,4 +1,4 @@
-//! `qsse serve --http`, asked with the commands of docs/http.md.
+//! `qsse serve --http`, asked with the commands of docs/http.md and docs/from-mercure.md.
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 use std::io::{Read, Write};
@@ -8,6 +8,7 @@ use std::process::Command;
 use crate::harness::{Home, PATIENCE, Server};
 
 const GUIDE: &str = include_str!("../../../../docs/http.md");
+const FROM_MERCURE: &str = include_str!("../../../../docs/from-mercure.md");
 
 /// A server that answers HTTP, and where.
 fn serve(home: &Home) -> (Server, String) {
@@ -33,33 +34,61 @@ fn ask(address: &str, method: &str, path: &str, headers: &str, body: &str) -> St
     answer
 }
 
-#[test]
-fn the_commands_of_the_guide_work() {
+/// The lines of `guide` that call curl and need no token. None if curl is not installed.
+fn commands(guide: &'static str) -> Option<Vec<&'static str>> {
     if Command::new("curl").arg("--version").output().is_err() {
         eprintln!("SKIPPED: curl is not installed, and the guide's commands need it");
-        return;
+        return None;
     }
+    let commands = guide.lines().filter(|line| line.starts_with("curl "));
+    Some(commands.filter(|line| !line.contains("TOKEN")).collect())
+}
+
+/// Runs a command of a guide with the server at `address`, and returns what it prints.
+fn run(command: &str, address: &str) -> String {
+    let here = command.replace("localhost:8080", address);
+    let done = Command::new("sh").args(["-c", &here]).output().unwrap();
+    // 28: the time that the command gives itself is over.
+    assert!(
+        matches!(done.status.code(), Some(0 | 28)),
+        "{here}: {done:?}"
+    );
+    String::from_utf8(done.stdout).unwrap()
+}
+
+#[test]
+fn the_commands_of_the_guide_work() {
+    let Some(commands) = commands(GUIDE) else {
+        return;
+    };
     let home = Home::new();
     let (_server, address) = serve(&home);
-    let commands = GUIDE.lines().filter(|line| line.starts_with("curl "));
-    let commands = commands.filter(|line| !line.contains("TOKEN"));
     // The first one has no end, which is tested with the library.
-    let commands: Vec<_> = commands.skip(1).collect();
-    assert!(commands.len() >= 8, "{commands:?}");
-    for command in commands {
-        let here = command.replace("localhost:8080", &address);
-        let done = Command::new("sh").args(["-c", &here]).output().unwrap();
-        let out = String::from_utf8_lossy(&done.stdout);
-        // 28: the time that the command gives itself is over.
-        assert!(
-            matches!(done.status.code(), Some(0 | 28)),
-            "{here}: {done:?}"
-        );
+    assert!(commands.len() >= 9, "{commands:?}");
+    for command in &commands[1..] {
+        let out = run(command, &address);
         assert!(
             out.starts_with('{') && !out.contains("\"status\""),
-            "{here}: {out}"
+            "{command}: {out}"
         );
     }
+}
+
+#[test]
+fn the_commands_for_users_of_mercure_work() {
+    let Some(commands) = commands(FROM_MERCURE) else {
+        return;
+    };
+    let home = Home::new();
+    let (_server, address) = serve(&home);
+    let [publish, subscribe] = commands[..] else {
+        panic!("{commands:?}");
+    };
+    let published = run(publish, &address);
+    let id = published.split('"').nth(3).unwrap();
+    let stream = run(subscribe, &address);
+    let event = format!("id: {id}\ndata: {{\"isbn\":\"9780735218789\"}}\n\n");
+    assert!(stream.contains(&event), "{stream}");
 }
 
 #[test]
