@@ -7,6 +7,16 @@ use crate::attack::Tally;
 use crate::clients::{Answer, Session};
 use crate::target::Target;
 
+/// What the server needs for [`fill`]: more topics than it takes by default, in all and of one
+/// publisher.
+pub(super) fn room(count: u64) -> Vec<(&'static str, String)> {
+    /// Those of the honest clients.
+    const OTHERS: u64 = 1_000;
+    ["limits_topics", "limits_topics_per_publisher"]
+        .map(|limit| (limit, (count + OTHERS).to_string()))
+        .into()
+}
+
 /// Publishes an event to each of `count` topics, as the operator.
 pub(super) async fn fill(target: &Target, count: u64) -> Result<()> {
     let publisher = target.operator().await?.publisher();

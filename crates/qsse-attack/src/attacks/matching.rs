@@ -39,8 +39,9 @@ impl Attack for Matching {
         "publishes"
     }
 
-    fn setup(&self, _: Scale) -> Setup {
+    fn setup(&self, scale: Scale) -> Setup {
         Setup {
+            settings: flood::room(topics(scale)),
             bound: HISTORY_BYTES + FEEDS_BYTES,
             // Not "too many topics": the right is asked before the topics are counted.
             shown_by: &[

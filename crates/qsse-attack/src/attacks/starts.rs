@@ -38,8 +38,9 @@ impl Attack for Starts {
         "subscriptions"
     }
 
-    fn setup(&self, _: Scale) -> Setup {
+    fn setup(&self, scale: Scale) -> Setup {
         Setup {
+            settings: flood::room(topics(scale)),
             subscribe: &["*"],
             bound: HISTORY_BYTES + FEEDS_BYTES + CONNECTIONS * SEND_WINDOW_BYTES,
             shown_by: &["subscriptions", "refused{"],
