@@ -10,7 +10,8 @@ use qsse_proto::{Epoch, Timestamp};
 use qsse_topic::Filter;
 
 use crate::backpressure::ReaderProgresses;
-use crate::budget::Budget;
+use crate::batches::{Batches, LargeBatch};
+use crate::budget::Charge;
 use crate::encoding::Encoding;
 use crate::history::Read;
 use crate::read_cache::ReadCache;
@@ -48,8 +49,10 @@ struct State {
     /// Matching events up to here may be missing.
     floor: u64,
     /// Counts the batches that are sealed.
-    batches: Budget,
+    batches: Batches,
     sealed: VecDeque<Batch>,
+    /// The batches of large events among them, which others hold too. These count once for all.
+    large: VecDeque<LargeBatch>,
     open: Builder,
     /// Sealed batches in other encodings, by first seq and encoding.
     encoded: BTreeMap<(u64, (&'static str, usize)), Bytes>,
@@ -57,6 +60,10 @@ struct State {
     counted: usize,
     /// Allocated bytes of `sealed` and `encoded`.
     sealed_bytes: usize,
+    /// The part of `large`.
+    large_bytes: usize,
+    /// The part of the other batches.
+    own: Charge,
     /// Readers that wait for the next event.
     waiters: Waiters,
 }
@@ -75,15 +82,18 @@ pub(crate) enum Taken {
 
 impl Feed {
     /// Creates a feed with one reader. `batches` counts the batches that are sealed.
-    pub(crate) fn new(filter: Filter, totals: Arc<FeedTotals>, batches: Budget) -> Self {
+    pub(crate) fn new(filter: Filter, totals: Arc<FeedTotals>, batches: &Batches) -> Self {
         let state = State {
             floor: 0,
-            batches,
+            batches: batches.clone(),
             sealed: VecDeque::new(),
+            large: VecDeque::new(),
             open: Builder::new(),
             encoded: BTreeMap::new(),
             counted: 0,
             sealed_bytes: 0,
+            large_bytes: 0,
+            own: batches.own(),
             waiters: Waiters::default(),
         };
         Self {
@@ -91,8 +101,8 @@ impl Feed {
             state: Mutex::new(state),
             encoding: Mutex::new(()),
             progress: ReaderProgresses::default(),
-            past: ReadCache::new(Arc::clone(&totals.bytes)),
-            stored: ReadCache::new(Arc::clone(&totals.bytes)),
+            past: ReadCache::new(Arc::clone(&totals.bytes), batches),
+            stored: ReadCache::new(Arc::clone(&totals.bytes), batches),
             readers: AtomicUsize::new(1),
             totals,
         }
@@ -247,7 +257,7 @@ impl Feed {
 
     /// Updates the sum of all feeds.
     fn count(&self, state: &mut State) {
-        let now = state.sealed_bytes + state.open.capacity();
+        let now = state.sealed_bytes - state.large_bytes + state.open.capacity();
         // Most events change nothing, and an atomic operation is more expensive than the rest of
         // them.
         if now == state.counted {
@@ -303,8 +313,31 @@ impl State {
     }
 
     fn push(&mut self, batch: Batch) {
+        self.own.resize(self.own.bytes() + batch.allocated());
         self.sealed_bytes += batch.allocated() + BATCH_OVERHEAD;
         self.sealed.push_back(batch);
+    }
+
+    fn push_large(&mut self, large: LargeBatch) {
+        let bytes = large.batch.allocated();
+        self.large_bytes += bytes;
+        self.sealed_bytes += bytes + BATCH_OVERHEAD;
+        self.sealed.push_back(large.batch.clone());
+        self.large.push_back(large);
+    }
+
+    fn pop(&mut self) -> Option<Batch> {
+        let oldest = self.sealed.pop_front()?;
+        let bytes = oldest.allocated();
+        self.sealed_bytes -= bytes + BATCH_OVERHEAD;
+        let large = self.large.front().map(|large| large.batch.first_seq());
+        if large == Some(oldest.first_seq()) {
+            self.large_bytes -= bytes;
+            self.large.pop_front();
+        } else {
+            self.own.resize(self.own.bytes() - bytes);
+        }
+        Some(oldest)
     }
 
     fn shrink_to(&mut self, budget: usize) {
@@ -312,10 +345,9 @@ impl State {
             if self.sealed.is_empty() {
                 self.seal();
             }
-            let Some(oldest) = self.sealed.pop_front() else {
+            let Some(oldest) = self.pop() else {
                 break;
             };
-            self.sealed_bytes -= oldest.allocated() + BATCH_OVERHEAD;
             self.floor = oldest.last_seq();
             self.forget_encoded();
         }
@@ -346,8 +378,10 @@ impl State {
             self.open = Builder::new();
         }
         self.sealed.clear();
+        self.large.clear();
+        self.own.resize(0);
         self.encoded.clear();
-        self.sealed_bytes = 0;
+        (self.sealed_bytes, self.large_bytes) = (0, 0);
     }
 }
 

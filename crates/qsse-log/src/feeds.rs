@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hashbrown::HashTable;
-use qsse_proto::batch::Batch;
 use qsse_topic::{Filter, Matcher, Pattern};
 
-use crate::budget::Budget;
+use crate::batches::{Batches, LargeBatch};
 use crate::config::Config;
 use crate::error::StartError;
 use crate::event::Incoming;
@@ -37,7 +36,7 @@ pub(crate) struct Feeds {
     generation: u64,
     totals: Arc<FeedTotals>,
     /// Counts the batches of all feeds.
-    pub(crate) batches: Budget,
+    batches: Batches,
     /// Feeds that are being dropped, oldest first.
     dropped: VecDeque<u32>,
     /// Bytes of all filters and routes.
@@ -130,7 +129,7 @@ pub(crate) struct FeedsWriter<'a> {
 
 impl FeedsWriter<'_> {
     /// Appends an event; `large` is the batch of a large one.
-    pub(crate) fn append(&mut self, slot: u32, event: Incoming<'_>, large: Option<&Batch>) {
+    pub(crate) fn append(&mut self, slot: u32, event: Incoming<'_>, large: Option<&LargeBatch>) {
         if self.held.as_ref().is_none_or(|(held, _)| *held != slot) {
             // The other feed is unlocked and counted first.
             self.held = None;
@@ -145,6 +144,14 @@ impl FeedsWriter<'_> {
 
 /// Opening.
 impl Feeds {
+    /// Creates none. `batches` counts those of all feeds.
+    pub(crate) fn new(batches: Batches) -> Self {
+        Self {
+            batches,
+            ..Self::default()
+        }
+    }
+
     /// Joins the feed of a filter, or a new one, which has to be [routed](Self::route). Returns
     /// `None` if room has to be made for it first: call it again.
     ///
@@ -168,8 +175,8 @@ impl Feeds {
         if !self.make_room(key.bytes, config)? {
             return Ok(None);
         }
-        let (totals, batches) = (Arc::clone(&self.totals), self.batches.clone());
-        let feed = Arc::new(Feed::new(filter.clone(), totals, batches));
+        let totals = Arc::clone(&self.totals);
+        let feed = Arc::new(Feed::new(filter.clone(), totals, &self.batches));
         let id = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).expect("the number of feeds has a limit")
@@ -246,9 +253,15 @@ impl Feeds {
         self.by_filter.len()
     }
 
-    /// Returns the allocated bytes of all feeds, apart from their filters.
+    /// Returns the allocated bytes of all feeds, apart from their filters. A large event that
+    /// several hold counts once, and not if the history holds it too.
     pub(crate) fn bytes(&self) -> usize {
-        self.totals.bytes()
+        self.totals.bytes() + self.batches.large_beside_history()
+    }
+
+    /// Returns the part of [`bytes`](Self::bytes) that is no batch: open batches and other encodings.
+    pub(crate) fn bytes_beside_batches(&self) -> usize {
+        self.totals.bytes().saturating_sub(self.batches.own_bytes())
     }
 
     /// Returns the bytes of all filters and routes.

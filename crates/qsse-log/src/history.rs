@@ -6,7 +6,8 @@ use qsse_proto::batch::{Batch, Builder};
 use qsse_proto::{Since, Timestamp};
 use qsse_topic::Filter;
 
-use crate::budget::Budget;
+use crate::batches::Batches;
+use crate::budget::Charge;
 use crate::config::Config;
 use crate::read_cache::{self, CachedRead, STRIDE};
 use crate::topics::{TopicId, Topics};
@@ -50,11 +51,12 @@ pub(crate) struct History {
     /// The newest event.
     head: u64,
     events: u64,
-    /// Allocated bytes of all segments, and the part of the batches of large events.
+    /// Allocated bytes of all segments.
     bytes: usize,
-    large_bytes: usize,
+    /// The part of the batches of large events.
+    large: Charge,
     /// Counts the batches that are read.
-    pub(crate) batches: Budget,
+    batches: Batches,
     segment_bytes: usize,
     /// Most bytes of all segments.
     max_bytes: usize,
@@ -82,7 +84,7 @@ impl CachedRead for Read {
 }
 
 impl History {
-    pub(crate) fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config, batches: Batches) -> Self {
         Self {
             segments: VecDeque::new(),
             spare: None,
@@ -92,8 +94,8 @@ impl History {
             head: 0,
             events: 0,
             bytes: 0,
-            large_bytes: 0,
-            batches: Budget::default(),
+            large: batches.in_history(),
+            batches,
             max_bytes: config.history_bytes,
             segment_bytes: (config.history_bytes / 16).clamp(4 << 10, 1 << 20),
         }
@@ -125,7 +127,7 @@ impl History {
     /// Returns the bytes allocated for the batches of large events, a part of
     /// [`bytes`](Self::bytes).
     pub(crate) fn large_bytes(&self) -> usize {
-        self.large_bytes
+        self.large.bytes()
     }
 
     /// Returns the number of events, including those that a rule has removed.
@@ -180,7 +182,8 @@ impl History {
         last.push(&record);
         let grown = last.allocated() - before;
         self.bytes += grown;
-        self.large_bytes += record.large.map_or(0, Batch::allocated);
+        let large = record.large.map_or(0, |large| large.batch.allocated());
+        self.large.resize(self.large.bytes() + large);
         self.head = record.seq;
         self.events += 1;
         topics.add_event(record.topic, record.seq, need);

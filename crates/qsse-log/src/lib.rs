@@ -40,6 +40,7 @@
 
 mod append;
 mod backpressure;
+mod batches;
 mod budget;
 mod config;
 mod contained;

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::batches::Batches;
+use crate::budget::Charge;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
@@ -36,15 +38,21 @@ pub(crate) struct ReadCache<T: CachedRead> {
 
 struct State<T> {
     reads: VecDeque<(u64, T)>,
+    /// Their allocated bytes.
+    held: Charge,
     /// Whether a reader has asked since the last sweep.
     asked: bool,
 }
 
 impl<T: CachedRead + Clone> ReadCache<T> {
-    pub(crate) fn new(all_bytes: Arc<AtomicUsize>) -> Self {
-        let (reads, asked) = (VecDeque::new(), false);
+    pub(crate) fn new(all_bytes: Arc<AtomicUsize>, batches: &Batches) -> Self {
+        let state = State {
+            reads: VecDeque::new(),
+            held: batches.own(),
+            asked: false,
+        };
         Self {
-            state: Mutex::new(State { reads, asked }),
+            state: Mutex::new(state),
             all_bytes,
         }
     }
@@ -63,14 +71,17 @@ impl<T: CachedRead + Clone> ReadCache<T> {
         if state.reads.iter().any(|(known, _)| *known == after) {
             return;
         }
-        if state.reads.len() >= READS {
-            let oldest = state.reads.pop_front();
-            self.forget(oldest);
+        if state.reads.len() >= READS
+            && let Some((_, oldest)) = state.reads.pop_front()
+        {
+            let left = state.held.bytes() - oldest.allocated();
+            self.count(&mut state, left);
         }
         let held = read.allocated();
         if self.all_bytes.load(Ordering::Relaxed) + held <= most {
-            self.all_bytes.fetch_add(held, Ordering::Relaxed);
             state.reads.push_back((after, read.clone()));
+            let held = state.held.bytes() + held;
+            self.count(&mut state, held);
         }
     }
 
@@ -78,8 +89,7 @@ impl<T: CachedRead + Clone> ReadCache<T> {
     pub(crate) fn sweep(&self) {
         let mut state = self.state.lock();
         if !std::mem::take(&mut state.asked) {
-            let reads = std::mem::take(&mut state.reads);
-            self.forget(reads);
+            self.forget(&mut state);
         }
     }
 }
@@ -87,20 +97,31 @@ impl<T: CachedRead + Clone> ReadCache<T> {
 impl<T: CachedRead> ReadCache<T> {
     /// Drops everything.
     pub(crate) fn clear(&self) {
-        let reads = std::mem::take(&mut self.state.lock().reads);
-        self.forget(reads);
+        self.forget(&mut self.state.lock());
     }
 
-    fn forget(&self, reads: impl IntoIterator<Item = (u64, T)>) {
-        let held = reads.into_iter().map(|(_, read)| read.allocated()).sum();
-        self.all_bytes.fetch_sub(held, Ordering::Relaxed);
+    fn forget(&self, state: &mut State<T>) {
+        state.reads = VecDeque::new();
+        self.count(state, 0);
+    }
+
+    /// Notes the bytes of all reads.
+    fn count(&self, state: &mut State<T>, bytes: usize) {
+        match bytes.checked_sub(state.held.bytes()) {
+            Some(more) => self.all_bytes.fetch_add(more, Ordering::Relaxed),
+            None => {
+                let fewer = state.held.bytes() - bytes;
+                self.all_bytes.fetch_sub(fewer, Ordering::Relaxed)
+            }
+        };
+        state.held.resize(bytes);
     }
 }
 
 impl<T: CachedRead> Drop for ReadCache<T> {
     fn drop(&mut self) {
-        let reads = std::mem::take(&mut self.state.get_mut().reads);
-        self.forget(reads);
+        let held = self.state.get_mut().held.bytes();
+        self.all_bytes.fetch_sub(held, Ordering::Relaxed);
     }
 }
 
@@ -148,7 +169,7 @@ mod tests {
             (one.allocated(), 0)
         );
 
-        let cache = ReadCache::new(Arc::clone(&all_bytes));
+        let cache = ReadCache::new(Arc::clone(&all_bytes), &Batches::default());
         cache.insert(5, &one, usize::MAX);
         cache.insert(7, &two, usize::MAX);
         cache.insert(7, &one, usize::MAX);
@@ -171,14 +192,14 @@ mod tests {
         let all_bytes = Arc::new(AtomicUsize::new(0));
         let bytes = || all_bytes.load(Ordering::Relaxed);
         let one = stored(1);
-        let cache = ReadCache::new(Arc::clone(&all_bytes));
+        let cache = ReadCache::new(Arc::clone(&all_bytes), &Batches::default());
         for after in 0..=READS as u64 {
             cache.insert(after, &one, usize::MAX);
         }
         assert_eq!(bytes(), READS * one.allocated());
         assert!(cache.get(0).is_none() && cache.get(1).is_some());
 
-        let full = ReadCache::new(Arc::clone(&all_bytes));
+        let full = ReadCache::new(Arc::clone(&all_bytes), &Batches::default());
         let before = bytes();
         full.insert(1, &one, before + one.allocated() - 1);
         assert!(full.get(1).is_none());

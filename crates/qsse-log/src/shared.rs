@@ -9,6 +9,7 @@ use qsse_topic::Filter;
 use tokio::sync::Notify;
 
 use crate::backpressure::Backpressure;
+use crate::batches::Batches;
 use crate::budget::Budget;
 use crate::config::{Acknowledge, Config};
 use crate::contained::contained_now;
@@ -25,8 +26,7 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     /// Everything that is counted.
     pub(crate) budget: Budget,
-    /// All batches, whoever holds them.
-    pub(crate) batches: Budget,
+    pub(crate) batches: Batches,
     /// The last event whose append is complete.
     pub(crate) visible: AtomicU64,
     pub(crate) state: Mutex<State>,

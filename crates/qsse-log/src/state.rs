@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use qsse_topic::{Topic, TopicRef};
 
+use crate::batches::Batches;
 use crate::budget::{Budget, Charge};
 use crate::config::{Acknowledge, Config};
 use crate::dedup::Dedup;
@@ -57,9 +58,9 @@ pub(crate) struct State {
     pub(crate) closed: bool,
     /// Everything that is counted.
     pub(crate) budget: Budget,
-    /// All batches, whoever holds them: history, feeds, readers, streams.
-    pub(crate) batches: Budget,
-    /// The history without batches, the table of topics, filters, and what waits to be stored.
+    pub(crate) batches: Batches,
+    /// The history and the feeds without batches, the table of topics, filters, and what waits to be
+    /// stored.
     charge: Charge,
     /// Bytes of history that were released since [`shed`](Self::shed) was called last.
     trimmed: usize,
@@ -86,16 +87,13 @@ impl State {
     /// Creates the state of an empty log.
     pub(crate) fn new(topics: Topics, config: &Config) -> Self {
         let budget = Budget::new(config.memory_bytes.unwrap_or(usize::MAX));
-        let batches = budget.part(usize::MAX);
-        let mut history = History::new(config);
-        let mut feeds = Feeds::default();
-        (history.batches, feeds.batches) = (batches.clone(), batches.clone());
+        let batches = Batches::within(&budget);
         Self {
             head: 0,
             wall: Wall::default(),
             topics,
-            history,
-            feeds,
+            history: History::new(config, batches.clone()),
+            feeds: Feeds::new(batches.clone()),
             dedup: Dedup::default(),
             publishers: Publishers::default(),
             pending: Pending::default(),
@@ -160,7 +158,7 @@ impl State {
             last = Some((topic.as_str(), id));
             topics.count(id);
             let (routes, generation) = feeds.routes();
-            let large = event.large().map(|batch| batches.hold(batch));
+            let large = event.large().map(|batch| batches.hold_large(batch));
             for slot in topics.routes(id, routes, generation) {
                 writer.append(*slot, event, large.as_ref());
             }
@@ -199,8 +197,8 @@ impl State {
 
     fn resize_charge(&mut self) {
         let history = self.history.bytes() - self.history.large_bytes() + self.topics.all_bytes();
-        let filters = self.feeds.filter_bytes();
-        self.charge.resize(history + filters + self.pending.bytes());
+        let feeds = self.feeds.filter_bytes() + self.feeds.bytes_beside_batches();
+        self.charge.resize(history + feeds + self.pending.bytes());
     }
 
     /// Checks whether events may be appended for the storage.
@@ -276,12 +274,6 @@ impl State {
             feed_bytes: feeds.saturating_sub(self.feeds.bytes()),
             history_bytes: std::mem::take(&mut self.trimmed),
         }
-    }
-
-    /// Returns the bytes of batches that neither history nor feeds hold.
-    pub(crate) fn unread_bytes(&self) -> usize {
-        let shared = self.feeds.bytes() + self.history.large_bytes();
-        self.batches.used().saturating_sub(shared)
     }
 
     /// Removes what has expired of some topics and feeds, from slot `from` on. Returns the slot at

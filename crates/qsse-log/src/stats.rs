@@ -12,14 +12,14 @@ pub struct Stats {
     pub history_bytes: usize,
     /// Allocated bytes of batches that neither history nor feeds hold: readers took them, and they
     /// were not released, or a stream still has them. A batch that several readers hold counts
-    /// once. What feeds share with the history makes this too low, by at most the bytes of the
-    /// feeds.
+    /// once.
     pub unread_bytes: usize,
     /// Bytes of everything that counts for [`memory_bytes`](crate::Config::memory_bytes).
     pub memory_bytes: usize,
     /// Feeds, with and without readers.
     pub feeds: usize,
-    /// Allocated bytes of all feeds.
+    /// Allocated bytes of all feeds. A large event that several feeds hold counts once, and not if
+    /// the history holds it too.
     pub feed_bytes: usize,
     /// Bytes of the patterns of all feeds.
     pub filter_bytes: usize,

@@ -3,7 +3,8 @@
 
 use std::collections::HashSet;
 
-use qsse_log::{Config, Log, NewEvent, Now, Reader, Start, Step};
+use bytes::Bytes;
+use qsse_log::{Config, Encoding, Log, NewEvent, Now, Reader, Start, Step};
 use qsse_proto::Epoch;
 use qsse_proto::batch::Batch;
 use qsse_topic::{Filter, Pattern, TopicRef};
@@ -91,6 +92,82 @@ fn what_only_readers_hold_counts_until_they_release_it() {
     assert!((MIB..2 * MIB).contains(&unread), "a part holds all of it");
     drop(part);
     assert_eq!(log.stats().unread_bytes, 0);
+}
+
+#[test]
+fn a_large_event_counts_once_for_all_feeds_and_not_if_the_history_has_it() {
+    for (history_bytes, in_feeds) in [(64 * MIB, 0), (64 << 10, 3 * MIB)] {
+        let log = log(Config::default().history_bytes(history_bytes));
+        let mut live: Vec<_> = (0..20).map(|n| log_reader(&log, n, Start::Live)).collect();
+        for _ in 0..3 {
+            publish(&log, "h.1", MIB);
+        }
+        let feed_bytes = log.stats().feed_bytes;
+        let expected = in_feeds..in_feeds + MIB / 8;
+        assert!(expected.contains(&feed_bytes), "{feed_bytes} bytes");
+        let held: Vec<_> = live.iter_mut().flat_map(take).collect();
+        assert_eq!(log.stats().unread_bytes, 0, "feeds or history have them");
+        drop(live);
+        // This drops the feeds and nothing of the history.
+        log.shed(0);
+        let unread = if in_feeds > 0 { MIB } else { 0 };
+        let range = unread..unread + MIB / 8;
+        assert!(range.contains(&log.stats().unread_bytes), "{history_bytes}");
+        drop(held);
+        assert_eq!((log.stats().unread_bytes, log.stats().feed_bytes), (0, 0));
+    }
+}
+
+#[test]
+fn large_events_that_only_readers_hold_count_however_many_feeds_have_newer_ones() {
+    let config = Config::default().history_bytes(2 * MIB);
+    let log = log(config.feed_bytes(2 * MIB));
+    let mut live: Vec<_> = (0..20).map(|n| log_reader(&log, n, Start::Live)).collect();
+    let mut held = Vec::new();
+    for _ in 0..8 {
+        publish(&log, "h.1", MIB);
+        held.extend(live.iter_mut().flat_map(take));
+    }
+    // One is in the history and in the feeds.
+    let stats = log.stats();
+    let only_held = 7 * MIB..7 * MIB + MIB / 2;
+    assert!(only_held.contains(&stats.unread_bytes), "{stats:?}");
+    drop(held);
+    assert_eq!(log.stats().unread_bytes, 0);
+}
+
+#[test]
+fn open_batches_and_other_encodings_are_counted() {
+    let log = log(Config::default());
+    let mut reader = log_reader(&log, 0, Start::Live);
+    publish(&log, "h.1", 1_000);
+    let batches = take(&mut reader);
+    publish(&log, "h.1", 1_000);
+    let before = log.budget().used();
+    let long = Encoding::new("long", |_, _| Bytes::from(vec![0; MIB]));
+    assert_eq!(reader.encoded(&batches[0], long).len(), MIB);
+    publish(&log, "h.1", 10_000);
+    let grown = log.budget().used() - before;
+    assert!((MIB + 8_000..MIB + MIB / 8).contains(&grown), "{grown}");
+}
+
+#[test]
+fn cached_reads_and_small_batches_of_feeds_are_not_unread() {
+    let log = log(Config::default().history_bytes(MIB));
+    let mut reader = log_reader(&log, 0, Start::Live);
+    let mut held = Vec::new();
+    for _ in 0..100 {
+        publish(&log, "h.1", 1_000);
+        held.extend(take(&mut reader));
+    }
+    let mut past = log_reader(&log, 1, Start::Earliest);
+    held.extend(take(&mut past));
+    assert_eq!(log.stats().unread_bytes, 0);
+    let allocated: usize = held.iter().map(Batch::allocated).sum();
+    assert!(log.stats().feed_bytes >= allocated);
+    drop((reader, past));
+    log.shed(0);
+    assert_eq!(log.stats().unread_bytes, allocated);
 }
 
 #[test]

@@ -54,12 +54,7 @@ impl Attack for Storm {
             settings: vec![("limits_history", history(scale).to_string())],
             subscribe: &["*"],
             bound: history(scale) + FEEDS_BYTES + UNREAD_BYTES,
-            shown_by: &[
-                "unread_bytes",
-                "feed_bytes",
-                "shed_subscriptions",
-                "lagging",
-            ],
+            shown_by: &["unread_bytes", "shed_subscriptions", "lagging"],
             ..Setup::default()
         }
     }

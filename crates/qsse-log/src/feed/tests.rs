@@ -8,7 +8,11 @@ const KIB: usize = 1 << 10;
 /// A feed with a reader, and the bytes of all feeds.
 fn feed() -> (Feed, Arc<FeedTotals>) {
     let totals = Arc::new(FeedTotals::default());
-    let feed = Feed::new("*".parse().unwrap(), Arc::clone(&totals), Budget::default());
+    let feed = Feed::new(
+        "*".parse().unwrap(),
+        Arc::clone(&totals),
+        &Batches::default(),
+    );
     (feed, totals)
 }
 
@@ -22,7 +26,9 @@ fn write(feed: &Feed, seqs: impl IntoIterator<Item = u64>, bytes: usize, budget:
             kind: "message",
             data: &vec![b'x'; bytes],
         };
-        feed.write().append(event, event.large().as_ref(), budget);
+        let batches = feed.state.lock().batches.clone();
+        let large = event.large().map(|batch| batches.hold_large(batch));
+        feed.write().append(event, large.as_ref(), budget);
     }
 }
 

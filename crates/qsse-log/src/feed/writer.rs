@@ -2,10 +2,10 @@
 
 use std::task::Waker;
 
-use qsse_proto::batch::Batch;
 use qsse_proto::limits::BATCH_BYTES;
 
 use super::{Feed, State};
+use crate::batches::LargeBatch;
 use crate::event::Incoming;
 use crate::sync::MutexGuard;
 
@@ -28,7 +28,12 @@ impl<'f> FeedWriter<'f> {
 
     /// Appends an event, and drops the oldest batches beyond `budget` bytes. `large` is the batch
     /// of a large event.
-    pub(crate) fn append(&mut self, event: Incoming<'_>, large: Option<&Batch>, budget: usize) {
+    pub(crate) fn append(
+        &mut self,
+        event: Incoming<'_>,
+        large: Option<&LargeBatch>,
+        budget: usize,
+    ) {
         let Some(state) = &mut self.state else {
             return;
         };
@@ -39,8 +44,8 @@ impl<'f> FeedWriter<'f> {
         if large.is_some() || !event.fits(&state.open) {
             state.seal();
         }
-        if let Some(batch) = large {
-            state.push(batch.clone());
+        if let Some(large) = large {
+            state.push_large(large.clone());
             state.shrink_to(budget);
             return;
         }

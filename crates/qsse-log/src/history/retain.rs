@@ -111,7 +111,8 @@ impl History {
             if upto == oldest.last_seq()
                 && let Some(gone) = self.segments.pop_front()
             {
-                self.large_bytes -= gone.large_allocated();
+                let large = self.large.bytes() - gone.large_allocated();
+                self.large.resize(large);
                 self.bytes -= gone.allocated();
                 let gone = gone.cleared();
                 self.bytes += gone.allocated();

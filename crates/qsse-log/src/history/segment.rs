@@ -5,6 +5,7 @@ use std::time::Duration;
 use qsse_proto::batch::{Batch, Builder};
 use qsse_proto::{Since, Timestamp};
 
+use crate::batches::LargeBatch;
 use crate::event::Incoming;
 use crate::topics::{TopicId, Topics};
 
@@ -17,13 +18,13 @@ pub(crate) struct Record<'a> {
     pub(crate) kind: &'a str,
     pub(crate) data: &'a [u8],
     /// The batch of its own, if the event is large.
-    pub(crate) large: Option<&'a Batch>,
+    pub(crate) large: Option<&'a LargeBatch>,
 }
 
 impl<'a> Record<'a> {
     pub(crate) fn of(
         event: Incoming<'a>,
-        large: Option<&'a Batch>,
+        large: Option<&'a LargeBatch>,
         topic: TopicId,
         age: Duration,
     ) -> Self {
@@ -76,7 +77,7 @@ struct LargeEvent {
     number: u32,
     /// The bytes of kind and data.
     len: usize,
-    batch: Batch,
+    shared: LargeBatch,
 }
 
 /// Where an event begins in its segment. It has the length of its kind in one byte, the kind and
@@ -155,8 +156,8 @@ impl Segment {
 
     pub(super) fn push(&mut self, record: &Record<'_>) {
         let at = self.bytes.len() as u32;
-        if let Some(batch) = record.large {
-            self.push_large(record, batch);
+        if let Some(large) = record.large {
+            self.push_large(record, large);
         } else {
             self.bytes.push(record.kind.len() as u8);
             self.bytes.extend_from_slice(record.kind.as_bytes());
@@ -174,12 +175,15 @@ impl Segment {
         self.locations.push(Location { topic, at });
     }
 
-    fn push_large(&mut self, record: &Record<'_>, batch: &Batch) {
+    fn push_large(&mut self, record: &Record<'_>, large: &LargeBatch) {
         let (number, len) = (self.locations.len() as u32, record.len());
         self.large_bytes += len;
-        self.large_allocated += batch.allocated();
-        let batch = batch.clone();
-        self.large.push(LargeEvent { number, len, batch });
+        self.large_allocated += large.batch.allocated();
+        self.large.push(LargeEvent {
+            number,
+            len,
+            shared: large.clone(),
+        });
     }
 
     /// Returns the event with this number in the segment, if it is large.
@@ -293,7 +297,8 @@ impl Segment {
     fn event<'a>(&'a self, at: usize, moment: &'a Moment) -> SegmentEvent<'a> {
         let location = &self.locations[at];
         let seq = self.first_seq + at as u64;
-        if let Some(LargeEvent { batch, .. }) = self.large(at) {
+        if let Some(large) = self.large(at) {
+            let batch = &large.shared.batch;
             let event = batch.iter().next().expect("a batch has an event");
             return SegmentEvent {
                 seq,

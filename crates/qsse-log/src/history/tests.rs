@@ -26,7 +26,7 @@ struct Kit {
 impl Kit {
     fn new(config: Config) -> Self {
         Self {
-            history: History::new(&config),
+            history: History::new(&config, Batches::default()),
             topics: Topics::new(&config.retention),
             config,
         }
@@ -44,6 +44,7 @@ impl Kit {
             data: &data,
         };
         let large = event.large();
+        let large = large.map(|batch| self.history.batches.hold_large(batch));
         let record = Record {
             seq,
             time: time(at),

@@ -71,7 +71,7 @@ impl Log {
             head: state.head,
             history_events: state.history.events(),
             history_bytes: state.history.bytes() + state.topics.index_bytes(),
-            unread_bytes: state.unread_bytes(),
+            unread_bytes: state.batches.unread(),
             memory_bytes: state.budget.used(),
             feeds: state.feeds.len(),
             feed_bytes: state.feeds.bytes(),
