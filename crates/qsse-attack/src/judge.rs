@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use qsse_testing::process::{Program, Running};
 use tokio::runtime::{Builder, Runtime};
 
@@ -47,6 +47,9 @@ impl Options {
 /// How much more than while the honest clients are alone a metric has to rise to be unusual: an
 /// attack also delays them, so that more of them are there at a time.
 const UNUSUAL: f64 = 3.0;
+
+/// The priority of attackers below that of the server and the honest clients.
+const BEHIND: i32 = 10;
 
 /// Runs one attack against a server of its own.
 ///
@@ -166,22 +169,35 @@ fn beside(
     let watch = Watch::start(server)?;
     let (processor, begun) = (server.processor()?, Instant::now());
     let probe = Probe::start(target);
-    let tally = Tally::default();
-    let runtime = runtime()?;
-    let result = runtime.block_on(attack.run(target, (begun + time).into(), &tally));
-    runtime.shutdown_background();
-    result.context("the attack itself failed")?;
+    let counts = attacked(attack, target, begun + time)?;
     let busy = server.processor().unwrap_or(processor) - processor;
     let cores = busy.as_secs_f64() / begun.elapsed().as_secs_f64();
     let seen = probe.finish()?;
     let watched = watch.finish()?;
     Ok(Course {
-        counts: tally.counts(),
+        counts,
         seen,
         risen: watched.most.risen_since(&before),
         watched,
         cores,
     })
+}
+
+/// Attacks until `until`, and returns what was done, refused and cut off.
+fn attacked(attack: &dyn Attack, target: &Target, until: Instant) -> Result<[u64; 3]> {
+    let attacked = || {
+        // Attackers have machines of their own. Here they take the processor time that the server
+        // and the honest clients leave. It is no harm if the system does not allow that.
+        let _ = rustix::process::nice(BEHIND);
+        let tally = Tally::default();
+        let runtime = runtime()?;
+        let result = runtime.block_on(attack.run(target, until.into(), &tally));
+        runtime.shutdown_background();
+        result.context("the attack itself failed")?;
+        anyhow::Ok(tally.counts())
+    };
+    std::thread::scope(|scope| scope.spawn(attacked).join())
+        .map_err(|_| anyhow!("the attack panicked"))?
 }
 
 fn runtime() -> Result<Runtime> {
