@@ -115,8 +115,11 @@ pub(crate) struct File {
     pub(crate) text: String,
 }
 
-/// Returns the files with one of these extensions, sorted by path. Leaves out `target` and folders
-/// whose names start with a dot.
+/// Folders that are built or installed.
+const BUILT: &[&str] = &["target", "node_modules", "dist", "build"];
+
+/// Returns the files with one of these extensions, sorted by path. Leaves out folders that are built
+/// or installed, or whose names start with a dot.
 pub(crate) fn files(extensions: &[&str]) -> Result<Vec<File>> {
     let mut paths = Vec::new();
     collect(root(), &mut paths)?;
@@ -144,7 +147,7 @@ fn collect(folder: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
         let name = name.to_string_lossy();
         if entry.file_type()?.is_file() {
             paths.push(entry.path());
-        } else if !name.starts_with('.') && name != "target" {
+        } else if !name.starts_with('.') && !BUILT.contains(&&*name) {
             collect(&entry.path(), paths)?;
         }
     }
