@@ -64,6 +64,7 @@
     reason = "the outputs belong to the program, and printing panics if nobody reads"
 )]
 
+mod address;
 pub mod batch;
 mod code;
 pub mod control;
@@ -90,6 +91,7 @@ pub mod text;
 mod timestamp;
 mod varint;
 
+pub use address::{ALPN, DEFAULT_PORT, GO_ALPN, H3_ALPN, WEB_TRANSPORT_PATH};
 pub use batch::Batch;
 pub use code::Code;
 #[doc(hidden)]
@@ -109,12 +111,3 @@ pub use timestamp::{ParseTimestampError, Timestamp};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
-
-/// The ALPN name of the protocol that this crate speaks (`QP-1.1`).
-pub const ALPN: &[u8] = b"qsse/1";
-
-/// The ALPN name of the Go library's dialect, which uses the same port (`QP-12.1`).
-pub const GO_ALPN: &[u8] = b"PROTOCOL_QUIC";
-
-/// The default UDP port.
-pub const DEFAULT_PORT: u16 = 4242;

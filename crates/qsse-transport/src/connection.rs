@@ -2,29 +2,80 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use qsse_proto::Code;
 use rustls::pki_types::CertificateDer;
+use tokio::sync::{Mutex, mpsc};
 
 use crate::error::{ConnectionError, cut};
 use crate::quic::{Closing, stream_count, varint};
 use crate::recv::RecvStream;
 use crate::send::SendStream;
+use crate::session::Session;
 use crate::socket::canonical;
 
+/// How many streams the peer may open beside those of a session: the one that opened the session,
+/// and requests of HTTP/3.
+const BESIDE_SESSION: u32 = 8;
+
 /// An open connection. Clones are handles to the same connection.
+///
+/// It is a connection of QUIC, or a WebTransport session inside one, which is used in the same way.
 ///
 /// When the last handle is dropped, streams included, the connection is closed with
 /// [`Code::NO_ERROR`].
 #[derive(Clone)]
 pub struct Connection {
     quinn: quinn::Connection,
+    /// Set if it is a session.
+    within: Option<Within>,
+}
+
+/// A session, and the streams of the peer in it.
+#[derive(Clone)]
+struct Within {
+    session: Arc<Session>,
+    accepted: Arc<Mutex<mpsc::UnboundedReceiver<SessionStream>>>,
+}
+
+#[allow(dead_code, reason = "only HTTP/3 makes sessions")]
+/// A stream that the peer has opened in a session. Its header has been read.
+pub(crate) enum SessionStream {
+    /// A bidirectional one.
+    Bi(SendStream, RecvStream),
+    /// A unidirectional one.
+    Uni(RecvStream),
 }
 
 impl Connection {
     pub(crate) fn new(quinn: quinn::Connection) -> Self {
-        Self { quinn }
+        let within = None;
+        Self { quinn, within }
+    }
+
+    #[allow(dead_code, reason = "only HTTP/3 makes sessions")]
+    /// Creates the handle of a session on this connection, whose peer opens the streams that
+    /// `accepted` gives.
+    pub(crate) fn session(
+        &self,
+        session: Session,
+        accepted: mpsc::UnboundedReceiver<SessionStream>,
+    ) -> Self {
+        Self {
+            quinn: self.quinn.clone(),
+            within: Some(Within {
+                session: Arc::new(session),
+                accepted: Arc::new(Mutex::new(accepted)),
+            }),
+        }
+    }
+
+    /// Returns whether it is a WebTransport session.
+    pub fn is_session(&self) -> bool {
+        self.within.is_some()
     }
 
     /// Opens a bidirectional stream. Waits while the peer permits no further one.
@@ -34,9 +85,19 @@ impl Connection {
     /// # Errors
     /// The connection has ended.
     pub async fn open_bi(&self) -> Result<(SendStream, RecvStream), ConnectionError> {
-        let opened = self.quinn.open_bi().await;
-        let (send, recv) = opened.map_err(ConnectionError::from_quinn)?;
-        Ok((SendStream::new(send), RecvStream::new(recv)))
+        let opened = self.quinn.open_bi();
+        let (send, recv) = match &self.within {
+            None => opened.await.map_err(ConnectionError::from_quinn)?,
+            Some(within) => within.open(opened).await?,
+        };
+        let (send, recv) = (SendStream::new(send), RecvStream::new(recv));
+        Ok(match &self.within {
+            None => (send, recv),
+            Some(Within { session, .. }) => {
+                let header = session.bidi_header();
+                (send.within(session, header), recv.within(session))
+            }
+        })
     }
 
     /// Opens a unidirectional stream to the peer. Waits while the peer permits no further one.
@@ -46,10 +107,18 @@ impl Connection {
     /// # Errors
     /// The connection has ended.
     pub async fn open_uni(&self) -> Result<SendStream, ConnectionError> {
-        let opened = self.quinn.open_uni().await;
-        opened
-            .map(SendStream::new)
-            .map_err(ConnectionError::from_quinn)
+        let opened = self.quinn.open_uni();
+        match &self.within {
+            None => opened
+                .await
+                .map(SendStream::new)
+                .map_err(ConnectionError::from_quinn),
+            Some(within) => {
+                let send = SendStream::new(within.open(opened).await?);
+                let session = &within.session;
+                Ok(send.within(session, session.uni_header()))
+            }
+        }
     }
 
     /// Waits for the next bidirectional stream that the peer opens. Cancel-safe.
@@ -57,9 +126,18 @@ impl Connection {
     /// # Errors
     /// The connection has ended, and every stream that was opened before has been accepted.
     pub async fn accept_bi(&self) -> Result<(SendStream, RecvStream), ConnectionError> {
-        let accepted = self.quinn.accept_bi().await;
-        let (send, recv) = accepted.map_err(ConnectionError::from_quinn)?;
-        Ok((SendStream::new(send), RecvStream::new(recv)))
+        let Some(within) = &self.within else {
+            let accepted = self.quinn.accept_bi().await;
+            let (send, recv) = accepted.map_err(ConnectionError::from_quinn)?;
+            return Ok((SendStream::new(send), RecvStream::new(recv)));
+        };
+        loop {
+            // QP-1.3: nobody accepts streams of the other kind; dropping one refuses it.
+            if let SessionStream::Bi(send, recv) = self.accept(within).await? {
+                let session = &within.session;
+                return Ok((send.within(session, Bytes::new()), recv.within(session)));
+            }
+        }
     }
 
     /// Waits for the next unidirectional stream that the peer opens. Cancel-safe.
@@ -67,10 +145,27 @@ impl Connection {
     /// # Errors
     /// The connection has ended, and every stream that was opened before has been accepted.
     pub async fn accept_uni(&self) -> Result<RecvStream, ConnectionError> {
-        let accepted = self.quinn.accept_uni().await;
-        accepted
-            .map(RecvStream::new)
-            .map_err(ConnectionError::from_quinn)
+        let Some(within) = &self.within else {
+            let accepted = self.quinn.accept_uni().await;
+            return accepted
+                .map(RecvStream::new)
+                .map_err(ConnectionError::from_quinn);
+        };
+        loop {
+            if let SessionStream::Uni(recv) = self.accept(within).await? {
+                return Ok(recv.within(&within.session));
+            }
+        }
+    }
+
+    /// Waits for the next stream of a session.
+    async fn accept(&self, within: &Within) -> Result<SessionStream, ConnectionError> {
+        let mut accepted = within.accepted.lock().await;
+        tokio::select! {
+            biased;
+            Some(stream) = accepted.recv() => Ok(stream),
+            reason = self.closed() => Err(reason),
+        }
     }
 
     /// Closes the connection at once. Unsent data is dropped, and pending calls fail with
@@ -80,18 +175,27 @@ impl Connection {
     /// process, wait for the peer's acknowledgement with
     /// [`ServerEndpoint::wait_idle`](crate::ServerEndpoint::wait_idle) or the client's counterpart.
     pub fn close(&self, code: Code, reason: &str) {
+        if let Some(Within { session, .. }) = &self.within {
+            return session.close(code, reason);
+        }
         Closing::of(&self.quinn).begin();
         self.quinn.close(varint(code), cut(reason).as_bytes());
     }
 
     /// Waits until the connection has ended and returns the reason. Cancel-safe.
     pub async fn closed(&self) -> ConnectionError {
-        ConnectionError::from_quinn(self.quinn.closed().await)
+        match &self.within {
+            None => ConnectionError::from_quinn(self.quinn.closed().await),
+            Some(within) => within.ended().await,
+        }
     }
 
     /// Returns why the connection has ended; `None` while it is open.
     pub fn close_reason(&self) -> Option<ConnectionError> {
-        self.quinn.close_reason().map(ConnectionError::from_quinn)
+        match &self.within {
+            None => self.quinn.close_reason().map(ConnectionError::from_quinn),
+            Some(within) => within.session.reason().cloned(),
+        }
     }
 
     /// Returns the peer's current address. A client may move to another one.
@@ -129,6 +233,10 @@ impl Connection {
 
     /// Permits the peer this many open bidirectional streams from now on.
     pub fn set_max_remote_bidi_streams(&self, count: u32) {
+        let count = match self.within {
+            None => count,
+            Some(_) => count.saturating_add(BESIDE_SESSION),
+        };
         self.quinn
             .set_max_concurrent_bi_streams(stream_count(count));
     }
@@ -156,6 +264,33 @@ impl Connection {
     /// one exists.
     pub fn id(&self) -> u64 {
         self.quinn.stable_id() as u64
+    }
+}
+
+impl Within {
+    /// Waits for a stream, or for the end of the session.
+    async fn open<S>(
+        &self,
+        opened: impl Future<Output = Result<S, quinn::ConnectionError>>,
+    ) -> Result<S, ConnectionError> {
+        let opened = async {
+            match opened.await {
+                Ok(stream) => stream,
+                // The session tells why.
+                Err(_) => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            reason = self.ended() => Err(reason),
+            stream = opened => Ok(stream),
+        }
+    }
+
+    async fn ended(&self) -> ConnectionError {
+        self.session.ending().ended().await;
+        let reason = self.session.reason().cloned();
+        reason.unwrap_or(ConnectionError::LocallyClosed)
     }
 }
 

@@ -89,6 +89,8 @@ mod quic;
 mod recv;
 mod send;
 mod server;
+#[allow(dead_code, unused_imports, reason = "only HTTP/3 makes sessions")]
+mod session;
 mod socket;
 pub mod tls;
 mod url;

@@ -1,6 +1,8 @@
 //! [`RecvStream`]: the receiving end of a stream.
 
+use std::fmt;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -8,20 +10,37 @@ use qsse_proto::Code;
 
 use crate::error::ReadError;
 use crate::quic::varint;
+use crate::session::{RecvSide, Session, to_http3};
 
 /// The receiving end of a stream.
 ///
 /// Chunks are slices of the receive buffer, without a copy. Their boundaries have no meaning. A
 /// chunk keeps its whole buffer alive, up to 64 KiB. If the stream is dropped before its end, it is
 /// stopped with [`Code::NO_ERROR`].
-#[derive(Debug)]
 pub struct RecvStream {
     quinn: quinn::RecvStream,
+    /// Set if the stream belongs to a WebTransport session.
+    session: Option<Box<RecvSide>>,
+}
+
+impl fmt::Debug for RecvStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecvStream")
+            .field("quinn", &self.quinn)
+            .finish_non_exhaustive()
+    }
 }
 
 impl RecvStream {
     pub(crate) fn new(quinn: quinn::RecvStream) -> Self {
-        Self { quinn }
+        let session = None;
+        Self { quinn, session }
+    }
+
+    /// Makes it a stream of a session, whose header has been read.
+    pub(crate) fn within(mut self, session: &Arc<Session>) -> Self {
+        self.session = Some(Box::new(RecvSide::new(session)));
+        self
     }
 
     /// Returns the next bytes of the stream; `None` at its end. Cancel-safe.
@@ -44,8 +63,11 @@ impl RecvStream {
     /// # Errors
     /// Those of [`read_chunk`](Self::read_chunk).
     pub async fn read_chunks(&mut self, chunks: &mut [Bytes]) -> Result<Option<usize>, ReadError> {
-        let read = self.quinn.read_chunks(chunks).await;
-        read.map_err(ReadError::from_quinn)
+        let read = self.quinn.read_chunks(chunks);
+        match &mut self.session {
+            None => read.await.map_err(ReadError::from_quinn),
+            Some(session) => session.read(read).await,
+        }
     }
 
     /// Does the same as [`read_chunks`](Self::read_chunks), for hand-written futures and streams.
@@ -65,6 +87,19 @@ impl RecvStream {
     /// Asks the peer to stop sending, and discards what has arrived. Later reads report that the
     /// stream has ended.
     pub fn stop(&mut self, code: Code) {
-        let _ = self.quinn.stop(varint(code));
+        let code = match self.session {
+            None => varint(code),
+            Some(_) => to_http3(code),
+        };
+        let _ = self.quinn.stop(code);
+    }
+}
+
+impl Drop for RecvStream {
+    fn drop(&mut self) {
+        // quinn would stop it with 0, which is no code of a session.
+        if self.session.is_some() {
+            self.stop(Code::NO_ERROR);
+        }
     }
 }

@@ -1,8 +1,10 @@
 //! [`SendStream`]: the sending end of a stream.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -10,6 +12,7 @@ use qsse_proto::Code;
 
 use crate::error::{ConnectionError, WriteError};
 use crate::quic::{code, varint};
+use crate::session::{SendSide, Session, from_http3, to_http3};
 
 /// The sending end of a stream.
 ///
@@ -17,10 +20,20 @@ use crate::quic::{code, varint};
 /// acknowledged them, up to the send window for all streams together. If the stream is dropped
 /// before [`finish`](Self::finish), it is reset with [`Code::UNKNOWN`], so a reader never takes a
 /// part for the whole.
-#[derive(Debug)]
 pub struct SendStream {
     quinn: quinn::SendStream,
     ended: bool,
+    /// Set if the stream belongs to a WebTransport session.
+    session: Option<Box<SendSide>>,
+}
+
+impl fmt::Debug for SendStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendStream")
+            .field("quinn", &self.quinn)
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How much a write accepted.
@@ -39,6 +52,21 @@ impl SendStream {
         Self {
             quinn,
             ended: false,
+            session: None,
+        }
+    }
+
+    /// Makes it a stream of a session, which begins with `header`: nothing if the peer opened it.
+    pub(crate) fn within(mut self, session: &Arc<Session>, header: Bytes) -> Self {
+        self.session = Some(Box::new(SendSide::new(session, header)));
+        self
+    }
+
+    /// Returns a code as it goes over the wire.
+    fn wire(&self, code: Code) -> quinn::VarInt {
+        match self.session {
+            None => varint(code),
+            Some(_) => to_http3(code),
         }
     }
 
@@ -142,6 +170,10 @@ impl SendStream {
                 chunks: chunks.len(),
             }));
         }
+        if let Some(session) = &mut self.session {
+            let written = session.poll_write(cx, &mut self.quinn, chunks);
+            return written.map_ok(|(bytes, chunks)| Written { bytes, chunks });
+        }
         // The future holds no state, so recreating it on each poll is fine.
         pin!(self.quinn.write_chunks(chunks))
             .poll(cx)
@@ -160,6 +192,9 @@ impl SendStream {
     /// Does nothing if the stream is already finished or reset, or the peer stopped it.
     pub fn finish(&mut self) {
         self.ended = true;
+        if let Some(session) = &mut self.session {
+            session.begin(&mut self.quinn);
+        }
         let _ = self.quinn.finish();
     }
 
@@ -167,7 +202,8 @@ impl SendStream {
     /// nothing if the stream has ended.
     pub fn reset(&mut self, code: Code) {
         self.ended = true;
-        let _ = self.quinn.reset(varint(code));
+        let code = self.wire(code);
+        let _ = self.quinn.reset(code);
     }
 
     /// Waits until the peer needs no more of the stream. Returns `Some` with the code if the peer
@@ -184,15 +220,21 @@ impl SendStream {
     ) -> impl Future<Output = Result<Option<Code>, ConnectionError>> + Send + Sync + use<> {
         // It is on the heap: an `async` block that awaits it would reserve space for it twice, for
         // the life of the stream.
-        let mut stopped = Box::pin(self.quinn.stopped());
+        let mut stopped = Some(Box::pin(self.quinn.stopped()));
+        let mut session = self.session.as_ref().map(|session| session.until_ended());
         poll_fn(move |cx| {
-            stopped.as_mut().poll(cx).map(|result| match result {
-                Ok(stop) => Ok(stop.map(code)),
-                Err(quinn::StoppedError::ConnectionLost(error)) => {
-                    Err(ConnectionError::from_quinn(error))
+            let polled = stopped.as_mut().map(|stopped| stopped.as_mut().poll(cx));
+            match (polled, &mut session) {
+                (Some(Poll::Ready(Err(quinn::StoppedError::ConnectionLost(_)))), Some(session)) => {
+                    stopped = None;
+                    session.poll_ended(cx).map(Err)
                 }
-                Err(other) => Err(ConnectionError::Transport(other.to_string())),
-            })
+                (Some(Poll::Ready(result)), session) => {
+                    Poll::Ready(was_stopped(result, session.is_some()))
+                }
+                (_, Some(session)) => session.poll_ended(cx).map(Err),
+                (_, None) => Poll::Pending,
+            }
         })
     }
 
@@ -202,6 +244,19 @@ impl SendStream {
     /// Set it before the first write. Does nothing if the stream has ended.
     pub fn set_priority(&self, priority: i32) {
         let _ = self.quinn.set_priority(priority);
+    }
+}
+
+/// Returns what became of a stream, which may be one of a session.
+fn was_stopped(
+    result: Result<Option<quinn::VarInt>, quinn::StoppedError>,
+    in_session: bool,
+) -> Result<Option<Code>, ConnectionError> {
+    match result {
+        Ok(stop) if in_session => Ok(stop.map(from_http3)),
+        Ok(stop) => Ok(stop.map(code)),
+        Err(quinn::StoppedError::ConnectionLost(error)) => Err(ConnectionError::from_quinn(error)),
+        Err(other) => Err(ConnectionError::Transport(other.to_string())),
     }
 }
 

@@ -20,11 +20,15 @@ use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 
+#[cfg(feature = "self-signed")]
+mod browsers;
 mod by_file;
 mod client;
 mod client_certificates;
 pub mod dev_cert;
 mod pem;
+#[cfg(feature = "self-signed")]
+mod private_file;
 #[cfg(feature = "self-signed")]
 mod self_signed;
 mod server;

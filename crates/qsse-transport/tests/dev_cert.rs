@@ -144,3 +144,42 @@ async fn a_client_follows_a_server_to_its_next_certificate_and_to_no_other() {
     connect(&second).await.unwrap();
     refused(connect(&first).await.map(drop));
 }
+
+#[tokio::test]
+async fn clients_of_http3_get_another_certificate_and_all_others_the_same_as_ever() {
+    let home = tempfile::tempdir().unwrap();
+    let tls = ServerTls::dev_cert_in(home.path()).unwrap();
+    let tls = tls.with_alpn(["qsse/1", "h3"]);
+    let own = tls.fingerprint().unwrap();
+    let for_browsers = tls.browser_fingerprints();
+    assert_eq!(for_browsers.len(), 2);
+    assert!(!for_browsers.contains(&own) && for_browsers[0] != for_browsers[1]);
+    // Another server of this user has the same.
+    let other = ServerTls::dev_cert_in(home.path()).unwrap();
+    assert_eq!(other.browser_fingerprints(), for_browsers);
+
+    let server =
+        ServerEndpoint::bind(support::loopback(), &tls, &TransportConfig::server()).unwrap();
+    support::serve(&server);
+    let client = ClientEndpoint::bind(support::loopback()).unwrap();
+    let config = TransportConfig::client();
+    let connect = async |trust: ClientTls, protocols: &[&str]| {
+        let trust = trust.with_alpn(protocols.iter().copied());
+        let attempt = client.connect(server.local_addr(), "localhost", &trust, &config);
+        support::soon("an answer", attempt).await
+    };
+    let by_file = ClientTls::roots_pem_file(dev_cert::path_in(home.path())).unwrap();
+    for trust in [ClientTls::local_in(home.path()), by_file] {
+        connect(trust.clone(), &["qsse/1"]).await.unwrap();
+        connect(trust, &["h3"]).await.unwrap();
+    }
+    let pinned = |fingerprint| ClientTls::pinned([fingerprint]);
+    connect(pinned(own), &["qsse/1", "h3"]).await.unwrap();
+    connect(pinned(for_browsers[0]), &["h3"]).await.unwrap();
+    assert!(connect(pinned(own), &["h3"]).await.is_err());
+    assert!(connect(pinned(for_browsers[1]), &["h3"]).await.is_err());
+    // A certificate that was given is the one for all.
+    let pem = std::fs::read(dev_cert::path_in(home.path())).unwrap();
+    let given = ServerTls::pem(&pem, &pem).unwrap();
+    assert_eq!(given.browser_fingerprints(), []);
+}

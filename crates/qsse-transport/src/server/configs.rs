@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use qsse_proto::H3_ALPN;
+
 use crate::config::TransportConfig;
 use crate::quic::{self, Closing, PathMtu, Randomness, Side};
 use crate::tls::{ServerTls, TlsError};
@@ -22,6 +24,21 @@ pub(super) struct Configs {
     loopback: Arc<quinn::ServerConfig>,
 }
 
+/// The unidirectional streams that HTTP/3 demands that a peer permits (RFC 9114, section 6.2).
+const HTTP3_STREAMS: u32 = 3;
+
+/// The bytes of datagrams that are buffered. Nobody reads them, but WebTransport demands that the
+/// server takes some.
+const DATAGRAM_BYTES: usize = 2_048;
+
+/// Adds what clients of HTTP/3 expect before they have said that they are some.
+fn permit_http3(transport: &mut quinn::TransportConfig, config: &TransportConfig) {
+    let streams = config.max_remote_uni_streams.unwrap_or(0);
+    transport
+        .max_concurrent_uni_streams(quic::stream_count(streams.max(HTTP3_STREAMS)))
+        .datagram_receive_buffer_size(Some(DATAGRAM_BYTES));
+}
+
 impl Configs {
     /// Creates the settings for each of `shards` shards. `closing` tells that the endpoint is being
     /// closed.
@@ -39,9 +56,13 @@ impl Configs {
             .max_incoming(most.saturating_add(INCOMING_TO_DECIDE))
             .incoming_buffer_size(INCOMING_BYTES)
             .incoming_buffer_size_total(INCOMING_BYTES_TOTAL / shards as u64);
+        let serves_http3 = tls.alpn().iter().any(|name| name == H3_ALPN);
         let for_path = |path| {
             let mut quinn = standard.clone();
-            let transport = quic::transport(config, Side::Server, path, randomness, closing);
+            let mut transport = quic::transport(config, Side::Server, path, randomness, closing);
+            if serves_http3 {
+                permit_http3(&mut transport, config);
+            }
             quinn.transport_config(Arc::new(transport));
             quinn
         };

@@ -7,6 +7,10 @@
 //! One file contains certificate and key, so they always match, and only its owner may read it. The
 //! first server makes it atomically, so several may start at once. A server that starts in the
 //! certificate's last 90 days renews it.
+//!
+//! Behind it the file has two certificates for browsers, with the same key. They are valid for less
+//! than 14 days, as browsers demand of one that a page trusts by its hash, and are presented to
+//! clients of HTTP/3 only. The server renews them as it runs.
 
 use std::ffi::OsString;
 use std::fs;
@@ -22,7 +26,7 @@ mod persist;
 mod trust;
 
 #[cfg(feature = "self-signed")]
-pub(super) use persist::load_or_make;
+pub(super) use persist::{Made, in_memory, load_or_make};
 pub(super) use trust::OrDevCert;
 
 /// The file's name in the state folder.
@@ -57,9 +61,14 @@ pub fn fingerprint_in(folder: impl AsRef<Path>) -> Option<Fingerprint> {
 }
 
 fn fingerprint_of(path: &Path) -> Option<Fingerprint> {
-    let pem = fs::read(path).ok()?;
-    let certificate = CertificateDer::from_pem_slice(&pem).ok()?;
-    Some(Fingerprint::of(&certificate))
+    fingerprints_of(path).into_iter().next()
+}
+
+/// Returns the fingerprints of the certificate in this file and of those for browsers.
+fn fingerprints_of(path: &Path) -> Vec<Fingerprint> {
+    let pem = fs::read(path).unwrap_or_default();
+    let certificates = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok);
+    certificates.map(|one| Fingerprint::of(&one)).collect()
 }
 
 fn folder(env: impl Fn(&str) -> Option<OsString>, home: Option<PathBuf>) -> Option<PathBuf> {

@@ -10,6 +10,8 @@ use rustls::server::NoServerSessionStorage;
 use rustls::sign::SingleCertAndKey;
 use rustls::{ConfigBuilder, ServerConfig, WantsVerifier};
 
+#[cfg(feature = "self-signed")]
+use super::browsers::{Browsers, ByProtocol};
 use super::default_alpn;
 #[cfg(feature = "self-signed")]
 use super::dev_cert;
@@ -25,6 +27,9 @@ pub struct ServerTls {
     alpn: Vec<Vec<u8>>,
     fingerprint: Option<Fingerprint>,
     reset_secret: Option<[u8; 32]>,
+    /// The certificates for clients of HTTP/3, if they get others.
+    #[cfg(feature = "self-signed")]
+    browsers: Option<Arc<Browsers>>,
 }
 
 impl ServerTls {
@@ -39,9 +44,8 @@ impl ServerTls {
     pub fn self_signed<N: Into<String>>(
         names: impl IntoIterator<Item = N>,
     ) -> Result<Self, TlsError> {
-        let names = names.into_iter().map(Into::into).collect();
-        let made = super::self_signed::make(names)?;
-        Self::from_identity(pem::identity_in(made.as_bytes())?)
+        let names: Vec<String> = names.into_iter().map(Into::into).collect();
+        Self::from_made(dev_cert::in_memory(&names)?, names)
     }
 
     /// Loads the development certificate from the user's [state folder](super::dev_cert). Makes or
@@ -55,7 +59,8 @@ impl ServerTls {
     /// No certificate can be made at all.
     #[cfg(feature = "self-signed")]
     pub fn dev_cert() -> Result<Self, TlsError> {
-        Self::from_identity(dev_cert::load_or_make(dev_cert::path().as_deref())?)
+        let made = dev_cert::load_or_make(dev_cert::path().as_deref())?;
+        Self::from_made(made, Vec::new())
     }
 
     /// Does the same as [`dev_cert`](Self::dev_cert), in another folder.
@@ -64,7 +69,8 @@ impl ServerTls {
     /// Those of `dev_cert`.
     #[cfg(feature = "self-signed")]
     pub fn dev_cert_in(folder: impl AsRef<Path>) -> Result<Self, TlsError> {
-        Self::from_identity(dev_cert::load_or_make(Some(&dev_cert::path_in(folder)))?)
+        let made = dev_cert::load_or_make(Some(&dev_cert::path_in(folder)))?;
+        Self::from_made(made, Vec::new())
     }
 
     /// Loads a certificate chain and its key from PEM files: the server's own certificate first,
@@ -114,6 +120,8 @@ impl ServerTls {
             alpn: default_alpn(),
             fingerprint: None,
             reset_secret: None,
+            #[cfg(feature = "self-signed")]
+            browsers: None,
         };
         tls.quic_config()?;
         Ok(tls)
@@ -148,6 +156,21 @@ impl ServerTls {
     /// Returns the fingerprint of the certificate; `None` for a caller's rustls configuration.
     pub fn fingerprint(&self) -> Option<Fingerprint> {
         self.fingerprint
+    }
+
+    /// Returns the fingerprints of the certificates that clients of HTTP/3 get if this crate has
+    /// made them: of the one in use and of the next one. Otherwise they get the same as all others,
+    /// and this is empty.
+    ///
+    /// They are valid for at most 14 days, as browsers demand of certificates that a page trusts by
+    /// their hash, and renewed as the server runs. Whoever has read both can connect for at least
+    /// five days.
+    pub fn browser_fingerprints(&self) -> Vec<Fingerprint> {
+        #[cfg(feature = "self-signed")]
+        if let Some(browsers) = &self.browsers {
+            return browsers.fingerprints();
+        }
+        Vec::new()
     }
 
     /// Returns the protocols that are served.
@@ -196,7 +219,26 @@ impl ServerTls {
             alpn: default_alpn(),
             fingerprint,
             reset_secret: Some(crypto::derive(key.secret_der(), b"qsse stateless reset")),
+            #[cfg(feature = "self-signed")]
+            browsers: None,
         })
+    }
+
+    /// Presents a certificate of this crate's making, and to clients of HTTP/3 one that browsers
+    /// accept.
+    #[cfg(feature = "self-signed")]
+    fn from_made(made: dev_cert::Made, names: Vec<String>) -> Result<Self, TlsError> {
+        let own = Arc::clone(&made.identity.certified);
+        let browsers = Browsers::new(names, &made.text, &made.identity, made.file)?;
+        let browsers = Arc::new(browsers);
+        let mut tls = Self::from_identity(made.identity)?;
+        let resolver = ByProtocol {
+            own,
+            browsers: Arc::clone(&browsers),
+        };
+        Arc::make_mut(&mut tls.config).cert_resolver = Arc::new(resolver);
+        tls.browsers = Some(browsers);
+        Ok(tls)
     }
 }
 
