@@ -2,6 +2,7 @@
 
 mod dialer;
 mod nats;
+mod post;
 mod publish;
 mod qsse;
 mod raw;

@@ -22,7 +22,9 @@ pub(crate) fn run(work: &Work) -> Result<()> {
         .build()?;
     runtime.block_on(async {
         match work.peer {
-            Peer::Qsse | Peer::QsseShards | Peer::HttpH2 => qsse::run(work, start).await,
+            Peer::Qsse | Peer::QsseShards | Peer::HttpH2 | Peer::HttpLines => {
+                qsse::run(work, start).await
+            }
             Peer::RawQuinn | Peer::RawQuinnBest => raw::run(work, start).await,
             Peer::SseH2 => sse::run(work, start).await,
             Peer::Nats | Peer::GoQsse => anyhow::bail!("it has a program of its own"),

@@ -18,8 +18,10 @@ pub(crate) enum Peer {
     RawQuinn,
     /// The same with the settings that are best for it
     RawQuinnBest,
-    /// A qsse server's server-sent events over HTTP/2, TLS over TCP
+    /// A qsse server over HTTP/2, TLS over TCP: server-sent events, and a request for each publish
     HttpH2,
+    /// The same, publishing thousands of lines of JSON in each request
+    HttpLines,
     /// Server-sent events over HTTP/2: axum, a broadcast channel, TLS over TCP
     SseH2,
     /// A nats-server with TLS
@@ -37,6 +39,7 @@ impl Peer {
             Self::RawQuinn => "raw-quinn",
             Self::RawQuinnBest => "raw-quinn-best",
             Self::HttpH2 => "http-h2",
+            Self::HttpLines => "http-lines",
             Self::SseH2 => "sse-h2",
             Self::Nats => "nats",
             Self::GoQsse => "go-qsse",

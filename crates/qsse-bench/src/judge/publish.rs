@@ -11,11 +11,13 @@ use super::run::Order;
 use crate::payload::USUAL_BYTES;
 use crate::work::{Peer, Role, Task};
 
-const PEERS: [Peer; 5] = [
+const PEERS: [Peer; 7] = [
     Peer::Qsse,
     Peer::QsseShards,
     Peer::RawQuinn,
     Peer::RawQuinnBest,
+    Peer::HttpH2,
+    Peer::HttpLines,
     Peer::Nats,
 ];
 

@@ -32,7 +32,7 @@ pub(super) enum Subscriber {
 /// The socket that all QUIC clients of the process share; `None` where there is no QUIC.
 pub(super) fn endpoint(load: &Load) -> Result<Option<ClientEndpoint>> {
     Ok(match load.work.peer {
-        Peer::HttpH2 | Peer::SseH2 | Peer::Nats => None,
+        Peer::HttpH2 | Peer::HttpLines | Peer::SseH2 | Peer::Nats => None,
         peer => {
             let config = settings::client(peer);
             Some(ClientEndpoint::bind_with("127.0.0.1:0".parse()?, &config)?)
@@ -50,7 +50,7 @@ impl Dialer {
             (Peer::RawQuinn | Peer::RawQuinnBest, Some(endpoint)) => {
                 Self::Raw(Box::new(raw::Dialer::new(load, endpoint)?))
             }
-            (Peer::HttpH2 | Peer::SseH2, _) => Self::Sse(sse::Dialer::new(load)?),
+            (Peer::HttpH2 | Peer::HttpLines | Peer::SseH2, _) => Self::Sse(sse::Dialer::new(load)?),
             (Peer::Nats, _) => Self::Nats(nats::Dialer::new(load)?),
             (peer, None) => bail!("{} needs an endpoint", peer.name()),
         })

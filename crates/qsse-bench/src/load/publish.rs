@@ -4,11 +4,11 @@ use anyhow::{Result, bail};
 use qsse_client::Client;
 
 use super::dialer::{Dialer, Subscriber, endpoint};
-use super::nats;
 use super::talk::{fail, ready};
 use super::tally::{Tallies, Tally};
+use super::{nats, post};
 use crate::payload;
-use crate::work::{Counted, Load};
+use crate::work::{Counted, Load, Peer};
 
 /// Counts what the server has taken in a window.
 pub(super) async fn run(load: &Load) -> Result<Counted> {
@@ -17,7 +17,7 @@ pub(super) async fn run(load: &Load) -> Result<Counted> {
     let dialer = Dialer::new(load, endpoint.as_ref())?;
     let mut publishers = Vec::new();
     for _ in 0..load.clients {
-        publishers.push(Publisher::connect(&dialer).await?);
+        publishers.push(Publisher::connect(load, &dialer).await?);
     }
     ready().await;
     for (publisher, tally) in publishers.into_iter().zip(tallies.iter()) {
@@ -34,16 +34,22 @@ pub(super) async fn run(load: &Load) -> Result<Counted> {
 enum Publisher {
     Qsse(Client),
     Raw(Subscriber),
+    Http(post::Publisher),
     Nats(Box<nats::Subscriber>),
 }
 
 impl Publisher {
-    async fn connect(dialer: &Dialer) -> Result<Self> {
+    async fn connect(load: &Load, dialer: &Dialer) -> Result<Self> {
+        let event_bytes = load.work.event_bytes;
         Ok(match dialer {
             Dialer::Qsse(dialer) => Self::Qsse(dialer.connect().await?),
             Dialer::Raw(_) => Self::Raw(dialer.subscribe("bench").await?),
             Dialer::Nats(dialer) => Self::Nats(Box::new(dialer.connect().await?)),
-            Dialer::Sse(_) => bail!("clients of server-sent events do not publish"),
+            Dialer::Sse(dialer) => Self::Http(match load.work.peer {
+                Peer::HttpH2 => post::Publisher::of_events(dialer, event_bytes).await?,
+                Peer::HttpLines => post::Publisher::of_lines(dialer, event_bytes).await?,
+                peer => bail!("clients of {} do not publish", peer.name()),
+            }),
         })
     }
 
@@ -61,6 +67,7 @@ impl Publisher {
             }
             Self::Raw(Subscriber::Raw(stream)) => stream.publish(tally).await,
             Self::Raw(_) => bail!("it is no raw stream"),
+            Self::Http(connection) => connection.publish(tally).await,
             Self::Nats(connection) => connection.publish(tally).await,
         }
     }

@@ -1,12 +1,13 @@
 //! Clients of server-sent events over HTTP/2: hyper over TLS, a connection each.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::client::conn::http2::SendRequest;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -49,7 +50,11 @@ impl Dialer {
         })
     }
 
-    pub(super) async fn subscribe(&self) -> Result<Subscriber> {
+    /// Connects, and drives the connection for as long as there are requests.
+    pub(super) async fn connect<B>(&self) -> Result<SendRequest<B>>
+    where
+        B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static,
+    {
         let socket = TcpStream::connect(self.load.address).await?;
         socket.set_nodelay(true)?;
         let connector = TlsConnector::from(Arc::clone(&self.config));
@@ -57,12 +62,16 @@ impl Dialer {
         let is_resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
         let can_resume = self.load.work.resumed && self.connected.swap(true, Ordering::Relaxed);
         ensure!(is_resumed == can_resume, "a handshake of the other kind");
-        let (mut requests, connection) =
-            hyper::client::conn::http2::Builder::new(TokioExecutor::new())
-                .initial_stream_window_size(WINDOW_BYTES)
-                .handshake(TokioIo::new(stream))
-                .await?;
+        let (requests, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+            .initial_stream_window_size(WINDOW_BYTES)
+            .handshake(TokioIo::new(stream))
+            .await?;
         tokio::spawn(connection);
+        Ok(requests)
+    }
+
+    pub(super) async fn subscribe(&self) -> Result<Subscriber> {
+        let mut requests = self.connect().await?;
         let uri = format!("https://{}/events?topic=bench", tls::NAME);
         let request = Request::get(uri).body(Empty::new())?;
         let response = requests.send_request(request).await?;

@@ -29,7 +29,7 @@ pub(super) async fn run(work: &Work, start: Start) -> Result<()> {
         .authorizer(Everything);
     let server = server.await?;
     match work.peer {
-        Peer::HttpH2 => listen_for_http(work, &server).await?,
+        Peer::HttpH2 | Peer::HttpLines => listen_for_http(work, &server).await?,
         _ => listening(server.local_addr()),
     }
     start.given().await;
