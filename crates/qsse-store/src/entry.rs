@@ -13,7 +13,7 @@ pub const KEY_BYTES: usize = 64;
 pub struct PublishKey {
     /// The scope of the key: a hash of the principal and the publisher's name.
     pub scope: [u8; 16],
-    /// The key, of at most [`KEY_BYTES`].
+    /// The key, of 1 to [`KEY_BYTES`] bytes.
     pub key: Bytes,
 }
 
@@ -121,8 +121,9 @@ impl Entry {
         if self.batch.bytes().len() > MAX_BATCH {
             return fail("the batch is longer than 256 MiB");
         }
-        if self.keys.iter().any(|(_, key)| key.key.len() > KEY_BYTES) {
-            return fail("a key is longer than 64 bytes");
+        let mut lengths = self.keys.iter().map(|(_, key)| key.key.len());
+        if !lengths.all(|len| (1..=KEY_BYTES).contains(&len)) {
+            return fail("a key is empty or longer than 64 bytes");
         }
         let mut seqs = self.keys.iter().map(|(seq, _)| *seq);
         if !seqs.all(|seq| (first..=last).contains(&seq)) {

@@ -157,8 +157,8 @@ impl Options {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Retention {
-    /// Most bytes of all files together: segments, their indexes, floors and keys. The two meta
-    /// files take 33 KB more. Whole segments are removed, the oldest first. The segment that is
+    /// Most bytes of all files together: segments, their indexes, floors, keys and publishers. The
+    /// two meta files take 33 KB more. Whole segments are removed, the oldest first. The segment that is
     /// being written stays, so choose a multiple of [`Options::segment_bytes`].
     pub max_bytes: Option<u64>,
     /// Most events of all topics together.

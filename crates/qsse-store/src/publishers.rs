@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const MAGIC: &[u8; 8] = b"qsse.pub";
-const NAME: &str = "publishers";
+pub(crate) const NAME: &str = "publishers";
 /// Ten million publishers with the fewest runs.
 const LIMIT: u64 = 1 << 30;
 /// How many of the newest runs of each publisher are remembered.
@@ -120,6 +120,7 @@ impl Table {
                 .values_mut()
                 .for_each(|known| known.certain = false);
         }
+        table.forget();
         Ok(table)
     }
 

@@ -268,4 +268,61 @@ mod tests {
         assert_eq!(parts(&["t.*"]), (3, 2 * LOOK));
         assert_eq!(parts(&["t.*", "*.7"]).1, 2 * LOOK, "each once");
     }
+    fn topic(name: &str) -> TopicRef<'_> {
+        TopicRef::new(name).unwrap()
+    }
+
+    #[test]
+    fn the_figures_of_a_topic_follow_its_events() {
+        let mut topics = Topics::default();
+        let figures = |topics: &Topics, name| {
+            let state = topics.map.get(topic(name)).unwrap();
+            let seqs = (state.oldest, state.last, state.floor);
+            (state.count, state.bytes, seqs)
+        };
+        topics.add(topic("a"), (3, 5), 2, 10);
+        topics.add(topic("a"), (7, 7), 1, 4);
+        topics.add(topic("b"), (8, 8), 1, 2);
+        assert_eq!(figures(&topics, "a"), (3, 14, (3, 7, 0)));
+        topics.raise(topic("a"), 5, 2, 10);
+        assert_eq!(figures(&topics, "a"), (1, 4, (6, 7, 5)));
+        topics.begins(topic("a"), 7);
+        topics.begins(topic("a"), 2);
+        assert_eq!(figures(&topics, "a"), (1, 4, (7, 7, 5)));
+        assert_eq!((topics.events, topics.max_floor()), (2, 5));
+        topics.raise(topic("a"), 7, 1, 4);
+        assert_eq!(figures(&topics, "a"), (0, 0, (8, 7, 7)));
+        topics.add(topic("a"), (12, 12), 1, 3);
+        assert_eq!(figures(&topics, "a"), (1, 3, (12, 12, 7)));
+        // A floor that was read from its file, before the events.
+        topics.raise(topic("c"), 4, 0, 0);
+        assert_eq!(figures(&topics, "c"), (0, 0, (5, 4, 4)));
+        assert_eq!((topics.events, topics.max_floor()), (2, 7));
+    }
+
+    #[test]
+    fn floors_are_forgotten_of_idle_topics_alone_and_only_beyond_the_limit() {
+        let mut topics = Topics::default();
+        let names: Vec<String> = (0..=10).map(|n| format!("t.{n}")).collect();
+        for n in 1..=10 {
+            let topic = topic(&names[n as usize]);
+            topics.add(topic, (n, n), 1, 1);
+            topics.raise(topic, n, 1, 1);
+        }
+        let known = |topics: &Topics| {
+            let known = (1..=10).filter(|n| topics.floor(topic(&names[*n as usize])) == *n);
+            (topics.missing, known.collect::<Vec<u64>>())
+        };
+        // This one has an event again.
+        topics.add(topic(&names[1]), (20, 20), 1, 1);
+        topics.forget_idle(9, 100);
+        assert_eq!(known(&topics), (0, (1..=10).collect()));
+        topics.forget_idle(8, 100);
+        assert_eq!(known(&topics), (4, vec![1, 5, 6, 7, 8, 9, 10]));
+        // The events of the others may still be on the disk.
+        topics.forget_idle(4, 6);
+        assert_eq!(known(&topics), (6, vec![1, 7, 8, 9, 10]));
+        topics.forget_idle(0, 9);
+        assert_eq!(known(&topics), (9, vec![1, 10]));
+    }
 }

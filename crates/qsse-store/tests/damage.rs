@@ -173,6 +173,32 @@ fn without_both_meta_files_nothing_is_guessed() {
     assert!(matches!(error, OpenError::Meta), "{error}");
 }
 
+#[test]
+fn a_damaged_meta_file_is_written_before_the_good_one() {
+    let (whole, _) = whole();
+    for name in ["meta.0", "meta.1"] {
+        let damaged = whole.snapshot();
+        damaged.flip(name, 300);
+        let mut stops = 0;
+        loop {
+            let mut is_done = false;
+            for seed in 0..3 {
+                let io = damaged.snapshot();
+                io.power_off_at(stops);
+                is_done = Store::open(Arc::new(io.clone()), options()).is_ok();
+                io.crash(seed);
+                let (_, recovered) = open(&io);
+                assert_eq!(recovered.tail, EVENTS, "{name}, {stops}, {seed}");
+            }
+            if is_done {
+                break;
+            }
+            stops += 1;
+        }
+        assert!(stops > 10, "{stops}");
+    }
+}
+
 /// Publishes the bytes of a segment with salt 7 in a store with another salt, at each offset within
 /// 16 bytes, and damages the records around them. Returns how many of those bytes pass for records.
 fn taken_for_records(salt: u64) -> usize {

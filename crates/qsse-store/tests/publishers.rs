@@ -3,10 +3,11 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use qsse_store::io::mem::MemIo;
-use qsse_store::{Age, PublisherRun, Recovered, Retention, Store};
+use qsse_store::{Age, PublisherRun, Recovered, Retention, Store, StoreError, TopicRetention};
 use support::*;
 
 const ADA: [u8; 16] = [1; 16];
@@ -79,6 +80,29 @@ fn numbers_of_publishers_outlast_their_segments() {
 }
 
 #[test]
+fn numbers_keep_no_segment_from_being_rewritten() {
+    let io = MemIo::new();
+    let (mut store, _) = open(&io);
+    let quiet = Event {
+        topic: "quiet".to_owned(),
+        ..event(1, 1)
+    };
+    store.append(&[entry(&[quiet])]).unwrap();
+    publish(&mut store, ADA, 1, 2, 3);
+    for seq in 4..=400 {
+        publish(&mut store, BOB, seq, seq, seq);
+    }
+    let rule = TopicRetention::new("t.*".parse().unwrap()).max_events(2);
+    let rules = Retention::default().topic(rule);
+    let trimmed = store.retain(&rules, Age::default()).unwrap();
+    assert!(trimmed.rewritten > 1, "{trimmed:?}");
+    drop(store);
+    let (_, recovered) = open(&io);
+    assert_eq!(known(&recovered), [(ADA, 2, true), (BOB, 400, true)]);
+    assert_eq!(recovered.publishers_age, WINDOW);
+}
+
+#[test]
 fn without_their_file_they_are_not_all_known_and_nothing_is_certain() {
     let io = MemIo::new();
     let (mut store, _) = open(&io);
@@ -93,4 +117,141 @@ fn without_their_file_they_are_not_all_known_and_nothing_is_certain() {
     let (_, recovered) = open(&io);
     assert_eq!(recovered.publishers_age, Duration::ZERO);
     assert_eq!(known(&recovered), [(BOB, 400, false)]);
+}
+
+#[test]
+fn a_run_that_is_none_is_refused() {
+    let io = MemIo::new();
+    let (mut store, _) = open(&io);
+    fill(&mut store, 1, 10, 3, 3);
+    let mut with = |run: PublisherRun| {
+        let events = [11, 12, 13].map(|seq| event(seq, 3));
+        let mut entry = entry(&events);
+        entry.runs = vec![run];
+        store.append(&[entry])
+    };
+    let right = run(ADA, 1, 11, 3);
+    let wrong = [
+        // Of no event, of one before and of one after.
+        PublisherRun { events: 0, ..right },
+        PublisherRun { first: 8, ..right },
+        PublisherRun { first: 12, ..right },
+        // Two publishes of three events, none of three, and more than there are numbers.
+        PublisherRun { count: 2, ..right },
+        PublisherRun { count: 0, ..right },
+        run(ADA, u64::MAX - 2, 11, 3),
+    ];
+    for run in wrong {
+        let error = with(run).unwrap_err();
+        assert!(matches!(error, StoreError::Entry { .. }), "{run:?}");
+    }
+    // One publish of three events is a run.
+    with(PublisherRun { count: 1, ..right }).unwrap();
+    store.sync().unwrap();
+    drop(store);
+    assert_eq!(known(&open(&io).1), [(ADA, 1, true)]);
+}
+
+/// Returns the ids of the publishers that are known, by their first bytes.
+fn ids(recovered: &Recovered) -> Vec<u8> {
+    let publishers = recovered.publishers.iter();
+    publishers.map(|publisher| publisher.id[0]).collect()
+}
+
+#[test]
+fn of_too_many_publishers_the_most_idle_are_forgotten_and_the_age_says_so() {
+    for removed in [false, true] {
+        let io = MemIo::new();
+        let few = || {
+            let options = options().publishers(3, WINDOW);
+            Store::open(Arc::new(io.clone()), options).unwrap()
+        };
+        let (mut store, _) = few();
+        for n in 1..=10 {
+            publish(&mut store, [n; 16], 1, n.into(), n.into());
+        }
+        // The first one is active again.
+        publish(&mut store, [1; 16], 2, 11, 11);
+        if removed {
+            fill(&mut store, 12, 300, 3, 3);
+            let rules = Retention::default().max_events(3);
+            store.retain(&rules, Age::default()).unwrap();
+        }
+        drop(store);
+        for _ in 0..2 {
+            let (_, recovered) = few();
+            assert_eq!(ids(&recovered), [9, 10, 1], "removed: {removed}");
+            // The event of number 8 has the time 8,000.
+            let known = recovered.last_time.as_micros() - 8_001;
+            let age = recovered.publishers_age.as_micros() as u64;
+            assert_eq!(age, known, "removed: {removed}");
+        }
+        let none = options().publishers(0, WINDOW);
+        let (_, recovered) = Store::open(Arc::new(io.clone()), none).unwrap();
+        assert!(ids(&recovered).is_empty());
+        assert_eq!(recovered.publishers_age, Duration::ZERO);
+    }
+}
+
+#[test]
+fn publishers_that_were_idle_for_longer_than_their_age_are_forgotten() {
+    let io = MemIo::new();
+    let age = Duration::from_millis(150);
+    let short = || {
+        let options = options().publishers(100, age);
+        Store::open(Arc::new(io.clone()), options).unwrap()
+    };
+    let (mut store, _) = short();
+    publish(&mut store, ADA, 1, 1, 1);
+    publish(&mut store, BOB, 1, 200, 200);
+    // Begins a segment, with which the file is written, at a time between 200 and 300 ms.
+    let before = store.reader().bytes();
+    fill(&mut store, 201, 300, 3, 3);
+    assert!(before < 4_096 && store.reader().bytes() > 4_096);
+    drop(store);
+    let (_, recovered) = short();
+    assert_eq!(known(&recovered), [(BOB, 1, true)]);
+    assert_eq!(recovered.publishers_age, age);
+}
+
+#[test]
+fn the_newest_runs_of_a_publisher_are_remembered_and_runs_of_single_events_are_joined() {
+    let io = MemIo::new();
+    let (mut store, _) = open(&io);
+    // Every second number is missing, so no run continues the one before.
+    for n in 1..=20 {
+        publish(&mut store, ADA, 2 * n, n, n);
+    }
+    for seq in 21..=29 {
+        publish(&mut store, BOB, seq, seq, seq);
+    }
+    drop(store);
+    for _ in 0..2 {
+        let (mut store, recovered) = open(&io);
+        let runs = |at: usize| &recovered.publishers[at].runs;
+        let wanted: Vec<_> = (5..=20).map(|n| run(ADA, 2 * n, n, 1)).collect();
+        assert_eq!(runs(0), &wanted);
+        assert_eq!(runs(1), &[run(BOB, 21, 21, 9)]);
+        // The same from their file.
+        let next = recovered.next_seq;
+        fill(&mut store, next, next + 300, 3, 3);
+        let rules = Retention::default().max_events(3);
+        store.retain(&rules, Age::default()).unwrap();
+    }
+}
+
+#[test]
+fn numbers_in_a_lost_record_make_all_others_uncertain() {
+    let io = MemIo::new();
+    let (mut store, _) = open(&io);
+    publish(&mut store, ADA, 1, 1, 3);
+    let lost = store.reader().bytes() as usize;
+    publish(&mut store, BOB, 7, 4, 4);
+    publish(&mut store, ADA, 4, 5, 6);
+    drop(store);
+    // In the batch, after the header of 72 bytes.
+    assert!(io.flip("00000000000000000001.seg", (lost + 80) * 8));
+    let (_, recovered) = open(&io);
+    assert_eq!(known(&recovered), [(ADA, 5, false)]);
+    assert_eq!(recovered.publishers_age, Duration::ZERO);
 }

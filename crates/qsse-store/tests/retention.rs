@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use qsse_store::io::mem::MemIo;
-use qsse_store::{Age, Options, Retention, Store, StoreError, TopicRetention};
+use qsse_store::{Age, Options, PublisherRun, Retention, Store, StoreError, TopicRetention};
 use support::*;
 
 fn rule(pattern: &str) -> TopicRetention {
@@ -70,6 +70,28 @@ fn a_quiet_topic_has_no_gap_and_a_busy_one_tells_its_own() {
 }
 
 #[test]
+fn raised_floors_are_taken_once() {
+    let io = MemIo::new();
+    let (mut store, _) = open(&io);
+    fill(&mut store, 1, 20, 7, 2);
+    let rules = Retention::default().max_events(5);
+    store.retain(&rules, Age::default()).unwrap();
+    let raised: Vec<(String, u64)> = store
+        .take_raised()
+        .into_iter()
+        .map(|(topic, floor)| (topic.to_string(), floor))
+        .collect();
+    // Event 15 is the last one that was removed.
+    assert!(raised.contains(&(event(15, 2).topic, 15)), "{raised:?}");
+    assert!(raised.contains(&(event(14, 2).topic, 14)), "{raised:?}");
+    assert_eq!(store.take_raised(), []);
+    fill(&mut store, 21, 22, 7, 2);
+    store.retain(&rules, Age::default()).unwrap();
+    store.retain(&rules, Age::default()).unwrap();
+    assert_eq!(store.take_raised(), [], "those before the last call");
+}
+
+#[test]
 fn a_full_disk_can_be_trimmed() {
     let io = MemIo::new();
     let (mut store, _) = open(&io);
@@ -97,6 +119,39 @@ fn a_full_disk_can_be_trimmed() {
         store.reader().floor(&filter("t.3")) >= first - 10,
         "no silent gap"
     );
+}
+
+/// Returns how many removed files below `path` are still open. They take room until they are closed.
+#[cfg(target_os = "linux")]
+fn removed_and_open(path: &std::path::Path) -> usize {
+    let path = path.canonicalize().unwrap();
+    let open = std::fs::read_dir("/proc/self/fd").unwrap();
+    let files = open.filter_map(|fd| std::fs::read_link(fd.unwrap().path()).ok());
+    let removed = |file: &std::path::PathBuf| file.to_string_lossy().ends_with(" (deleted)");
+    files
+        .filter(|file| file.starts_with(&path) && removed(file))
+        .count()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_room_of_removed_and_rewritten_segments_is_given_back() {
+    let by_topic = rule("t.*").max_events(3);
+    for rules in [
+        Retention::default().max_bytes(10_000),
+        Retention::default().topic(by_topic),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let without_keys = options().keys(0, seconds(0));
+        let (mut store, _) = Store::open_dir(dir.path(), without_keys).unwrap();
+        store.append(&[entry(&[named("quiet", 1)])]).unwrap();
+        fill(&mut store, 2, 400, 7, 2);
+        // Their indexes are in memory.
+        read(&store.reader(), "t.1");
+        let trimmed = store.retain(&rules, Age::default()).unwrap();
+        assert!(trimmed.segments + trimmed.rewritten > 3, "{trimmed:?}");
+        assert_eq!(removed_and_open(dir.path()), 0, "{trimmed:?}");
+    }
 }
 
 #[test]
@@ -137,6 +192,17 @@ fn rewriting_keeps_what_is_lost_lost() {
     let (store, recovered) = open(&io);
     assert_eq!(recovered.lost[0], (11, 14));
     assert_eq!(read(&store.reader(), "quiet").lost[0], (11, 14));
+}
+
+#[test]
+fn events_without_keys_are_rewritten_even_within_the_window_of_keys() {
+    let io = MemIo::new();
+    let (mut store, _) = open(&io);
+    store.append(&[entry(&[named("quiet", 1)])]).unwrap();
+    fill(&mut store, 2, 300, 5, 2);
+    let rules = Retention::default().topic(rule("t.*").max_events(3));
+    let trimmed = store.retain(&rules, Age::default()).unwrap();
+    assert!(trimmed.rewritten > 1, "{trimmed:?}");
 }
 
 /// A store with 400 keyed events in many segments.
@@ -287,22 +353,39 @@ fn floors_of_topics_that_are_gone_are_bounded() {
     assert!(store.reader().floor(&filter("never")) < 2_950);
 }
 
+/// Returns the only publish of a publisher: the event with this seq.
+fn run_of_its_own(seq: u64) -> PublisherRun {
+    let mut publisher = [0; 16];
+    publisher[..8].copy_from_slice(&seq.to_le_bytes());
+    PublisherRun {
+        publisher,
+        number: 1,
+        count: 1,
+        first: seq,
+        events: 1,
+    }
+}
+
 #[test]
 fn all_files_together_stay_within_the_limit() {
     const LIMIT: u64 = 60_000;
     let io = MemIo::new();
-    let options = options().keys(100, seconds(120)).max_idle_floors(100);
+    let options = options()
+        .keys(100, seconds(120))
+        .publishers(200, seconds(600))
+        .max_idle_floors(100);
     let (mut store, _) = Store::open(Arc::new(io.clone()), options).unwrap();
     let rules = Retention::default().max_bytes(LIMIT);
     for first in (1..4_000).step_by(20) {
-        // Each event has its own topic and a key: floors, keys and indexes are a large part of the
-        // files.
+        // Each event has its own topic, a key and a publisher: floors, keys, publishers and indexes
+        // are a large part of the files.
         let events = first..first + 20;
         let events: Vec<Event> = events
             .map(|seq| named(&format!("once.{seq}"), seq))
             .collect();
         let mut entry = entry(&events);
         entry.keys = vec![(first, key(&format!("key {first}")))];
+        entry.runs = (first..first + 20).map(run_of_its_own).collect();
         store.append(&[entry]).unwrap();
         store.sync().unwrap();
         store.retain(&rules, Age::default()).unwrap();

@@ -116,6 +116,52 @@ fn nobody_else_may_look_into_the_directory() {
 }
 
 #[test]
+fn foreign_files_in_the_folder_are_no_segments() {
+    let io = MemIo::new();
+    let (mut store, _) = open(&io);
+    let events = fill(&mut store, 1, 10, 3, 2);
+    store.close(10).unwrap();
+    let foreign = [
+        "7.seg",
+        "+0000000000000000007.seg",
+        "000000000000000000007.seg",
+        "00000000000000000000.seg",
+        "99999999999999999999.seg",
+        "0000000000000000000x.seg",
+        "00000000000000000007.seg.old",
+        "note",
+    ];
+    for name in foreign {
+        io.write(name, b"not of a store".to_vec());
+    }
+    io.write("left.tmp", b"over".to_vec());
+    let (store, recovered) = open(&io);
+    assert!(recovered.lost.is_empty(), "{:?}", recovered.lost);
+    assert_eq!(recovered.next_seq, 11);
+    assert_eq!(read(&store.reader(), "*").events, events);
+    for name in foreign {
+        assert_eq!(io.read(name).unwrap(), b"not of a store");
+    }
+    assert_eq!(io.read("left.tmp"), None);
+}
+
+#[test]
+fn what_was_torn_is_cut_off_real_files_too() {
+    use std::io::Write;
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, _) = Store::open_dir(dir.path(), options()).unwrap();
+    let events = fill(&mut store, 1, 10, 3, 2);
+    store.close(10).unwrap();
+    let path = dir.path().join("00000000000000000001.seg");
+    let whole = std::fs::read(&path).unwrap();
+    let mut file = std::fs::File::options().append(true).open(&path).unwrap();
+    file.write_all(&[7; 1_000]).unwrap();
+    let (store, _) = Store::open_dir(dir.path(), options()).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), whole);
+    assert_eq!(read(&store.reader(), "*").events, events);
+}
+
+#[test]
 fn a_file_of_a_later_version_is_refused_and_both_versions_are_named() {
     for name in ["meta.0", "00000000000000000001.seg", "floors"] {
         let io = MemIo::new();
@@ -262,13 +308,30 @@ fn a_wrong_entry_is_refused_and_changes_nothing() {
         &mut store,
         &[entry(&[event(12, 2)]), entry(&[event(11, 2)])],
     );
-    for (seq, name) in [(12, "a"), (11, &*"k".repeat(65))] {
-        let mut wrong = entry(&[event(11, 2)]);
-        wrong.keys = vec![(seq, key(name))];
-        refused(&mut store, &[wrong]);
+    let keyed = |keys: &[(u64, &str)]| {
+        let mut entry = entry(&[event(11, 2), event(12, 2), event(13, 2)]);
+        entry.keys = keys.iter().map(|(seq, name)| (*seq, key(name))).collect();
+        entry
+    };
+    let (longest, longer) = ("k".repeat(64), "k".repeat(65));
+    for wrong in [
+        &[(10, "a")][..],
+        &[(14, "a")],
+        &[(11, &longer)],
+        &[(11, "")],
+        &[(12, "a"), (11, "b")],
+        &[(12, "a"), (12, "b")],
+    ] {
+        refused(&mut store, &[keyed(wrong)]);
     }
     assert_eq!(read(&store.reader(), "*").events, events);
     assert_eq!(store.head(), 10);
+    let right = keyed(&[(11, "a"), (12, &longest), (13, "c")]);
+    store.append_synced(&[right]).unwrap();
+    drop(store);
+    let (_, recovered) = open(&io);
+    let seqs: Vec<_> = recovered.keys.iter().map(|(_, seq, _)| *seq).collect();
+    assert_eq!(seqs, [11, 12, 13]);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::floors;
 use crate::index::{Index, Stat};
 use crate::keys;
 use crate::options::{Age, Retention};
+use crate::publishers;
 use crate::segment::{Segment, index_name, segment_name};
 use qsse_proto::Timestamp;
 use qsse_topic::Topic;
@@ -208,7 +209,8 @@ impl Store {
     fn side_bytes(&self) -> u64 {
         let io = &*self.shared.files.io;
         let len = |name| io.open(name).and_then(|file| file.len()).unwrap_or(0);
-        [floors::NAME, keys::NAME].map(len).into_iter().sum()
+        let names = [floors::NAME, keys::NAME, publishers::NAME];
+        names.map(len).into_iter().sum()
     }
 
     /// Removes the first segments from the disk while they have no retained events.
