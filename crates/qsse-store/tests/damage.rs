@@ -165,6 +165,51 @@ fn damage_to_what_retention_left_is_told_too() {
 }
 
 #[test]
+fn without_the_floors_anything_may_have_been_removed_unless_nothing_ever_was() {
+    let by_topic = TopicRetention::new("t.*".parse().unwrap()).max_events(1);
+    let removed = Retention::default().max_bytes(20_000);
+    let rewritten = Retention::default().topic(by_topic);
+    let nothing = Retention::default();
+    for (rules, floor) in [(removed, EVENTS), (rewritten, EVENTS), (nothing, 0)] {
+        let io = MemIo::new();
+        let options = || options().keys(0, seconds(0));
+        let (mut store, _) = Store::open(Arc::new(io.clone()), options()).unwrap();
+        let quiet = Event {
+            topic: "quiet".to_owned(),
+            ..event(1, 1)
+        };
+        store.append(&[entry(&[quiet])]).unwrap();
+        fill(&mut store, 2, EVENTS, SIZE, 5);
+        store.retain(&rules, Age::default()).unwrap();
+        store.close(EVENTS).unwrap();
+        assert!(io.flip("floors", 300) || io.flip("floors", 100));
+        let (store, recovered) = Store::open(Arc::new(io), options()).unwrap();
+        assert_eq!(recovered.floor, floor, "{rules:?}");
+        let told = store.reader().floor(&filter("never.seen"));
+        assert_eq!(told, floor, "{rules:?}");
+    }
+}
+
+#[test]
+fn retention_makes_a_damaged_index_anew() {
+    let (io, events) = whole();
+    let (mut store, _) = open(&io);
+    // They are in memory, but not the places of events.
+    read(&store.reader(), "t.1");
+    for name in io.list().unwrap() {
+        if name.ends_with(".idx") {
+            let last = io.read(&name).unwrap().len() - 1;
+            assert!(io.flip(&name, last * 8) && io.flip(&name, (last - 8) * 8));
+        }
+    }
+    let rules = Retention::default().max_events(33);
+    store.retain(&rules, Age::default()).unwrap();
+    let left = read(&store.reader(), "*");
+    assert_eq!(left.events, events[events.len() - 33..]);
+    assert!(left.lost.is_empty());
+}
+
+#[test]
 fn without_both_meta_files_nothing_is_guessed() {
     let (io, _) = whole();
     io.flip("meta.0", 300);

@@ -241,6 +241,29 @@ fn the_newest_runs_of_a_publisher_are_remembered_and_runs_of_single_events_are_j
 }
 
 #[test]
+fn runs_that_their_file_has_are_not_added_again() {
+    let io = MemIo::new();
+    let (mut store, _) = open(&io);
+    // One append into several segments: the file is written later, in the middle of the last one.
+    let entries: Vec<_> = (1..=200)
+        .map(|seq| {
+            let mut entry = entry(&[event(seq, 3)]);
+            entry.runs = vec![run(ADA, 2 * seq, seq, 1)];
+            entry
+        })
+        .collect();
+    store.append(&entries).unwrap();
+    let few = Retention::default().max_events(5);
+    store.retain(&few, Age::default()).unwrap();
+    publish(&mut store, ADA, 500, 201, 201);
+    drop(store);
+    let (_, recovered) = open(&io);
+    let mut wanted: Vec<_> = (186..=200).map(|seq| run(ADA, 2 * seq, seq, 1)).collect();
+    wanted.push(run(ADA, 500, 201, 1));
+    assert_eq!(recovered.publishers[0].runs, wanted);
+}
+
+#[test]
 fn numbers_in_a_lost_record_make_all_others_uncertain() {
     let io = MemIo::new();
     let (mut store, _) = open(&io);

@@ -121,6 +121,64 @@ fn a_full_disk_can_be_trimmed() {
     );
 }
 
+#[test]
+fn a_gap_for_want_of_room_ends_when_the_floors_can_be_saved() {
+    let io = MemIo::new();
+    let mut store = open_without_keys(&io);
+    fill(&mut store, 1, 500, 7, 10);
+    let floor_after = |io: &MemIo| {
+        let store = open_without_keys(&io.snapshot());
+        store.reader().floor(&filter("never.seen"))
+    };
+    let retain = |store: &mut Store, most| {
+        let rules = Retention::default().max_events(most);
+        store.retain(&rules, Age::default()).unwrap()
+    };
+    // Of the first segment alone, because its removal makes room.
+    io.set_capacity(Some(io.used()));
+    let second = segments(&io)[1];
+    assert_eq!(retain(&mut store, 501 - second).segments, 1);
+    assert_eq!(floor_after(&io), second - 1);
+    io.set_capacity(None);
+    assert!(retain(&mut store, 100).segments > 0);
+    assert_eq!(floor_after(&io), 0);
+}
+
+/// Returns the first seqs of all segments.
+fn segments(io: &MemIo) -> Vec<u64> {
+    let names = qsse_store::Io::list(io).unwrap();
+    let firsts = names.iter().filter_map(|name| name.strip_suffix(".seg"));
+    firsts.map(|first| first.parse().unwrap()).collect()
+}
+
+#[test]
+fn a_segment_is_rewritten_when_a_quarter_of_it_is_left() {
+    let io = MemIo::new();
+    let mut store = open_without_keys(&io);
+    // Events of one size, in segments of one topic each. The first segment never dies.
+    let event = |topic: &str, seq| Event {
+        data: vec![7; 50],
+        ..named(topic, seq)
+    };
+    for seq in 1..=400 {
+        let topic = if seq <= 200 { "kept" } else { "t.0" };
+        store.append(&[entry(&[event(topic, seq)])]).unwrap();
+    }
+    let firsts = segments(&io);
+    // The first segment that has only events of `t.0`.
+    let at = firsts.partition_point(|first| *first <= 200);
+    let (begin, end) = (firsts[at], firsts[at + 1]);
+    let mut is_rewritten = |removed: u64| {
+        let left = 400 - begin + 1 - removed;
+        let rules = Retention::default().topic(rule("t.*").max_events(left));
+        store.retain(&rules, Age::default()).unwrap().rewritten > 0
+    };
+    while is_rewritten(0) {}
+    let removed = (1..).find(|removed| is_rewritten(*removed)).unwrap();
+    let share = removed as f64 / (end - begin) as f64;
+    assert!((0.7..0.8).contains(&share), "{removed}: {share}");
+}
+
 /// Returns how many removed files below `path` are still open. They take room until they are closed.
 #[cfg(target_os = "linux")]
 fn removed_and_open(path: &std::path::Path) -> usize {
@@ -195,6 +253,74 @@ fn rewriting_keeps_what_is_lost_lost() {
 }
 
 #[test]
+fn as_many_events_are_left_as_the_rule_says() {
+    let io = MemIo::new();
+    let (mut store, _) = open(&io);
+    let events = fill(&mut store, 1, 200, 1, 1);
+    for most in (0..200).rev() {
+        let rules = Retention::default().max_events(most as u64);
+        let trimmed = store.retain(&rules, Age::default()).unwrap();
+        assert_eq!(trimmed.events, 1);
+        let left = read(&store.reader(), "*").events;
+        assert_eq!(left, events[200 - most..]);
+    }
+    assert!(store.reader().bytes() <= 4_096, "one segment is left");
+}
+
+#[test]
+fn a_long_segment_is_rewritten_in_several_writes() {
+    let io = MemIo::new();
+    let options = options().keys(0, seconds(0)).segment_bytes(8 << 20);
+    let (mut store, _) = Store::open(Arc::new(io.clone()), options.clone()).unwrap();
+    let mut kept = Vec::new();
+    for seq in 1..=100 {
+        let topic = if seq % 5 == 0 { "kept" } else { "t.0" };
+        let large = Event {
+            data: vec![seq as u8; 100 << 10],
+            ..named(topic, seq)
+        };
+        store
+            .append(&[entry(std::slice::from_ref(&large))])
+            .unwrap();
+        if topic == "kept" {
+            kept.push(large);
+        }
+    }
+    let rules = Retention::default().topic(rule("t.*").max_events(1));
+    assert_eq!(store.retain(&rules, Age::default()).unwrap().rewritten, 1);
+    assert_eq!(read(&store.reader(), "kept").events, kept);
+    drop(store);
+    let (store, _) = Store::open(Arc::new(io), options).unwrap();
+    assert_eq!(read(&store.reader(), "kept").events, kept);
+}
+
+#[test]
+fn what_is_neither_small_nor_mostly_dead_is_not_rewritten() {
+    let io = MemIo::new();
+    let mut store = open_without_keys(&io);
+    // Half of the first segment is retained, nothing of the next ones, and all of those behind.
+    for first in (1..=40).step_by(2) {
+        let events = [named("kept", first), named("t.0", first + 1)];
+        store.append(&[entry(&events)]).unwrap();
+    }
+    fill(&mut store, 41, 140, 2, 1);
+    for seq in 141..300 {
+        store.append(&[entry(&[named("kept", seq)])]).unwrap();
+    }
+    const FIRST: &str = "00000000000000000001.seg";
+    let before = io.read(FIRST).unwrap();
+    let rules = Retention::default().topic(rule("t.*").max_events(1));
+    let mut rewritten = 0;
+    for _ in 0..10 {
+        rewritten += store.retain(&rules, Age::default()).unwrap().rewritten;
+    }
+    assert!(rewritten > 1, "{rewritten}");
+    assert_eq!(io.read(FIRST).unwrap(), before);
+    let found = read(&store.reader(), "kept").events;
+    assert_eq!(found.len(), 20 + 159);
+}
+
+#[test]
 fn events_without_keys_are_rewritten_even_within_the_window_of_keys() {
     let io = MemIo::new();
     let (mut store, _) = open(&io);
@@ -237,6 +363,17 @@ fn keys_that_may_be_asked_for_outlive_their_events() {
     store.sync().unwrap();
     drop(store);
     assert_eq!(open(&io).1.keys, []);
+}
+
+#[test]
+fn without_a_window_no_keys_are_saved() {
+    let io = MemIo::new();
+    drop(keyed(&io));
+    let options = options().keys(0, seconds(120));
+    let (mut store, _) = Store::open(Arc::new(io.clone()), options).unwrap();
+    let rules = Retention::default().max_events(3);
+    assert!(store.retain(&rules, Age::default()).unwrap().segments > 3);
+    assert_eq!(io.read("keys"), None);
 }
 
 #[test]

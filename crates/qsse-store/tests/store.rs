@@ -6,8 +6,8 @@ mod support;
 use std::sync::Arc;
 
 use qsse_proto::{Epoch, Timestamp};
-use qsse_store::io::mem::MemIo;
-use qsse_store::{Health, OpenError, Options, Store, StoreError};
+use qsse_store::io::mem::{Failure, MemIo, Op};
+use qsse_store::{Age, Health, OpenError, Options, Retention, Store, StoreError, TopicRetention};
 use support::*;
 
 #[test]
@@ -235,6 +235,148 @@ fn a_full_disk_refuses_events_reads_on_and_recovers() {
 }
 
 #[test]
+fn a_device_error_is_no_full_disk_and_the_append_may_be_repeated() {
+    let io = MemIo::new();
+    let (mut store, _) = open(&io);
+    let mut events = fill(&mut store, 1, 10, 3, 2);
+    for failure in [Failure::Io, Failure::Short] {
+        let seq = store.head() + 1;
+        let next = event(seq, 2);
+        // The next operation is the write.
+        io.fail_at(io.operations(), failure);
+        let append = |store: &mut Store| store.append(&[entry(std::slice::from_ref(&next))]);
+        let error = append(&mut store).unwrap_err();
+        assert!(matches!(error, StoreError::Io { .. }), "{error:?}");
+        assert_eq!((store.health(), store.head()), (Health::Good, seq - 1));
+        append(&mut store).unwrap();
+        events.push(next);
+    }
+    drop(store);
+    let (store, _) = open(&io);
+    assert_eq!(read(&store.reader(), "*").events, events);
+}
+
+#[test]
+fn a_segment_that_cannot_be_begun_for_want_of_room_is_begun_later() {
+    let whole = MemIo::new();
+    let (mut store, _) = open(&whole);
+    fill(&mut store, 1, 60, 3, 2);
+    store.close(60).unwrap();
+    let mut refused = 0;
+    for number in 0..30 {
+        let io = whole.snapshot();
+        let (mut store, _) = open(&io);
+        store.reserve(200).unwrap();
+        let large = Event {
+            data: vec![7; 4_000],
+            ..event(61, 2)
+        };
+        let append = |store: &mut Store| store.append(&[entry(std::slice::from_ref(&large))]);
+        let at = io.operations() + number;
+        io.fail_at(at, Failure::Full);
+        let appended = append(&mut store);
+        let failed = io.history().get(at).copied();
+        if !matches!(failed, Some(Op::Create | Op::Write | Op::Rename)) {
+            continue;
+        }
+        if let Err(error) = appended {
+            assert!(
+                matches!(error, StoreError::Full { .. }),
+                "{failed:?}: {error}"
+            );
+            assert_eq!((store.health(), store.head()), (Health::Full, 60));
+            append(&mut store).unwrap();
+            refused += 1;
+        }
+        assert_eq!(read(&store.reader(), "*").events.len(), 61);
+    }
+    assert!(refused > 2, "{refused}");
+}
+
+#[test]
+fn a_segment_is_filled_to_its_last_byte() {
+    let fill_up = |data: usize, one_append: bool| {
+        let io = MemIo::new();
+        let (mut store, _) = open(&io);
+        let last = Event {
+            data: vec![7; data],
+            ..event(11, 2)
+        };
+        let entries = [entry(&[event(10, 2)]), entry(&[last])];
+        match one_append {
+            true => store.append(&entries).unwrap(),
+            false => entries
+                .iter()
+                .for_each(|entry| store.append(std::slice::from_ref(entry)).unwrap()),
+        }
+        let names = qsse_store::Io::list(&io).unwrap();
+        let segments = names.iter().filter(|name| name.ends_with(".seg")).count();
+        // Without the mark after the last record.
+        (segments, store.reader().bytes() - 16)
+    };
+    for one_append in [false, true] {
+        let mut lengths = (3_000..4_000).map(|data| fill_up(data, one_append));
+        let last = lengths.by_ref().take_while(|(segments, _)| *segments == 1);
+        assert_eq!(last.last(), Some((1, 4_096)), "one append: {one_append}");
+        assert!(lengths.all(|(segments, _)| segments == 2));
+    }
+}
+
+#[test]
+fn small_batches_are_read_as_one() {
+    let io = MemIo::new();
+    let (mut store, _) = open(&io);
+    let events = fill(&mut store, 1, 20, 1, 2);
+    let read = store.reader().read(&filter("*"), 0, u64::MAX, 10_000);
+    assert_eq!(read.batches, [batch(&events)]);
+}
+
+#[test]
+fn the_tail_of_a_topic_begins_at_its_nth_newest_event() {
+    let io = MemIo::new();
+    let (mut store, _) = open(&io);
+    let mut events = fill(&mut store, 1, 300, 7, 3);
+    for most in [u64::MAX, 130, 20] {
+        let rule = TopicRetention::new("t.1".parse().unwrap()).max_events(most / 10);
+        let rules = Retention::default().max_events(most).topic(rule);
+        store.retain(&rules, Age::default()).unwrap();
+        let reader = store.reader();
+        events.retain(|event| event.seq > reader.floor(&filter(&event.topic)));
+        for upto in [0, 1, 2, 150, 171, 280, 299, 300, u64::MAX] {
+            for n in [0, 1, 2, 3, 12, 99, u64::MAX] {
+                let mut wanted = Vec::new();
+                for (topic, seqs) in per_topic(&events) {
+                    let newest = seqs.iter().rev().filter(|seq| **seq <= upto);
+                    let first = newest.take(usize::try_from(n).unwrap()).last();
+                    wanted.extend(first.map(|first| (topic, *first)));
+                }
+                let found = reader.tail(&filter("t.*"), n, upto);
+                let found = found.iter().map(|(topic, seq)| (topic.to_string(), *seq));
+                assert_eq!(found.collect::<Vec<_>>(), wanted, "{n} up to {upto}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_segment_is_closed_at_four_kibibytes_at_the_earliest() {
+    let io = MemIo::new();
+    let options = options().segment_bytes(1);
+    let (mut store, _) = Store::open(Arc::new(io.clone()), options).unwrap();
+    fill(&mut store, 1, 300, 7, 10);
+    let segments = index_names(&io).into_iter().map(|name| {
+        let name = name.replace(".idx", ".seg");
+        io.read(&name).unwrap().len()
+    });
+    let lengths: Vec<usize> = segments.collect();
+    assert!(lengths.len() > 3, "{lengths:?}");
+    assert!(
+        lengths.iter().all(|len| (3_000..=4_096).contains(len)),
+        "{lengths:?}"
+    );
+}
+
+#[test]
 fn one_append_is_laid_into_as_many_segments_as_it_needs() {
     let io = MemIo::new();
     let (mut store, _) = open(&io);
@@ -380,6 +522,36 @@ fn an_index_that_is_lost_or_damaged_is_made_anew() {
                 .eq(&found.events)
         );
     }
+}
+
+#[test]
+fn a_good_index_is_used_as_it_is() {
+    let io = MemIo::new();
+    let options = || options().keys(0, seconds(0));
+    let (mut store, _) = Store::open(Arc::new(io.clone()), options()).unwrap();
+    // Records of one event and of several, a hole, and a segment that was rewritten.
+    let rare = Event {
+        topic: "rare".to_owned(),
+        ..event(1, 1)
+    };
+    store.append(&[entry(&[rare])]).unwrap();
+    fill(&mut store, 2, 100, 3, 5);
+    let rule = TopicRetention::new("t.*".parse().unwrap()).max_events(1);
+    let rules = Retention::default().topic(rule);
+    let trimmed = store.retain(&rules, Age::default()).unwrap();
+    assert!(trimmed.rewritten > 0, "{trimmed:?}");
+    fill(&mut store, 101, 300, 1, 5);
+    fill(&mut store, 310, 600, 7, 5);
+    store.close(600).unwrap();
+    let begin = io.history().len();
+    let (store, recovered) = Store::open(Arc::new(io.clone()), options()).unwrap();
+    assert_eq!(recovered.lost, [(300, 309)]);
+    for pattern in ["*", "rare", "t.1", "t.2"] {
+        assert_eq!(read(&store.reader(), pattern).lost, [(300, 309)]);
+    }
+    let history = io.history();
+    let made = history[begin..].iter().filter(|op| **op == Op::Create);
+    assert_eq!(made.count(), 0, "indexes were made anew");
 }
 
 fn index_names(io: &MemIo) -> Vec<String> {
