@@ -58,14 +58,15 @@ struct Judged {
     is_quick: bool,
 }
 
-/// The judged packages. Server and client are also covered by the tests that need both.
+/// The judged packages. Server and client are also covered by the tests that need both, and the
+/// server's part for HTTP by those of `qsse-http`.
 const JUDGED: [Judged; 7] = [
     quick("qsse-topic", 95.0),
     quick("qsse-proto", 95.0),
     quick("qsse-log", 95.0),
     judged("qsse-store", 95.0, &[]),
     judged("qsse-transport", 90.0, &[]),
-    judged("qsse-server", 90.0, &["qsse-testing"]),
+    judged("qsse-server", 90.0, &["qsse-testing", "qsse-http"]),
     judged("qsse-client", 90.0, &["qsse-testing"]),
 ];
 

@@ -5,10 +5,15 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use qsse_store::io::mem::{Failure, MemIo, Op};
-use qsse_store::{Age, Health, Recovered, Retention, Store, StoreError, TopicRetention};
+use qsse_store::io::{Lock, LockError};
+use qsse_store::{
+    Age, Health, Io, IoFile, OpenError, Recovered, Retention, Store, StoreError, TopicRetention,
+};
 use support::*;
 
 /// What callers know.
@@ -333,4 +338,120 @@ fn what_was_refused_never_comes_back() {
         }
     }
     assert!(runs > 1_000, "{runs}");
+}
+
+#[test]
+fn a_meta_file_that_cannot_be_opened_now_stays_as_it_is() {
+    let whole = MemIo::new();
+    let (mut store, _) = open(&whole);
+    fill(&mut store, 1, 10, 3, 2);
+    store.close(10).unwrap();
+    let metas = |io: &MemIo| ["meta.0", "meta.1"].map(|name| io.read(name).unwrap());
+    let io = whole.snapshot();
+    drop(open(&io));
+    let opens = io.history().into_iter().enumerate();
+    let opens = opens.filter(|(_, op)| *op == Op::Open).map(|(at, _)| at);
+    // Each is opened to read it, and again to write it.
+    for at in opens.take(4) {
+        let io = whole.snapshot();
+        io.fail_at(at, Failure::Io);
+        let error = Store::open(Arc::new(io.clone()), options()).err().unwrap();
+        assert!(matches!(error, OpenError::Io { .. }), "{at}: {error}");
+        assert_eq!(metas(&io), metas(&whole), "{at}");
+    }
+}
+
+/// Files of which each operation is interrupted at first, and then handles a few bytes.
+#[derive(Clone)]
+struct Hasty(MemIo);
+
+struct HastyFile {
+    file: Arc<dyn IoFile>,
+    interrupted: AtomicBool,
+}
+
+impl HastyFile {
+    fn make(file: Arc<dyn IoFile>) -> Arc<dyn IoFile> {
+        let interrupted = AtomicBool::new(false);
+        Arc::new(Self { file, interrupted })
+    }
+
+    fn interrupt(&self) -> io::Result<()> {
+        match self.interrupted.fetch_xor(true, Ordering::Relaxed) {
+            true => Ok(()),
+            false => Err(io::ErrorKind::Interrupted.into()),
+        }
+    }
+}
+
+const FEW: usize = 100;
+
+impl IoFile for HastyFile {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.interrupt()?;
+        let len = buf.len().min(FEW);
+        self.file.read_at(&mut buf[..len], offset)
+    }
+
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
+        self.interrupt()?;
+        self.file.write_at(&buf[..buf.len().min(FEW)], offset)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn truncate(&self, len: u64) -> io::Result<()> {
+        self.file.truncate(len)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+}
+
+impl Io for Hasty {
+    fn create(&self, name: &str) -> io::Result<Arc<dyn IoFile>> {
+        self.0.create(name).map(HastyFile::make)
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn IoFile>> {
+        self.0.open(name).map(HastyFile::make)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.0.remove(name)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.0.list()
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        self.0.sync_dir()
+    }
+
+    fn lock(&self, purpose: &str) -> Result<Box<dyn Lock>, LockError> {
+        self.0.lock(purpose)
+    }
+}
+
+#[test]
+fn interrupted_and_short_reads_and_writes_go_on() {
+    let io = Hasty(MemIo::new());
+    let (mut store, _) = Store::open(Arc::new(io.clone()), options()).unwrap();
+    let events = fill(&mut store, 1, 200, 7, 3);
+    store.close(200).unwrap();
+    let (store, recovered) = Store::open(Arc::new(io.clone()), options()).unwrap();
+    assert!(recovered.clean && recovered.lost.is_empty());
+    assert_eq!(read(&store.reader(), "*").events, events);
+    let file = io.create("new").unwrap();
+    assert!(file.is_empty().unwrap());
+    let file = io.open("meta.0").unwrap();
+    assert!(!file.is_empty().unwrap());
 }

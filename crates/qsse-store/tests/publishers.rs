@@ -212,6 +212,10 @@ fn publishers_that_were_idle_for_longer_than_their_age_are_forgotten() {
     let (_, recovered) = short();
     assert_eq!(known(&recovered), [(BOB, 1, true)]);
     assert_eq!(recovered.publishers_age, age);
+    // One that asks for more learns that those are not known.
+    let (_, recovered) = open(&io);
+    let known = age..=Duration::from_millis(250);
+    assert!(known.contains(&recovered.publishers_age), "{recovered:?}");
 }
 
 #[test]

@@ -359,6 +359,45 @@ fn the_tail_of_a_topic_begins_at_its_nth_newest_event() {
 }
 
 #[test]
+fn a_read_of_one_topic_is_told_of_the_loss_between_its_events() {
+    let io = MemIo::new();
+    let options = options().segment_bytes(1 << 20);
+    let (mut store, _) = Store::open(Arc::new(io), options).unwrap();
+    let rare = |seq| Event {
+        topic: "rare".to_owned(),
+        ..event(seq, 1)
+    };
+    fill(&mut store, 1, 50, 5, 4);
+    store.append(&[entry(&[rare(51)])]).unwrap();
+    fill(&mut store, 60, 100, 5, 4);
+    store.append(&[entry(&[rare(111)])]).unwrap();
+    fill(&mut store, 120, 200, 5, 4);
+    let found = read(&store.reader(), "rare");
+    assert_eq!(found.events, [rare(51), rare(111)]);
+    assert_eq!(found.lost, [(51, 59), (100, 110), (111, 119)]);
+}
+
+#[test]
+fn seqs_of_one_append_are_at_most_two_billion_apart() {
+    let most = u64::from(u32::MAX) / 2;
+    for (more, taken) in [(0, true), (1, false)] {
+        let last = 1 + most + more;
+        let io = MemIo::new();
+        let (mut store, _) = open(&io);
+        let batches = [entry(&[event(1, 2), event(last, 2)])];
+        assert_eq!(store.append(&batches).is_ok(), taken);
+        let (mut store, _) = open(&MemIo::new());
+        let entries = [entry(&[event(1, 2)]), entry(&[event(last, 2)])];
+        assert_eq!(store.append(&entries).is_ok(), taken);
+        if taken {
+            let found = read_with(&store.reader(), &filter("*"), 0, u64::MAX, 10_000);
+            assert_eq!(found.events.len(), 2);
+            assert_eq!(found.lost, [(1, last - 1)]);
+        }
+    }
+}
+
+#[test]
 fn a_segment_is_closed_at_four_kibibytes_at_the_earliest() {
     let io = MemIo::new();
     let options = options().segment_bytes(1);
@@ -529,9 +568,10 @@ fn a_good_index_is_used_as_it_is() {
     let io = MemIo::new();
     let options = || options().keys(0, seconds(0));
     let (mut store, _) = Store::open(Arc::new(io.clone()), options()).unwrap();
-    // Records of one event and of several, a hole, and a segment that was rewritten.
+    // Records of one event and of several, a large event, a hole, and a segment that was rewritten.
     let rare = Event {
         topic: "rare".to_owned(),
+        data: vec![7; 300],
         ..event(1, 1)
     };
     store.append(&[entry(&[rare])]).unwrap();
