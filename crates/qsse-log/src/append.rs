@@ -29,6 +29,8 @@ pub struct Appender<'a> {
     shared: &'a Shared,
     state: MutexGuard<'a, State>,
     now: Now,
+    /// What topics had cost before.
+    work_before: u64,
     /// For whom new topics are counted, and the most of them.
     owner: Option<(Owner, usize)>,
 }
@@ -39,6 +41,7 @@ impl<'a> Appender<'a> {
         state.read_clock(now);
         Self {
             shared,
+            work_before: state.topics.work(),
             state,
             now,
             owner: None,
@@ -62,6 +65,16 @@ impl<'a> Appender<'a> {
             return Ok(());
         }
         self.state.check_storage(&self.shared.config)
+    }
+
+    /// Returns how much work it was to add new topics and to find their feeds, since this was made.
+    /// An unknown topic counts as 16, and each node of the tree of wildcard patterns that a lookup
+    /// visits as one. Events on known topics are no such work.
+    ///
+    /// Others wait meanwhile, so drop the appender once this exceeds some hundreds, and let others
+    /// have their turn.
+    pub fn work(&self) -> u64 {
+        self.state.topics.work() - self.work_before
     }
 
     /// Appends one event: to the history and each matching feed, or to what the storage gets next.

@@ -27,6 +27,9 @@ const LOOK: usize = 2_048;
 /// event: a million topics times a thousand feeds must not take gigabytes.
 const ROUTES_BYTES: usize = 16 << 20;
 
+/// What adding a topic costs, in nodes of the matcher's tree that a lookup visits.
+const NEW_TOPIC: u64 = 16;
+
 /// The number of a topic in the table. It is stable while the topic is pinned or has an event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct TopicId(u32);
@@ -99,6 +102,9 @@ pub(crate) struct Topics {
     routes_bytes: usize,
     /// Routes that are not cached.
     uncached: Vec<u32>,
+    /// What topics that were added and feeds that were looked up have cost so far, in nodes that a
+    /// lookup visits.
+    work: u64,
 }
 
 impl Default for Topics {
@@ -136,6 +142,7 @@ impl Topics {
             table_bytes: 0,
             routes_bytes: 0,
             uncached: Vec::new(),
+            work: 0,
         }
     }
 
@@ -242,9 +249,11 @@ impl Topics {
         let mut found = std::mem::take(&mut self.uncached);
         found.clear();
         let (others, entry) = self.entry_and_bytes(id);
-        for (_, slots) in feeds.matches(&entry.topic) {
+        let mut matches = feeds.matches(&entry.topic);
+        for (_, slots) in matches.by_ref() {
             found.extend_from_slice(slots);
         }
+        let visited = matches.visited() as u64;
         // A feed with several patterns may be found more than once.
         found.sort_unstable();
         found.dedup();
@@ -260,6 +269,7 @@ impl Topics {
         }
         let bytes = entry.routes_bytes();
         self.routes_bytes = others + bytes;
+        self.work += visited;
         self.uncached = found;
         fits
     }
@@ -301,6 +311,11 @@ impl Topics {
         self.entry(id).rule.map(|rule| rule as usize)
     }
 
+    /// Returns what topics that were added and feeds that were looked up have cost so far.
+    pub(crate) fn work(&self) -> u64 {
+        self.work
+    }
+
     /// Returns the number of topics that are pinned or have an event.
     pub(crate) fn len(&self) -> usize {
         self.entries.len() - self.idle
@@ -308,6 +323,7 @@ impl Topics {
 
     fn add(&mut self, topic: TopicRef<'_>) -> TopicId {
         self.make_room();
+        self.work += NEW_TOPIC;
         let topic = topic.to_topic();
         let rule = self.rules.matches(&topic).map(|(_, index)| *index);
         let entry = TopicState {

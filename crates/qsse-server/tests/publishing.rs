@@ -3,7 +3,8 @@
 
 mod support;
 
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake};
@@ -12,7 +13,8 @@ use std::time::Duration;
 use futures_core::Stream;
 use qsse_proto::publish::{AckFrame, OpenPublisher, Publish, PublisherFrame};
 use qsse_proto::{Code, Kind};
-use qsse_server::{Item, Notice, PublishError, Server, Start, TestServer};
+use qsse_server::visitor::{Caller, NewPublish};
+use qsse_server::{Config, Item, Notice, PublishError, Server, Start, TestServer};
 use qsse_transport::FrameWriter;
 use support::RawClient;
 
@@ -375,4 +377,50 @@ async fn a_long_search_in_process_gives_other_tasks_their_turn() {
     server.publish("wanted.1", "last").await.unwrap();
     let event = wanted.try_next().await.unwrap().unwrap();
     assert_eq!(event.text().unwrap(), "last");
+}
+
+/// Polls a future to its end, and returns how often it let others go on first.
+async fn turns(future: impl Future) -> usize {
+    let (mut future, mut turns) = (pin!(future), 0);
+    poll_fn(|cx| {
+        let polled = future.as_mut().poll(cx);
+        turns += usize::from(polled.is_pending());
+        polled.map(drop)
+    })
+    .await;
+    turns
+}
+
+#[tokio::test]
+async fn publishes_to_many_new_topics_are_made_in_steps_between_which_others_go_on() {
+    let server = TestServer::start().await.unwrap();
+    let caller = Caller::new("test/1", ([127, 0, 0, 1], 1).into());
+    let visitor = server.visit(caller).await.unwrap();
+    let publishes = || (0..256).map(|n| NewPublish::new(format!("t.{n}"), "x"));
+    let new = turns(visitor.publish_all(publishes().collect())).await;
+    let known = turns(visitor.publish_all(publishes().collect())).await;
+    assert!(new >= 8, "{new}: 32 new topics are a step");
+    assert_eq!(known, 0);
+    assert_eq!(server.log_stats().head, 512);
+}
+
+#[tokio::test]
+async fn a_refusal_in_a_later_step_refuses_everything_behind_it() {
+    let mut config = Config::default();
+    config.log.max_topics = 40;
+    let server = TestServer::start_with(move |server| server.config(config.clone()));
+    let server = server.await.unwrap();
+    let client = RawClient::connect(&server).await;
+    let mut publisher = client.publisher(true).await;
+    for n in 0..200 {
+        publisher.queue(&format!("t.{n}"), false, b"x");
+    }
+    let mut taken = 0;
+    while taken < 40 {
+        taken = acknowledged(publisher.next().await).0 + 1;
+    }
+    assert_eq!(refused(publisher.next().await), (40, Code::TOO_MANY_TOPICS));
+    for n in 41..200 {
+        assert_eq!(refused(publisher.next().await), (n, Code::FAILED_BEFORE));
+    }
 }

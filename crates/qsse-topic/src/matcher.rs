@@ -208,6 +208,15 @@ pub struct Matches<'m, 't, V> {
     walk: Option<Walk<'m, 't, V>>,
 }
 
+impl<V> Matches<'_, '_, V> {
+    /// Returns how many nodes of the tree of wildcard patterns it has visited so far. This is what a
+    /// lookup costs, apart from the lookup of the whole topic. Programs that serve strangers can
+    /// use it to slow down those who make it expensive.
+    pub fn visited(&self) -> usize {
+        self.walk.as_ref().map_or(0, |walk| walk.visited as usize)
+    }
+}
+
 impl<'m, V> Iterator for Matches<'m, '_, V> {
     type Item = (&'m Pattern, &'m V);
 

@@ -1,9 +1,10 @@
 //! A publishing stream: events in, acknowledgements out (section 8 of the protocol).
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use qsse_log::{AppendError, PublishKey, Receipt};
+use qsse_log::PublishKey;
 use qsse_proto::frame::kind;
 use qsse_proto::publish::{
     AckFrame, AcknowledgedEpoch, KeyScope, OpenPublisher, PublishRefused, PublisherFrame,
@@ -18,18 +19,23 @@ use crate::dedup_scope;
 use crate::publish::PublishError;
 use crate::session::Session;
 
+pub(super) mod answers;
 pub(super) mod append;
 mod failed;
 pub(super) mod permission;
 mod unfinished;
 
-use append::{Answer, Appends, Ready, Series, Target, used};
-use failed::{Failed, malformed, misplaced};
+use answers::Answer;
+use append::{Ready, Series, Stop, Target, used};
+use failed::{Failed, all_stored, malformed, misplaced};
 use permission::{Refusal, target};
 use unfinished::{Next, Unfinished};
 
 /// Events after which one append to the log takes no further publish.
 const APPEND_EVENTS: usize = 256;
+
+/// The same after an append that was much work: to read and check its publishes was work too.
+const COSTLY_EVENTS: usize = 32;
 
 /// Answers after which a stream writes what it has queued, before it reads on.
 const QUEUED_ANSWERS: usize = 256;
@@ -58,6 +64,7 @@ pub(crate) async fn run(
         taken: 0,
         epoch: session.shared.log.epoch(),
         refused: false,
+        most: APPEND_EVENTS,
     };
     if let Err(error) = publishing.serve(&mut frames).await {
         match error {
@@ -97,6 +104,8 @@ struct Publishing<'s> {
     epoch: Epoch,
     /// Whether a publish of an ordered stream was refused: everything after it is refused too.
     refused: bool,
+    /// Events after which the next append takes no further publish.
+    most: usize,
 }
 
 impl<'s> Publishing<'s> {
@@ -111,7 +120,7 @@ impl<'s> Publishing<'s> {
         let mut ready = Vec::new();
         while let Some(frame) = self.next(frames).await? {
             self.take(frame, &mut ready).await?;
-            while ready.iter().map(Ready::events).sum::<usize>() < APPEND_EVENTS
+            while ready.iter().map(Ready::events).sum::<usize>() < self.most
                 && self.acks.queued() < QUEUED_ANSWERS
                 && let Some(frame) = frames.next_buffered().map_err(Failed::Frame)?
             {
@@ -266,7 +275,7 @@ impl<'s> Publishing<'s> {
         PublishKey::new(scope, Bytes::copy_from_slice(key))
     }
 
-    /// Appends what is ready, as one step, and answers once it is stored.
+    /// Appends what is ready, and answers once it is stored.
     ///
     /// It waits for a store that is behind. The client's stream then fills up, which slows the
     /// publisher.
@@ -274,34 +283,32 @@ impl<'s> Publishing<'s> {
         if ready.is_empty() {
             return Ok(());
         }
-        let shared = &self.session.shared;
+        let session = self.session;
         let (first, count) = (ready[0].number, ready.len() as u64);
-        let owner = self.session.access.owner();
-        let paced = self.session.member.paces();
+        let paced = session.member.paces();
         let used = if paced { used(ready) } else { (0, 0) };
-        let appended = loop {
-            // It may have waited since the topics were authorised.
-            if self.session.access.is_expelled() {
-                return Err(Failed::Gone);
-            }
-            match append::append(shared, ready, self.ordered, self.series.as_ref(), owner) {
-                Err(AppendError::Busy { .. }) => shared.log.room().await,
-                appended => break appended,
-            }
+        // It may have waited since the topics were authorised.
+        let check = || match session.access.is_expelled() {
+            true => Err(Failed::Gone),
+            false => Ok(session.access.owner()),
         };
-        let outcome = match appended {
-            Ok(Appends { answers, stored }) => all_stored(stored).await?.map(|()| answers),
-            Err(error) => Err(error.to_string()),
+        let how = (self.ordered, self.series.as_ref());
+        let appends = append::append(&session.shared, ready, how, check).await;
+        self.most = if appends.costly {
+            COSTLY_EVENTS
+        } else {
+            APPEND_EVENTS
         };
-        match outcome {
-            Ok(answers) => self.answer(answers),
-            // All or none: what is appended in one step is stored in one piece.
-            Err(reason) => {
-                for number in first..first + count {
-                    self.refuse(number, Code::STORE_UNAVAILABLE, reason.clone());
-                }
-                ready.clear();
-            }
+        let rest = first + count - ready.len() as u64;
+        match all_stored(appends.stored).await? {
+            Ok(()) => self.answer(appends.answers),
+            Err(reason) => self.refuse_all(first..rest, &reason),
+        }
+        ready.clear();
+        match appends.stopped {
+            None => {}
+            Some(Stop::Client(gone)) => return Err(gone),
+            Some(Stop::Log(error)) => self.refuse_all(rest..first + count, &error.to_string()),
         }
         let member = &self.session.member;
         if paced && let Some(next) = member.publish(used.0, used.1) {
@@ -309,6 +316,13 @@ impl<'s> Publishing<'s> {
             self.wait_until(next).await?;
         }
         Ok(())
+    }
+
+    /// Refuses publishes that were not stored.
+    fn refuse_all(&mut self, numbers: Range<u64>, reason: &str) {
+        for number in numbers {
+            self.refuse(number, Code::STORE_UNAVAILABLE, reason.to_owned());
+        }
     }
 
     fn answer(&mut self, answers: Vec<Answer>) {
@@ -377,21 +391,4 @@ impl<'s> Publishing<'s> {
         };
         self.acks.queue(AckFrame::PublishRefused(refused).encode());
     }
-}
-
-/// Waits until all of it is stored. Returns the reason if it is not.
-///
-/// # Errors
-/// [`Failed::InDoubt`] if that is unknown.
-async fn all_stored(receipts: Vec<Receipt>) -> Result<Result<(), String>, Failed> {
-    for receipt in receipts {
-        match receipt.stored().await {
-            Ok(()) => {}
-            // QP-8.6: what was written before a sync failed may be there when the store is opened
-            // again.
-            Err(error) if error.is_final() => return Err(Failed::InDoubt),
-            Err(error) => return Ok(Err(error.to_string())),
-        }
-    }
-    Ok(Ok(()))
 }

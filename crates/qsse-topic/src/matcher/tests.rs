@@ -21,7 +21,7 @@ fn topic(text: &str) -> Topic {
 fn work<V>(matcher: &Matcher<V>, topic: &Topic) -> (usize, usize) {
     let mut matches = matcher.matches(topic);
     let found = matches.by_ref().count();
-    (found, matches.walk.map_or(0, |walk| walk.visited))
+    (found, matches.visited())
 }
 
 fn nodes<V>(node: &Node<V>) -> usize {

@@ -16,8 +16,7 @@ pub(super) struct Walk<'m, 'q, V> {
     /// The nodes that wait to be visited, by depth minus one. The root never waits.
     waiting: [Option<&'m Node<V>>; MAX_SEGMENTS],
     /// How many nodes have been visited.
-    #[cfg(test)]
-    pub(super) visited: usize,
+    pub(super) visited: u32,
 }
 
 impl<'m, 'q, V> Walk<'m, 'q, V> {
@@ -29,7 +28,6 @@ impl<'m, 'q, V> Walk<'m, 'q, V> {
             next: Some(root),
             depth: 0,
             waiting: [None; MAX_SEGMENTS],
-            #[cfg(test)]
             visited: 0,
         })
     }
@@ -56,10 +54,7 @@ impl<'m, V> Iterator for Walk<'m, '_, V> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         while let Some(node) = self.take_node() {
-            #[cfg(test)]
-            {
-                self.visited += 1;
-            }
+            self.visited += 1;
             let Some(segment) = self.question.segment(self.depth) else {
                 if let Some(entry) = node.here.as_deref() {
                     return Some(entry);

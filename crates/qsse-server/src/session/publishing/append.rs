@@ -1,4 +1,4 @@
-//! One append to the log: the publishes that have gathered, with an answer for each.
+//! Appends to the log: the publishes that have gathered, with an answer for each.
 
 use std::time::Duration;
 
@@ -6,13 +6,18 @@ use qsse_log::{
     AppendError, Appended, Appender, Known, NewEvent, Owner, PublishKey, PublisherId, Receipt,
     Sequence,
 };
-use qsse_proto::publish::{Acknowledged, Publish};
+use qsse_proto::publish::Publish;
 use qsse_proto::{Code, Epoch, Kind};
 use qsse_topic::Topic;
 
+use super::answers::{Answer, Answers};
 use crate::publish::PublishError;
 use crate::session::Tried;
 use crate::shared::Shared;
+
+/// New topics, and lookups among hostile patterns, are so much work that a step ends: the log is
+/// locked meanwhile. That is 32 topics, which take a fraction of a millisecond.
+const STEP_WORK: u64 = 512;
 
 /// A publish that may be appended.
 pub(in crate::session) struct Ready {
@@ -69,38 +74,79 @@ pub(in crate::session) fn used(ready: &[Ready]) -> (usize, usize) {
     })
 }
 
-/// The answer to one publish, or to several in a row.
-pub(in crate::session) enum Answer {
-    /// An acknowledgement, with the epoch of the events if there are any.
-    Taken(Acknowledged, Option<Epoch>),
-    Refused {
-        number: u64,
-        code: Code,
-        /// What to tell; `None` if the code says it all.
-        message: Option<String>,
-    },
-}
-
-/// The result of an append.
-pub(in crate::session) struct Appends {
+/// The result of appends.
+pub(in crate::session) struct Appends<E> {
     /// The answers, to be given once the events are stored.
     pub(in crate::session) answers: Vec<Answer>,
     /// Resolve when the events are stored.
     pub(in crate::session) stored: Vec<Receipt>,
+    /// Why the publishes that are still ready were not appended.
+    pub(in crate::session) stopped: Option<Stop<E>>,
+    /// Whether it was so much work that others had their turn in between.
+    pub(in crate::session) costly: bool,
 }
+
+/// Why publishes were not appended.
+pub(in crate::session) enum Stop<E> {
+    /// The client may no longer publish.
+    Client(E),
+    /// The log accepts nothing now.
+    Log(AppendError),
+}
+
+/// For whom new topics count, and the most of them.
+type Owned = (Owner, Option<usize>);
 
 /// Appends what is ready, and answers in the same order. If the stream is `ordered`, nothing is
 /// appended after a refusal.
 ///
-/// # Errors
-/// The log accepts nothing now. Nothing was appended, and `ready` is unchanged.
-pub(in crate::session) fn append(
+/// Waits for a store that is behind, and for others after much work. Before each step it asks
+/// `check` whether the client may still publish.
+pub(in crate::session) async fn append<E>(
     shared: &Shared,
     ready: &mut Vec<Ready>,
-    ordered: bool,
-    series: Option<&Series>,
-    owner: (Owner, Option<usize>),
-) -> Result<Appends, AppendError> {
+    (ordered, series): (bool, Option<&Series>),
+    check: impl Fn() -> Result<Owned, E>,
+) -> Appends<E> {
+    let mut appends = Appends {
+        answers: Vec::new(),
+        stored: Vec::new(),
+        stopped: None,
+        costly: false,
+    };
+    while !ready.is_empty() && appends.stopped.is_none() {
+        let appended = match check() {
+            Ok(owner) => append_some(shared, ready, (ordered, series), owner, &mut appends),
+            Err(error) => {
+                appends.stopped = Some(Stop::Client(error));
+                break;
+            }
+        };
+        match appended {
+            Ok(STEP_WORK..) => {
+                appends.costly = true;
+                tokio::task::yield_now().await;
+            }
+            Ok(_) => {}
+            Err(AppendError::Busy { .. }) => shared.log.room().await,
+            Err(error) => appends.stopped = Some(Stop::Log(error)),
+        }
+    }
+    appends
+}
+
+/// Appends some of what is ready: all, unless it is too much work for one step. Returns how much
+/// work it was, besides that of each event.
+///
+/// # Errors
+/// The log accepts nothing now. Nothing was appended, and `ready` is unchanged.
+fn append_some<E>(
+    shared: &Shared,
+    ready: &mut Vec<Ready>,
+    (ordered, series): (bool, Option<&Series>),
+    owner: Owned,
+    appends: &mut Appends<E>,
+) -> Result<u64, AppendError> {
     let judged = series.is_some() || ready.iter().any(|ready| ready.key.is_some());
     let now = match judged {
         // The age of a retry has to be exact.
@@ -125,10 +171,19 @@ pub(in crate::session) fn append(
         failed: false,
         repeats_numbers: false,
     };
-    for ready in ready.drain(..) {
+    let mut taken = 0;
+    for ready in &*ready {
         append.take(ready);
+        taken += 1;
+        // After a refusal in an ordered stream nothing is work any more: it has no further step.
+        if append.appender.work() >= STEP_WORK && !append.failed {
+            break;
+        }
     }
-    Ok(append.finish())
+    ready.drain(..taken);
+    let work = append.appender.work();
+    append.finish(appends);
+    Ok(work)
 }
 
 /// An append that is under way, with the log locked.
@@ -149,7 +204,7 @@ struct Append<'a> {
 
 impl Append<'_> {
     /// Appends a publish unless it is a repetition, and answers it.
-    fn take(&mut self, ready: Ready) {
+    fn take(&mut self, ready: &Ready) {
         let number = ready.number;
         // QP-8.4
         if self.failed {
@@ -158,7 +213,7 @@ impl Append<'_> {
         let metrics = &self.shared.metrics;
         let bytes = ready.publish.data().len() as u64;
         metrics.received_bytes.add(bytes);
-        match self.judge(&ready) {
+        match self.judge(ready) {
             Known::New => self.push(ready),
             // QP-8.11, QP-8.17
             Known::Taken(range) => {
@@ -189,8 +244,8 @@ impl Append<'_> {
         }
     }
 
-    fn push(&mut self, ready: Ready) {
-        let range = match push(&mut self.appender, &ready) {
+    fn push(&mut self, ready: &Ready) {
+        let range = match push(&mut self.appender, ready) {
             Ok(range) => range,
             Err(error) => {
                 let error = PublishError::from(error);
@@ -203,13 +258,13 @@ impl Append<'_> {
         if let Some(numbers) = &mut self.numbers {
             numbers.push(ready.number, range);
         }
-        if let Some(key) = ready.key {
-            self.appender.remember(key, range);
+        if let Some(key) = &ready.key {
+            self.appender.remember(key.clone(), range);
         }
         self.answers.take(ready.number, range);
     }
 
-    fn finish(mut self) -> Appends {
+    fn finish<E>(mut self, appends: &mut Appends<E>) {
         if let Some(numbers) = &self.numbers {
             self.appender.conclude(&numbers.sequence);
         }
@@ -218,10 +273,8 @@ impl Append<'_> {
             true => self.appender.receipt_of_all(),
             false => self.appender.receipt(),
         });
-        Appends {
-            answers: self.answers.list,
-            stored: self.stored,
-        }
+        appends.answers.append(&mut self.answers.list);
+        appends.stored.append(&mut self.stored);
     }
 }
 
@@ -304,64 +357,4 @@ fn push(appender: &mut Appender<'_>, ready: &Ready) -> Result<Option<Appended>, 
 
 fn count(range: Option<Appended>) -> u64 {
     range.map_or(0, |range| range.last.seq() + 1 - range.first.seq())
-}
-
-#[derive(Default)]
-struct Answers {
-    list: Vec<Answer>,
-    /// Whether the last answer acknowledges publishes of one event each, which others may join.
-    singles: bool,
-}
-
-impl Answers {
-    /// Acknowledges a publish. Publishes of one event each, whose seqs follow one another, share an
-    /// acknowledgement (QP-8.5).
-    fn take(&mut self, number: u64, range: Option<Appended>) {
-        let (first, last) = match range {
-            Some(range) => (range.first.seq(), range.last.seq()),
-            None => (1, 0),
-        };
-        let epoch = range.map(|range| range.first.epoch());
-        let single = first == last;
-        match self.list.last_mut() {
-            Some(Answer::Taken(ack, of))
-                if self.singles && single && first == ack.last + 1 && *of == epoch =>
-            {
-                (ack.through, ack.last) = (number, last);
-            }
-            _ => {
-                let ack = Acknowledged {
-                    through: number,
-                    first,
-                    last,
-                };
-                self.list.push(Answer::Taken(ack, epoch));
-            }
-        }
-        self.singles = single;
-    }
-
-    /// Acknowledges a publish whose seqs are no longer known.
-    fn take_long_ago(&mut self, number: u64) {
-        self.singles = false;
-        match self.list.last_mut() {
-            Some(Answer::Taken(ack, _)) if ack.is_long_ago() => ack.through = number,
-            _ => {
-                let ack = Acknowledged {
-                    through: number,
-                    first: 0,
-                    last: 0,
-                };
-                self.list.push(Answer::Taken(ack, None));
-            }
-        }
-    }
-
-    fn refuse(&mut self, number: u64, code: Code, message: Option<String>) {
-        self.list.push(Answer::Refused {
-            number,
-            code,
-            message,
-        });
-    }
 }

@@ -1,7 +1,7 @@
 //! What a visitor publishes.
 
 use bytes::Bytes;
-use qsse_log::{AppendError, PublishKey, Receipt};
+use qsse_log::{PublishKey, Receipt};
 use qsse_proto::publish::{Acknowledged, Key, KeyScope, Publish, PublisherId};
 use qsse_proto::text::is_reserved_kind;
 use qsse_proto::{Code, Epoch, EventId, Kind, Published};
@@ -11,7 +11,8 @@ use super::refused::Refused;
 use crate::audit::AuditEvent;
 use crate::dedup_scope::{self, Identity};
 use crate::publish::PublishError;
-use crate::session::publishing::append::{self, Answer, Appends, Ready, used};
+use crate::session::publishing::answers::Answer;
+use crate::session::publishing::append::{self, Ready, Stop, used};
 use crate::session::publishing::permission::{Refusal, target};
 
 /// The most publishes that are appended in one step.
@@ -209,7 +210,7 @@ impl Visitor {
         PublishKey::new(scope, Bytes::copy_from_slice(key.as_bytes()))
     }
 
-    /// Appends what is ready, as one step, and answers once it is stored.
+    /// Appends what is ready, and answers once it is stored.
     async fn append(&self, step: &mut Step, answers: &mut [Result<Published, Refused>]) {
         if step.ready.is_empty() {
             return;
@@ -219,26 +220,21 @@ impl Visitor {
         let shared = &session.shared;
         let paced = session.member.paces();
         let used = if paced { used(&step.ready) } else { (0, 0) };
-        let appended = loop {
-            // It may have waited since the topics were authorised.
-            if let Err(refused) = self.check_open() {
-                return fail(&mut step.ready, &places, answers, &refused);
-            }
-            let owner = session.access.owner();
-            match append::append(shared, &mut step.ready, false, None, owner) {
-                Err(AppendError::Busy { .. }) => shared.log.room().await,
-                appended => break appended,
-            }
-        };
-        let outcome = match appended {
-            Ok(Appends { answers, stored }) => all_stored(stored).await.map(|()| answers),
-            Err(error) => Err(error.to_string()),
-        };
-        match outcome {
-            Ok(given) => give(&given, &places, answers),
-            Err(reason) => {
-                let refused = Refused::new(Code::STORE_UNAVAILABLE, reason);
-                fail(&mut step.ready, &places, answers, &refused);
+        // It may have waited since the topics were authorised.
+        let check = || self.check_open().map(|()| session.access.owner());
+        let appends = append::append(shared, &mut step.ready, (false, None), check).await;
+        let rest = places.len() - step.ready.len();
+        step.ready.clear();
+        let unavailable = |reason| Refused::new(Code::STORE_UNAVAILABLE, reason);
+        match all_stored(appends.stored).await {
+            Ok(()) => give(&appends.answers, &places, answers),
+            Err(reason) => fail(&places[..rest], answers, &unavailable(reason)),
+        }
+        match appends.stopped {
+            None => {}
+            Some(Stop::Client(refused)) => fail(&places[rest..], answers, &refused),
+            Some(Stop::Log(error)) => {
+                fail(&places[rest..], answers, &unavailable(error.to_string()));
             }
         }
         if paced && let Some(next) = session.member.publish(used.0, used.1) {
@@ -264,13 +260,7 @@ async fn all_stored(receipts: Vec<Receipt>) -> Result<(), String> {
 }
 
 /// Gives all of a step the same answer.
-fn fail(
-    ready: &mut Vec<Ready>,
-    places: &[usize],
-    answers: &mut [Result<Published, Refused>],
-    refused: &Refused,
-) {
-    ready.clear();
+fn fail(places: &[usize], answers: &mut [Result<Published, Refused>], refused: &Refused) {
     for place in places {
         answers[*place] = Err(refused.clone());
     }
