@@ -5,6 +5,9 @@ mod filters;
 mod flood;
 mod halfopen;
 mod hold;
+mod http_flood;
+mod http_forge;
+mod http_slow;
 mod matching;
 mod refused;
 mod silent;
@@ -28,4 +31,7 @@ pub(crate) static ALL: &[&dyn Attack] = &[
     &silent::Silent,
     &churn::Churn,
     &tokens::Tokens,
+    &http_slow::HttpSlow,
+    &http_flood::HttpFlood,
+    &http_forge::HttpForge,
 ];

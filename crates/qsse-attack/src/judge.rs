@@ -63,6 +63,7 @@ pub(crate) fn run(attack: &'static dyn Attack, options: &Options) -> Result<Repo
     let target = Target {
         url: program.url(),
         address: program.address(),
+        http: server.http(),
         scale: options.scale,
     };
     prepare(attack, &target)?;
@@ -113,7 +114,10 @@ pub(crate) fn run(attack: &'static dyn Attack, options: &Options) -> Result<Repo
 
 /// Returns the program with the settings of `setup`.
 fn program(options: &Options, setup: &Setup) -> Result<Program> {
-    let program = Program::new(&options.qsse, None)?.metrics();
+    let mut program = Program::new(&options.qsse, None)?.metrics();
+    if setup.http {
+        program = program.http();
+    }
     let settings = setup.settings.iter();
     let with = |program: Program, (key, value): &(&str, String)| program.setting(key, value);
     let program = settings.fold(program, with).tokens(&setup.tokens())?;

@@ -10,6 +10,7 @@
 mod attack;
 mod attacks;
 mod clients;
+mod http;
 mod judge;
 mod metrics;
 mod newcomers;

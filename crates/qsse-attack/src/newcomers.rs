@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::sync::watch::Receiver;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use crate::setup::HONEST_TOPIC;
+use crate::http;
+use crate::setup::{HONEST, HONEST_TOPIC};
 use crate::spread::Spread;
 use crate::target::Target;
 
@@ -54,6 +57,19 @@ pub(crate) async fn run(target: &Target, mut stopped: Receiver<bool>) -> Newcome
 /// Connects, subscribes, and reads one event. Returns how long the first two took.
 async fn come(target: Target) -> Result<Duration> {
     let begun = Instant::now();
+    if let Some(http) = target.http {
+        let mut stream = TcpStream::connect(http).await?;
+        let path = format!("/events?topic={HONEST_TOPIC}");
+        let request = http::request("GET", &path, HONEST, "", b"");
+        stream.write_all(&request).await?;
+        let mut read = Vec::new();
+        http::read_until(&mut stream, &mut read, b"\r\n\r\n").await?;
+        ensure!(read.starts_with(b"HTTP/1.1 200 "), "it was refused");
+        let took = begun.elapsed();
+        let event = http::read_until(&mut stream, &mut read, b"\ndata: ");
+        timeout(PATIENCE, event).await.context("no event came")??;
+        return Ok(took);
+    }
     let client = target.honest().await?;
     let mut subscription = client.subscribe(HONEST_TOPIC).await?;
     let took = begun.elapsed();

@@ -28,6 +28,8 @@ pub(crate) struct Setup {
     pub(crate) settings: Vec<(&'static str, String)>,
     /// The declared topics; any topic may be used if there are none.
     pub(crate) topics: Vec<String>,
+    /// Whether it answers HTTP clients too.
+    pub(crate) http: bool,
     /// What the attacker may subscribe to.
     pub(crate) subscribe: &'static [&'static str],
     /// What the attacker may publish.

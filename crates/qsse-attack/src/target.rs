@@ -16,6 +16,8 @@ use crate::setup::{ATTACKER, HONEST, OPERATOR, Scale};
 pub(crate) struct Target {
     pub(crate) url: ServerUrl,
     pub(crate) address: SocketAddr,
+    /// Where it answers HTTP clients.
+    pub(crate) http: Option<SocketAddr>,
     pub(crate) scale: Scale,
 }
 

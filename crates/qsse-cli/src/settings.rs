@@ -20,7 +20,7 @@ mod load;
 mod nearest;
 mod table;
 
-pub(crate) use apply::{client_config, server_config};
+pub(crate) use apply::{client_config, http_limits, server_config};
 pub(crate) use flags::flags;
 pub(crate) use load::load;
 pub(crate) use table::TABLE;

@@ -17,7 +17,7 @@ struct Shared {
     address: SocketAddr,
     certificates: Vec<CertificateDer<'static>>,
     /// Whether a client was let in.
-    used: AtomicBool,
+    let_in: AtomicBool,
     /// The visitor of its last request, with the token.
     last: Mutex<Option<(Option<String>, Visitor)>>,
 }
@@ -27,14 +27,14 @@ impl ConnectionInfo {
         Self(Arc::new(Shared {
             address,
             certificates,
-            used: AtomicBool::new(false),
+            let_in: AtomicBool::new(false),
             last: Mutex::new(None),
         }))
     }
 
     /// Returns whether a client was let in.
-    pub(crate) fn was_used(&self) -> bool {
-        self.0.used.load(Ordering::Relaxed)
+    pub(crate) fn was_let_in(&self) -> bool {
+        self.0.let_in.load(Ordering::Relaxed)
     }
 
     /// Lets a client in, or finds it again: most connections have one client, whose token is
@@ -52,7 +52,7 @@ impl ConnectionInfo {
             .token(token.as_deref())
             .certificates(&self.0.certificates);
         let visitor = server.visit(caller).await?;
-        self.0.used.store(true, Ordering::Relaxed);
+        self.0.let_in.store(true, Ordering::Relaxed);
         *self.last() = Some((token, visitor.clone()));
         Ok(visitor)
     }

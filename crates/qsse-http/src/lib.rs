@@ -35,23 +35,28 @@
     reason = "the outputs belong to the program, and printing panics where nobody reads"
 )]
 
+mod activity;
 mod api;
 mod bodies;
 mod config;
 mod connection;
 mod credentials;
+mod door;
 mod events;
 mod http;
+mod limits;
 mod listener;
 mod problem;
 mod publish;
 mod query;
 mod request;
 mod topics;
+mod tracked;
 
 pub use api::{PublishedLines, Reached, RefusedLine, Topics};
 pub use config::{Config, Origins};
 pub use http::Http;
+pub use limits::ListenerLimits;
 pub use listener::{ListenError, Listener, ListenerTls};
 pub use problem::Problem;
 

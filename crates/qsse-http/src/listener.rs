@@ -3,35 +3,28 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::{Extension, Router};
+use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use qsse_server::transport::rustls::ServerConfig;
 use qsse_server::{CertificateDer, Server, ServerTls};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
+use crate::activity::Ended;
 use crate::connection::ConnectionInfo;
-
-/// Concurrent connections. Further ones wait in the listener's queue.
-const CONNECTIONS: usize = 10_000;
-
-/// The time for TLS, and for the head of each request.
-const HEAD_TIME: Duration = Duration::from_secs(5);
-
-/// The most bytes of the heads of a request, and of a connection's read buffer.
-const HEAD_BYTES: usize = 16 << 10;
-
-/// Requests of one connection at a time. Browsers open 100.
-const STREAMS: u32 = 128;
+use crate::door::{Door, Seat};
+use crate::limits::ListenerLimits;
+use crate::tracked::Tracked;
 
 /// What a client may send ahead on one stream, and four times that on a connection: what waits
 /// there is not in the budget of bodies.
@@ -43,6 +36,16 @@ const SEND_BYTES: usize = 64 << 10;
 /// How often a connection without traffic is asked whether its client is there, and how long the
 /// answer may take.
 const PING: Duration = Duration::from_secs(20);
+
+/// How long a connection that ends may take to say so.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// The least bytes of a head that hyper can be limited to.
+const LEAST_HEAD: usize = 8 << 10;
+
+/// The requests that a client has given up before they were looked at, and streams that it used
+/// wrongly, after which an HTTP/2 connection ends.
+const FAULTS: usize = 64;
 
 /// The pause when a connection cannot be accepted. File descriptors may be exhausted; they become
 /// free with time.
@@ -61,10 +64,11 @@ pub struct ListenError {
 
 /// Serves routes over HTTP/1.1 and HTTP/2 on a TCP port.
 ///
-/// Limits, besides those of the server: 10,000 connections, 128 requests of one at a time, 16 KiB
-/// for the head of a request and 5 s for it to come.
+/// [`ListenerLimits`] has its limits, besides those of the server. The server's metrics
+/// `http_connections` and `http_connections_ended` show when they are reached.
 pub struct Listener {
     tcp: TcpListener,
+    limits: ListenerLimits,
     tls: Option<Arc<Mutex<TlsAcceptor>>>,
     /// Whether clients may also speak without TLS.
     plain: bool,
@@ -118,7 +122,21 @@ impl Listener {
         let tcp = tcp.map_err(|source| ListenError { address, source })?;
         let plain = tls.is_none();
         let tls = tls.map(|tls| Arc::new(Mutex::new(tls)));
-        Ok(Self { tcp, tls, plain })
+        let limits = ListenerLimits::default();
+        Ok(Self {
+            tcp,
+            limits,
+            tls,
+            plain,
+        })
+    }
+
+    /// Sets what connections may take. Limits that [`check`](ListenerLimits::check) refuses may end
+    /// every connection.
+    #[must_use]
+    pub fn limits(mut self, limits: ListenerLimits) -> Self {
+        self.limits = limits;
+        self
     }
 
     /// Also serves clients that speak without TLS. Their first byte tells.
@@ -144,8 +162,7 @@ impl Listener {
     /// Serves a router until the server ends, and then until all clients have what was sent to
     /// them. Dropping the future ends all connections.
     pub async fn serve(self, server: Server, router: Router) {
-        let room = Arc::new(Semaphore::new(CONNECTIONS));
-        let graceful = GracefulShutdown::new();
+        let door = Door::new(&server, self.limits.clone());
         // Dropped with this future, which ends them.
         let mut connections = JoinSet::new();
         let ended = server.draining();
@@ -154,53 +171,41 @@ impl Listener {
             let accepted = tokio::select! {
                 biased;
                 () = &mut ended => break,
-                accepted = self.accept(&room) => accepted,
+                accepted = self.tcp.accept() => accepted,
             };
             while connections.try_join_next().is_some() {}
             match accepted {
-                Ok((stream, address, permit)) => {
-                    let watcher = graceful.watcher();
+                Ok((stream, address)) => {
+                    let Some(seat) = door.admit(address) else {
+                        continue;
+                    };
                     let (tls, plain) = (self.acceptor(), self.plain);
-                    let router = router.clone();
+                    let (router, draining) = (router.clone(), server.clone());
                     connections.spawn(async move {
-                        let _permit = permit;
-                        let tls = match tls {
-                            Some(_) if !begins_tls(&stream).await => match plain {
-                                true => None,
-                                false => return want_tls(stream).await,
-                            },
-                            tls => tls,
+                        let connection = Connection {
+                            address,
+                            seat,
+                            router,
                         };
-                        serve(stream, address, tls, router, watcher).await;
+                        let draining = async move { draining.draining().await };
+                        connection.serve(stream, tls, plain, draining).await;
                     });
                 }
                 Err(error) => {
                     tracing::debug!(%error, "an HTTP connection was not accepted");
+                    door.make_room();
                     tokio::time::sleep(PAUSE).await;
                 }
             }
         }
         // Whoever connects now is refused, instead of waiting for an answer.
         drop(self);
-        graceful.shutdown().await;
         while connections.join_next().await.is_some() {}
     }
 
     fn acceptor(&self) -> Option<TlsAcceptor> {
         let tls = self.tls.as_ref()?;
         Some(tls.lock().unwrap_or_else(PoisonError::into_inner).clone())
-    }
-
-    async fn accept(
-        &self,
-        room: &Arc<Semaphore>,
-    ) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-        let permit = Arc::clone(room).acquire_owned().await;
-        let permit = permit.map_err(|_| io::Error::other("the listener has ended"))?;
-        let (stream, address) = self.tcp.accept().await?;
-        // An event is not to wait for the next one.
-        stream.set_nodelay(true)?;
-        Ok((stream, address, permit))
     }
 }
 
@@ -210,97 +215,154 @@ fn acceptor(tls: &ServerTls) -> TlsAcceptor {
 }
 
 /// Returns whether a client begins with TLS: with the byte of a handshake (RFC 8446, section 5.1).
-async fn begins_tls(stream: &TcpStream) -> bool {
+/// `None` if it says nothing.
+async fn begins_tls(stream: &TcpStream) -> Option<bool> {
     const HANDSHAKE: u8 = 22;
     let mut first = [0];
-    let peeked = tokio::time::timeout(HEAD_TIME, stream.peek(&mut first));
-    // One that sends nothing fails either way.
-    matches!(peeked.await, Ok(Ok(1))) && first == [HANDSHAKE]
+    match stream.peek(&mut first).await {
+        Ok(1) => Some(first == [HANDSHAKE]),
+        _ => None,
+    }
 }
 
 /// Tells a client that speaks without TLS that this is not the way.
-async fn want_tls(mut stream: TcpStream) {
+async fn want_tls(mut stream: TcpStream) -> io::Result<()> {
     const ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\
         content-type: text/plain\r\n\r\nthis port wants https\n";
-    let answered = async {
-        stream.write_all(ANSWER).await?;
-        stream.shutdown().await?;
-        // A close with unread bytes would take the answer back.
-        let mut head = [0; HEAD_BYTES];
-        stream.read(&mut head).await
-    };
-    let _ = tokio::time::timeout(HEAD_TIME, answered).await;
+    stream.write_all(ANSWER).await?;
+    stream.shutdown().await?;
+    // A close with unread bytes would take the answer back.
+    let mut head = [0; LEAST_HEAD];
+    stream.read(&mut head).await.map(drop)
 }
 
-/// Serves a connection from its TLS handshake to its end.
-async fn serve(
-    stream: TcpStream,
+/// A connection that has a place.
+struct Connection {
     address: SocketAddr,
-    tls: Option<TlsAcceptor>,
+    seat: Seat,
     router: Router,
-    watcher: Watcher,
-) {
-    let Some(tls) = tls else {
-        return requests(stream, address, Vec::new(), router, watcher).await;
-    };
-    match tokio::time::timeout(HEAD_TIME, tls.accept(stream)).await {
-        Ok(Ok(stream)) => {
-            let certificates = stream.get_ref().1.peer_certificates();
-            let certificates = certificates.unwrap_or_default();
-            let certificates: Vec<CertificateDer<'static>> = certificates
-                .iter()
-                .map(|one| one.clone().into_owned())
-                .collect();
-            requests(stream, address, certificates, router, watcher).await;
+}
+
+/// What a client begins with.
+enum Opened {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Connection {
+    /// Serves a connection from its TLS handshake to its end.
+    async fn serve(
+        self,
+        stream: TcpStream,
+        tls: Option<TlsAcceptor>,
+        plain: bool,
+        draining: impl Future<Output = ()>,
+    ) {
+        let opened = timeout(self.seat.limits().head_timeout, open(stream, tls, plain));
+        let opened = tokio::select! {
+            opened = opened => opened,
+            ended = self.seat.activity.ended() => return self.seat.count(ended),
+        };
+        match opened {
+            Ok(Ok(Opened::Plain(stream))) => self.requests(stream, Vec::new(), draining).await,
+            Ok(Ok(Opened::Tls(stream))) => {
+                let certificates = stream.get_ref().1.peer_certificates();
+                let certificates: Vec<CertificateDer<'static>> = certificates
+                    .unwrap_or_default()
+                    .iter()
+                    .map(|one| one.clone().into_owned())
+                    .collect();
+                self.requests(stream, certificates, draining).await;
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(address = %self.address, %error, "a TLS handshake failed");
+                self.seat.count(Ended::Handshake);
+            }
+            Err(_) => {
+                tracing::debug!(address = %self.address, "a TLS handshake took too long");
+                self.seat.count(Ended::Handshake);
+            }
         }
-        Ok(Err(error)) => tracing::debug!(%address, %error, "a TLS handshake failed"),
-        Err(_) => tracing::debug!(%address, "a TLS handshake took too long"),
+    }
+
+    /// Serves the requests of a connection.
+    async fn requests<S>(
+        &self,
+        stream: S,
+        certificates: Vec<CertificateDer<'static>>,
+        draining: impl Future<Output = ()>,
+    ) where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let (limits, activity) = (self.seat.limits(), &self.seat.activity);
+        let info = ConnectionInfo::new(self.address, certificates);
+        let service = Tracked {
+            router: TowerToHyperService::new(self.router.clone()),
+            info: info.clone(),
+            activity: Arc::clone(activity),
+            resets: limits.resets,
+        };
+        let builder = builder(limits);
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(connection);
+        let mut over = pin!(activity.over(limits, || info.was_let_in()));
+        let mut draining = pin!(draining);
+        let mut is_draining = false;
+        let ended = loop {
+            tokio::select! {
+                served = connection.as_mut() => {
+                    if let Err(error) = served {
+                        tracing::debug!(address = %self.address, error, "an HTTP connection failed");
+                    }
+                    return;
+                }
+                ended = &mut over => break ended,
+                () = &mut draining, if !is_draining => {
+                    is_draining = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+        };
+        tracing::debug!(address = %self.address, why = ended.name(), "an HTTP connection was ended");
+        self.seat.count(ended);
+        // Over HTTP/2 the client is told.
+        connection.as_mut().graceful_shutdown();
+        let _ = timeout(GOODBYE, connection).await;
     }
 }
 
-/// Serves the requests of a connection.
-async fn requests<S>(
-    stream: S,
-    address: SocketAddr,
-    certificates: Vec<CertificateDer<'static>>,
-    router: Router,
-    watcher: Watcher,
-) where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let info = ConnectionInfo::new(address, certificates);
-    let used = info.clone();
-    let service = TowerToHyperService::new(router.layer(Extension(info)));
-    let builder = builder();
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(watcher.watch(connection));
-    let served = tokio::select! {
-        served = &mut connection => served,
-        // A client that is never let in gives its place to others.
-        () = tokio::time::sleep(2 * HEAD_TIME), if !used.was_used() => match used.was_used() {
-            true => connection.await,
-            false => return,
-        },
+/// Waits for what a client begins with, and makes the TLS handshake.
+async fn open(stream: TcpStream, tls: Option<TlsAcceptor>, plain: bool) -> io::Result<Opened> {
+    // An event is not to wait for the next one.
+    stream.set_nodelay(true)?;
+    let Some(tls) = tls else {
+        return Ok(Opened::Plain(stream));
     };
-    if let Err(error) = served {
-        tracing::debug!(%address, error, "an HTTP connection failed");
+    match begins_tls(&stream).await {
+        Some(true) => Ok(Opened::Tls(Box::new(tls.accept(stream).await?))),
+        Some(false) if plain => Ok(Opened::Plain(stream)),
+        Some(false) => {
+            want_tls(stream).await?;
+            Err(io::Error::other("the client spoke without TLS"))
+        }
+        None => Err(io::Error::other("the client said nothing")),
     }
 }
 
-fn builder() -> Builder<TokioExecutor> {
+fn builder(limits: &ListenerLimits) -> Builder<TokioExecutor> {
+    let head = limits.head_bytes.max(LEAST_HEAD);
     let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
-        .max_buf_size(HEAD_BYTES);
+    // The time for heads is that of an idle connection, or of one that was not let in.
+    builder.http1().header_read_timeout(None).max_buf_size(head);
     builder
         .http2()
         .timer(TokioTimer::new())
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(4 * WINDOW_BYTES)
-        .max_concurrent_streams(STREAMS)
-        .max_header_list_size(HEAD_BYTES as u32)
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(u32::try_from(head).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(FAULTS)
+        .max_local_error_reset_streams(FAULTS)
         .max_send_buf_size(SEND_BYTES)
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING);

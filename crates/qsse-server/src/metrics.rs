@@ -11,12 +11,14 @@ use qsse_topic::{Filter, Topic};
 use crate::config::Config;
 use crate::topics::Topics;
 
+mod binding;
 mod contents;
 mod door;
 mod paced;
 mod registry;
 mod unfinished;
 
+pub use binding::{BindingCounter, BindingGauge, BindingGuard};
 use contents::Contents;
 use door::Door;
 use paced::Paced;

@@ -28,6 +28,7 @@ pub struct Running {
     /// The time from the start of the process until it listened.
     pub took: Duration,
     metrics: Option<SocketAddr>,
+    http: Option<SocketAddr>,
 }
 
 /// A server that does not listen after this long never will.
@@ -74,6 +75,13 @@ impl Program {
     pub fn metrics(mut self) -> Self {
         self.flags
             .extend(["--metrics".into(), "127.0.0.1:0".into()]);
+        self
+    }
+
+    /// Answers HTTP clients, with TLS or without.
+    #[must_use]
+    pub fn http(mut self) -> Self {
+        self.flags.extend(["--http".into(), "127.0.0.1:0".into()]);
         self
     }
 
@@ -148,6 +156,7 @@ impl Program {
             child,
             took: Duration::ZERO,
             metrics: None,
+            http: None,
         };
         let (send, lines) = mpsc::channel();
         std::thread::spawn(move || {
@@ -159,6 +168,9 @@ impl Program {
         running.took = begun.elapsed();
         if self.flags.iter().any(|flag| flag == "--metrics") {
             running.metrics = Some(self.announced(&lines, "metrics on ")?);
+        }
+        if self.flags.iter().any(|flag| flag == "--http") {
+            running.http = Some(self.announced(&lines, "http on ")?);
         }
         self.address = Some(address);
         Ok(running)
@@ -295,6 +307,11 @@ impl Running {
     /// It was started without metrics.
     pub fn metrics(&self) -> Result<SocketAddr> {
         self.metrics.context("it was started without metrics")
+    }
+
+    /// Returns the address at which it answers HTTP clients; `None` if it does not.
+    pub fn http(&self) -> Option<SocketAddr> {
+        self.http
     }
 }
 

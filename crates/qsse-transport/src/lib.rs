@@ -1,7 +1,6 @@
 //! QUIC transport of qsse: endpoints, framed streams and TLS set-up on quinn.
 //!
-//! # Overview
-//!//! This is the only published crate that names quinn. The servers and clients of qsse use its
+//! This is the only published crate that names quinn. The servers and clients of qsse use its
 //! [`Connection`]s, [`SendStream`]s, [`RecvStream`]s and errors. The crate settles what fan-out
 //! needs and QUIC libraries leave open: windows that bound the memory of a slow peer, keep-alives
 //! that hold a quiet connection open for hours, deadlines and limits for handshakes, UDP buffers
@@ -85,6 +84,7 @@ mod fingerprint;
 mod frames;
 mod memory;
 mod network;
+mod places;
 mod quic;
 mod recv;
 mod send;
@@ -105,6 +105,7 @@ pub use error::{
 pub use frames::{FrameReader, FrameWriter};
 pub use memory::release_free_memory;
 pub use network::Network;
+pub use places::Places;
 pub use recv::RecvStream;
 /// The TLS library whose configurations [`tls`] accepts.
 pub use rustls;

@@ -216,9 +216,21 @@ fn run_crash() -> Result<()> {
 }
 
 /// The attacks that the server withstands in a debug build.
-const WITHSTOOD: [&str; 11] = [
-    "storm", "hold", "matching", "halfopen", "filters", "refused", "topics", "starts", "silent",
-    "churn", "tokens",
+const WITHSTOOD: [&str; 14] = [
+    "storm",
+    "hold",
+    "matching",
+    "halfopen",
+    "filters",
+    "refused",
+    "topics",
+    "starts",
+    "silent",
+    "churn",
+    "tokens",
+    "http-slow",
+    "http-flood",
+    "http-forge",
 ];
 
 fn run_attack() -> Result<()> {

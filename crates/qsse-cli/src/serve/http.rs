@@ -7,7 +7,7 @@ use qsse_http::{Config, Http, Listener, Origins};
 use qsse_server::{Server, ServerTls};
 
 use crate::exit::{Status, fail};
-use crate::settings::Settings;
+use crate::settings::{Settings, http_limits};
 
 /// Listens for HTTP clients, if the settings say so.
 ///
@@ -22,6 +22,7 @@ pub(crate) async fn bind_http(settings: &Settings, tls: &ServerTls) -> Result<Op
         false => Listener::tls(address, tls).await,
     };
     let listener = bound.map_err(|error| fail(Status::Listen, error.to_string()))?;
+    let listener = listener.limits(http_limits(settings));
     Ok(Some(match address.ip().is_loopback() {
         true => listener.and_plain(),
         false => listener,

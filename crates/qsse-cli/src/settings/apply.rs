@@ -1,6 +1,7 @@
 //! Makes the configurations of server and client from the settings.
 
 use qsse_client::{Config as ClientConfig, ReconnectPolicy, RetryPolicy};
+use qsse_http::ListenerLimits;
 use qsse_server::{Acknowledge, Config as ServerConfig, LogConfig, PrincipalLimits};
 
 use anyhow::Result;
@@ -27,6 +28,12 @@ const RANGED: &[(&str, &str)] = &[
     ("limits.refusals", "refusal_rate"),
     ("limits.hello_timeout", "hello_timeout"),
     ("limits.heartbeat", "heartbeat"),
+    ("limits.http_connections", "http.connections"),
+    ("limits.http_head_timeout", "http.head_timeout"),
+    ("limits.http_idle_timeout", "http.idle_timeout"),
+    ("limits.http_stall_timeout", "http.stall_timeout"),
+    ("limits.http_streams", "http.streams"),
+    ("limits.http_head", "http.head_bytes"),
     ("limits.topics", "log.max_topics"),
     ("limits.topics_per_publisher", "log.max_topics_per_owner"),
     ("limits.retry_after", "retry_after"),
@@ -46,9 +53,11 @@ const RANGED: &[(&str, &str)] = &[
 /// The first setting that is out of range.
 pub(super) fn check(settings: &Settings) -> Result<()> {
     let server = server_config(settings).check();
+    let http = http_limits(settings).check();
+    let http = http.map_err(|error| error.within("http"));
     let client = client_config(settings).check();
     let client = client.map_err(|error| error.within("client"));
-    server.and(client).map_err(|error| {
+    server.and(http).and(client).map_err(|error| {
         let known = RANGED.iter().find(|(_, name)| *name == error.name);
         let Some((key, _)) = known else {
             return usage(error.to_string());
@@ -110,6 +119,20 @@ fn limit_feeds(log: &mut LogConfig, settings: &Settings) {
     log.feed_min_bytes = bytes("limits.feed_min");
     log.max_feeds = settings.need("limits.filters");
     log.filters_bytes = bytes("limits.filter_bytes");
+}
+
+/// Returns the limits of connections of HTTP clients.
+pub(crate) fn http_limits(settings: &Settings) -> ListenerLimits {
+    let duration = |key| settings.duration(key).expect("it has a default");
+    let head = usize::try_from(settings.bytes("limits.http_head")).unwrap_or(usize::MAX);
+    ListenerLimits::default()
+        .connections(settings.need("limits.http_connections"))
+        .head_timeout(duration("limits.http_head_timeout"))
+        .idle_timeout(duration("limits.http_idle_timeout"))
+        .stall_timeout(duration("limits.http_stall_timeout"))
+        .streams(settings.need("limits.http_streams"))
+        .head_bytes(head)
+        .resets(settings.need("limits.http_resets"))
 }
 
 /// Returns the configuration of a server.
@@ -188,6 +211,7 @@ mod tests {
         // A program that runs unattended must not fill the disk.
         server.store.max_bytes = Some(10 << 30);
         assert_eq!(server_config(&settings), server);
+        assert_eq!(http_limits(&settings), ListenerLimits::default());
         let mut expected = ClientConfig::default();
         expected.agent = client_config(&settings).agent;
         expected.transport.keep_alive = Some(std::time::Duration::from_secs(10));

@@ -136,6 +136,13 @@ table! {
     Limits "limits.idle_timeout" One("DURATION"), "30s", duration, "Close a connection when its client is silent for this long; the shorter setting of both sides counts";
     Limits "limits.heartbeat" One("DURATION"), "10s", duration, "How often a subscription without events gets its position";
     Limits "limits.send_window" One("SIZE"), "256 KiB", size, "Events on their way to one client that it has not acknowledged";
+    Limits "limits.http_connections" One("COUNT"), "10000", parses::<usize>, "Maximum number of connections to --http; beyond that, those without a request make room";
+    Limits "limits.http_head_timeout" One("DURATION"), "5s", duration, "How long an HTTP client may take for its TLS handshake, and again for the head of its first request";
+    Limits "limits.http_idle_timeout" One("DURATION"), "1m", duration, "Close an HTTP connection that has had no request for this long";
+    Limits "limits.http_stall_timeout" One("DURATION"), "2m", duration, "Close an HTTP connection whose client has taken nothing of an answer for this long";
+    Limits "limits.http_streams" One("COUNT"), "100", parses::<u32>, "Requests of one HTTP/2 connection at a time; further ones wait";
+    Limits "limits.http_head" One("SIZE"), "16 KiB", size, "Maximum size of the head of an HTTP request; at least 8 KiB";
+    Limits "limits.http_resets" One("COUNT"), "128", parses::<u32>, "Requests that a client of HTTP/2 may give up in a second; one more ends its connection";
     Limits "limits.udp_buffer" One("SIZE"), "4 MiB", size, "Size of the socket buffers to request from the system, in each direction";
     Limits "limits.max_mtu" One("BYTES"), "4000", parses::<u16>, "Maximum payload of a packet where the route to a client allows it; elsewhere at most 1452";
     Limits "limits.retry_after" One("DURATION"), "1s", duration, "How long clients are asked to wait before they reconnect when the server ends";

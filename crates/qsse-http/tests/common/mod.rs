@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use qsse_http::{Config, Http, Listener};
+use qsse_http::{Config, Http, Listener, ListenerLimits};
 use qsse_server::{
     Authenticator, Credentials, Denied, Grants, Principal, Server, ServerBuilder, async_trait,
 };
@@ -50,10 +50,19 @@ impl Hub {
     }
 
     pub(crate) async fn with(builder: ServerBuilder, config: Config) -> Self {
+        Self::limited(builder, config, ListenerLimits::default()).await
+    }
+
+    pub(crate) async fn limited(
+        builder: ServerBuilder,
+        config: Config,
+        limits: ListenerLimits,
+    ) -> Self {
         let server = builder.await.unwrap();
         let listener = Listener::plain("127.0.0.1:0".parse().unwrap())
             .await
-            .unwrap();
+            .unwrap()
+            .limits(limits);
         let address = listener.local_addr().unwrap();
         let router = Http::new(server.clone()).config(config).router();
         let serving = tokio::spawn(listener.serve(server.clone(), router));
@@ -62,6 +71,24 @@ impl Hub {
             address,
             serving,
         }
+    }
+
+    /// Waits until the listener has ended a connection for this reason.
+    pub(crate) async fn ended(&self, reason: &str) {
+        let line = format!("qsse_qsse_http_connections_ended{{reason=\"{reason}\"}} ");
+        let counted = async {
+            loop {
+                let metrics = self.server.metrics_text();
+                let count = metrics.lines().find_map(|own| own.strip_prefix(&line));
+                if count.is_some_and(|count| count != "0") {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(PATIENCE, counted)
+            .await
+            .unwrap_or_else(|_| panic!("no connection ended for {reason}"));
     }
 
     /// Waits until everything was sent after a drain.
@@ -126,6 +153,37 @@ impl Client {
             response: timeout(PATIENCE, sent).await.unwrap().unwrap(),
             text: String::new(),
         }
+    }
+
+    /// Waits until the server has ended the connection.
+    pub(crate) async fn closed(&mut self) {
+        let closed = async {
+            loop {
+                let is_closed = match self {
+                    Self::H1(_, send) => send.is_closed(),
+                    Self::H2(_, send) => send.is_closed(),
+                };
+                if is_closed {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(PATIENCE, closed).await.expect("the server ends it");
+    }
+
+    /// Sends a request and drops the answer; `None` if the connection has ended.
+    pub(crate) async fn try_get(&mut self, path: &str) -> Option<()> {
+        let (Self::H1(address, _) | Self::H2(address, _)) = &*self;
+        let request = Request::get(format!("http://{address}{path}"));
+        let request = request.body(Body::empty()).unwrap();
+        let sent = async {
+            match self {
+                Self::H1(_, send) => send.send_request(request).await,
+                Self::H2(_, send) => send.send_request(request).await,
+            }
+        };
+        timeout(PATIENCE, sent).await.unwrap().ok().map(drop)
     }
 
     pub(crate) async fn get(&mut self, path: &str) -> Answer {

@@ -1,12 +1,12 @@
 //! [`Handshakes`]: the handshakes in flight, and which of them makes room when they are too many.
 
-use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::network::Network;
+use crate::places::Places;
 
 /// How long a client may take to answer the server's first packets before it counts as silent: a
 /// round trip around the world, and a lost packet.
@@ -14,16 +14,10 @@ const SILENT: Duration = Duration::from_millis(300);
 
 /// The handshakes in flight, oldest first.
 #[derive(Debug)]
-pub(super) struct Handshakes {
-    limit: usize,
-    next_id: u64,
-    by_id: BTreeMap<u64, Entry>,
-    by_network: HashMap<Network, usize>,
-}
+pub(super) struct Handshakes(Places<Entry>);
 
 #[derive(Debug)]
 struct Entry {
-    network: Network,
     /// When the server has answered the client; `None` while it waits for its turn.
     begun: Option<Instant>,
     /// Dropped to end the handshake.
@@ -32,89 +26,44 @@ struct Entry {
 
 impl Handshakes {
     pub(super) fn new(limit: usize) -> Self {
-        Self {
-            limit,
-            next_id: 0,
-            by_id: BTreeMap::new(),
-            by_network: HashMap::new(),
-        }
+        Self(Places::new(limit))
     }
 
     pub(super) fn len(&self) -> usize {
-        self.by_id.len()
+        self.0.len()
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.len() >= self.limit
+        self.0.is_full()
     }
 
     /// Adds a handshake. Returns its id, and what resolves when it has to end.
     pub(super) fn add(&mut self, network: Network) -> (u64, oneshot::Receiver<()>) {
         let (held, displaced) = oneshot::channel();
-        let id = self.next_id;
-        self.next_id += 1;
         let entry = Entry {
-            network,
             begun: None,
             _held: held,
         };
-        self.by_id.insert(id, entry);
-        *self.by_network.entry(network).or_default() += 1;
-        (id, displaced)
+        (self.0.add(network, entry), displaced)
     }
 
     /// Notes that the server has answered the client.
     pub(super) fn begin(&mut self, id: u64, now: Instant) {
-        if let Some(entry) = self.by_id.get_mut(&id) {
+        if let Some(entry) = self.0.get_mut(id) {
             entry.begun = Some(now);
         }
     }
 
     /// Removes a handshake, unless it was displaced.
     pub(super) fn remove(&mut self, id: u64) {
-        let Some(entry) = self.by_id.remove(&id) else {
-            return;
-        };
-        let count = self.by_network.get_mut(&entry.network);
-        let count = count.expect("each handshake is counted");
-        *count -= 1;
-        if *count == 0 {
-            self.by_network.remove(&entry.network);
-        }
+        self.0.remove(id);
     }
 
     /// Makes room for a client of this network by ending another handshake. Returns whether it
     /// could.
-    ///
-    /// The oldest silent one goes. A client that answers is never older than a round trip, so under
-    /// a flood the oldest is one of the flood. If one network has more than a quarter of the
-    /// places, it has to make the room itself: for its own newcomers with its oldest silent one,
-    /// for others with any.
     pub(super) fn displace_for(&mut self, newcomer: Network, now: Instant) -> bool {
-        let crowd = self.crowd();
-        let silent = self.by_id.iter().find(|(_, entry)| {
-            let silent = entry.begun.is_some_and(|begun| now - begun >= SILENT);
-            silent && crowd.is_none_or(|crowd| entry.network == crowd)
-        });
-        let newest = || {
-            let crowd = crowd.filter(|crowd| *crowd != newcomer)?;
-            let mut newest_first = self.by_id.iter().rev();
-            newest_first.find(|(_, entry)| entry.network == crowd)
-        };
-        let displaced = silent.or_else(newest).map(|(id, _)| *id);
-        if let Some(id) = displaced {
-            self.remove(id);
-        }
-        displaced.is_some()
-    }
-
-    /// Returns the network with the most handshakes, if it has more than its share.
-    fn crowd(&self) -> Option<Network> {
-        let share = (self.limit / 4).max(1);
-        let largest = self.by_network.iter().max_by_key(|(_, count)| **count);
-        largest
-            .filter(|(_, count)| **count > share)
-            .map(|(network, _)| *network)
+        let is_silent = |entry: &Entry| entry.begun.is_some_and(|begun| now - begun >= SILENT);
+        self.0.displace_for(newcomer, is_silent).is_some()
     }
 }
 
@@ -137,7 +86,7 @@ mod tests {
     }
 
     fn ids(handshakes: &Handshakes) -> Vec<u64> {
-        handshakes.by_id.keys().copied().collect()
+        handshakes.0.ids()
     }
 
     #[test]
@@ -159,7 +108,7 @@ mod tests {
         assert_eq!(ended.try_recv(), Err(oneshot::error::TryRecvError::Empty));
         handshakes.remove(waiting);
         assert_eq!(ended.try_recv(), Err(oneshot::error::TryRecvError::Closed));
-        assert!(handshakes.by_network.is_empty());
+        assert!(handshakes.0.is_empty());
     }
 
     #[test]
