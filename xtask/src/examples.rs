@@ -53,7 +53,7 @@ const EXAMPLES: &[Example] = &[
         ends: Ends::Alone,
     },
     Example {
-        name: "axum_embed",
+        name: "web",
         arguments: &[],
         prints: "http://",
         ends: Ends::Interrupted,

@@ -23,6 +23,7 @@ mod no_std;
 mod sim;
 mod soak;
 mod tidy;
+mod web;
 mod with_cfg;
 mod workspace;
 
@@ -86,6 +87,8 @@ enum Task {
     Interleave(interleave::Args),
     /// Run servers and clients against Go programs
     Interop(interop::Args),
+    /// Build and test the client in TypeScript, with Node and Chromium
+    Web(web::Args),
     /// Build qsse-topic without the standard library
     NoStd(no_std::Args),
     /// Run random programs in a simulated network, judged by a model: `sim --seeds N [--seed S]`
@@ -114,6 +117,7 @@ fn main() -> ExitCode {
         Task::Mutants(args) => mutants::run(&args),
         Task::Interleave(args) => interleave::run(&args),
         Task::Interop(args) => interop::run(&args),
+        Task::Web(args) => web::run(&args),
         Task::NoStd(args) => no_std::run(&args),
         Task::Sim(args) => sim::run(&args),
     };

@@ -13,7 +13,7 @@ use crate::bodies::Bodies;
 use crate::config::{Config, Origins};
 use crate::problem::Problem;
 use crate::request::{IDEMPOTENCY_KEY, LAST_EVENT_ID, State};
-use crate::{events, publish, topics};
+use crate::{client, events, publish, topics};
 
 /// Answers HTTP requests for a server.
 #[derive(Clone, Debug)]
@@ -59,6 +59,7 @@ impl Http {
             .route("/publish-matching/{pattern}", post(publish::matching))
             .route("/topics", get(topics::topics))
             .route("/topics/{topic}/last", get(topics::last))
+            .route("/qsse.js", get(client::client))
             .fallback(not_here)
             .method_not_allowed_fallback(not_so)
             .layer(cors)
@@ -67,8 +68,8 @@ impl Http {
 }
 
 async fn not_here() -> Problem {
-    let detail = "there are /events, /publish, /publish/TOPIC, /publish-matching/PATTERN, /topics \
-                  and /topics/TOPIC/last";
+    let detail = "there are /events, /publish, /publish/TOPIC, /publish-matching/PATTERN, /topics, \
+                  /topics/TOPIC/last and /qsse.js";
     Problem::new(StatusCode::NOT_FOUND, detail)
 }
 

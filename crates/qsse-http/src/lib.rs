@@ -12,6 +12,7 @@
 //! | `POST /publish-matching/PATTERN` | [`Reached`] |
 //! | `GET /topics`, `?match=PATTERN`, `?limit=N` | [`Topics`] that the client may read |
 //! | `GET /topics/TOPIC/last` | the newest event, as a JSON object |
+//! | `GET /qsse.js` | the client in TypeScript, as a module for pages |
 //!
 //! An error is a [`Problem`] (RFC 9457) that says what to do. The guide is `docs/http.md` in the
 //! repository; what streams consist of is section 14 of `docs/protocol.md`.
@@ -38,6 +39,7 @@
 mod activity;
 mod api;
 mod bodies;
+mod client;
 mod config;
 mod connection;
 mod credentials;

@@ -35,6 +35,17 @@ async fn an_event_that_is_published_after_the_answer_is_delivered() {
 }
 
 #[tokio::test]
+async fn pages_find_the_client_here() {
+    let hub = Hub::start().await;
+    for mut client in hub.clients().await {
+        let mut module = client.get("/qsse.js").await;
+        assert_eq!(module.status(), 200);
+        assert!(module.header("content-type").starts_with("text/javascript"));
+        module.until("export{").await;
+    }
+}
+
+#[tokio::test]
 async fn a_client_goes_on_after_the_last_event_that_it_has() {
     let hub = Hub::start().await;
     let mut ids = Vec::new();

@@ -1,4 +1,5 @@
-// Compiles everything, with the tests of the types, and runs the tests: `npm test [NAME…]`.
+// Compiles everything, with the tests of the types, and runs the tests: `npm test [-- NAME…]`, or
+// those in a browser: `npm run browser`.
 import { spawnSync } from "node:child_process";
 import { readdirSync, rmSync } from "node:fs";
 
@@ -11,8 +12,9 @@ function run(program, ...args) {
 
 rmSync("build", { recursive: true, force: true });
 run("npx", "tsc", "-p", "tests");
-const names = process.argv.slice(2);
+const names = process.argv.slice(2).filter((name) => name !== "--browser");
+const folder = process.argv.includes("--browser") ? "build/tests/browser" : "build/tests";
 const isChosen = (file) => names.length === 0 || names.some((name) => file.startsWith(name));
-const files = readdirSync("build/tests").filter((file) => file.endsWith(".test.js"));
-const paths = files.filter(isChosen).map((file) => `build/tests/${file}`);
+const files = readdirSync(folder).filter((file) => file.endsWith(".test.js"));
+const paths = files.filter(isChosen).map((file) => `${folder}/${file}`);
 run(process.execPath, "--test", "--test-reporter=spec", "--test-timeout=60000", ...paths);

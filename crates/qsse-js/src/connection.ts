@@ -1,5 +1,6 @@
 import { AbortGroup, orAbort } from "./abort.js";
 import { Backoff } from "./backoff.js";
+import { Code } from "./code.js";
 import { type CloseReason, ConnectError, messageOf } from "./errors.js";
 import { Failure } from "./failure.js";
 import type { ConnectOptions } from "./options.js";
@@ -107,7 +108,8 @@ export class Connection {
       return;
     }
     this.#current = undefined;
-    session.close();
+    // A server that shuts down writes every stream to its end: each is read so far.
+    session.close(failure.code === Code.SHUTTING_DOWN);
     if (performance.now() - this.#since > LASTING) {
       this.#backoff.reset();
     }

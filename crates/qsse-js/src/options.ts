@@ -21,6 +21,11 @@ export interface ConnectOptions {
    */
   transport?: "auto" | "web-transport" | "fetch";
   /**
+   * Where WebTransport is. Default: `/qsse/1` on the host and port of the server's URL, which is the
+   * same number in UDP.
+   */
+  webTransport?: string;
+  /**
    * The SHA-256 fingerprint of the certificate that WebTransport trusts, in hexadecimal, for a
    * development certificate. Default: what browsers trust, or what a server on this machine
    * publishes.

@@ -76,6 +76,6 @@ export interface Session {
   refresh(token: string): Promise<void>;
   /** Checks that the server is still there, after the tab or the network slept. */
   check(): void;
-  /** Ends the connection. */
-  close(): void;
+  /** Ends the connection. Gently, streams that are open are read to their ends first. */
+  close(isGentle?: boolean): void;
 }

@@ -189,6 +189,9 @@ export class Subscription<T extends Item = Item> implements AsyncIterableIterato
   /** Does what a failure asks for before the next attempt, or throws it if there is none. */
   async #recover(session: Session, error: unknown): Promise<void> {
     this.#abort.signal.throwIfAborted();
+    if (error instanceof SubscriptionError) {
+      throw error;
+    }
     const { connection, request } = this.#parts;
     const failure = Failure.of(error);
     switch (failure.kind) {

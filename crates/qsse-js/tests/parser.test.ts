@@ -48,6 +48,7 @@ test("lines end with CR, LF or CR LF", () => {
   assert.deepEqual(data("data:a\rdata:b\ndata:c\r\n\r\ndata:d\r\r"), ["a\nb\nc", "d"]);
   assert.deepEqual(data("data: 1\r\n\r\ndata: 2\n\rdata: 3\r\n\n"), ["1", "2", "3"]);
   assert.deepEqual(data("\r\n\r\n\n\rdata: 1\r\r"), ["1"]);
+  assert.deepEqual(data("data: a\r\ndata: b\r\n\r\n"), ["a\nb"], "one break, not two");
 });
 
 test("a CR at the end of a chunk ends its line at once", () => {

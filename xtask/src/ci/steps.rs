@@ -11,7 +11,7 @@ use crate::{
     command::{Shown, cargo},
     deny, docs, examples,
     forwarded::Forwarded,
-    fuzz, interleave, interop, mutants, no_std, sim, soak, tidy,
+    fuzz, interleave, interop, mutants, no_std, sim, soak, tidy, web,
 };
 
 /// One step.
@@ -59,6 +59,11 @@ pub(super) static STEPS: &[Step] = &[
         "interop",
         "live runs against Go programs, if Go is installed",
         run_interop,
+    ),
+    step(
+        "web",
+        "the client in TypeScript, if Node is installed, and pages, if Chromium is",
+        run_web,
     ),
     step("sim", "300 random programs in the simulation", run_sim),
     step(
@@ -244,4 +249,8 @@ fn run_fuzz() -> Result<()> {
 
 fn run_interop() -> Result<()> {
     interop::run(&interop::Args::default())
+}
+
+fn run_web() -> Result<()> {
+    web::run(&web::Args::default())
 }

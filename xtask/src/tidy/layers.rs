@@ -88,7 +88,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "qsse-transport",
         ],
     ),
-    ("qsse-examples", &["qsse", "qsse-topic"]),
+    ("qsse-examples", &["qsse", "qsse-http", "qsse-topic"]),
     ("xtask", &[]),
 ];
 

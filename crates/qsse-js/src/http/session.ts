@@ -36,7 +36,8 @@ export class HttpSession implements Session {
   #lose!: (error: Error) => void;
   #checking = false;
 
-  private constructor(options: HttpOptions) {
+  /** Makes a session. {@link probe} tells whether the server is there and admits the client. */
+  constructor(options: HttpOptions) {
     this.#options = options;
     this.#token = options.token;
     this.lost = new Promise((resolve) => {
@@ -44,15 +45,19 @@ export class HttpSession implements Session {
     });
   }
 
+  /** The token that requests have. */
+  get token(): string | undefined {
+    return this.#token;
+  }
+
   /**
    * Asks the server for its first topic: whoever may do that was admitted.
    *
    * @throws Failure if it does not answer, or does not admit the client.
    */
-  static async open(options: HttpOptions, signal: AbortSignal): Promise<HttpSession> {
-    const session = new HttpSession(options);
-    await session.#probe(signal);
-    return session;
+  async probe(signal: AbortSignal): Promise<void> {
+    const response = await this.#request("/topics?limit=1", { signal });
+    await response.body?.cancel();
   }
 
   async subscribe(request: SubscribeRequest, signal: AbortSignal): Promise<EventStream> {
@@ -105,7 +110,7 @@ export class HttpSession implements Session {
 
   async refresh(token: string): Promise<void> {
     this.#token = token;
-    await this.#probe(AbortSignal.timeout(this.#options.timeout));
+    await this.probe(AbortSignal.timeout(this.#options.timeout));
   }
 
   check(): void {
@@ -113,14 +118,17 @@ export class HttpSession implements Session {
       return;
     }
     this.#checking = true;
-    this.#probe(AbortSignal.timeout(this.#options.timeout))
+    this.probe(AbortSignal.timeout(this.#options.timeout))
       .catch((error: unknown) => this.#lose(Failure.of(error)))
       .finally(() => {
         this.#checking = false;
       });
   }
 
-  close(): void {
+  close(isGentle = false): void {
+    if (isGentle) {
+      return;
+    }
     this.#requests.abort(new Failure("lost", "the connection was given up"));
   }
 
@@ -132,11 +140,6 @@ export class HttpSession implements Session {
       leave();
       unfollow();
     };
-  }
-
-  async #probe(signal: AbortSignal): Promise<void> {
-    const response = await this.#request("/topics?limit=1", { signal });
-    await response.body?.cancel();
   }
 
   async #request(path: string, init: RequestInit): Promise<Response> {

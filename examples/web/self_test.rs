@@ -17,8 +17,8 @@ pub(crate) async fn self_test() -> Result<()> {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let client = Client::connect(service.server.url()).token("r");
     let client = client.reconnect(false).await?;
-    let mut device = client.subscribe("ride.*").await?;
-    ensure!(client.publish("ride.7", "no").await.is_err());
+    let mut device = client.subscribe("chat.*").await?;
+    ensure!(client.publish("chat.tea", "no").await.is_err());
     ensure!(client.subscribe("*").await.is_err());
     let running = tokio::spawn(serve(service, listener, async { drop(stopped.await) }));
     let send = async |request: &str, body: &str, expected: &str| {
@@ -27,44 +27,64 @@ pub(crate) async fn self_test() -> Result<()> {
         anyhow::Ok(http)
     };
     let publish = async |topic: &str, body: &str, expected: &str| {
-        let request = format!("POST /publish/{topic} HTTP/1.1\r\nAuthorization: Bearer w");
+        let request = format!("POST /push/publish/{topic} HTTP/1.1\r\nAuthorization: Bearer w");
         send(&request, body, expected).await
     };
 
     send("GET / HTTP/1.1", "", "new EventSource(").await?;
+    send("GET /client HTTP/1.1", "", "/push/qsse.js").await?;
+    send("GET /push/qsse.js HTTP/1.1", "", "export{").await?;
     send("POST /login HTTP/1.1", "x", " 401 ").await?;
-    send("POST /login HTTP/1.1", "r", "set-cookie: token=r; ").await?;
-    let follow = "GET /events?topic=ride.* HTTP/1.1\r\nCookie: a=b; token=r";
+    send("POST /login HTTP/1.1", "r", "set-cookie: chat=r; ").await?;
+    let follow = "GET /push/events?topic=chat.* HTTP/1.1\r\nCookie: a=b; chat=r";
+    let page = format!("Cookie: chat=w\r\nOrigin: http://{http}");
+    let foreign = "Cookie: chat=w\r\nOrigin: http://elsewhere";
     for (request, status) in [
-        ("GET /events?topic=ride.* HTTP/1.1", " 401 "),
-        ("GET /events?topic=* HTTP/1.1\r\nCookie: token=r", " 403 "),
-        ("POST /publish/ride.7 HTTP/1.1\r\nCookie: token=r", " 403 "),
-        ("GET /metrics HTTP/1.1\r\nCookie: token=r", " 403 "),
+        ("GET /push/events?topic=chat.* HTTP/1.1".to_owned(), " 401 "),
+        (
+            "GET /push/events?topic=* HTTP/1.1\r\nCookie: chat=r".into(),
+            " 403 ",
+        ),
+        (
+            "POST /push/publish/chat.tea HTTP/1.1\r\nAuthorization: Bearer r".into(),
+            " 403 ",
+        ),
+        (
+            format!("POST /push/publish/chat.tea HTTP/1.1\r\n{foreign}"),
+            " 403 ",
+        ),
+        (
+            "GET /metrics HTTP/1.1\r\nAuthorization: Bearer r".into(),
+            " 403 ",
+        ),
     ] {
-        send(request, "", status).await?;
+        send(&request, "", status).await?;
     }
 
     let mut browser = send(follow, "", "text/event-stream").await?;
-    publish("ride.7.start?kind=started", "one", "\"id\"").await?;
+    publish("chat.tea?kind=greeting", "one", "\"id\"").await?;
     let event = device.try_next().await?.context("the server is open")?;
-    ensure!(event.kind().as_str() == "started" && event.text()? == "one");
-    browser.until(&format!("id: {}", event.id())).await?;
-    let one = r#"data: {"data":"one","kind":"started","topic":"ride.7.start"}"#;
-    browser.until(one).await?;
+    ensure!(event.kind().as_str() == "greeting" && event.text()? == "one");
+    let one = format!("id: {}\nevent: greeting\ndata: one\n\n", event.id());
+    browser.until(&one).await?;
     drop(browser);
-    publish("ride.7.end", "", "\"id\"").await?;
-    publish("ride.*.end", "no", " 400 ").await?;
+    send(
+        &format!("POST /push/publish/chat.tea HTTP/1.1\r\n{page}"),
+        "two",
+        "\"id\"",
+    )
+    .await?;
+    publish("chat.*", "no", " 400 ").await?;
 
     let resume = format!("{follow}\r\nLast-Event-ID: {}", event.id());
-    let empty = r#"data: {"data":"","kind":"message","topic":"ride.7.end"}"#;
-    let mut browser = send(&resume, "", empty).await?;
-    ensure!(!browser.read.contains(one), "{}", browser.read);
-    let counted = r#"qsse_qsse_event_count{topic="ride.7.end"} 1"#;
+    let mut browser = send(&resume, "", "data: two\n\n").await?;
+    ensure!(!browser.read.contains("data: one"), "{}", browser.read);
+    let counted = r#"qsse_qsse_event_count{topic="chat.tea"} 2"#;
     let metrics = "GET /metrics HTTP/1.1\r\nAuthorization: Bearer w";
     send(metrics, "", counted).await?;
 
     let event = device.try_next().await?.context("the server is open")?;
-    ensure!(event.text()?.is_empty());
+    ensure!(event.text()? == "two");
 
     // The client disconnects once its subscription has been read to the end.
     let last = tokio::spawn(async move { device.next().await });
