@@ -43,6 +43,7 @@ struct Within {
 
 #[allow(dead_code, reason = "only HTTP/3 makes sessions")]
 /// A stream that the peer has opened in a session. Its header has been read.
+#[derive(Debug)]
 pub(crate) enum SessionStream {
     /// A bidirectional one.
     Bi(SendStream, RecvStream),

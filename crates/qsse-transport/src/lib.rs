@@ -63,6 +63,7 @@
 //! | `ring` | no | the ring crypto provider |
 //! | `platform-verifier` | yes | `ClientTls::platform`: the roots of the operating system |
 //! | `self-signed` | yes | `ServerTls::self_signed` and `ServerTls::dev_cert` |
+//! | `http3` | no | the module `http3`: requests and WebTransport sessions |
 //! | `abstract-socket` | no | endpoints on a caller's socket, for simulations; names quinn |
 #![deny(
     clippy::print_stdout,
@@ -82,6 +83,8 @@ mod crypto;
 mod error;
 mod fingerprint;
 mod frames;
+#[cfg(feature = "http3")]
+pub mod http3;
 mod memory;
 mod network;
 mod places;

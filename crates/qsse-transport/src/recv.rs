@@ -43,6 +43,18 @@ impl RecvStream {
         self
     }
 
+    /// Returns the number of the stream.
+    #[cfg(feature = "http3")]
+    pub(crate) fn id(&self) -> u64 {
+        quinn::VarInt::from(self.quinn.id()).into_inner()
+    }
+
+    /// Reads bytes until `all` is full. Not cancel-safe.
+    #[cfg(feature = "http3")]
+    pub(crate) async fn read_exact(&mut self, all: &mut [u8]) -> Result<(), quinn::ReadExactError> {
+        self.quinn.read_exact(all).await
+    }
+
     /// Returns the next bytes of the stream; `None` at its end. Cancel-safe.
     ///
     /// # Errors

@@ -70,6 +70,12 @@ impl SendStream {
         }
     }
 
+    /// Returns the number of the stream.
+    #[cfg(feature = "http3")]
+    pub(crate) fn id(&self) -> u64 {
+        quinn::VarInt::from(self.quinn.id()).into_inner()
+    }
+
     /// Writes all `chunks`.
     ///
     /// Waits for the peer as often as needed. Removes what it has written from `chunks`. After a

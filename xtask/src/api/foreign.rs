@@ -21,6 +21,10 @@ const FOREIGN: &[(&str, &str)] = &[
         "a server writes its metrics to the caller's recorder",
     ),
     (
+        "http",
+        "heads of requests and answers are those of everybody",
+    ),
+    (
         "quinn",
         "sockets of the caller's own, behind a feature, and conversions of its errors",
     ),
