@@ -61,11 +61,15 @@ pub enum Dialect {
     Qsse,
     /// Only the Go library's.
     Go,
+    /// `qsse/1` in a session of WebTransport, as browsers use it. Everything works as over
+    /// `qsse/1`; use it where only HTTP/3 gets through, and to try what a browser would see.
+    #[cfg(feature = "web-transport")]
+    WebTransport,
 }
 
 /// The error for a text that names no [`Dialect`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no such dialect: write auto, qsse or go")]
+#[error("no such dialect: write auto, qsse, go or webtransport")]
 pub struct ParseDialectError(());
 
 impl Dialect {
@@ -75,6 +79,8 @@ impl Dialect {
             Self::Auto => "auto",
             Self::Qsse => "qsse",
             Self::Go => "go",
+            #[cfg(feature = "web-transport")]
+            Self::WebTransport => "webtransport",
         }
     }
 
@@ -87,6 +93,8 @@ impl Dialect {
             Self::Auto => tls.with_alpn([ALPN, GO_ALPN]),
             Self::Qsse => tls,
             Self::Go => tls.with_alpn([GO_ALPN]),
+            #[cfg(feature = "web-transport")]
+            Self::WebTransport => tls.with_alpn([qsse_proto::H3_ALPN]),
         }
     }
 
@@ -98,6 +106,8 @@ impl Dialect {
                 "; a server of the Go library needs the dialect auto or go (--dialect auto)"
             }
             Self::Go => "; a server of qsse/1 needs the dialect auto or qsse (--dialect auto)",
+            #[cfg(feature = "web-transport")]
+            Self::WebTransport => "; does it serve browsers (--http)?",
         }
     }
 }
@@ -112,7 +122,13 @@ impl FromStr for Dialect {
     type Err = ParseDialectError;
 
     fn from_str(text: &str) -> Result<Self, ParseDialectError> {
-        let all = [Self::Auto, Self::Qsse, Self::Go];
+        let all = [
+            Self::Auto,
+            Self::Qsse,
+            Self::Go,
+            #[cfg(feature = "web-transport")]
+            Self::WebTransport,
+        ];
         let named = all.into_iter().find(|dialect| dialect.as_str() == text);
         named.ok_or(ParseDialectError(()))
     }
@@ -128,6 +144,8 @@ mod tests {
             (Dialect::Auto, "auto"),
             (Dialect::Qsse, "qsse"),
             (Dialect::Go, "go"),
+            #[cfg(feature = "web-transport")]
+            (Dialect::WebTransport, "webtransport"),
         ] {
             assert_eq!(dialect.to_string(), name);
             assert_eq!(name.parse(), Ok(dialect));

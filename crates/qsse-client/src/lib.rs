@@ -55,6 +55,7 @@
 //! | `ring` | no | the ring crypto provider |
 //! | `platform-verifier` | yes | trust in the root certificates of the operating system |
 //! | `json` | no | `Client::publish_json` and `Event::json` |
+//! | `web-transport` | no | `Dialect::WebTransport`: `qsse/1` as browsers use it |
 #![deny(
     clippy::print_stdout,
     clippy::print_stderr,

@@ -59,6 +59,24 @@ pub struct Topics {
     pub topics: Vec<TopicInfo>,
 }
 
+/// The answer to `GET /.well-known/qsse/certificate-hashes`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CertificateHashes {
+    /// That of the certificate in use, and that of the next one.
+    pub hashes: Vec<CertificateHash>,
+}
+
+/// The hash of a certificate, as WebTransport's `serverCertificateHashes` has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CertificateHash {
+    /// `sha-256`.
+    pub algorithm: String,
+    /// The hash of the certificate's DER form, in base64.
+    pub value: String,
+}
+
 impl PublishedLines {
     /// The most refused lines that are listed.
     const LISTED: usize = 100;

@@ -2,24 +2,14 @@
 
 use std::time::Duration;
 
-/// Which pages of other origins may use the routes (CORS).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Origins {
-    /// None: only pages of this origin, and programs that are not browsers.
-    #[default]
-    None,
-    /// Any page, without cookies.
-    Any,
-    /// Pages of these origins, such as `https://app.example.org`, also with cookies.
-    These(Vec<String>),
-}
+use qsse_server::Origins;
 
 /// The settings of the routes. The limits on events, subscriptions and clients are those of the
 /// server.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// Which pages of other origins may use the routes. Default: none.
+    /// Which pages of other origins may use the routes (CORS). Default: none.
     pub origins: Origins,
     /// The cookie that has the token, for pages, which cannot set headers on an `EventSource`.
     /// Requests that change something then need an `Origin` that is this one or one of

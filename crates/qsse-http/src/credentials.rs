@@ -1,11 +1,10 @@
 //! Who sends a request: its token, and whether a page of another origin may have sent it.
 
-use std::net::IpAddr;
-
 use axum::http::header::{AUTHORIZATION, COOKIE, FORWARDED, HOST, HeaderName, ORIGIN, VIA};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use qsse_server::{Origins, is_local_host};
 
-use crate::config::{Config, Origins};
+use crate::config::Config;
 use crate::problem::Problem;
 use crate::query::Query;
 
@@ -79,18 +78,7 @@ pub(crate) fn check_local(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem>
             "a proxy passed this on, and the server trusts only this machine: give it tokens",
         );
     }
-    let name = host(uri, headers).map(|host| match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    });
-    let name = name
-        .unwrap_or_default()
-        .trim_start_matches('[')
-        .trim_end_matches(']');
-    let is_local = name.eq_ignore_ascii_case("localhost")
-        || name
-            .parse()
-            .is_ok_and(|address: IpAddr| address.is_loopback());
+    let is_local = host(uri, headers).is_some_and(is_local_host);
     match is_local {
         true => Ok(()),
         false => refuse(
@@ -116,17 +104,8 @@ fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
 
 /// Returns whether the page that sent a request is of this origin, or of one that may.
 fn is_trusted(config: &Config, uri: &Uri, headers: &HeaderMap, origin: &HeaderValue) -> bool {
-    let Ok(origin) = origin.to_str() else {
-        return false;
-    };
-    if let Origins::These(origins) = &config.origins
-        && origins.iter().any(|own| own == origin)
-    {
-        return true;
-    }
-    let host = host(uri, headers);
-    let of_origin = origin.split_once("://").map(|(_, host)| host);
-    host.is_some() && host == of_origin
+    let origin = origin.to_str();
+    origin.is_ok_and(|origin| config.origins.trusts(origin, host(uri, headers)))
 }
 
 /// Returns the name and port under which the client calls the server.

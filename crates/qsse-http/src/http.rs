@@ -6,14 +6,14 @@ use axum::Router;
 use axum::http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, RETRY_AFTER};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::routing::{get, post};
-use qsse_server::Server;
+use qsse_server::{Origins, Server};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::bodies::Bodies;
-use crate::config::{Config, Origins};
+use crate::config::Config;
 use crate::problem::Problem;
 use crate::request::{IDEMPOTENCY_KEY, LAST_EVENT_ID, State};
-use crate::{client, events, publish, topics};
+use crate::{certificates, client, events, publish, topics};
 
 /// Answers HTTP requests for a server.
 #[derive(Clone, Debug)]
@@ -60,6 +60,7 @@ impl Http {
             .route("/topics", get(topics::topics))
             .route("/topics/{topic}/last", get(topics::last))
             .route("/qsse.js", get(client::client))
+            .route(certificates::PATH, get(certificates::hashes))
             .fallback(not_here)
             .method_not_allowed_fallback(not_so)
             .layer(cors)

@@ -13,6 +13,7 @@
 //! | `GET /topics`, `?match=PATTERN`, `?limit=N` | [`Topics`] that the client may read |
 //! | `GET /topics/TOPIC/last` | the newest event, as a JSON object |
 //! | `GET /qsse.js` | the client in TypeScript, as a module for pages |
+//! | `GET /.well-known/qsse/certificate-hashes` | [`CertificateHashes`], for WebTransport |
 //!
 //! An error is a [`Problem`] (RFC 9457) that says what to do. The guide is `docs/http.md` in the
 //! repository; what streams consist of is section 14 of `docs/protocol.md`.
@@ -39,6 +40,7 @@
 mod activity;
 mod api;
 mod bodies;
+mod certificates;
 mod client;
 mod config;
 mod connection;
@@ -55,12 +57,13 @@ mod request;
 mod topics;
 mod tracked;
 
-pub use api::{PublishedLines, Reached, RefusedLine, Topics};
-pub use config::{Config, Origins};
+pub use api::{CertificateHash, CertificateHashes, PublishedLines, Reached, RefusedLine, Topics};
+pub use config::Config;
 pub use http::Http;
 pub use limits::ListenerLimits;
 pub use listener::{ListenError, Listener, ListenerTls};
 pub use problem::Problem;
+pub use qsse_server::Origins;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

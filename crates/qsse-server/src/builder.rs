@@ -12,7 +12,7 @@ use qsse_log::{Log, Storage};
 use qsse_proto::Epoch;
 use qsse_proto::limits::FOREVER;
 use qsse_transport::ServerEndpoint;
-use qsse_transport::tls::{Fingerprint, ServerTls, TlsError};
+use qsse_transport::tls::{ServerTls, TlsError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -33,11 +33,17 @@ use crate::session::unread::Unread;
 use crate::shards::Shards;
 use crate::shared::Shared;
 use crate::topics::Topics;
+#[cfg(feature = "http3")]
+use crate::web_transport::WebTransport;
 
 mod error;
+mod opening;
 mod warnings;
 
 pub use error::BindError;
+#[cfg(feature = "store")]
+use opening::open_store;
+use opening::random_epoch;
 use warnings::warn_of_defaults;
 
 /// The settings of a server. Await it to bind the socket; made by
@@ -54,6 +60,8 @@ pub struct ServerBuilder {
     /// Set by methods of their own, whatever `config` says.
     go_dialect: Option<bool>,
     shards: Option<usize>,
+    #[cfg(feature = "http3")]
+    web_transport: Option<WebTransport>,
     authenticator: Option<Arc<dyn Authenticator>>,
     authorizer: Option<Arc<dyn Authorizer>>,
     audit: Option<Arc<dyn AuditSink>>,
@@ -75,6 +83,8 @@ impl ServerBuilder {
             config: Config::default(),
             go_dialect: None,
             shards: None,
+            #[cfg(feature = "http3")]
+            web_transport: None,
             authenticator: None,
             authorizer: None,
             audit: None,
@@ -120,6 +130,15 @@ impl ServerBuilder {
     /// Default: they are not.
     pub fn go_dialect(mut self, serve: bool) -> Self {
         self.go_dialect = Some(serve);
+        self
+    }
+
+    /// Lets clients open sessions of WebTransport, as browsers do. Default: it does not.
+    ///
+    /// An [`endpoint`](Self::endpoint) that is already bound must offer `h3`.
+    #[cfg(feature = "http3")]
+    pub fn web_transport(mut self, rules: WebTransport) -> Self {
+        self.web_transport = Some(rules);
         self
     }
 
@@ -236,7 +255,9 @@ impl ServerBuilder {
         warn_of_defaults(self.authenticator.is_none(), self.authorizer.is_none());
         let shared = Shared {
             endpoint: bound.endpoint,
-            fingerprint: Mutex::new(bound.fingerprint),
+            tls: Mutex::new(bound.tls),
+            #[cfg(feature = "http3")]
+            web_transport: self.web_transport,
             log,
             unread: Unread::new(self.config.max_unread_bytes),
             topics,
@@ -284,13 +305,17 @@ impl ServerBuilder {
         if let Some(endpoint) = self.endpoint.take() {
             return Ok(Bound {
                 endpoint,
-                fingerprint: None,
+                tls: None,
                 shards: None,
             });
         }
         let own = || ServerTls::self_signed([] as [&str; 0]);
         let tls = self.tls.take().unwrap_or_else(own)?;
-        let tls = tls.with_alpn(self.config.protocols());
+        #[cfg(feature = "http3")]
+        let sessions = self.web_transport.is_some();
+        #[cfg(not(feature = "http3"))]
+        let sessions = false;
+        let tls = tls.with_alpn(self.config.protocols_and(sessions));
         let address = self.address.resolve().await;
         let address = address.map_err(|source| BindError::Address {
             address: self.address.text(),
@@ -306,7 +331,7 @@ impl ServerBuilder {
         };
         Ok(Bound {
             endpoint,
-            fingerprint: tls.fingerprint(),
+            tls: Some(tls),
             shards,
         })
     }
@@ -335,7 +360,8 @@ impl ServerBuilder {
 /// An endpoint that listens.
 struct Bound {
     endpoint: ServerEndpoint,
-    fingerprint: Option<Fingerprint>,
+    /// Its certificate, unless it was given.
+    tls: Option<ServerTls>,
     /// Its threads, where it has its own.
     shards: Option<Shards>,
 }
@@ -359,42 +385,4 @@ fn start_shards(count: usize) -> Result<Option<Shards>, BindError> {
             .map_err(|source| BindError::Threads { source }),
         asked => Err(qsse_transport::BindError::Shards { asked, limit }.into()),
     }
-}
-
-/// Opens the store in a directory.
-#[cfg(feature = "store")]
-fn open_store(
-    directory: &std::path::Path,
-    config: &Config,
-    epoch: Option<Epoch>,
-    clock: Clock,
-) -> Result<Arc<dyn Storage>, BindError> {
-    use qsse_log::disk::{self, Disk};
-    let epoch = epoch.unwrap_or_else(random_epoch);
-    let purpose = format!("a qsse server, process {}", std::process::id());
-    let options = disk::options(epoch, config.log.acknowledge)
-        .now(clock.now().wall)
-        .purpose(purpose)
-        .keys(config.log.dedup_keys, config.log.dedup_window)
-        .publishers(
-            config.log.dedup_publishers,
-            config.log.dedup_publisher_window,
-        );
-    let disk = Disk::open(directory, options, config.store.clone());
-    let disk = disk.map_err(|source| BindError::Store {
-        directory: directory.to_owned(),
-        source,
-    })?;
-    Ok(Arc::new(disk))
-}
-
-/// Returns a number that no other log has, from the seeds of the standard library's hash maps.
-fn random_epoch() -> Epoch {
-    use std::hash::{BuildHasher, RandomState};
-    // No log has epoch 0: clients use it for servers that give no ids.
-    Epoch::new(
-        RandomState::new()
-            .hash_one(std::time::SystemTime::now())
-            .max(1),
-    )
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use qsse_proto::limits::{FOREVER, SettingError};
-use qsse_proto::{ALPN, GO_ALPN};
+use qsse_proto::{ALPN, GO_ALPN, H3_ALPN};
 use qsse_transport::TransportConfig;
 use serde::{Deserialize, Serialize};
 
@@ -284,6 +284,12 @@ impl Config {
         [Some(ALPN), self.go_dialect.then_some(GO_ALPN)]
             .into_iter()
             .flatten()
+    }
+
+    /// Returns those, and that of HTTP/3 where `sessions` of WebTransport are served.
+    pub(crate) fn protocols_and(&self, sessions: bool) -> Vec<&'static [u8]> {
+        let sessions = sessions.then_some(H3_ALPN);
+        self.protocols().chain(sessions).collect()
     }
 
     /// Sets the first two parts of every metric's name.

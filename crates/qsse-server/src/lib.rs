@@ -33,7 +33,7 @@
 //! |---|---|---|
 //! | `aws-lc-rs`, `ring` | the first | the crypto provider |
 //! | `json`, `prometheus` | no | `publish_json` and `Event::json`; `Server::metrics_text` |
-//! | `store`, `testing` | no | `ServerBuilder::store`: events in a directory; `TestServer` |
+//! | `store`, `testing`, `http3` | no | events in a directory; `TestServer`; WebTransport |
 #![deny(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -57,6 +57,7 @@ mod info;
 mod listen_address;
 mod metrics;
 mod namespace;
+mod origins;
 mod publish;
 mod revocation;
 mod server;
@@ -70,6 +71,8 @@ mod testing;
 mod topics;
 pub mod visitor;
 mod wake_gated;
+#[cfg(feature = "http3")]
+mod web_transport;
 
 pub use async_trait::async_trait;
 pub use auth::{
@@ -82,6 +85,7 @@ pub use closed::Closed;
 pub use config::Config;
 pub use info::{ConnectionInfo, ServerState, ServerStatus, SubscriptionInfo, TopicInfo};
 pub use listen_address::{IntoListenAddress, ListenAddress};
+pub use origins::{Origins, is_local_host};
 pub use publish::{Publish, PublishError, PublishMatching};
 #[cfg(feature = "store")]
 pub use qsse_log::disk::{DiskRetention, OpenError};
@@ -89,17 +93,15 @@ pub use qsse_log::{
     Acknowledge, Config as LogConfig, StartError, Stats as LogStats, Storage, StorageError,
     TopicRetention,
 };
-pub use qsse_proto::control::{OnLag, Start};
-pub use qsse_proto::limits::SettingError;
-pub use qsse_proto::publish::KeyError;
-pub use qsse_proto::stream::GapReason;
 pub use qsse_proto::{
     Code, Cursor, Epoch, Event, EventId, Gap, Kind, KindError, ParseEventIdError, Published, Reset,
-    Timestamp,
+    Timestamp, control::OnLag, control::Start, limits::SettingError, publish::KeyError,
+    stream::GapReason,
 };
 pub use qsse_topic::{
     Filter, FilterError, IntoFilter, Pattern, PatternError, PatternRef, Topic, TopicError, TopicRef,
 };
+pub use qsse_transport as transport;
 pub use qsse_transport::rustls::pki_types::CertificateDer;
 pub use qsse_transport::tls::{Fingerprint, ServerTls, TlsError};
 pub use qsse_transport::{BindError as EndpointError, ServerUrl, TransportConfig, UdpBuffers};
@@ -110,9 +112,8 @@ pub use subscription::{
 };
 #[cfg(feature = "testing")]
 pub use testing::{TestClient, TestReader, TestServer};
-
-/// The transport, for your own endpoints.
-pub use qsse_transport as transport;
+#[cfg(feature = "http3")]
+pub use web_transport::WebTransport;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

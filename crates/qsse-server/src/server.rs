@@ -92,7 +92,17 @@ impl Server {
 
     /// Returns the SHA-256 fingerprint of the server's certificate, if it is known.
     pub fn fingerprint(&self) -> Option<Fingerprint> {
-        *self.shared.fingerprint.lock()
+        self.shared.tls.lock().as_ref()?.fingerprint()
+    }
+
+    /// Returns the fingerprints of the certificates that clients of HTTP/3 get, if the server has
+    /// made them itself: of the one in use and of the next one. See
+    /// [`ServerTls::browser_fingerprints`](qsse_transport::tls::ServerTls::browser_fingerprints).
+    pub fn browser_fingerprints(&self) -> Vec<Fingerprint> {
+        let tls = self.shared.tls.lock();
+        tls.as_ref()
+            .map(|tls| tls.browser_fingerprints())
+            .unwrap_or_default()
     }
 
     /// Publishes on a topic. Await it for the event's id; it does not wait for slow subscribers.

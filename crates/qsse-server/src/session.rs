@@ -3,7 +3,8 @@
 //! ```text
 //! accept ──▶ handshake ─┬─▶ hello ──▶ control loop ─┬─▶ delivery    (a task per subscription)
 //!                       │                           └─▶ publishing  (a task per publishing stream)
-//!                       └─▶ go: offer ──▶ delivery    (a client of the Go library, by its ALPN)
+//!                       ├─▶ go: offer ──▶ delivery    (a client of the Go library, by its ALPN)
+//!                       └─▶ web: a session ──▶ hello  (a browser: WebTransport over HTTP/3)
 //! ```
 
 mod client;
@@ -11,6 +12,7 @@ mod control;
 mod delivery;
 mod encoding;
 mod expiry;
+mod frames;
 mod go;
 mod hello;
 mod member;
@@ -26,6 +28,8 @@ pub(crate) mod subscriptions;
 mod unfinished;
 pub(crate) mod unread;
 pub(crate) mod visitor;
+#[cfg(feature = "http3")]
+pub(crate) mod web;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 use qsse_log::{Log, Now};
 use qsse_transport::ServerEndpoint;
-use qsse_transport::tls::Fingerprint;
+use qsse_transport::tls::ServerTls;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -27,6 +27,8 @@ use crate::go_warnings::GoWarnings;
 use crate::metrics::Metrics;
 use crate::session::unread::Unread;
 use crate::topics::Topics;
+#[cfg(feature = "http3")]
+use crate::web_transport::WebTransport;
 
 pub(crate) mod publishing;
 
@@ -37,8 +39,11 @@ pub(crate) struct Shared {
     /// The settings with the limits that are in force now.
     pub(crate) limits: RwLock<Arc<Config>>,
     pub(crate) endpoint: ServerEndpoint,
-    /// The fingerprint of the certificate, if it is known.
-    pub(crate) fingerprint: Mutex<Option<Fingerprint>>,
+    /// The certificate, unless the endpoint was given.
+    pub(crate) tls: Mutex<Option<ServerTls>>,
+    /// Which sessions of browsers are let in, if any.
+    #[cfg(feature = "http3")]
+    pub(crate) web_transport: Option<WebTransport>,
     pub(crate) log: Log,
     /// What the subscriptions of all clients hold that is not read.
     pub(crate) unread: Arc<Unread>,
@@ -85,6 +90,15 @@ impl Shared {
     pub(crate) fn now(&self) -> Now {
         let tick = Duration::from_micros(self.tick.load(Ordering::Relaxed));
         self.clock.publishing(tick)
+    }
+
+    /// Returns the protocols (ALPN) that the endpoint offers.
+    pub(crate) fn protocols(&self) -> Vec<&'static [u8]> {
+        #[cfg(feature = "http3")]
+        let sessions = self.web_transport.is_some();
+        #[cfg(not(feature = "http3"))]
+        let sessions = false;
+        self.config.protocols_and(sessions)
     }
 
     /// Returns the settings with the limits that are in force now. For requests of clients, not for

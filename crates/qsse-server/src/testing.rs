@@ -114,6 +114,8 @@ async fn listen(
         .tls(tls.clone())
         .authenticator_fn(|_| true)
         .authorizer(AllowAll);
+    #[cfg(feature = "http3")]
+    let builder = builder.web_transport(crate::web_transport::WebTransport::default());
     let server = settings(builder).await?;
     *server.shared().connections.lock() = Some(Vec::new());
     Ok(server)

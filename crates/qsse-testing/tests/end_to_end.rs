@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use qsse_client::{
-    Client, Config, ConnectError, ConnectionState, Item, Notice, PublishError, Start, StateStream,
-    Subscription,
+    Client, Config, Connect, ConnectError, ConnectionState, Dialect, Item, Notice, PublishError,
+    Start, StateStream, Subscription,
 };
-use qsse_server::{Code, LogConfig, Server, ServerTls, TestServer};
+use qsse_server::{Code, LogConfig, Server, ServerBuilder, ServerTls, TestServer, WebTransport};
 use qsse_testing::fixtures;
 
 /// Every wait in these tests is for a condition; this only ends one that never comes.
@@ -26,18 +26,28 @@ async fn text(subscription: &mut Subscription) -> String {
     event.text().unwrap().to_owned()
 }
 
+fn bind(address: SocketAddr) -> ServerBuilder {
+    Server::bind(address).web_transport(WebTransport::default())
+}
+
+/// A client that trusts the certificates of both bindings.
+fn client_of(server: &Server, binding: Dialect) -> Connect {
+    let connect = Client::connect(server.url()).dialect(binding);
+    let others = server.browser_fingerprints().into_iter();
+    others.fold(connect, Connect::fingerprint)
+}
+
 async fn state(states: &mut StateStream, wanted: impl Fn(&ConnectionState) -> bool) {
     while !wanted(&soon(states.next()).await.expect("a client that is open")) {}
 }
 
-#[tokio::test]
-async fn events_flow_from_a_publisher_to_every_subscriber_in_order() {
+async fn events_flow_from_a_publisher_to_every_subscriber_in_order(binding: Dialect) {
     let server = TestServer::start().await.unwrap();
-    let publisher = Client::connect(server.url()).await.unwrap().publisher();
+    let publisher = client_of(&server, binding).await.unwrap().publisher();
     let subscribers = join_all((0..20).map(|n| {
-        let url = server.url();
+        let connecting = client_of(&server, binding);
         async move {
-            let client = Client::connect(url).await.unwrap();
+            let client = connecting.await.unwrap();
             client
                 .subscribe(if n % 2 == 0 { "*" } else { "ride.*" })
                 .await
@@ -57,10 +67,9 @@ async fn events_flow_from_a_publisher_to_every_subscriber_in_order() {
     .await;
 }
 
-#[tokio::test]
-async fn a_publish_tells_its_id_or_what_is_wrong() {
+async fn a_publish_tells_its_id_or_what_is_wrong(binding: Dialect) {
     let server = TestServer::start().await.unwrap();
-    let client = Client::connect(server.url()).await.unwrap();
+    let client = client_of(&server, binding).await.unwrap();
     assert_eq!(client.publish("a", "1").await.unwrap().seq(), 1);
     assert_eq!(
         client.publish("b", vec![0; 1 << 20]).await.unwrap().seq(),
@@ -81,13 +90,12 @@ async fn a_publish_tells_its_id_or_what_is_wrong() {
     assert_eq!(client.publish("a", "after it all").await.unwrap().seq(), 5);
 }
 
-#[tokio::test]
-async fn a_client_without_a_right_to_publish_is_told() {
-    let server = Server::bind("127.0.0.1:0")
+async fn a_client_without_a_right_to_publish_is_told(binding: Dialect) {
+    let server = bind(([127, 0, 0, 1], 0).into())
         .authorizer_fn(|_, _| true)
         .await
         .unwrap();
-    let client = Client::connect(server.url()).await.unwrap();
+    let client = client_of(&server, binding).await.unwrap();
     let refused = client.publish("a", "x").await.unwrap_err();
     assert_eq!(refused.code(), Some(Code::NOT_AUTHORISED));
     assert!(!refused.is_retryable());
@@ -100,7 +108,8 @@ async fn start(address: SocketAddr, epoch: u64) -> Server {
     // The socket of the one before is given back when its last task ends.
     soon(async {
         loop {
-            match Server::bind(address).tls(tls.clone()).epoch(epoch).await {
+            let server = bind(address).tls(tls.clone()).epoch(epoch);
+            match server.await {
                 Ok(server) => return server,
                 Err(_) => tokio::task::yield_now().await,
             }
@@ -109,19 +118,19 @@ async fn start(address: SocketAddr, epoch: u64) -> Server {
     .await
 }
 
-async fn connect(server: &Server) -> Client {
+async fn connect(server: &Server, binding: Dialect) -> Client {
     let address = server.local_addr().to_string();
     Client::connect(address)
         .tls(fixtures::client_tls())
+        .dialect(binding)
         .await
         .unwrap()
 }
 
-#[tokio::test]
-async fn a_server_that_restarts_is_found_again_and_its_new_log_is_told() {
+async fn a_server_that_restarts_is_found_again_and_its_new_log_is_told(binding: Dialect) {
     let server = start("127.0.0.1:0".parse().unwrap(), 1).await;
     let address = server.local_addr();
-    let client = connect(&server).await;
+    let client = connect(&server, binding).await;
     let mut states = client.state();
     let mut events = client.subscribe("*").await.unwrap();
     server.publish("a", "of the first log").await.unwrap();
@@ -141,10 +150,9 @@ async fn a_server_that_restarts_is_found_again_and_its_new_log_is_told() {
     assert_eq!(text(&mut events).await, "of the second");
 }
 
-#[tokio::test]
-async fn a_cursor_goes_on_where_another_client_stopped() {
+async fn a_cursor_goes_on_where_another_client_stopped(binding: Dialect) {
     let server = TestServer::start().await.unwrap();
-    let first = Client::connect(server.url()).await.unwrap();
+    let first = client_of(&server, binding).await.unwrap();
     let mut events = first.subscribe("*").await.unwrap();
     for n in 0..100 {
         server.publish("a", n.to_string()).await.unwrap();
@@ -154,22 +162,24 @@ async fn a_cursor_goes_on_where_another_client_stopped() {
     }
     let cursor: qsse_client::Cursor = events.cursor().to_string().parse().unwrap();
     drop((events, first));
-    let second = Client::connect(server.url()).await.unwrap();
+    let second = client_of(&server, binding).await.unwrap();
     let mut resumed = second.subscribe("*").start(cursor).await.unwrap();
     for n in 40..100 {
         assert_eq!(text(&mut resumed).await, n.to_string());
     }
 }
 
-#[tokio::test]
-async fn what_is_no_longer_kept_is_a_gap_and_the_rest_follows() {
+async fn what_is_no_longer_kept_is_a_gap_and_the_rest_follows(binding: Dialect) {
     let config = qsse_server::Config::default().log(LogConfig::default().history_events(5));
-    let server = Server::bind("127.0.0.1:0").config(config).await.unwrap();
+    let server = bind(([127, 0, 0, 1], 0).into())
+        .config(config)
+        .await
+        .unwrap();
     let first = server.publish("a", "0").await.unwrap();
     for n in 1..20 {
         server.publish("a", n.to_string()).await.unwrap();
     }
-    let client = Client::connect(server.url()).await.unwrap();
+    let client = client_of(&server, binding).await.unwrap();
     let mut events = client
         .subscribe("*")
         .start(Start::After(first))
@@ -184,12 +194,14 @@ async fn what_is_no_longer_kept_is_a_gap_and_the_rest_follows() {
     assert_eq!(text(&mut events).await, "15");
 }
 
-#[tokio::test]
-async fn a_quiet_subscriber_stays_connected_beyond_the_idle_timeout() {
+async fn a_quiet_subscriber_stays_connected_beyond_the_idle_timeout(binding: Dialect) {
     let transport = qsse_server::TransportConfig::server().idle_timeout(Duration::from_millis(300));
     let config = qsse_server::Config::default().transport(transport);
-    let server = Server::bind("127.0.0.1:0").config(config).await.unwrap();
-    let client = Client::connect(server.url()).await.unwrap();
+    let server = bind(([127, 0, 0, 1], 0).into())
+        .config(config)
+        .await
+        .unwrap();
+    let client = client_of(&server, binding).await.unwrap();
     let mut states = client.state();
     let mut events = client.subscribe("quiet").await.unwrap();
     // Three idle timeouts of real silence are what this is about.
@@ -236,11 +248,10 @@ async fn ten_thousand_subscriptions_get_the_events_of_their_own_topics() {
 }
 
 // QP-8.8: a lost answer is said to be lost.
-#[tokio::test]
-async fn a_publish_that_was_not_acknowledged_is_not_called_done() {
+async fn a_publish_that_was_not_acknowledged_is_not_called_done(binding: Dialect) {
     let server = TestServer::start().await.unwrap();
     let config = Config::default().reconnect(qsse_client::ReconnectPolicy::never());
-    let client = Client::connect(server.url()).config(config).await.unwrap();
+    let client = client_of(&server, binding).config(config).await.unwrap();
     client.publish("a", "1").await.unwrap();
     let publisher = client.publisher();
     drop(server);
@@ -256,6 +267,36 @@ async fn a_publish_that_was_not_acknowledged_is_not_called_done() {
     })
     .await;
     assert!(!matches!(error, PublishError::TooLarge { .. }), "{error}");
+}
+
+/// Runs each of these tests over every binding of the protocol.
+macro_rules! over_each_binding {
+    ($($test:ident)*) => {
+        mod over_quic {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(super::Dialect::Qsse).await;
+            })*
+        }
+
+        mod over_web_transport {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(super::Dialect::WebTransport).await;
+            })*
+        }
+    };
+}
+
+over_each_binding! {
+    events_flow_from_a_publisher_to_every_subscriber_in_order
+    a_publish_tells_its_id_or_what_is_wrong
+    a_client_without_a_right_to_publish_is_told
+    a_server_that_restarts_is_found_again_and_its_new_log_is_told
+    a_cursor_goes_on_where_another_client_stopped
+    what_is_no_longer_kept_is_a_gap_and_the_rest_follows
+    a_quiet_subscriber_stays_connected_beyond_the_idle_timeout
+    a_publish_that_was_not_acknowledged_is_not_called_done
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

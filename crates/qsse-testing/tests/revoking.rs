@@ -1,4 +1,4 @@
-//! Rights that are taken back under load: a real server and real clients of both dialects, over
+//! Rights that are taken back under load: a real server and real clients of all dialects, over
 //! loopback.
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use qsse_client::{Client, Config, Dialect, Event, ReconnectPolicy, Subscription};
+use qsse_client::{Client, Config, Connect, Dialect, Event, ReconnectPolicy, Subscription};
 use qsse_server::{
     Authenticator, Config as ServerConfig, Credentials, Denied, Principal, Revocation, Server,
+    WebTransport,
 };
 use tokio::task::JoinHandle;
 
@@ -86,21 +87,23 @@ async fn connect(server: &Server, name: &str, dialect: Dialect) -> Client {
         .reconnect(ReconnectPolicy::never())
         .connect_timeout(Duration::from_secs(60));
     let client = Client::connect(server.url()).config(config);
-    client
+    let others = server.browser_fingerprints().into_iter();
+    others
+        .fold(client, Connect::fingerprint)
         .token(name.to_owned())
         .dialect(dialect)
         .await
         .unwrap()
 }
 
-/// Connects clients of a principal with this many subscriptions, a sixth of them in the Go dialect.
+/// Connects clients of a principal with this many subscriptions, in each dialect in turn.
 async fn subscribers(server: &Server, name: &str, count: usize) -> Vec<Subscriber> {
     let mut all = Vec::new();
+    let mut dialects = [Dialect::Go, Dialect::Qsse, Dialect::WebTransport]
+        .into_iter()
+        .cycle();
     while all.len() < count {
-        let dialect = match all.len() % (PER_CLIENT + 1) {
-            0 => Dialect::Go,
-            _ => Dialect::Qsse,
-        };
+        let dialect = dialects.next().unwrap();
         let client = connect(server, name, dialect).await;
         let more = if dialect == Dialect::Go {
             1
@@ -135,6 +138,7 @@ async fn revoke_under_load(count: usize) {
     let server = Server::bind("127.0.0.1:0")
         .config(ServerConfig::default().go_dialect(true))
         .authenticator(ByName)
+        .web_transport(WebTransport::default())
         .await
         .unwrap();
     let revoked = subscribers(&server, "revoked", count).await;

@@ -57,7 +57,7 @@ impl Connection {
         Self { quinn, within }
     }
 
-    #[allow(dead_code, reason = "only HTTP/3 makes sessions")]
+    #[cfg(feature = "http3")]
     /// Creates the handle of a session on this connection, whose peer opens the streams that
     /// `accepted` gives.
     pub(crate) fn session(

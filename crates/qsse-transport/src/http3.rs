@@ -27,6 +27,7 @@ mod settings;
 mod sorting;
 mod streams;
 mod varint;
+mod web_transport;
 
 pub use body::RecvBody;
 pub use client::{Client, Exchange};
@@ -36,3 +37,4 @@ pub use http;
 pub use requests::{Incoming, Request, Requests, Session};
 pub use sending::{Responder, SendBody};
 pub use settings::Settings;
+pub use web_transport::Carrier;

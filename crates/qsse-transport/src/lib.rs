@@ -14,8 +14,7 @@
 //! - [`tls`] makes certificates and decides which to trust. [`ServerUrl`] names a server.
 //! - [`TransportConfig`] has every limit and window, with the reason for each.
 //!
-//! 0-RTT is always off, even in a caller's rustls configuration. The crypto provider is passed
-//! explicitly; no process-wide default is needed or installed.
+//! 0-RTT is always off, even in a caller's rustls configuration. The crypto provider is explicit.
 //!
 //! # Example
 //!
@@ -32,7 +31,6 @@
 //! let config = TransportConfig::server();
 //! let server = ServerEndpoint::bind("127.0.0.1:0".parse()?, &server_tls, &config)?;
 //! let address = server.local_addr();
-//!
 //! let serving = tokio::spawn(async move {
 //!     let connection = server.accept().await.expect("open").complete().await?;
 //!     let mut stream = connection.open_uni().await?;
@@ -117,7 +115,6 @@ pub use server::{EndpointStats, Handshake, ServerEndpoint};
 pub use socket::UdpBuffers;
 pub use url::{ServerUrl, UrlError};
 
-/// Compiles the example of the README.
 #[cfg(all(doctest, feature = "self-signed"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

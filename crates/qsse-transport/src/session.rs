@@ -17,12 +17,13 @@ use crate::error::{ConnectionError, cut};
 mod capsule;
 mod codes;
 mod streams;
-#[cfg(all(test, feature = "self-signed"))]
+#[cfg(test)]
+#[cfg(all(feature = "http3", feature = "self-signed"))]
 mod tests;
 
 pub(crate) use capsule::{Capsules, close_capsule};
 pub(crate) use codes::{from_http3, to_http3};
-pub(crate) use streams::{RecvSide, SendSide, UntilEnded};
+pub(crate) use streams::{RecvSide, SendSide};
 
 /// HTTP/3's code for a connection that ends without an error.
 pub(crate) const H3_NO_ERROR: u64 = 0x100;

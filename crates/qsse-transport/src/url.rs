@@ -70,6 +70,14 @@ impl ServerUrl {
         self.port
     }
 
+    /// Returns host and port, as a URL has them: an IPv6 address is in brackets.
+    pub fn authority(&self) -> String {
+        match self.host.contains(':') {
+            true => format!("[{}]:{}", self.host, self.port),
+            false => format!("{}:{}", self.host, self.port),
+        }
+    }
+
     /// Returns the fingerprints that the server's certificate may have; empty if it is verified
     /// otherwise.
     pub fn fingerprints(&self) -> &[Fingerprint] {
@@ -191,11 +199,7 @@ fn check_name(host: &str) -> Result<(), UrlError> {
 
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "qsse://[{}]:{}", self.host, self.port)?;
-        } else {
-            write!(f, "qsse://{}:{}", self.host, self.port)?;
-        }
+        write!(f, "qsse://{}", self.authority())?;
         for (i, fingerprint) in self.fingerprints.iter().enumerate() {
             let separator = if i == 0 { '?' } else { '&' };
             write!(f, "{separator}fingerprint={}", fingerprint.to_hex())?;

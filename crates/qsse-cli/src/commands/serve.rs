@@ -10,7 +10,7 @@ use qsse_admin::{Admin, AuditFile, Listener};
 use qsse_auth::Reloadable;
 use qsse_client::ServerUrl;
 use qsse_http::Listener as HttpListener;
-use qsse_server::{ByGrants, Server, UdpBuffers};
+use qsse_server::{ByGrants, Server, UdpBuffers, WebTransport};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -22,7 +22,7 @@ use crate::exit::{Status, fail};
 use crate::serve::access::Access;
 use crate::serve::admin::{bind_admin, open_audit};
 use crate::serve::certificate::Certificate;
-use crate::serve::http::{bind_http, routes};
+use crate::serve::http::{bind_http, routes, sessions};
 use crate::serve::memory;
 use crate::serve::reload::{Reload, Reread};
 use crate::settings::Settings;
@@ -62,7 +62,15 @@ pub(crate) async fn run(_: Options, settings: Settings, reread: Reread) -> Resul
     let by_token = access.by_token();
     let described = access.describe(settings.need("listen"));
     let authenticator = Reloadable::new(access.authenticator().await?);
-    let server = start(&settings, &certificate, &authenticator, audit.as_ref()).await?;
+    let sessions = sessions(&settings, is_local);
+    let server = start(
+        &settings,
+        &certificate,
+        &authenticator,
+        sessions,
+        audit.as_ref(),
+    )
+    .await?;
 
     // Scripts wait for these lines. All sockets are bound now.
     let ready = ready(&server, metrics.as_ref(), admin.as_ref(), http.as_ref())?;
@@ -129,6 +137,7 @@ async fn start(
     settings: &Settings,
     certificate: &Certificate,
     authenticator: &Reloadable,
+    sessions: Option<WebTransport>,
     audit: Option<&AuditFile>,
 ) -> Result<Server> {
     let mut builder = Server::bind(settings.need::<SocketAddr>("listen"))
@@ -138,6 +147,9 @@ async fn start(
         .tls(certificate.tls.clone());
     if settings.is_set("topics") {
         builder = builder.topics(&settings.value("topics").texts);
+    }
+    if let Some(sessions) = sessions {
+        builder = builder.web_transport(sessions);
     }
     if let Some(audit) = audit {
         builder = builder.audit(audit.clone());

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use anyhow::Result;
 use qsse_http::{Config, Http, Listener, Origins};
-use qsse_server::{Server, ServerTls};
+use qsse_server::{Server, ServerTls, WebTransport};
 
 use crate::exit::{Status, fail};
 use crate::settings::{Settings, http_limits};
@@ -29,17 +29,29 @@ pub(crate) async fn bind_http(settings: &Settings, tls: &ServerTls) -> Result<Op
     }))
 }
 
-/// Returns what answers HTTP clients, as the settings say. `is_local` says whether programs of this
-/// machine may do more than others.
-pub(crate) fn routes(settings: &Settings, is_local: bool, server: Server) -> Http {
+/// Returns which sessions of WebTransport are let in: those of the pages that may use HTTP; none
+/// without HTTP.
+pub(crate) fn sessions(settings: &Settings, is_local: bool) -> Option<WebTransport> {
+    let rules = WebTransport::default()
+        .origins(origins(settings))
+        .local_only(is_local);
+    settings.is_set("http").then_some(rules)
+}
+
+fn origins(settings: &Settings) -> Origins {
     let origins = &settings.value("http_origins").texts;
-    let origins = match origins.as_slice() {
+    match origins.as_slice() {
         [] => Origins::None,
         origins if origins.iter().any(|origin| origin == "*") => Origins::Any,
         origins => Origins::These(origins.to_vec()),
-    };
+    }
+}
+
+/// Returns what answers HTTP clients, as the settings say. `is_local` says whether programs of this
+/// machine may do more than others.
+pub(crate) fn routes(settings: &Settings, is_local: bool, server: Server) -> Http {
     let mut config = Config::default()
-        .origins(origins)
+        .origins(origins(settings))
         .query_token(settings.on("http_query_token"))
         .local_only(is_local);
     config.cookie = Some(settings.text("http_cookie"))

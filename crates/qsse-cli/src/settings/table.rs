@@ -42,7 +42,7 @@ table! {
     Client "insecure" Switch, "false", switch, "Trust any server: for tests only";
     Client "client_cert" One("FILE"), "", anything, "The certificate that identifies this client, with its issuers, in PEM form";
     Client "client_key" One("FILE"), "", anything, "The private key of --client-cert, in PEM form; by default it is in the same file";
-    Client "dialect" One("DIALECT"), "auto", |v| one_of(v, &["auto", "qsse", "go"]), "The protocol: qsse, go (that of the Go library), or auto, which prefers qsse";
+    Client "dialect" One("DIALECT"), "auto", |v| one_of(v, &["auto", "qsse", "go", "webtransport"]), "The protocol: qsse, go (that of the Go library), webtransport (qsse as browsers use it), or auto, which prefers qsse";
     Client "connect_timeout" One("DURATION"), "5s", duration, "How long one attempt to connect may take";
     Client "retry" Switch, "false", switch, "Try again when the first connect fails";
     Client "reconnect" Negated("Do not reconnect when the connection is lost"), "true", switch, "Reconnect when the connection is lost";

@@ -67,6 +67,14 @@ pub(super) async fn connect(
         if connection.alpn() == GO_ALPN {
             return Ok(Opened::Go(connection));
         }
+        #[cfg(feature = "web-transport")]
+        let connection = match connection.alpn() == qsse_proto::H3_ALPN {
+            true => {
+                let path = qsse_proto::WEB_TRANSPORT_PATH;
+                connection.open_session(&url.authority(), path).await?
+            }
+            false => connection,
+        };
         let max_streams = transport.max_remote_uni_streams.unwrap_or_default();
         let requests = Requests::new(core.config.reconnect, backoff);
         let open = hello(core, connection, token, requests, max_streams, last_id).await?;
@@ -79,6 +87,7 @@ pub(super) async fn connect(
 }
 
 /// Sends the hello together with the requests for all subscriptions, and waits for the welcome.
+/// Until then it opens no other stream (QP-15.5).
 async fn hello(
     core: &Arc<Core>,
     connection: Connection,

@@ -18,11 +18,11 @@ impl Server {
     /// It cannot be used for QUIC; the old certificate stays in use.
     pub fn set_tls(&self, tls: ServerTls) -> Result<(), TlsError> {
         let shared = &self.shared;
-        let tls = tls.with_alpn(shared.config.protocols());
+        let tls = tls.with_alpn(shared.protocols());
         // Under the lock, so that the fingerprint is that of the last one.
-        let mut fingerprint = shared.fingerprint.lock();
+        let mut current = shared.tls.lock();
         shared.endpoint.set_tls(&tls)?;
-        *fingerprint = tls.fingerprint();
+        *current = Some(tls);
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use qsse_proto::control::{ClientFrame, Hello, ServerFrame, Welcome};
 use qsse_proto::{Code, limits};
 use qsse_transport::{Connection, FrameReader, FrameWriter, Network};
+use tokio::time::Instant;
 
 use crate::auth::{Credentials, Denied, Principal};
 use crate::dedup_scope;
@@ -22,12 +23,14 @@ pub(crate) struct ControlStreams {
     pub(crate) replies: FrameWriter,
 }
 
-/// Waits for a valid `Hello` and answers it. The error says how to close the connection.
+/// Waits for a valid `Hello`, up to the deadline, and answers it. The error says how to close the
+/// connection.
 pub(crate) async fn receive(
     shared: &Arc<Shared>,
     connection: &Connection,
+    deadline: Instant,
 ) -> Result<(Arc<Session>, Box<ControlStreams>), End> {
-    let first = tokio::time::timeout(shared.limits().hello_timeout, first_frame(connection));
+    let first = tokio::time::timeout_at(deadline, first_frame(connection));
     let late = |_| End::new(Code::HELLO_TIMEOUT, "no Hello came in time");
     let (hello, mut streams) = first.await.map_err(late)??;
     let token = hello.token.as_ref().map(|token| token.expose());

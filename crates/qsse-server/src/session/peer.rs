@@ -39,7 +39,10 @@ impl Peer for Connection {
     }
 
     fn protocol(&self) -> String {
-        String::from_utf8_lossy(&self.alpn()).into_owned()
+        match self.is_session() {
+            true => "wt".into(),
+            false => String::from_utf8_lossy(&self.alpn()).into_owned(),
+        }
     }
 
     fn certificates(&self) -> Vec<CertificateDer<'static>> {

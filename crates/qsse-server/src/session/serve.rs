@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use qsse_proto::{Code, GO_ALPN};
 use qsse_transport::{Connection, HandshakeError};
+use tokio::time::Instant;
 
 use crate::audit::{AuditEvent, AuditRecord};
-use crate::clients::Client;
 use crate::closed::Closed;
-use crate::session::{End, Rejected, control, go, hello, member};
+#[cfg(feature = "http3")]
+use crate::session::web;
+use crate::session::{End, Rejected, frames, go, member};
 use crate::shared::Shared;
 
 /// What a connection with a subscription takes while nothing happens, as `bench memory` measures
@@ -68,7 +70,14 @@ where
     let served = match &place {
         Err(excess) => Err(End::new(excess.code, excess.message.as_str()).into()),
         Ok(_) if connection.alpn() == GO_ALPN => Box::pin(go::serve(&shared, &connection)).await,
-        Ok(_) => frames(&shared, &connection).await,
+        #[cfg(feature = "http3")]
+        Ok(_) if connection.alpn() == qsse_proto::H3_ALPN => {
+            Box::pin(web::serve(&shared, &connection, None)).await
+        }
+        Ok(_) => {
+            let deadline = Instant::now() + shared.limits().hello_timeout;
+            frames::serve(&shared, &connection, deadline).await
+        }
     };
     let (Ok(end) | Err(Rejected(end))) = &served;
     if served.is_err() {
@@ -97,17 +106,4 @@ impl Drop for CloseWithIt<'_> {
         // Does nothing unless the session panicked: the connection was closed before.
         self.0.close(Code::UNKNOWN, "the server has failed");
     }
-}
-
-/// Serves a client that speaks `qsse/1`.
-async fn frames(shared: &Arc<Shared>, connection: &Connection) -> Result<End, Rejected> {
-    let (session, streams) = Box::pin(hello::receive(shared, connection)).await?;
-    let principal = session.access.principal();
-    tracing::debug!(peer = %connection.remote_address(), principal = principal.name(), "a client connected");
-    let end = control::run(&session, connection, streams).await;
-    if matches!(end.code, Code::TOKEN_EXPIRED | Code::NOT_AUTHORISED) {
-        // Its publishes that were received already are not accepted any more.
-        session.expel(end.code, &end.reason);
-    }
-    Ok(end)
 }

@@ -66,6 +66,14 @@ pub enum ConnectError {
         /// The reason in words; may be empty.
         reason: String,
     },
+    /// The server refused a WebTransport session.
+    #[error("{address} refused a WebTransport session with the HTTP status {status}")]
+    SessionRefused {
+        /// The address tried.
+        address: SocketAddr,
+        /// The status.
+        status: u16,
+    },
     /// The name is neither a host name nor an IP address.
     #[error("{0:?} is neither a host name nor an IP address")]
     InvalidServerName(String),
@@ -102,6 +110,7 @@ impl ConnectError {
         match self {
             Self::TimedOut { .. } | Self::Refused { .. } => true,
             Self::Closed { code, .. } => *code == Code::NO_ERROR || code.is_retryable(),
+            Self::SessionRefused { status, .. } => matches!(status, 429 | 503),
             Self::Failed { source, .. } => source.is_retryable(),
             _ => false,
         }

@@ -132,10 +132,8 @@ pub struct Exchange {
     mailbox: Mailbox,
     decoder: h3::client::RequestStream<Bi, Bytes>,
     limit: usize,
-    #[expect(dead_code, reason = "sessions are not opened yet")]
     pub(crate) id: u64,
     /// The streams that the server opens, if this asks for a session and no other is open.
-    #[expect(dead_code, reason = "sessions are not opened yet")]
     pub(crate) streams: Option<mpsc::UnboundedReceiver<SessionStream>>,
 }
 

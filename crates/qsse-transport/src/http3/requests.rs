@@ -52,7 +52,6 @@ pub struct Session {
     pub request: Request,
     pub(crate) id: u64,
     /// Those that the client opens in the session.
-    #[expect(dead_code, reason = "sessions are not served yet")]
     pub(crate) streams: mpsc::UnboundedReceiver<SessionStream>,
 }
 
