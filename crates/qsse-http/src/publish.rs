@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Request, State as Extract};
-use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
@@ -71,10 +71,7 @@ async fn read(
         None => Kind::MESSAGE,
     };
     let key = key(&parts.headers)?;
-    if parts.headers.contains_key(CONTENT_ENCODING) {
-        let detail = "a body with a Content-Encoding is not unpacked here: send it as it is";
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
-    }
+    check_encoding(&parts.headers)?;
     let length = parts.headers.get(CONTENT_LENGTH);
     let length = length.and_then(|value| value.to_str().ok()?.parse().ok());
     let (config, limit) = (&state.config, state.server.max_event_bytes());
@@ -85,6 +82,23 @@ async fn read(
         publish = publish.key(key);
     }
     Ok((publish, body))
+}
+
+/// Checks that a body is sent as it is.
+fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
+    let is_plain = |name, plain: &str| {
+        let mut values = headers.get_all(name).iter();
+        values.all(|value| value.as_bytes().eq_ignore_ascii_case(plain.as_bytes()))
+    };
+    let name = if !is_plain(CONTENT_ENCODING, "identity") {
+        "Content-Encoding"
+    } else if !is_plain(TRANSFER_ENCODING, "chunked") {
+        "Transfer-Encoding"
+    } else {
+        return Ok(());
+    };
+    let detail = format!("a body with a {name} is not unpacked here: send it as it is");
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
 }
 
 /// Returns the key of a publish. It may be in quotes, as the draft of the header has it.
@@ -111,6 +125,7 @@ pub(crate) async fn lines(
         let detail = "Idempotency-Key is for one event: publish it at /publish/TOPIC";
         return Err(Problem::bad_request(detail));
     }
+    check_encoding(&parts.headers)?;
     let Visit { visitor, .. } = visit(&state, &parts, &[]).await?;
     let config = &state.config;
     let chunks = Chunks::new(body, config.lines_bytes, config.body_timeout);
@@ -185,7 +200,11 @@ impl Publishing<'_> {
                 self.step.push(publish);
                 self.numbers.push(line.number);
             }
-            Err((code, message)) => self.answer.refuse(line.number, code.get(), message),
+            Err((code, message)) => {
+                let refused = self.visitor.refuse_publish(code, message).await;
+                let code = refused.code.get();
+                self.answer.refuse(line.number, code, refused.message);
+            }
         }
         if self.step.len() >= STEP_LINES || self.bytes >= STEP_BYTES {
             self.publish().await;

@@ -93,10 +93,23 @@ async fn what_cannot_be_published_is_a_problem() {
             assert!(said.contains(detail), "{path}: {said}");
         }
     }
-    let packed = [("content-encoding", "gzip")];
-    let mut client = hub.h1().await;
-    let answer = client.send("POST", "/publish/people", &packed, "x").await;
-    assert_eq!(answer.status(), 415);
+    for path in ["/publish/people", "/publish-matching/*", "/publish"] {
+        for packed in ["gzip", "br", "identity, gzip", "\u{fffd}"] {
+            let packed = [("content-encoding", packed)];
+            for mut client in hub.clients().await {
+                let mut answer = client.send("POST", path, &packed, "x").await;
+                assert_eq!(answer.status(), 415, "{path}");
+                assert!(answer.rest().await.contains("is not unpacked here"));
+            }
+        }
+        let packed = [("transfer-encoding", "gzip, chunked")];
+        let pieces = futures_util::stream::iter([Ok::<_, std::convert::Infallible>("x")]);
+        let body = axum::body::Body::from_stream(pieces);
+        let mut client = hub.h1().await;
+        let mut answer = client.send("POST", path, &packed, body).await;
+        assert_eq!(answer.status(), 415, "{path}");
+        assert!(answer.rest().await.contains("Transfer-Encoding"));
+    }
     assert_eq!(hub.server.log_stats().history_events, 0);
 }
 
@@ -194,4 +207,32 @@ async fn topics_and_their_newest_event_can_be_read() {
         assert_eq!(client.get("/topics/ride.9/last").await.status(), 404);
         assert_eq!(client.get("/topics/ride.*/last").await.status(), 400);
     }
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_packed_may_say_so() {
+    let hub = Hub::start().await;
+    for mut client in hub.clients().await {
+        let plain = [("content-encoding", "identity")];
+        let answer = client.send("POST", "/publish/a", &plain, "1").await;
+        assert_eq!(answer.status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_sends_many_wrong_lines_waits_for_its_answer() {
+    let mut config = qsse_server::Config::default();
+    (config.refusal_burst, config.refusal_rate) = (10, 50);
+    let hub = Hub::with(server().config(config), Config::default()).await;
+    let begun = std::time::Instant::now();
+    let mut answer = hub
+        .h1()
+        .await
+        .post("/publish", "nonsense\n".repeat(30))
+        .await;
+    assert_eq!(answer.json().await["refused_count"], 30);
+    // 20 more than the burst, 50 in a second.
+    assert!(begun.elapsed() >= std::time::Duration::from_millis(390));
+    let metrics = hub.server.metrics_text();
+    assert!(metrics.contains("refusals_paced 20"), "{metrics}");
 }

@@ -22,7 +22,7 @@ use crate::exit::{Status, fail};
 use crate::serve::access::Access;
 use crate::serve::admin::{bind_admin, open_audit};
 use crate::serve::certificate::Certificate;
-use crate::serve::http::{bind_http, routes, sessions};
+use crate::serve::http::{bind_http, curl, routes, sessions};
 use crate::serve::memory;
 use crate::serve::reload::{Reload, Reread};
 use crate::settings::Settings;
@@ -84,6 +84,11 @@ pub(crate) async fn run(_: Options, settings: Settings, reread: Reread) -> Resul
         &certificate,
         by_token,
     ));
+    if let Some(http) = &http {
+        let (pattern, topic) = shown(&settings);
+        let address = http.local_addr()?;
+        hints.push_str(&curl(&settings, address, &pattern, &topic, by_token));
+    }
     hints.push_str(&clipped(server.udp_buffers()));
     console::tell(hints.trim_end());
 
@@ -249,15 +254,10 @@ fn commands(
         format!(" -s {}", quoted(&pinned(&local, certificate)))
     };
     let token = if by_token { " --token TOKEN" } else { "" };
-    let topics = &settings.value("topics").texts;
-    let pattern = topics.first().map_or("*", String::as_str);
-    let topic = topics
-        .first()
-        .map_or("hello", String::as_str)
-        .replace('*', "7");
+    let (pattern, topic) = shown(settings);
     let mut out = format!(
         "subscribe    {program} sub{server}{token} {}\npublish      {program} pub{server}{token} {} 'hello, world'\n",
-        quoted(pattern),
+        quoted(&pattern),
         quoted(&topic),
     );
     if !address.ip().is_loopback() {
@@ -270,10 +270,18 @@ fn commands(
         out.push_str(&format!(
             "from afar    qsse sub -s {}{token} {}\n",
             quoted(&pinned(&host, certificate)),
-            quoted(pattern)
+            quoted(&pattern)
         ));
     }
     out
+}
+
+/// Returns a pattern and a topic that may be used.
+fn shown(settings: &Settings) -> (String, String) {
+    match settings.value("topics").texts.first() {
+        Some(pattern) => (pattern.clone(), pattern.replace('*', "7")),
+        None => ("*".into(), "hello".into()),
+    }
 }
 
 /// Describes where events are stored, and what an acknowledgement means.

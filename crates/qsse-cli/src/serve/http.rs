@@ -8,6 +8,7 @@ use qsse_server::{Server, ServerTls, WebTransport};
 
 use crate::exit::{Status, fail};
 use crate::settings::{Settings, http_limits};
+use crate::text::quoted;
 
 /// Listens for HTTP clients, if the settings say so.
 ///
@@ -58,4 +59,30 @@ pub(crate) fn routes(settings: &Settings, is_local: bool, server: Server) -> Htt
         .filter(|name| !name.is_empty())
         .map(Into::into);
     Http::new(server).config(config)
+}
+
+/// Returns how to subscribe and publish with curl.
+pub(crate) fn curl(
+    settings: &Settings,
+    address: SocketAddr,
+    pattern: &str,
+    topic: &str,
+    by_token: bool,
+) -> String {
+    let plain = settings.on("http_plain") || address.ip().is_loopback();
+    let scheme = if plain { "http" } else { "https" };
+    let host = match address.ip().is_unspecified() {
+        true => format!("HOST:{}", address.port()),
+        false => address.to_string(),
+    };
+    let token = if by_token {
+        " -H 'Authorization: Bearer TOKEN'"
+    } else {
+        ""
+    };
+    format!(
+        "with curl    curl -N{token} {}\n             curl{token} -d 'hello, world' {}\n",
+        quoted(&format!("{scheme}://{host}/events?topic={pattern}")),
+        quoted(&format!("{scheme}://{host}/publish/{topic}")),
+    )
 }

@@ -156,3 +156,58 @@ fn a_drain_tells_streams_to_come_back() {
         "{seen}"
     );
 }
+
+#[test]
+fn the_commands_that_are_printed_work() {
+    if Command::new("curl").arg("--version").output().is_err() {
+        return;
+    }
+    let home = Home::new();
+    let (mut server, address) = serve(&home);
+    let subscribe = server.running.error_line("curl -N");
+    let expected = format!("with curl    curl -N 'http://{address}/events?topic=*'");
+    assert_eq!(subscribe, expected);
+    let publish = server.running.error_line("curl -d");
+    let out = run(publish.trim(), &address);
+    assert!(out.starts_with("{\"id\":"), "{out}");
+}
+
+#[test]
+fn a_reload_replaces_what_http_clients_may_do() {
+    let home = Home::new();
+    let tokens = |token: &str| {
+        let text = format!("[[token]]\ntoken = '{token}'\nsubscribe = ['*']\npublish = ['*']\n");
+        home.file("tokens.toml", &text);
+    };
+    tokens("first-4c7f1e9a0b");
+    let mut server = home.serve(&["--http", "127.0.0.1:0", "--tokens", "tokens.toml"]);
+    let line = server.running.line("http on ");
+    let address = line.strip_prefix("http on ").unwrap().to_owned();
+    let status = |token: &str| {
+        let header = format!("authorization: Bearer {token}\r\n");
+        let answer = ask(&address, "POST", "/publish/a", &header, "1");
+        answer.split(' ').nth(1).unwrap().to_owned()
+    };
+    let (first, second) = ("first-4c7f1e9a0b", "second-83d2a6c5f7");
+    assert_eq!(
+        (status(first), status(second)),
+        ("200".into(), "401".into())
+    );
+    let mut stream = TcpStream::connect(&address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let get = format!(
+        "GET /events?topic=a HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {first}\r\n\
+         connection: close\r\n\r\n"
+    );
+    stream.write_all(get.as_bytes()).unwrap();
+    tokens(second);
+    server.running.signal("HUP");
+    server.running.error_line("reloaded");
+    assert_eq!(
+        (status(first), status(second)),
+        ("401".into(), "200".into())
+    );
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("event: qsse.end"), "{rest}");
+}

@@ -174,6 +174,16 @@ impl Visitor {
         target(session, publish.matching, &publish.name, bytes).await
     }
 
+    /// Counts a publish that the binding itself refuses, because it cannot be read. A client that
+    /// sends many waits, as for all that are refused.
+    pub async fn refuse_publish(&self, code: Code, message: impl Into<String>) -> Refused {
+        let refusal = Refusal {
+            cost: 1,
+            ..Refusal::free(code, message)
+        };
+        self.refuse(refusal).await
+    }
+
     /// Counts a refusal. A client whose publishes are refused too often waits for its answer.
     async fn refuse(&self, refusal: Refusal) -> Refused {
         let session = &self.session;
