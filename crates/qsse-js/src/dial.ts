@@ -77,8 +77,9 @@ async function webTransport(
   http: HttpSession,
   signal: AbortSignal,
 ): Promise<Session> {
-  const { origin, hostname } = new URL(base);
-  const url = options.webTransport ?? `${origin.replace(/^http:/, "https:")}/qsse/1`;
+  const { origin, hostname, host } = new URL(base);
+  // Browsers try only one address of a name here, and `localhost` has two.
+  const url = options.webTransport ?? `https://${host.replace(/^localhost\b/, "127.0.0.1")}/qsse/1`;
   const { fingerprint } = options;
   const given = fingerprint === undefined ? [] : [fingerprint].flat().map(fromHex);
   const isLocal = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname);

@@ -12,6 +12,7 @@ export class Hub {
   readonly folder = mkdtempSync(join(tmpdir(), "qsse-js-"));
   #child: ChildProcess | undefined;
   #http = "127.0.0.1:0";
+  #quic = "127.0.0.1:0";
   readonly #args: readonly string[];
 
   private constructor(args: (folder: string) => readonly string[]) {
@@ -30,6 +31,11 @@ export class Hub {
     return `http://${this.#http}`;
   }
 
+  /** The URL of WebTransport, on the port of native clients. */
+  get webTransport(): string {
+    return `https://${this.#quic}/qsse/1`;
+  }
+
   /** Publishes many events in one request. */
   async publish(events: readonly { topic: string; data: string }[]): Promise<void> {
     const body = events.map((event) => JSON.stringify(event)).join("\n");
@@ -40,9 +46,9 @@ export class Hub {
     }
   }
 
-  /** Starts it again, on the same port. */
-  async restart(): Promise<void> {
-    const args = ["serve", "--listen", "127.0.0.1:0", "--http", this.#http, ...this.#args];
+  /** Starts it again: for HTTP on the same port, and for QUIC if nobody says otherwise. */
+  async restart(quic = this.#quic): Promise<void> {
+    const args = ["serve", "--listen", quic, "--http", this.#http, ...this.#args];
     const child = spawn(PROGRAM, args, {
       cwd: this.folder,
       env: { ...process.env, XDG_STATE_HOME: this.folder },
@@ -52,6 +58,7 @@ export class Hub {
     const errors: string[] = [];
     child.stderr.on("data", (text: Buffer) => errors.push(text.toString()));
     for await (const line of createInterface(child.stdout)) {
+      this.#quic = /^listening on (.*)$/.exec(line)?.[1] ?? this.#quic;
       const address = /^http on (.*)$/.exec(line)?.[1];
       if (address !== undefined) {
         this.#http = address;
