@@ -22,7 +22,7 @@ pub(crate) fn run(work: &Work) -> Result<()> {
         .build()?;
     runtime.block_on(async {
         match work.peer {
-            Peer::Qsse | Peer::QsseShards | Peer::HttpH2 | Peer::HttpLines => {
+            Peer::Qsse | Peer::QsseShards | Peer::Wt | Peer::HttpH2 | Peer::HttpLines => {
                 qsse::run(work, start).await
             }
             Peer::RawQuinn | Peer::RawQuinnBest => raw::run(work, start).await,

@@ -14,6 +14,8 @@ pub(crate) enum Peer {
     Qsse,
     /// The same server with two shards; takes part only where it is named
     QsseShards,
+    /// The same server, and clients in sessions of WebTransport, as browsers have them
+    Wt,
     /// A writer of 64 KiB chunks on the same transport settings, and readers that count bytes
     RawQuinn,
     /// The same with the settings that are best for it
@@ -36,6 +38,7 @@ impl Peer {
         match self {
             Self::Qsse => "qsse",
             Self::QsseShards => "qsse-shards",
+            Self::Wt => "wt",
             Self::RawQuinn => "raw-quinn",
             Self::RawQuinnBest => "raw-quinn-best",
             Self::HttpH2 => "http-h2",

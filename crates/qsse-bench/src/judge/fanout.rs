@@ -10,9 +10,10 @@ use super::report::Figure;
 use super::run::Order;
 use crate::work::{Peer, Role, Task};
 
-const PEERS: [Peer; 8] = [
+const PEERS: [Peer; 9] = [
     Peer::Qsse,
     Peer::QsseShards,
+    Peer::Wt,
     Peer::RawQuinn,
     Peer::RawQuinnBest,
     Peer::HttpH2,

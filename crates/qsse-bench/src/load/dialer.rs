@@ -44,7 +44,7 @@ impl Dialer {
     /// One with TLS sessions of its own.
     pub(super) fn new(load: &Load, endpoint: Option<&ClientEndpoint>) -> Result<Self> {
         Ok(match (load.work.peer, endpoint.cloned()) {
-            (Peer::Qsse | Peer::QsseShards | Peer::GoQsse, Some(endpoint)) => {
+            (Peer::Qsse | Peer::QsseShards | Peer::Wt | Peer::GoQsse, Some(endpoint)) => {
                 Self::Qsse(qsse::Dialer::new(load, endpoint)?)
             }
             (Peer::RawQuinn | Peer::RawQuinnBest, Some(endpoint)) => {

@@ -28,7 +28,11 @@ impl Dialer {
             None => {
                 let work = &load.work;
                 let tls = tls::quic_client(&work.certificates, work.resumed)?;
-                (tls, Dialect::Qsse)
+                let dialect = match work.peer {
+                    Peer::Wt => Dialect::WebTransport,
+                    _ => Dialect::Qsse,
+                };
+                (tls, dialect)
             }
         };
         debug_assert_eq!(dialect == Dialect::Go, load.work.peer == Peer::GoQsse);

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use anyhow::Result;
 use async_trait::async_trait;
 use qsse_http::{Http, Listener};
-use qsse_server::{Action, Authorizer, Principal, Scope, Server};
+use qsse_server::{Action, Authorizer, Principal, Scope, Server, WebTransport};
 use qsse_topic::PatternRef;
 
 use super::start::{Start, at_rate, listening};
@@ -27,7 +27,10 @@ pub(super) async fn run(work: &Work, start: Start) -> Result<()> {
         .shards(shards)
         .tls(tls::quic_server(&work.certificates, work.resumed)?)
         .authorizer(Everything);
-    let server = server.await?;
+    let server = match work.peer {
+        Peer::Wt => server.web_transport(WebTransport::default()).await?,
+        _ => server.await?,
+    };
     match work.peer {
         Peer::HttpH2 | Peer::HttpLines => listen_for_http(work, &server).await?,
         _ => listening(server.local_addr()),

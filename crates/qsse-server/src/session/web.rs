@@ -14,6 +14,9 @@ use tokio::time::{Instant, timeout_at};
 use crate::session::{End, Rejected, frames};
 use crate::shared::Shared;
 
+/// How many streams a client may have open where there is nothing but a session.
+const SESSION_STREAMS: u32 = 8;
+
 /// What answers requests that ask for no session.
 pub(crate) type Answer = Arc<dyn Fn(http3::Request) -> BoxFuture<'static, ()> + Send + Sync>;
 
@@ -79,7 +82,12 @@ struct Front {
 
 impl Front {
     async fn new(connection: &Connection, answer: Option<Answer>) -> Result<Self, End> {
-        let settings = Settings::default().web_transport(true);
+        let mut settings = Settings::default().web_transport(true);
+        if answer.is_none() {
+            // The request of the session, the control stream, and some to spare: each permitted
+            // stream costs memory. The first publishing stream raises it.
+            settings = settings.max_requests(SESSION_STREAMS);
+        }
         let requests = Requests::accept(connection, &settings).await?;
         Ok(Self {
             connection: connection.clone(),
