@@ -65,8 +65,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         );
         return Ok(());
     };
+    let example = artifacts::program("example", "web")?;
+    let example = example.to_str().context("a path that is not UTF-8")?;
     npm(&["run", "browser"])
         .env("QSSE", qsse)
+        .env("EXAMPLE", example)
         .env("CHROMIUM", &browser)
         .run()
 }
