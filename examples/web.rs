@@ -24,7 +24,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use clap::Parser;
-use qsse::server::{Authenticator, Credentials, Denied, Grants, Principal};
+use qsse::server::{Authenticator, ByGrants, Credentials, Denied, Grants, Principal};
 use qsse::{IntoFilter as _, Server};
 use qsse_http::{Config, Http};
 use tokio::net::TcpListener;
@@ -101,7 +101,9 @@ impl Service {
             writer: writer.into(),
             reader: reader.into(),
         };
-        let server = Server::bind(quic).authenticator(tokens.clone());
+        let server = Server::bind(quic)
+            .authenticator(tokens.clone())
+            .authorizer(ByGrants);
         Ok(Self {
             server: server.await?,
             tokens,
