@@ -16,6 +16,7 @@ use crate::limits::ListenerLimits;
 const SILENT: Duration = Duration::from_millis(300);
 
 /// The places of a listener.
+#[derive(Clone)]
 pub(crate) struct Door(Arc<Shared>);
 
 struct Shared {
@@ -44,7 +45,7 @@ impl Door {
         Self(Arc::new(Shared {
             places: Mutex::new(Places::new(limits.connections)),
             limits,
-            open: server.binding_gauge("http_connections", "HTTP connections over TCP"),
+            open: server.binding_gauge("http_connections", "HTTP connections"),
             ended: ended.into(),
         }))
     }

@@ -2,7 +2,7 @@
 //!
 //! - [`Http`] makes the [`Router`](axum::Router): the table below. It nests into an axum service of
 //!   your own.
-//! - [`Listener`] serves it alone, over HTTP/1.1 and HTTP/2, with TLS or without.
+//! - [`Listener`] serves it alone, over HTTP/1.1, HTTP/2 and HTTP/3, with TLS or without.
 //!
 //! | request | answer |
 //! |---|---|
@@ -48,12 +48,14 @@ mod credentials;
 mod door;
 mod events;
 mod http;
+mod http3;
 mod limits;
 mod listener;
 mod problem;
 mod publish;
 mod query;
 mod request;
+mod tcp;
 mod topics;
 mod tracked;
 

@@ -3,53 +3,30 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::service::TowerToHyperService;
+use axum::http::HeaderValue;
+use qsse_proto::H3_ALPN;
+use qsse_server::transport::ServerEndpoint;
 use qsse_server::transport::rustls::ServerConfig;
-use qsse_server::{CertificateDer, Server, ServerTls};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use qsse_server::{EndpointError, Server, ServerTls, TransportConfig};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
-use crate::activity::Ended;
-use crate::connection::ConnectionInfo;
-use crate::door::{Door, Seat};
+use crate::door::Door;
+use crate::http3;
 use crate::limits::ListenerLimits;
-use crate::tracked::Tracked;
-
-/// What a client may send ahead on one stream, and four times that on a connection: what waits
-/// there is not in the budget of bodies.
-const WINDOW_BYTES: u32 = 64 << 10;
-
-/// What one stream holds of an answer that is not read.
-const SEND_BYTES: usize = 64 << 10;
-
-/// How often a connection without traffic is asked whether its client is there, and how long the
-/// answer may take.
-const PING: Duration = Duration::from_secs(20);
-
-/// How long a connection that ends may take to say so.
-const GOODBYE: Duration = Duration::from_secs(1);
-
-/// The least bytes of a head that hyper can be limited to.
-const LEAST_HEAD: usize = 8 << 10;
-
-/// The requests that a client has given up before they were looked at, and streams that it used
-/// wrongly, after which an HTTP/2 connection ends.
-const FAULTS: usize = 64;
+use crate::tcp::Connection;
 
 /// The pause when a connection cannot be accepted. File descriptors may be exhausted; they become
 /// free with time.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How often a free port is tried that is to be free for TCP and UDP.
+const ATTEMPTS: u32 = 16;
 
 /// The listener cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +39,7 @@ pub struct ListenError {
     pub source: io::Error,
 }
 
-/// Serves routes over HTTP/1.1 and HTTP/2 on a TCP port.
+/// Serves routes over HTTP/1.1 and HTTP/2 on a TCP port, and over HTTP/3 on a UDP port.
 ///
 /// [`ListenerLimits`] has its limits, besides those of the server. The server's metrics
 /// `http_connections` and `http_connections_ended` show when they are reached.
@@ -72,16 +49,24 @@ pub struct Listener {
     tls: Option<Arc<Mutex<TlsAcceptor>>>,
     /// Whether clients may also speak without TLS.
     plain: bool,
+    http3: Option<ServerEndpoint>,
 }
 
 /// Replaces the certificate of a [`Listener`].
 #[derive(Clone)]
-pub struct ListenerTls(Arc<Mutex<TlsAcceptor>>);
+pub struct ListenerTls {
+    tcp: Arc<Mutex<TlsAcceptor>>,
+    http3: Option<ServerEndpoint>,
+}
 
 impl ListenerTls {
     /// Presents another certificate from the next connection on.
     pub fn replace(&self, tls: &ServerTls) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = acceptor(tls);
+        *self.tcp.lock().unwrap_or_else(PoisonError::into_inner) = acceptor(tls);
+        let http3 = tls.clone().with_alpn([H3_ALPN]);
+        if let Some(Err(error)) = self.http3.as_ref().map(|udp| udp.set_tls(&http3)) {
+            tracing::error!(%error, "the certificate cannot be used for HTTP/3: the old one stays");
+        }
     }
 }
 
@@ -117,6 +102,39 @@ impl Listener {
         Self::bind(address, Some(acceptor(tls))).await
     }
 
+    /// Does the same as [`tls`](Self::tls), and serves HTTP/3 on the UDP port of the same number,
+    /// which answers over TCP then announce. With port 0, both get the same free one.
+    ///
+    /// # Errors
+    /// The address is in use, for TCP or for UDP, or not one of this machine.
+    pub async fn tls_and_http3(address: SocketAddr, tls: &ServerTls) -> Result<Self, ListenError> {
+        let limits = ListenerLimits::default();
+        let config = TransportConfig::server()
+            .max_remote_bidi_streams(limits.streams)
+            .max_connections(limits.connections);
+        let http3 = tls.clone().with_alpn([H3_ALPN]);
+        let mut attempts = if address.port() == 0 { ATTEMPTS } else { 1 };
+        loop {
+            let mut listener = Self::tls(address, tls).await?;
+            let bound = listener.local_addr();
+            let bound = bound.map_err(|source| ListenError { address, source })?;
+            attempts -= 1;
+            match ServerEndpoint::bind(bound, &http3, &config) {
+                Ok(endpoint) => {
+                    listener.http3 = Some(endpoint);
+                    return Ok(listener);
+                }
+                Err(EndpointError::InUse { .. }) if attempts > 0 => {}
+                Err(error) => {
+                    return Err(ListenError {
+                        address: bound,
+                        source: io::Error::other(error),
+                    });
+                }
+            }
+        }
+    }
+
     async fn bind(address: SocketAddr, tls: Option<TlsAcceptor>) -> Result<Self, ListenError> {
         let tcp = TcpListener::bind(address).await;
         let tcp = tcp.map_err(|source| ListenError { address, source })?;
@@ -128,6 +146,7 @@ impl Listener {
             limits,
             tls,
             plain,
+            http3: None,
         })
     }
 
@@ -148,7 +167,8 @@ impl Listener {
 
     /// Returns what replaces the certificate; `None` without TLS.
     pub fn certificate(&self) -> Option<ListenerTls> {
-        self.tls.clone().map(ListenerTls)
+        let (tcp, http3) = (self.tls.clone()?, self.http3.clone());
+        Some(ListenerTls { tcp, http3 })
     }
 
     /// Returns the address that it listens on.
@@ -165,6 +185,11 @@ impl Listener {
         let door = Door::new(&server, self.limits.clone());
         // Dropped with this future, which ends them.
         let mut connections = JoinSet::new();
+        if let Some(endpoint) = self.http3.clone() {
+            let (door, server) = (door.clone(), server.clone());
+            connections.spawn(http3::serve(endpoint, door, server, router.clone()));
+        }
+        let alt_svc = self.alt_svc();
         let ended = server.draining();
         let mut ended = std::pin::pin!(ended);
         loop {
@@ -181,11 +206,13 @@ impl Listener {
                     };
                     let (tls, plain) = (self.acceptor(), self.plain);
                     let (router, draining) = (router.clone(), server.clone());
+                    let alt_svc = alt_svc.clone();
                     connections.spawn(async move {
                         let connection = Connection {
                             address,
                             seat,
                             router,
+                            alt_svc,
                         };
                         let draining = async move { draining.draining().await };
                         connection.serve(stream, tls, plain, draining).await;
@@ -203,6 +230,11 @@ impl Listener {
         while connections.join_next().await.is_some() {}
     }
 
+    fn alt_svc(&self) -> Option<HeaderValue> {
+        let port = self.http3.as_ref()?.local_addr().port();
+        HeaderValue::from_str(&format!("h3=\":{port}\"; ma=86400")).ok()
+    }
+
     fn acceptor(&self) -> Option<TlsAcceptor> {
         let tls = self.tls.as_ref()?;
         Some(tls.lock().unwrap_or_else(PoisonError::into_inner).clone())
@@ -212,159 +244,4 @@ impl Listener {
 fn acceptor(tls: &ServerTls) -> TlsAcceptor {
     let config: Arc<ServerConfig> = tls.for_tcp([&b"h2"[..], b"http/1.1"]);
     TlsAcceptor::from(config)
-}
-
-/// Returns whether a client begins with TLS: with the byte of a handshake (RFC 8446, section 5.1).
-/// `None` if it says nothing.
-async fn begins_tls(stream: &TcpStream) -> Option<bool> {
-    const HANDSHAKE: u8 = 22;
-    let mut first = [0];
-    match stream.peek(&mut first).await {
-        Ok(1) => Some(first == [HANDSHAKE]),
-        _ => None,
-    }
-}
-
-/// Tells a client that speaks without TLS that this is not the way.
-async fn want_tls(mut stream: TcpStream) -> io::Result<()> {
-    const ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\
-        content-type: text/plain\r\n\r\nthis port wants https\n";
-    stream.write_all(ANSWER).await?;
-    stream.shutdown().await?;
-    // A close with unread bytes would take the answer back.
-    let mut head = [0; LEAST_HEAD];
-    stream.read(&mut head).await.map(drop)
-}
-
-/// A connection that has a place.
-struct Connection {
-    address: SocketAddr,
-    seat: Seat,
-    router: Router,
-}
-
-/// What a client begins with.
-enum Opened {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-impl Connection {
-    /// Serves a connection from its TLS handshake to its end.
-    async fn serve(
-        self,
-        stream: TcpStream,
-        tls: Option<TlsAcceptor>,
-        plain: bool,
-        draining: impl Future<Output = ()>,
-    ) {
-        let opened = timeout(self.seat.limits().head_timeout, open(stream, tls, plain));
-        let opened = tokio::select! {
-            opened = opened => opened,
-            ended = self.seat.activity.ended() => return self.seat.count(ended),
-        };
-        match opened {
-            Ok(Ok(Opened::Plain(stream))) => self.requests(stream, Vec::new(), draining).await,
-            Ok(Ok(Opened::Tls(stream))) => {
-                let certificates = stream.get_ref().1.peer_certificates();
-                let certificates: Vec<CertificateDer<'static>> = certificates
-                    .unwrap_or_default()
-                    .iter()
-                    .map(|one| one.clone().into_owned())
-                    .collect();
-                self.requests(stream, certificates, draining).await;
-            }
-            Ok(Err(error)) => {
-                tracing::debug!(address = %self.address, %error, "a TLS handshake failed");
-                self.seat.count(Ended::Handshake);
-            }
-            Err(_) => {
-                tracing::debug!(address = %self.address, "a TLS handshake took too long");
-                self.seat.count(Ended::Handshake);
-            }
-        }
-    }
-
-    /// Serves the requests of a connection.
-    async fn requests<S>(
-        &self,
-        stream: S,
-        certificates: Vec<CertificateDer<'static>>,
-        draining: impl Future<Output = ()>,
-    ) where
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
-        let (limits, activity) = (self.seat.limits(), &self.seat.activity);
-        let info = ConnectionInfo::new(self.address, certificates);
-        let service = Tracked {
-            router: TowerToHyperService::new(self.router.clone()),
-            info: info.clone(),
-            activity: Arc::clone(activity),
-            resets: limits.resets,
-        };
-        let builder = builder(limits);
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
-        let mut connection = pin!(connection);
-        let mut over = pin!(activity.over(limits, || info.was_let_in()));
-        let mut draining = pin!(draining);
-        let mut is_draining = false;
-        let ended = loop {
-            tokio::select! {
-                served = connection.as_mut() => {
-                    if let Err(error) = served {
-                        tracing::debug!(address = %self.address, error, "an HTTP connection failed");
-                    }
-                    return;
-                }
-                ended = &mut over => break ended,
-                () = &mut draining, if !is_draining => {
-                    is_draining = true;
-                    connection.as_mut().graceful_shutdown();
-                }
-            }
-        };
-        tracing::debug!(address = %self.address, why = ended.name(), "an HTTP connection was ended");
-        self.seat.count(ended);
-        // Over HTTP/2 the client is told.
-        connection.as_mut().graceful_shutdown();
-        let _ = timeout(GOODBYE, connection).await;
-    }
-}
-
-/// Waits for what a client begins with, and makes the TLS handshake.
-async fn open(stream: TcpStream, tls: Option<TlsAcceptor>, plain: bool) -> io::Result<Opened> {
-    // An event is not to wait for the next one.
-    stream.set_nodelay(true)?;
-    let Some(tls) = tls else {
-        return Ok(Opened::Plain(stream));
-    };
-    match begins_tls(&stream).await {
-        Some(true) => Ok(Opened::Tls(Box::new(tls.accept(stream).await?))),
-        Some(false) if plain => Ok(Opened::Plain(stream)),
-        Some(false) => {
-            want_tls(stream).await?;
-            Err(io::Error::other("the client spoke without TLS"))
-        }
-        None => Err(io::Error::other("the client said nothing")),
-    }
-}
-
-fn builder(limits: &ListenerLimits) -> Builder<TokioExecutor> {
-    let head = limits.head_bytes.max(LEAST_HEAD);
-    let mut builder = Builder::new(TokioExecutor::new());
-    // The time for heads is that of an idle connection, or of one that was not let in.
-    builder.http1().header_read_timeout(None).max_buf_size(head);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(WINDOW_BYTES)
-        .initial_connection_window_size(4 * WINDOW_BYTES)
-        .max_concurrent_streams(limits.streams)
-        .max_header_list_size(u32::try_from(head).unwrap_or(u32::MAX))
-        .max_pending_accept_reset_streams(FAULTS)
-        .max_local_error_reset_streams(FAULTS)
-        .max_send_buf_size(SEND_BYTES)
-        .keep_alive_interval(PING)
-        .keep_alive_timeout(PING);
-    builder
 }

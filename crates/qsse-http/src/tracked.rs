@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use axum::Router;
 use axum::body::Body;
+use axum::http::header::{ALT_SVC, HeaderValue};
 use axum::http::{Request, Response};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -25,6 +26,8 @@ pub(crate) struct Tracked {
     pub(crate) activity: Arc<Activity>,
     /// The requests that the client may give up in one second.
     pub(crate) resets: u32,
+    /// Where the same is served over HTTP/3.
+    pub(crate) alt_svc: Option<HeaderValue>,
 }
 
 impl Service<Request<Incoming>> for Tracked {
@@ -36,9 +39,13 @@ impl Service<Request<Incoming>> for Tracked {
         let guard = self.activity.begin(self.resets);
         request.extensions_mut().insert(self.info.clone());
         let answered = self.router.call(request);
+        let alt_svc = self.alt_svc.clone();
         Box::pin(async move {
-            let response = answered.await?;
-            Ok(response.map(|body| TrackedBody { body, guard }))
+            let mut response = answered.await?;
+            if let Some(alt_svc) = alt_svc {
+                response.headers_mut().insert(ALT_SVC, alt_svc);
+            }
+            Ok(response.map(|body| TrackedBody::new(body, guard)))
         })
     }
 }
@@ -47,6 +54,12 @@ impl Service<Request<Incoming>> for Tracked {
 pub(crate) struct TrackedBody {
     body: Body,
     guard: RequestGuard,
+}
+
+impl TrackedBody {
+    pub(crate) fn new(body: Body, guard: RequestGuard) -> Self {
+        Self { body, guard }
+    }
 }
 
 impl HttpBody for TrackedBody {

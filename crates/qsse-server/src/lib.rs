@@ -113,7 +113,7 @@ pub use subscription::{
 #[cfg(feature = "testing")]
 pub use testing::{TestClient, TestReader, TestServer};
 #[cfg(feature = "http3")]
-pub use web_transport::WebTransport;
+pub use {session::web::Http3Answers, web_transport::WebTransport};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

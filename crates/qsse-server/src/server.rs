@@ -22,6 +22,8 @@ use crate::shared::Shared;
 use crate::subscription::Subscribe;
 
 mod clients;
+#[cfg(feature = "http3")]
+mod http3;
 mod reload;
 
 /// A running server. Clones are handles of the same server; dropping the last one closes it at

@@ -18,9 +18,15 @@ pub(crate) async fn bind_http(settings: &Settings, tls: &ServerTls) -> Result<Op
     let Some(address) = settings.get::<SocketAddr>("http") else {
         return Ok(None);
     };
-    let bound = match settings.on("http_plain") {
-        true => Listener::plain(address).await,
-        false => Listener::tls(address, tls).await,
+    let listen = settings.get::<SocketAddr>("listen");
+    // The UDP port of that number is then the one of qsse/1.
+    let is_taken = listen.is_some_and(|own| own.port() == address.port() && own.port() != 0);
+    let bound = if settings.on("http_plain") {
+        Listener::plain(address).await
+    } else if settings.on("http_tcp_only") || is_taken {
+        Listener::tls(address, tls).await
+    } else {
+        Listener::tls_and_http3(address, tls).await
     };
     let listener = bound.map_err(|error| fail(Status::Listen, error.to_string()))?;
     let listener = listener.limits(http_limits(settings));

@@ -22,6 +22,7 @@ const DEPENDENT: &[(&str, &[&str])] = &[
     ("mtls_crl", &["mtls_ca"]),
     ("auth_ca", &["jwt_jwks", "auth_callback"]),
     ("http_plain", &["http"]),
+    ("http_tcp_only", &["http"]),
     ("http_origins", &["http"]),
     ("http_cookie", &["http"]),
     ("http_query_token", &["http"]),

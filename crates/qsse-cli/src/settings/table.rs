@@ -57,8 +57,9 @@ table! {
     Serve "listen" One("ADDR:PORT"), "127.0.0.1:4242", address, "Where to listen for QUIC; with port 0 the system picks a free port";
     Serve "topics" Many("TOPIC"), "", parses::<Pattern>, "The only topics that may be used: names, and patterns that admit names; by default any topic may be used";
     Serve "metrics" One("ADDR:PORT"), "", address, "Answer GET /metrics here, over plain HTTP";
-    Serve "http" One("ADDR:PORT"), "", address, "Answer browsers and other HTTP clients here, over TCP: see http.md; on loopback with TLS or without, elsewhere with TLS";
+    Serve "http" One("ADDR:PORT"), "", address, "Answer browsers and other HTTP clients here, over TCP and, with TLS, over UDP (HTTP/3): see http.md; on loopback with TLS or without, elsewhere with TLS";
     Serve "http_plain" Switch, "false", switch, "Serve --http without TLS, for a proxy that has it";
+    Serve "http_tcp_only" Switch, "false", switch, "Serve --http without HTTP/3, which needs the UDP port of the same number";
     Serve "http_origins" Many("ORIGIN"), "", origin, "Let pages of these origins use --http, such as https://app.example.org; * lets any, without cookies";
     Serve "http_cookie" One("NAME"), "", anything, "Read the token of HTTP clients from this cookie, where there is no Authorization";
     Serve "http_query_token" Switch, "false", switch, "Also read the token of HTTP clients from ?token= (URLs end up in logs)";

@@ -1,9 +1,10 @@
 //! Connections of HTTP/3: a browser opens a session among its requests, which is served like a
 //! connection of `qsse/1` (section 15 of the protocol).
 
+use std::pin::Pin;
 use std::sync::Arc;
 
-use futures_util::future::{BoxFuture, join, pending};
+use futures_util::future::{BoxFuture, join, pending, ready};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use qsse_proto::Code;
 use qsse_transport::Connection;
@@ -17,14 +18,21 @@ use crate::shared::Shared;
 /// How many streams a client may have open where there is nothing but a session.
 const SESSION_STREAMS: u32 = 8;
 
-/// What answers requests that ask for no session.
-pub(crate) type Answer = Arc<dyn Fn(http3::Request) -> BoxFuture<'static, ()> + Send + Sync>;
+/// What answers the requests of one connection that speaks HTTP/3; see
+/// [`Server::serve_http3`](crate::Server::serve_http3).
+pub trait Http3Answers: Send + Sync {
+    /// Answers a request. The future is dropped when the connection ends.
+    fn answer(&self, request: http3::Request) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    /// Notes that the connection has a WebTransport session.
+    fn session_opened(&self) {}
+}
 
 /// Serves a connection until it ends. Without `answer`, it is for a session only.
 pub(crate) async fn serve(
     shared: &Arc<Shared>,
     connection: &Connection,
-    answer: Option<Answer>,
+    answer: Option<Arc<dyn Http3Answers>>,
 ) -> Result<End, Rejected> {
     // Everything up to the Hello has to come in time; with requests to answer, a session may come
     // at any time.
@@ -72,16 +80,34 @@ pub(crate) async fn serve(
     served
 }
 
+/// Serves a connection whose requests others answer, until it ends.
+pub(crate) async fn serve_requests(
+    shared: &Arc<Shared>,
+    connection: &Connection,
+    answers: Arc<dyn Http3Answers>,
+) {
+    let served = serve(shared, connection, Some(answers)).await;
+    let (Ok(end) | Err(Rejected(end))) = &served;
+    let peer = connection.remote_address();
+    tracing::debug!(%peer, code = %end.code, reason = end.reason, "an HTTP/3 client left");
+    connection.close(end.code, &end.reason);
+}
+
 /// The requests of a connection, and those that are being answered.
 struct Front {
     connection: Connection,
     requests: Requests,
-    answer: Option<Answer>,
+    answer: Option<Arc<dyn Http3Answers>>,
     answering: FuturesUnordered<BoxFuture<'static, ()>>,
+    /// Whether the client knows that no further request is answered.
+    is_leaving: bool,
 }
 
 impl Front {
-    async fn new(connection: &Connection, answer: Option<Answer>) -> Result<Self, End> {
+    async fn new(
+        connection: &Connection,
+        answer: Option<Arc<dyn Http3Answers>>,
+    ) -> Result<Self, End> {
         let mut settings = Settings::default().web_transport(true);
         if answer.is_none() {
             // The request of the session, the control stream, and some to spare: each permitted
@@ -94,6 +120,7 @@ impl Front {
             requests,
             answer,
             answering: FuturesUnordered::new(),
+            is_leaving: false,
         })
     }
 
@@ -104,6 +131,12 @@ impl Front {
                 biased;
                 incoming = self.requests.next() => incoming?,
                 Some(()) = self.answering.next() => continue,
+                () = shared.draining.cancelled(), if !self.is_leaving => {
+                    self.is_leaving = true;
+                    self.requests.go_away().await?;
+                    continue;
+                }
+                () = ready(()), if self.is_leaving => None,
             };
             match incoming {
                 Some(Incoming::WebTransport(session)) => {
@@ -131,6 +164,9 @@ impl Front {
             return None;
         }
         let opened = session.accept(&self.connection).await;
+        if let (Ok(_), Some(answers)) = (&opened, &self.answer) {
+            answers.session_opened();
+        }
         opened
             .inspect_err(|error| tracing::debug!(%error, "a session was not opened"))
             .ok()
@@ -138,7 +174,7 @@ impl Front {
 
     fn answer(&mut self, request: http3::Request) {
         match &self.answer {
-            Some(answer) => self.answering.push(answer(request)),
+            Some(answers) => self.answering.push(answers.answer(request)),
             None => {
                 let text = "this port serves WebTransport at /qsse/1\n";
                 self.refuse(request, StatusCode::NOT_FOUND, text);
