@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use qsse_log::{Log, Now};
+use qsse_proto::limits::FOREVER;
 use qsse_transport::ServerEndpoint;
 use qsse_transport::tls::ServerTls;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -105,6 +107,11 @@ impl Shared {
     /// each event.
     pub(crate) fn limits(&self) -> Arc<Config> {
         Arc::clone(&self.limits.read())
+    }
+
+    /// Returns the moment by which a client that connects now has to say Hello.
+    pub(crate) fn hello_deadline(&self) -> Instant {
+        Instant::now() + self.limits().hello_timeout.min(FOREVER)
     }
 
     /// Records something for an audit.

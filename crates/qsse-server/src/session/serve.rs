@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use qsse_proto::{Code, GO_ALPN};
 use qsse_transport::{Connection, HandshakeError};
-use tokio::time::Instant;
 
 use crate::audit::{AuditEvent, AuditRecord};
 use crate::closed::Closed;
@@ -74,10 +73,7 @@ where
         Ok(_) if connection.alpn() == qsse_proto::H3_ALPN => {
             Box::pin(web::serve(&shared, &connection, None)).await
         }
-        Ok(_) => {
-            let deadline = Instant::now() + shared.limits().hello_timeout;
-            frames::serve(&shared, &connection, deadline).await
-        }
+        Ok(_) => frames::serve(&shared, &connection, shared.hello_deadline()).await,
     };
     let (Ok(end) | Err(Rejected(end))) = &served;
     if served.is_err() {

@@ -10,7 +10,7 @@ use qsse_proto::Code;
 use qsse_transport::Connection;
 use qsse_transport::http3::http::StatusCode;
 use qsse_transport::http3::{self, Carrier, Incoming, Requests, Settings};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use crate::session::{End, Rejected, frames};
 use crate::shared::Shared;
@@ -36,9 +36,8 @@ pub(crate) async fn serve(
 ) -> Result<End, Rejected> {
     // Everything up to the Hello has to come in time; with requests to answer, a session may come
     // at any time.
-    let deadline = || Instant::now() + shared.limits().hello_timeout;
     let is_for_session = answer.is_none();
-    let until = deadline();
+    let until = shared.hello_deadline();
     let opened = async {
         let mut front = Front::new(connection, answer).await?;
         let session = front.session(shared).await?;
@@ -57,7 +56,7 @@ pub(crate) async fn serve(
     let (mut front, (session, carrier)) = opened?;
     let until = match is_for_session {
         true => until,
-        false => deadline(),
+        false => shared.hello_deadline(),
     };
     let served = async {
         let served = frames::serve(shared, &session, until).await;
