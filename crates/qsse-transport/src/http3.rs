@@ -1,9 +1,9 @@
 //! HTTP/3 (RFC 9114) on a [`Connection`]: its requests, and the WebTransport session that a browser
 //! opens among them.
 //!
-//! A server gives each connection whose [`alpn`](Connection::alpn) is [`H3_ALPN`] to [`Requests`],
-//! which yields one [`Incoming`] after the other. [`Client`] is the other side, for tests and
-//! tools.
+//! A server gives each connection whose [`alpn`](crate::Connection::alpn) is [`H3_ALPN`] to
+//! [`Requests`], which yields one [`Incoming`] after the other. [`Client`] is the other side, for
+//! tests and tools.
 //!
 //! The crate `h3` encodes and decodes: heads (QPACK without its dynamic table), settings, frames.
 //! What it is given and what it may not decide is here: streams are sorted before it sees them,
